@@ -1,0 +1,173 @@
+package limiter
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"sync/atomic"
+)
+
+// ErrBody says that the tool's own body could not be read to its end; nothing was sent.
+var ErrBody = errors.New("limiter: the request's body could not be read")
+
+// inMemory is how large a body is kept in memory: JSON calls are far below it, an uploaded file goes to disk.
+const inMemory = 64 << 10
+
+// Bodies holds request bodies while their calls wait, so that a call can be sent again byte for byte, and so that net/http,
+// which watches a connection only once its request was read, notices a tool that goes away. It may be shared by all queues.
+type Bodies struct {
+	Max int64  // bytes held in all, in memory and on disk; 0: 64 MiB
+	Dir string // for bodies over 64 KiB, in files without a name; "": the system's. Where none can be made memory is used
+
+	held atomic.Int64
+}
+
+// body is one request's body at rest. It is freed when the call and every attempt that still reads it have let go.
+type body struct {
+	store *Bodies
+	size  int64
+	bytes []byte
+	file  *os.File
+	users atomic.Int32
+}
+
+// hold reads r to its end and closes it.
+func (b *Bodies) hold(r io.ReadCloser) (*body, error) {
+	h := &body{store: b}
+	h.users.Store(1)
+	if r == nil || r == http.NoBody {
+		return h, nil
+	}
+	defer r.Close()
+	if err := h.fill(r); err != nil {
+		h.release()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (h *body) fill(r io.Reader) error {
+	var head bytes.Buffer
+	_, err := io.CopyN(&counted{&head, h}, r, inMemory)
+	if err == io.EOF {
+		h.bytes = head.Bytes()
+		return nil
+	}
+	if err == nil {
+		h.file, _ = h.store.file()
+	}
+	switch {
+	case err != nil:
+	case h.file == nil: // no disk to be had: memory, within the same bound
+		_, err = io.Copy(&counted{&head, h}, r)
+		h.bytes = head.Bytes()
+	default:
+		if _, err = h.file.Write(head.Bytes()); err == nil {
+			_, err = io.Copy(&counted{h.file, h}, r)
+		}
+	}
+	if err == nil || errors.Is(err, ErrQueueFull) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrBody, err)
+}
+
+func (b *Bodies) file() (*os.File, error) {
+	f, err := os.CreateTemp(b.Dir, "roamproxy-body-")
+	if err != nil {
+		return nil, err
+	}
+	return f, os.Remove(f.Name())
+}
+
+// counted lets only as many bytes through as Bodies may hold.
+type counted struct {
+	io.Writer
+	body *body
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	limit := c.body.store.Max
+	if limit <= 0 {
+		limit = 64 << 20
+	}
+	n := int64(len(p))
+	c.body.size += n
+	if c.body.store.held.Add(n) > limit {
+		return 0, &Refusal{Reason: ErrQueueFull, RetryAfter: leastPause}
+	}
+	return c.Writer.Write(p)
+}
+
+func (h *body) release() {
+	if h.users.Add(-1) > 0 {
+		return
+	}
+	h.store.held.Add(-h.size)
+	if h.file != nil {
+		h.file.Close()
+	}
+}
+
+// prepare puts a fresh copy of the body on req, and sees to it that the transport does not send req twice on its own when a
+// kept connection dies: net/http does so for a GET without a body, for whatever has GetBody, and with an Idempotency-Key,
+// which it knows by its canonical spelling only.
+func (h *body) prepare(req *http.Request) {
+	req.GetBody = nil
+	req.ContentLength = h.size
+	req.TransferEncoding = nil
+	req.Trailer = nil
+	if h.size > 0 {
+		h.users.Add(1)
+		req.Body = h.reader()
+	} else if usuallyLacksBody(req.Method) {
+		req.Body = io.NopCloser(&bytes.Reader{}) // not nil and not NoBody, so not to be sent again; found empty, so no framing is added
+	} else {
+		req.Body = http.NoBody
+	}
+	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
+		if v, ok := req.Header[name]; ok {
+			delete(req.Header, name)
+			req.Header[lower[name]] = v
+		}
+	}
+}
+
+// lower has the spellings that net/http does not look for. Field names are case-insensitive (RFC 9110, section 5.1).
+var lower = map[string]string{"Idempotency-Key": "idempotency-key", "X-Idempotency-Key": "x-idempotency-key"}
+
+// usuallyLacksBody has the methods for which net/http looks whether an unknown body is empty before it frames it.
+func usuallyLacksBody(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+func (h *body) reader() io.ReadCloser {
+	r := &reader{body: h}
+	if h.file != nil {
+		r.ReadSeeker = io.NewSectionReader(h.file, 0, h.size)
+	} else {
+		r.ReadSeeker = bytes.NewReader(h.bytes)
+	}
+	return r
+}
+
+// reader is one attempt's reading of a body.
+type reader struct {
+	io.ReadSeeker
+	body   *body
+	closed atomic.Bool
+}
+
+func (r *reader) Close() error {
+	if !r.closed.Swap(true) {
+		r.body.release()
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package limiter
+
+import (
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Bucket holds a quota's tokens. A Queue asks it from one goroutine at a time; Level and Limits may be called at any time.
+type Bucket interface {
+	// Take spends one token at now and returns 0, or spends nothing and returns how long until there will be one.
+	Take(now time.Time) time.Duration
+	// Return gives back a token whose call left the line in the same moment.
+	Return(now time.Time)
+	// Drain empties the bucket: Roam says that there is nothing left.
+	Drain(now time.Time)
+	// Level is how many tokens there are at now, at most the burst.
+	Level(now time.Time) float64
+	// Limits are the calls a second that are paid for and how many may go at once. Burst has the jitter's share taken off.
+	Limits() (perSecond, burst float64)
+}
+
+// unit is how many of x/time/rate's whole tokens make one call. Its burst is an integer, ours is not once the jitter's share
+// is held back, so we count in millionths of a call.
+const unit = 1_000_000
+
+// tolerance absorbs the rounding of float64 when a level is compared with a whole call, in millionths of a call. It is what
+// the slowest rate worth configuring (one call in a quarter of an hour) brings in a nanosecond, so no call leaves early by a
+// tick of the clock.
+const tolerance = 1e-6
+
+// Local is the Bucket of one process: arithmetic by x/time/rate, asked only at the moment of dispatch and always with an
+// explicit now. Nobody ever waits inside it.
+type Local struct {
+	mu      sync.Mutex // guards limiter and its level, which x/time/rate reads and spends in two calls
+	limiter *rate.Limiter
+	last    time.Time // the latest now that was used: a clock that goes back must not earn twice
+}
+
+var _ Bucket = (*Local)(nil)
+
+// NewLocal makes a full bucket of perSecond calls a second and burst calls at once.
+//
+// jitter is how far the network may push two calls together: of two calls that left J apart from each other the later can
+// overtake that much of the way, so Roam sees up to rate × J more calls in a moment than were sent in it. Holding back that
+// share of the burst is enough, because a call that arrives up to J early needs tokens that will be refilled J later, and
+// costs nothing of the rate, because the refill is untouched. It is an error when less than one whole call would remain.
+func NewLocal(perSecond, burst float64, jitter time.Duration) (*Local, error) {
+	held := burst - perSecond*jitter.Seconds()
+	switch {
+	case !(perSecond > 0) || math.IsInf(perSecond, 0):
+		return nil, fmt.Errorf("limiter: rate: want above 0 calls a second, got %v", perSecond)
+	case jitter < 0:
+		return nil, fmt.Errorf("limiter: jitter: want 0 or more, got %v", jitter)
+	case !(held >= 1) || held > math.MaxInt32:
+		return nil, fmt.Errorf("limiter: burst %v with %v of jitter at %v calls a second leaves %v calls, want at least 1", burst, jitter, perSecond, held)
+	}
+	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), int(math.Floor(held*unit+tolerance)))}, nil
+}
+
+// Take spends a token at now if there is one.
+func (l *Local) Take(now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now = l.forward(now)
+	missing := unit - l.limiter.TokensAt(now)
+	if missing <= tolerance {
+		l.limiter.AllowN(now, unit)
+		return 0
+	}
+	// Rounded up: a nanosecond early is a 429.
+	return max(time.Duration(math.Ceil(missing*float64(time.Second)/float64(l.limiter.Limit()))), 1)
+}
+
+// Return puts one token back.
+func (l *Local) Return(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now = l.forward(now)
+	l.set(now, l.limiter.TokensAt(now)+unit)
+}
+
+// Drain empties the bucket at now.
+func (l *Local) Drain(now time.Time) { l.Restore(now, 0) }
+
+// Restore sets the level at now, for instance to what a state file says, between 0 and the burst.
+func (l *Local) Restore(now time.Time, level float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.set(l.forward(now), level*unit)
+}
+
+// Level is how many calls could go at now.
+func (l *Local) Level(now time.Time) float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.limiter.TokensAt(l.forward(now))/unit, 0)
+}
+
+// Limits are the rate and the burst in force.
+func (l *Local) Limits() (perSecond, burst float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return float64(l.limiter.Limit()) / unit, float64(l.limiter.Burst()) / unit
+}
+
+// forward keeps time from going back.
+func (l *Local) forward(now time.Time) time.Time {
+	if now.Before(l.last) {
+		return l.last
+	}
+	l.last = now
+	return now
+}
+
+// set makes the level tokens at now. A new limiter is full; spending from it is the only way x/time/rate has to say less.
+// Fractions of a millionth are rounded down.
+func (l *Local) set(now time.Time, tokens float64) {
+	burst := l.limiter.Burst()
+	l.limiter = rate.NewLimiter(l.limiter.Limit(), burst)
+	l.limiter.AllowN(now, burst-int(min(max(tokens, 0), float64(burst))))
+}

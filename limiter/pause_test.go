@@ -1,0 +1,161 @@
+package limiter
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestAfterAPauseOneProbeThenWhatAccrued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Hour})
+		f.spendAll() // somebody else has used the quota up
+		f.takes = 100 * time.Millisecond
+		f.script = append(f.script, says(429, "Retry-After", "5"))
+		start := time.Now()
+		go f.post("bot")
+		time.Sleep(time.Millisecond)
+		for range 199 {
+			go f.post("bot")
+		}
+		time.Sleep(5100*time.Millisecond - 2*time.Millisecond) // the refusal took 100 ms to come
+		synctest.Wait()
+		before := f.calls() // ten of them were under way when the refusal came; the bucket knew no better
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if got := f.calls() - before; got != 1 {
+			t.Errorf("when the pause is over %d calls go, want 1: the probe", got)
+		}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if got := f.calls() - before; got > 5 {
+			t.Errorf("after the probe's success %d calls have gone (%s), want at most the 5 that accrued", got, since(start, f.journal()))
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if got := f.calls() - before; got < 34 || got > 36 {
+			t.Errorf("30 s later %d calls have gone, want one a second again", got)
+		}
+		f.queue.Close()
+		time.Sleep(time.Second)
+	})
+}
+
+func TestRefusalsOfOneMomentArePaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		f.takes = time.Second
+		for range 5 {
+			f.script = append(f.script, says(429, "Retry-After", "5"))
+		}
+		var calls sync.WaitGroup
+		start := time.Now()
+		for i := range 5 {
+			calls.Go(func() {
+				time.Sleep(time.Duration(i) * 200 * time.Millisecond) // the last refusal comes 0.8 s after the first
+				f.post("bot")
+			})
+		}
+		time.Sleep(2 * time.Second)
+		if s := f.queue.State(); s.PausedFor != 4*time.Second {
+			t.Errorf("paused for another %v, want 4s: refusals of the same generation do not extend it", s.PausedFor)
+		}
+		calls.Wait()
+		if got := f.queue.pause.generation; got != 1 {
+			t.Errorf("%d pauses, want 1", got)
+		}
+		if got := time.Since(start); got > 12*time.Second {
+			t.Errorf("all answered after %v, want within 12s", got)
+		}
+	})
+}
+
+func TestLateSuccessDoesNotEndANewerPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		early, _ := f.queue.Wait(t.Context(), from("slow").Caller)
+		refused, _ := f.queue.Wait(t.Context(), from("bot").Caller)
+		refused.Throttled(5 * time.Second)
+		refused.Done()
+		early.Answered()
+		early.Done()
+		if s := f.queue.State(); !s.Paused {
+			t.Error("a success from before the pause ended it")
+		}
+	})
+}
+
+func TestProbeWithoutAWordLeavesTheQuestionToTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		refused, _ := f.queue.Wait(t.Context(), from("bot").Caller)
+		refused.Throttled(2 * time.Second)
+		refused.Done()
+		probe, _ := f.queue.Wait(t.Context(), from("bot").Caller)
+		next := make(chan *Turn)
+		go func() { turn, _ := f.queue.Wait(t.Context(), from("bot").Caller); next <- turn }()
+		time.Sleep(10 * time.Second)
+		select {
+		case <-next:
+			t.Fatal("a second call left while the probe was under way")
+		default:
+		}
+		probe.Done() // its connection died
+		turn := <-next
+		if !turn.probe {
+			t.Error("the next call is no probe")
+		}
+		turn.Answered()
+		turn.Done()
+		if s := f.queue.State(); s.Paused || s.PauseTotal != 12*time.Second {
+			t.Errorf("paused = %v, %v in all, want open after 12s", s.Paused, s.PauseTotal)
+		}
+	})
+}
+
+func TestLongPauseIsProbedAfterMaxPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{MaxPause: time.Minute, MaxWait: time.Hour})
+		f.script = append(f.script, says(429, "Retry-After", "86400"))
+		start := time.Now()
+		f.post("bot")
+		if got := time.Since(start); got != time.Minute {
+			t.Errorf("probed after %v, want 1m0s", got)
+		}
+	})
+}
+
+func TestResumeEndsAPauseByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		if f.queue.Resume() {
+			t.Error("Resume found a pause where there was none")
+		}
+		f.script = append(f.script, says(429, "Retry-After", "50"))
+		start := time.Now()
+		go func() {
+			time.Sleep(3 * time.Second)
+			if !f.queue.Resume() {
+				t.Error("Resume found no pause")
+			}
+		}()
+		f.post("bot")
+		if got := time.Since(start); got != 3*time.Second {
+			t.Errorf("the refused call went again after %v, want 3s", got)
+		}
+	})
+}
+
+func TestAnswersThatAreNoRefusalDoNotPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		f.script = append(f.script, says(503, "Retry-After", "30"), says(200, "Retry-After", "30"))
+		for range 2 {
+			f.post("bot")
+		}
+		if f.queue.State().Paused {
+			t.Error("paused by a Retry-After that speaks of the resource")
+		}
+	})
+}

@@ -1,0 +1,261 @@
+package limiter
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+)
+
+// Options says how a Queue behaves. Bucket is needed; a bound of zero takes the default that its line names.
+type Options struct {
+	Bucket       Bucket
+	MaxInFlight  int           // calls under way at once; 10
+	MaxWait      time.Duration // longest a call may wait; 60 s
+	MaxQueue     int           // calls in the line, all tools together; 1000
+	DefaultPause time.Duration // a 429 without a usable Retry-After; 10 s
+	MaxPause     time.Duration // a longer Retry-After is probed after this long; 5 min
+	Paused       time.Duration // Roam's pause of before a restart goes on for this long; 0: none, below 0: over but not yet probed
+	Keeper       Keeper        // writes level and pause down before a call leaves; nil: they are not kept
+	Observer     Observer      // nil: nobody listens
+}
+
+func (o Options) withDefaults() Options {
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = 10
+	}
+	if o.MaxWait <= 0 {
+		o.MaxWait = time.Minute
+	}
+	if o.MaxQueue <= 0 {
+		o.MaxQueue = 1000
+	}
+	if o.DefaultPause <= 0 {
+		o.DefaultPause = 10 * time.Second
+	}
+	if o.MaxPause <= 0 {
+		o.MaxPause = 5 * time.Minute
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	return o
+}
+
+// Queue is the line in front of one quota. Its methods may be called at once by many. One goroutine, the dispatcher, makes
+// every decision to let a call leave; Close ends it.
+type Queue struct {
+	options Options
+	epoch   time.Time // ranks count from here
+
+	mu        sync.Mutex // guards all below; held for arithmetic only, never while a bucket or a disk is asked
+	line      line
+	deadlines deadlineHeap
+	inFlight  int
+	held      held
+	pause     pause
+	tokenAt   time.Time // the bucket said that there is no token before this
+	returned  int       // tokens whose calls left in the moment of their turn, to be put back
+	sleeps    time.Time // the dispatcher looks again by itself at this time
+	closed    bool
+
+	keeping sync.Mutex    // taken before mu: what is written last is what was true last
+	wake    chan struct{} // of one place: the dispatcher should look again
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// New starts a queue. Close must be called to end its goroutine.
+func New(o Options) *Queue {
+	q := &Queue{
+		options: o.withDefaults(),
+		epoch:   time.Now(),
+		line:    line{lanes: make(map[string]*lane)},
+		wake:    make(chan struct{}, 1),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	if o.Paused != 0 {
+		q.pause.begin(q.epoch, min(o.Paused, q.options.MaxPause))
+		q.options.Observer.PauseBegan(max(o.Paused, 0))
+	}
+	go q.dispatch()
+	return q
+}
+
+// Caller is who asks for a turn, and how.
+type Caller struct {
+	Tool    Tool
+	Urgency int           // RFC 9218: 0 to 7, Usual where the tool says nothing; others are brought into that range
+	Longest time.Duration // longest wait, capped by MaxWait; below 0: MaxWait
+}
+
+type verdict struct {
+	turn *Turn
+	err  error
+}
+
+// Wait stands in the line until it is the caller's turn. The error is a *Refusal, at once or at the caller's longest wait,
+// or the cause of ctx when that ends first; in either case nothing was spent. The Turn must be ended with Done.
+func (q *Queue) Wait(ctx context.Context, caller Caller) (*Turn, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	c, err := q.join(caller)
+	if err != nil {
+		return nil, err
+	}
+	return q.stand(ctx, c)
+}
+
+// Again stands in the line for a call whose turn has ended: at the front of its tool's lane, with its first deadline, and
+// without being refused for the line's length.
+func (q *Queue) Again(ctx context.Context, t *Turn) (*Turn, error) {
+	if err := q.rejoin(t.call); err != nil {
+		return nil, err
+	}
+	return q.stand(ctx, t.call)
+}
+
+func (q *Queue) join(caller Caller) (*call, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	longest := q.options.MaxWait
+	if caller.Longest >= 0 {
+		longest = min(longest, caller.Longest)
+	}
+	c := &call{
+		urgency:  min(max(caller.Urgency, 0), mildest),
+		arrived:  now,
+		entered:  now,
+		deadline: now.Add(longest),
+		ready:    make(chan verdict, 1),
+	}
+	c.rank = rank(now.Sub(q.epoch), c.urgency)
+	if err := q.admit(now, caller.Tool, c, longest); err != nil {
+		q.options.Observer.Waited(caller.Tool.Name, Refused, 0)
+		return nil, err
+	}
+	q.enter(c, caller.Tool)
+	return c, nil
+}
+
+func (q *Queue) rejoin(c *call) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	if q.closed {
+		return &Refusal{Reason: ErrClosed, RetryAfter: leastPause, Waited: now.Sub(c.entered)}
+	}
+	c.again, c.entered = true, now
+	q.enter(c, c.lane.tool)
+	return nil
+}
+
+// enter puts c into the line. The dispatcher is woken only when it would otherwise sleep past something new.
+func (q *Queue) enter(c *call, t Tool) {
+	q.line.push(c, t)
+	heap.Push(&q.deadlines, c)
+	if q.line.waiting == 1 || c.deadline.Before(q.sleeps) {
+		q.look()
+	}
+}
+
+func (q *Queue) stand(ctx context.Context, c *call) (*Turn, error) {
+	select {
+	case v := <-c.ready:
+		return v.turn, v.err
+	case <-ctx.Done():
+		q.leave(c)
+		return nil, context.Cause(ctx)
+	}
+}
+
+// leave takes c out of the line, or gives back the turn that it got in the same moment.
+func (q *Queue) leave(c *call) {
+	q.mu.Lock()
+	select {
+	case v := <-c.ready:
+		q.mu.Unlock()
+		if v.turn != nil {
+			v.turn.unused()
+		}
+		return
+	default:
+	}
+	q.take(c)
+	q.options.Observer.Waited(c.lane.tool.Name, Canceled, time.Since(c.entered))
+	q.mu.Unlock()
+}
+
+// take removes c from both orders that it stands in.
+func (q *Queue) take(c *call) {
+	q.line.remove(c)
+	heap.Remove(&q.deadlines, c.due)
+}
+
+// Resume ends a pause by hand; the next call is still sent alone, to see what Roam says. It reports whether there was one.
+func (q *Queue) Resume() bool {
+	q.mu.Lock()
+	paused := q.pause.state == shut
+	if paused {
+		q.pause.until = time.Now()
+		q.look()
+	}
+	q.mu.Unlock()
+	q.keep()
+	return paused
+}
+
+// Close refuses all who wait and all who come, with ErrClosed, and ends the dispatcher. Turns under way are not disturbed.
+// It may be called more than once.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	first := !q.closed
+	q.closed = true
+	now := time.Now()
+	for len(q.deadlines) > 0 {
+		c := q.deadlines[0]
+		q.take(c)
+		q.options.Observer.Waited(c.lane.tool.Name, Canceled, now.Sub(c.entered))
+		c.ready <- verdict{err: &Refusal{Reason: ErrClosed, RetryAfter: leastPause, Waited: now.Sub(c.entered)}}
+	}
+	q.mu.Unlock()
+	if first {
+		close(q.stop)
+	}
+	<-q.stopped
+	q.keep()
+}
+
+// State is what is true of a queue at one moment.
+type State struct {
+	Tokens, Burst, Rate float64
+	Paused              bool
+	PausedFor           time.Duration  // until the next call may be tried; 0 when not paused
+	PauseTotal          time.Duration  // spent in pauses since the start
+	Waiting             map[string]int // by tool, only those with calls
+	Oldest              time.Duration  // how long the call that came first has waited
+	Capacity, InFlight  int
+}
+
+// State reports what is true now. It costs time in proportion to the calls that wait.
+func (q *Queue) State() State {
+	now := time.Now()
+	rate, burst := q.options.Bucket.Limits()
+	s := State{Tokens: q.options.Bucket.Level(now), Burst: burst, Rate: rate, Waiting: make(map[string]int)}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)
+	s.Capacity, s.InFlight = q.options.MaxQueue, q.inFlight
+	for name, f := range q.line.lanes {
+		if len(f.calls) > 0 {
+			s.Waiting[name] = len(f.calls)
+		}
+	}
+	for _, c := range q.deadlines {
+		s.Oldest = max(s.Oldest, now.Sub(c.arrived))
+	}
+	return s
+}

@@ -1,0 +1,249 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestBurstThenOnePerSecond(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		jitter time.Duration
+		atOnce int
+		in     time.Duration
+	}{
+		{"the whole burst when the network is still", 0, 10, 15 * time.Second},
+		{"a fifth of a call held back for 200 ms of jitter", 200 * time.Millisecond, 9, 15200 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 1, 10, tt.jitter, Options{})
+			start := time.Now()
+			var calls sync.WaitGroup
+			for range 25 {
+				calls.Go(func() { f.post("exporter") })
+			}
+			synctest.Wait()
+			if got := f.calls(); got != tt.atOnce {
+				t.Errorf("%s: %d calls at once, want %d", tt.name, got, tt.atOnce)
+			}
+			calls.Wait()
+			if got := time.Since(start); got != tt.in {
+				t.Errorf("%s: 25 calls took %v, want %v", tt.name, got, tt.in)
+			}
+			if f.refused != 0 {
+				t.Errorf("%s: Roam refused %d calls, want none", tt.name, f.refused)
+			}
+		})
+	}
+}
+
+func TestSurvivorDoesNotWaitForThoseWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{})
+		f.post("first") // the only token
+		ctx, leave := context.WithCancel(t.Context())
+		for range 29 {
+			go f.call(ctx, "POST", from("gone"), "{}")
+		}
+		synctest.Wait()
+		start, done := time.Now(), make(chan time.Duration)
+		go func() { f.post("survivor"); done <- time.Since(start) }()
+		synctest.Wait()
+		leave()
+		if got := <-done; got != time.Second {
+			t.Errorf("the survivor waited %v, want 1s", got)
+		}
+		if got := f.calls(); got != 2 {
+			t.Errorf("%d calls sent, want 2: those who left were sent nothing", got)
+		}
+	})
+}
+
+func TestFloodDoesNotDelayAnotherToolsCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
+		f.post("flood")
+		for range 200 {
+			go f.post("flood")
+		}
+		synctest.Wait()
+		start := time.Now()
+		f.post("calm")
+		if got := time.Since(start); got > 2*time.Second {
+			t.Errorf("beside a flood of 200 the calm call waited %v, want at most 2 turns", got)
+		}
+		f.queue.Close()
+		synctest.Wait()
+	})
+}
+
+func TestWeightsShareTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 10, 1, 0, Options{MaxWait: time.Hour})
+		for i := range 400 {
+			trip := from("light")
+			if i%2 == 0 {
+				trip = from("heavy")
+				trip.Caller.Tool.Weight = 4
+			}
+			go f.call(t.Context(), "POST", trip, "{}")
+		}
+		time.Sleep(20*time.Second - 1)
+		synctest.Wait()
+		heavy := 0
+		for _, s := range f.journal() {
+			if s.path == "/v1/heavy" {
+				heavy++
+			}
+		}
+		if got, want := float64(heavy)/float64(len(f.journal())), 0.8; got < want-0.02 || got > want+0.02 {
+			t.Errorf("weight 4 beside weight 1 got %.3f of %d calls, want %.2f", got, len(f.journal()), want)
+		}
+		f.queue.Close()
+		synctest.Wait()
+	})
+}
+
+func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
+		f.post("bot")
+		order := make(chan string, 3)
+		ask := func(name string, urgency int) {
+			trip := from("bot")
+			trip.Caller.Urgency = urgency
+			f.call(t.Context(), "POST", trip, "{}")
+			order <- name
+		}
+		go ask("usual", Usual)
+		time.Sleep(100 * time.Millisecond)
+		go ask("mild", Usual+1)
+		time.Sleep(100 * time.Millisecond)
+		go ask("urgent", Usual-1)
+		time.Sleep(5 * time.Second)
+		if got := fmt.Sprint(<-order, <-order, <-order); got != fmt.Sprint("urgent", "usual", "mild") {
+			t.Errorf("order = %s, want urgent, usual, mild", got)
+		}
+	})
+}
+
+func TestRefusedAtOnceWhenTheTurnComesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
+		f.post("bot")
+		for range 10 {
+			go f.post("bot")
+		}
+		synctest.Wait()
+		start := time.Now()
+		_, err := f.call(t.Context(), "POST", within(4*time.Second, "bot"), "{}")
+		r := refusalOf(t, err, ErrWaitTooLong)
+		if time.Since(start) != 0 {
+			t.Errorf("refused after %v, want at once", time.Since(start))
+		}
+		if r.RetryAfter != 7*time.Second {
+			t.Errorf("Retry-After = %v, want 7s: eleventh in the line, willing to wait 4", r.RetryAfter)
+		}
+		time.Sleep(r.RetryAfter)
+		if _, err := f.call(t.Context(), "POST", within(4*time.Second, "bot"), "{}"); err != nil {
+			t.Errorf("back after Retry-After: %v, want a turn", err)
+		}
+		if got := time.Since(start); got != 11*time.Second {
+			t.Errorf("its turn came after %v in all, want 11s", got)
+		}
+	})
+}
+
+func TestLineIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{MaxQueue: 5})
+		f.post("bot")
+		own := Trip{Caller: Caller{Tool: Tool{Name: "small", MaxQueue: 2}, Longest: -1}}
+		for range 2 {
+			trip := own
+			go f.call(t.Context(), "POST", &trip, "{}")
+		}
+		synctest.Wait()
+		trip := own
+		_, err := f.call(t.Context(), "POST", &trip, "{}")
+		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != time.Second {
+			t.Errorf("the tool's lane is full: Retry-After = %v, want 1s, when its first call leaves", r.RetryAfter)
+		}
+		for range 3 {
+			go f.post("other")
+		}
+		synctest.Wait()
+		_, err = f.post("third")
+		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != time.Second {
+			t.Errorf("the line is full: Retry-After = %v, want 1s", r.RetryAfter)
+		}
+	})
+}
+
+func TestNobodyWaitsBeyondTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 2, 0, Options{})
+		f.post("bot")
+		f.takes = 100 * time.Millisecond
+		f.script = append(f.script, says(429, "Retry-After", "60"))
+		go f.post("bot") // its 429 stops the line, when the next call is already in it
+		synctest.Wait()
+		start := time.Now()
+		_, err := f.call(t.Context(), "POST", within(2*time.Second, "bot"), "{}")
+		refusalOf(t, err, ErrPaused)
+		if got := time.Since(start); got != 2*time.Second {
+			t.Errorf("left after %v, want 2s, its longest wait", got)
+		}
+		_, err = f.call(t.Context(), "POST", within(2*time.Second, "bot"), "{}")
+		if r := refusalOf(t, err, ErrPaused); r.RetryAfter < 56*time.Second {
+			t.Errorf("Retry-After = %v, want the 58.1s of the pause that are left less the 2s it would wait", r.RetryAfter)
+		}
+		f.queue.Close()
+	})
+}
+
+func TestSlotsAreABoundOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 100, 100, 0, Options{MaxInFlight: 2})
+		f.takes = time.Second
+		start := time.Now()
+		var calls sync.WaitGroup
+		for range 6 {
+			calls.Go(func() { f.post("bot") })
+		}
+		calls.Wait()
+		if got := time.Since(start); got != 3*time.Second {
+			t.Errorf("6 calls of 1s in 2 slots took %v, want 3s", got)
+		}
+		if got := f.queue.State().Tokens; got != 100 {
+			t.Errorf("%v tokens left, want 100: none is spent on a call that cannot leave", got)
+		}
+	})
+}
+
+func TestCloseRefusesThoseWhoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{})
+		f.post("bot")
+		var calls sync.WaitGroup
+		for range 5 {
+			calls.Go(func() {
+				_, err := f.post("bot")
+				if !errors.Is(err, ErrClosed) {
+					t.Errorf("error = %v, want ErrClosed", err)
+				}
+			})
+		}
+		synctest.Wait()
+		f.queue.Close()
+		calls.Wait()
+		_, err := f.post("late")
+		refusalOf(t, err, ErrClosed)
+		f.queue.Close() // once more does no harm
+	})
+}

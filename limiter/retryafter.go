@@ -1,0 +1,49 @@
+package limiter
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// leastPause is what a 429 costs that says "now" (Retry-After: 0, or a date that has passed): it was a refusal all the same,
+// and the quota's smallest natural step is the second.
+const leastPause = time.Second
+
+// retryAfter reads how long Roam asks for quiet (RFC 9110, section 10.2.3): whole or decimal seconds, or a date, which is
+// held against the answer's own Date where there is one, since the two come from the same clock and ours may differ. Of
+// several values the longest counts. Without a usable value it is fallback. The result is at least leastPause.
+func retryAfter(h http.Header, now time.Time, fallback time.Duration) time.Duration {
+	if sent, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = sent
+	}
+	longest, found := time.Duration(0), false
+	for _, v := range h.Values("Retry-After") {
+		if d, ok := retryAfterValue(strings.TrimSpace(v), now); ok {
+			longest, found = max(longest, d), true
+		}
+	}
+	if !found {
+		longest = fallback
+	}
+	return max(longest, leastPause)
+}
+
+func retryAfterValue(v string, now time.Time) (time.Duration, bool) {
+	if at, err := http.ParseTime(v); err == nil {
+		return max(at.Sub(now), 0), true
+	}
+	if v == "" || strings.Trim(v, "0123456789.") != "" {
+		return 0, false // ParseFloat also takes NaN, Inf, signs, exponents and hexadecimal
+	}
+	seconds, err := strconv.ParseFloat(v, 64)
+	if err != nil && !math.IsInf(seconds, 1) {
+		return 0, false
+	}
+	if seconds >= math.MaxInt64/float64(time.Second) {
+		return math.MaxInt64, true
+	}
+	return time.Duration(math.Ceil(seconds * float64(time.Second))), true
+}

@@ -1,0 +1,186 @@
+package limiter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kept is what outlives a process.
+type Kept struct {
+	Level  float64   `json:"level"`                 // calls that could go
+	At     time.Time `json:"at"`                    // by the wall clock: nothing else goes on while no process runs
+	Paused bool      `json:"paused,omitempty"`      // Roam asked for quiet, and no probe has succeeded since
+	Until  time.Time `json:"paused_until,omitzero"` // the end of that quiet
+}
+
+// Keeper writes a queue's state down. A failure is the Keeper's to report: calls go on.
+type Keeper interface {
+	Keep(Kept)
+}
+
+// keep writes down what is true now.
+func (q *Queue) keep() {
+	if q.options.Keeper == nil {
+		return
+	}
+	q.keeping.Lock()
+	defer q.keeping.Unlock()
+	now := time.Now()
+	q.mu.Lock()
+	k := Kept{At: now.Round(0), Paused: q.pause.state != open}
+	if k.Paused {
+		k.Until = q.pause.until.Round(0)
+	}
+	q.mu.Unlock()
+	k.Level = q.options.Bucket.Level(now)
+	q.options.Keeper.Keep(k)
+}
+
+// StateFile is the Keeper on disk: one small file, replaced by rename, so that kill -9 at any moment leaves the old or the
+// new one. It is not synced: a machine that loses power is away for longer than a page cache, and what it may find afterwards,
+// an empty file, reads as damaged and means an empty bucket.
+type StateFile struct {
+	path string
+
+	mu  sync.Mutex // guards err; Keep's caller already writes one at a time
+	err error
+}
+
+var _ Keeper = (*StateFile)(nil)
+
+// format is the first word of a state file; another one is not ours to read.
+const format = "roamproxy-state-1"
+
+// stateSize bounds what is read of a state file. Ours have some 150 bytes.
+const stateSize = 4096
+
+// OpenState names the file in which a quota's state is kept, in a directory that is made if need be, and tries whether it can
+// be written. Where it cannot, Err says so at once and Restore finds an empty bucket.
+func OpenState(dir, quota string) *StateFile {
+	f := &StateFile{path: filepath.Join(dir, "quota-"+quota+".state")}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		f.failed(err)
+		return f
+	}
+	probe := f.path + ".new"
+	f.failed(os.WriteFile(probe, []byte(format), 0o600))
+	os.Remove(probe)
+	return f
+}
+
+// Restore sets the bucket's level to what the file says, refilled by the time since, and tells how long Roam's pause still
+// lasts, in the way of Options.Paused. Without a file this is a first start and the bucket is left full. With a file that is
+// damaged, of another version or dated in the future, or in a directory that cannot be written, the bucket is emptied and the
+// error says why, in a sentence for the log: nothing is wrong with going on.
+func (f *StateFile) Restore(b *Local) (paused time.Duration, err error) {
+	now := time.Now()
+	if err := f.Err(); err != nil {
+		b.Restore(now, 0)
+		return 0, fmt.Errorf("limiter: starting with an empty bucket, because %w", err)
+	}
+	k, err := f.read(now)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, nil
+	case err != nil:
+		b.Restore(now, 0)
+		return 0, fmt.Errorf("limiter: starting with an empty bucket, because the state in %s %w", f.path, err)
+	}
+	rate, _ := b.Limits()
+	b.Restore(now, k.Level+rate*now.Round(0).Sub(k.At).Seconds())
+	if k.Paused {
+		paused = k.Until.Sub(now.Round(0))
+		if paused == 0 {
+			paused = -1
+		}
+	}
+	return paused, nil
+}
+
+func (f *StateFile) read(now time.Time) (k Kept, err error) {
+	file, err := os.Open(f.path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return k, err
+		}
+		return k, fmt.Errorf("cannot be read: %w", err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, stateSize))
+	if err != nil {
+		return k, fmt.Errorf("cannot be read: %w", err)
+	}
+	k, err = decodeState(data)
+	if err != nil {
+		return k, err
+	}
+	if k.At.After(now.Round(0)) {
+		return k, fmt.Errorf("is dated in the future (%s)", k.At.Format(time.RFC3339))
+	}
+	return k, nil
+}
+
+func encodeState(k Kept) []byte {
+	body, err := json.Marshal(k)
+	if err != nil { // a level that is no number; such a file reads as damaged, which is what it is
+		body = nil
+	}
+	return fmt.Appendf(nil, "%s %08x %s\n", format, crc32.ChecksumIEEE(body), body)
+}
+
+func decodeState(data []byte) (k Kept, err error) {
+	damaged := errors.New("is damaged")
+	name, rest, _ := strings.Cut(string(data), " ")
+	if name != format {
+		return k, errors.New("is not of this version")
+	}
+	sum, body, _ := strings.Cut(rest, " ")
+	body, ended := strings.CutSuffix(body, "\n")
+	want, err := strconv.ParseUint(sum, 16, 32)
+	if err != nil || !ended || crc32.ChecksumIEEE([]byte(body)) != uint32(want) {
+		return k, damaged
+	}
+	if err := json.Unmarshal([]byte(body), &k); err != nil || k.Level < 0 || k.At.IsZero() {
+		return k, damaged
+	}
+	return k, nil
+}
+
+// Keep replaces the file. When that fails the old one is emptied, so that a restart does not believe it.
+func (f *StateFile) Keep(k Kept) {
+	next := f.path + ".new"
+	err := os.WriteFile(next, encodeState(k), 0o600)
+	if err == nil {
+		err = os.Rename(next, f.path)
+	}
+	if err != nil {
+		os.Truncate(f.path, 0)
+	}
+	f.failed(err)
+}
+
+func (f *StateFile) failed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = nil
+	if err != nil {
+		f.err = fmt.Errorf("the state cannot be written: %w", err)
+	}
+}
+
+// Err is why the state cannot be written at present, nil when it can.
+func (f *StateFile) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}

@@ -1,0 +1,124 @@
+package limiter
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLevelAndPauseOutliveTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		first := newFixture(t, 1, 10, 0, Options{Keeper: OpenState(dir, "roam")})
+		for range 10 {
+			first.post("bot")
+		}
+		// No Close: this is kill -9.
+		time.Sleep(3 * time.Second)
+		bucket, _ := NewLocal(1, 10, 0)
+		state := OpenState(dir, "roam")
+		if paused, err := state.Restore(bucket); paused != 0 || err != nil {
+			t.Fatalf("restore: paused %v, %v", paused, err)
+		}
+		if got := bucket.Level(time.Now()); got != 3 {
+			t.Errorf("3 s after the burst the level is %v, want 3", got)
+		}
+		first.script = append(first.script, says(429, "Retry-After", "30"))
+		go first.post("bot")
+		time.Sleep(20 * time.Second)
+		paused, err := state.Restore(bucket)
+		if paused != 10*time.Second || err != nil {
+			t.Errorf("20 s into a pause of 30 a restart finds %v (%v), want 10s", paused, err)
+		}
+		second := newFixture(t, 1, 10, 0, Options{Bucket: bucket, Paused: paused})
+		start := time.Now()
+		second.post("bot")
+		if got := time.Since(start); got != 10*time.Second {
+			t.Errorf("after the restart the first call went after %v, want 10s", got)
+		}
+	})
+}
+
+func TestWhatIsKnownAtStartDecidesTheFirstBurst(t *testing.T) {
+	now := time.Now()
+	good := string(encodeState(Kept{Level: 4, At: now}))
+	for _, tt := range []struct {
+		name, content string
+		level         float64
+		says          string
+	}{
+		{"no file is a first start", "", 10, ""},
+		{"a file of now", good, 4, ""},
+		{"an empty file", "\x00", 0, "not of this version"},
+		{"a file of zeros", strings.Repeat("\x00", len(good)), 0, "not of this version"},
+		{"half a file", good[:len(good)/2], 0, "damaged"},
+		{"a changed digit", strings.Replace(good, `"level":4`, `"level":9`, 1), 0, "damaged"},
+		{"another version", strings.Replace(good, "state-1", "state-2", 1), 0, "not of this version"},
+		{"a file of tomorrow", string(encodeState(Kept{Level: 4, At: now.Add(24 * time.Hour)})), 0, "future"},
+		{"a negative level", string(encodeState(Kept{Level: -1, At: now})), 0, "damaged"},
+		{"more than the burst", string(encodeState(Kept{Level: 400, At: now})), 10, ""},
+		{"a file of last year", string(encodeState(Kept{Level: 0, At: now.Add(-365 * 24 * time.Hour)})), 10, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if tt.content != "" {
+				os.WriteFile(filepath.Join(dir, "quota-roam.state"), []byte(tt.content), 0o600)
+			}
+			b, _ := NewLocal(1, 10, 0)
+			_, err := OpenState(dir, "roam").Restore(b)
+			if got := b.Level(time.Now()); got < tt.level || got > tt.level+0.5 {
+				t.Errorf("level = %v, want %v", got, tt.level)
+			}
+			if tt.says == "" && err != nil || tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)) {
+				t.Errorf("error = %v, want one that says %q", err, tt.says)
+			}
+		})
+	}
+}
+
+func TestStateThatCannotBeWritten(t *testing.T) {
+	blocked := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(blocked, nil, 0o600)
+	state := OpenState(filepath.Join(blocked, "dir"), "roam") // below a file no directory can be made, not even by root
+	b, _ := NewLocal(1, 10, 0)
+	if _, err := state.Restore(b); err == nil || state.Err() == nil {
+		t.Errorf("restore: %v, Err: %v, want both to say that it cannot be written", err, state.Err())
+	}
+	if got := b.Level(time.Now()); got > 0.5 {
+		t.Errorf("level = %v, want an empty bucket", got)
+	}
+}
+
+func TestAStateThatIsNoLongerWrittenIsNoLongerBelieved(t *testing.T) {
+	dir := t.TempDir()
+	state := OpenState(dir, "roam")
+	state.Keep(Kept{Level: 10, At: time.Now()})
+	os.Mkdir(filepath.Join(dir, "quota-roam.state.new"), 0o700) // in the way of the next write
+	state.Keep(Kept{Level: 0, At: time.Now()})
+	if state.Err() == nil {
+		t.Error("Err = nil, want the failed write")
+	}
+	os.Remove(filepath.Join(dir, "quota-roam.state.new"))
+	b, _ := NewLocal(1, 10, 0)
+	if _, err := OpenState(dir, "roam").Restore(b); err == nil {
+		t.Error("the stale level of 10 was believed")
+	}
+	state.Keep(Kept{Level: 2, At: time.Now()})
+	if state.Err() != nil {
+		t.Errorf("Err = %v after a write that worked", state.Err())
+	}
+}
+
+func FuzzState(f *testing.F) {
+	f.Add(encodeState(Kept{Level: 4, At: time.Unix(1_800_000_000, 0).UTC()}))
+	f.Add([]byte(format + " 00000000 \n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := decodeState(data)
+		if err == nil && (k.Level < 0 || k.At.IsZero()) {
+			t.Errorf("read %+v, which no queue wrote", k)
+		}
+	})
+}

@@ -1,0 +1,158 @@
+package limiter
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// Trip is what the line needs to know of a request and, when RoundTrip has returned, what became of it.
+type Trip struct {
+	Caller Caller
+
+	Waited   time.Duration // in the line, over all attempts
+	Attempts int           // how often it was sent
+}
+
+type tripKey struct{}
+
+// WithTrip puts t on the context of a request that will go through a Transport. One Trip belongs to one request.
+func WithTrip(ctx context.Context, t *Trip) context.Context {
+	return context.WithValue(ctx, tripKey{}, t)
+}
+
+// SendError is the error of a call that left but was not answered.
+type SendError struct {
+	Err  error
+	Sent bool // some of it may have reached Roam
+}
+
+func (e *SendError) Error() string { return fmt.Sprintf("limiter: sending the call: %v", e.Err) }
+func (e *SendError) Unwrap() error { return e.Err }
+
+// Transport makes each request stand in a Queue before Next sends it.
+//
+// When Roam answers 429 the call goes round again, with the place that it had and a fresh token, until its longest wait. A
+// GET or HEAD whose connection dies before an answer began is sent once more. Nothing else is ever sent twice. Errors are a
+// *Refusal or ErrBody (not sent), a *SendError, or the cause of the request's context.
+type Transport struct {
+	Next   http.RoundTripper
+	Queue  *Queue
+	Bodies *Bodies
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
+
+// RoundTrip waits, sends and, where that is safe, sends again. The slot of the call is free once the answer's body was read
+// to its end or closed.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	trip, ok := ctx.Value(tripKey{}).(*Trip)
+	if !ok {
+		trip = &Trip{Caller: Caller{Urgency: Usual, Longest: -1}}
+	}
+	held, err := t.Bodies.hold(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	turn, err := t.Queue.Wait(ctx, trip.Caller)
+	for repeated := false; ; turn, err = t.Queue.Again(ctx, turn) {
+		if err != nil {
+			held.release()
+			return nil, err
+		}
+		trip.Waited += turn.Waited
+		trip.Attempts++
+		res, sending := t.send(req, held)
+		switch {
+		case sending != nil:
+			turn.Done()
+			if !repeated && sending.died && repeatable(req) && ctx.Err() == nil {
+				repeated = true
+				continue
+			}
+			held.release()
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, &SendError{Err: sending.err, Sent: sending.connected}
+		case res.StatusCode == http.StatusTooManyRequests:
+			turn.Throttled(retryAfter(res.Header, time.Now(), t.Queue.options.DefaultPause))
+			discard(res.Body)
+			turn.Done()
+		default:
+			turn.Answered()
+			res.Body = &answer{ReadCloser: res.Body, turn: turn, held: held}
+			return res, nil
+		}
+	}
+}
+
+// failure is how sending went wrong.
+type failure struct {
+	err       error
+	connected bool // there was a connection to write to
+	died      bool // and it ended, rather than being silent, before the first byte of an answer
+}
+
+func (t *Transport) send(req *http.Request, held *body) (*http.Response, *failure) {
+	var connected, answered atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn:              func(httptrace.GotConnInfo) { connected.Store(true) },
+		GotFirstResponseByte: func() { answered.Store(true) },
+	})
+	out := req.Clone(ctx)
+	held.prepare(out)
+	res, err := t.Next.RoundTrip(out)
+	if err == nil {
+		return res, nil
+	}
+	timeout, isNet := err.(net.Error)
+	silent := isNet && timeout.Timeout()
+	return nil, &failure{err: err, connected: connected.Load(), died: connected.Load() && !answered.Load() && !silent}
+}
+
+func repeatable(req *http.Request) bool {
+	return req.Method == http.MethodGet || req.Method == http.MethodHead
+}
+
+// A refusal's body is a line of JSON. What is longer is not worth a connection.
+const refusalSize = 16 << 10
+
+func discard(body io.ReadCloser) {
+	io.CopyN(io.Discard, body, refusalSize)
+	body.Close()
+}
+
+// answer is the body of Roam's answer; its end is the end of the turn.
+type answer struct {
+	io.ReadCloser
+	turn *Turn
+	held *body
+	over atomic.Bool
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	n, err := a.ReadCloser.Read(p)
+	if err != nil {
+		a.end()
+	}
+	return n, err
+}
+
+func (a *answer) Close() error {
+	defer a.end()
+	return a.ReadCloser.Close()
+}
+
+func (a *answer) end() {
+	if !a.over.Swap(true) {
+		a.turn.Done()
+		a.held.release()
+	}
+}

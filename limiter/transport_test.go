@@ -1,0 +1,183 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{})
+		f.script = append(f.script, says(429, "Retry-After", "3"))
+		trip := from("first")
+		done := make(chan int)
+		go func() { status, _ := f.call(t.Context(), "POST", trip, `{"text":"hello"}`); done <- status }()
+		synctest.Wait()
+		go f.post("second")
+		if got := <-done; got != 200 {
+			t.Fatalf("status = %d, want 200", got)
+		}
+		synctest.Wait()
+		if j := f.journal(); len(j) != 2 || j[1].path != "/v1/first" || j[1].body != `{"text":"hello"}` {
+			t.Errorf("sent = %+v, want the first call twice, whole, before the second", j)
+		}
+		if trip.Attempts != 2 || trip.Waited != 3*time.Second {
+			t.Errorf("trip = %d attempts, %v waited, want 2 and 3s", trip.Attempts, trip.Waited)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestRefusedCallGivesUpAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		f.script = append(f.script, says(429, "Retry-After", "30"))
+		start := time.Now()
+		_, err := f.call(t.Context(), "POST", within(4*time.Second, "bot"), "{}")
+		refusalOf(t, err, ErrPaused)
+		if got := time.Since(start); got != 4*time.Second {
+			t.Errorf("gave up after %v, want 4s", got)
+		}
+		if n := f.rt.Bodies.held.Load(); n != 0 {
+			t.Errorf("%d bytes of bodies still held", n)
+		}
+	})
+}
+
+func TestOnlyReadsAreSentOnceMoreWhenTheConnectionDies(t *testing.T) {
+	for _, tt := range []struct {
+		name, method string
+		err          error
+		sends        int
+		ok           bool
+	}{
+		{"a GET whose connection is reset", "GET", syscall.ECONNRESET, 2, true},
+		{"a HEAD whose connection ends", "HEAD", io.EOF, 2, true},
+		{"a POST whose connection is reset", "POST", syscall.ECONNRESET, 1, false},
+		{"a DELETE whose connection ends", "DELETE", io.EOF, 1, false},
+		{"a GET that was not answered in time", "GET", silence{}, 1, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 1, 5, 0, Options{})
+			f.script = append(f.script, fails(tt.err))
+			_, err := f.call(t.Context(), tt.method, from("bot"), "")
+			var e *SendError
+			if tt.ok != (err == nil) || err != nil && (!errors.As(err, &e) || !e.Sent) {
+				t.Errorf("%s: error = %v", tt.name, err)
+			}
+			if got := f.calls(); got != tt.sends {
+				t.Errorf("%s: sent %d times, want %d", tt.name, got, tt.sends)
+			}
+			if got := f.queue.State(); got.InFlight != 0 || got.Tokens != float64(5-tt.sends) {
+				t.Errorf("%s: %d slots taken and %v tokens left, want 0 and %d", tt.name, got.InFlight, got.Tokens, 5-tt.sends)
+			}
+		})
+	}
+}
+
+func TestASecondDeathIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		f.script = append(f.script, fails(io.EOF), fails(io.EOF))
+		_, err := f.call(t.Context(), "GET", from("bot"), "")
+		var e *SendError
+		if !errors.As(err, &e) || f.calls() != 2 {
+			t.Errorf("error = %v after %d sends, want a SendError after 2", err, f.calls())
+		}
+	})
+}
+
+func TestSlotIsFreeAtTheEndOfTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		for _, end := range []func(io.ReadCloser){
+			func(b io.ReadCloser) { io.Copy(io.Discard, b) },
+			func(b io.ReadCloser) { b.Close() },
+			func(b io.ReadCloser) { io.Copy(io.Discard, b); b.Close(); b.Close() },
+		} {
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://roam/v1/user.list", nil)
+			res, err := f.rt.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := f.queue.State().InFlight; got != 1 {
+				t.Errorf("%d slots taken before the answer was read, want 1", got)
+			}
+			end(res.Body)
+			if got := f.queue.State().InFlight; got != 0 {
+				t.Errorf("%d slots taken after the answer was read, want 0", got)
+			}
+		}
+	})
+}
+
+func TestToolThatLeavesWhileSending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		f.takes = time.Minute
+		gone := errors.New("the tool hung up")
+		ctx, leave := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { leave(gone) })
+		if _, err := f.call(ctx, "GET", from("bot"), ""); !errors.Is(err, gone) {
+			t.Errorf("error = %v, want the cause of the context", err)
+		}
+		if got := f.queue.State().InFlight; got != 0 {
+			t.Errorf("%d slots taken, want 0", got)
+		}
+	})
+}
+
+func TestLargeBodiesGoToDiskAndComeBackWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		f.rt.Bodies.Max = 1 << 20
+		want := strings.Repeat("0123456789abcdef", 20_000) // 320 kB
+		f.script = append(f.script, says(429, "Retry-After", "1"))
+		if _, err := f.call(t.Context(), "POST", from("bot"), want); err != nil {
+			t.Fatal(err)
+		}
+		for i, s := range f.journal() {
+			if s.body != want {
+				t.Errorf("attempt %d: %d bytes came, want the %d that were sent", i+1, len(s.body), len(want))
+			}
+		}
+		f.rt.Bodies.Dir = "/nonexistent"
+		if _, err := f.call(t.Context(), "POST", from("bot"), want); err != nil || f.journal()[len(f.journal())-1].body != want {
+			t.Errorf("without a disk: %v, want it kept in memory", err)
+		}
+		_, err := f.call(t.Context(), "POST", from("bot"), strings.Repeat("x", 2<<20))
+		refusalOf(t, err, ErrQueueFull)
+		if n := f.rt.Bodies.held.Load(); n != 0 {
+			t.Errorf("%d bytes of bodies still held", n)
+		}
+	})
+}
+
+func TestBodyThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		broken := io.MultiReader(strings.NewReader("half"), errReader{})
+		req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://roam/v1/chat.post", broken)
+		_, err := f.rt.RoundTrip(req)
+		if !errors.Is(err, ErrBody) || !errors.Is(err, io.ErrUnexpectedEOF) || f.calls() != 0 {
+			t.Errorf("error = %v after %d sends, want ErrBody, nothing sent", err, f.calls())
+		}
+	})
+}
+
+type errReader struct{}
+
+func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+type silence struct{}
+
+func (silence) Error() string   { return "no answer in time" }
+func (silence) Timeout() bool   { return true }
+func (silence) Temporary() bool { return false }

@@ -1,0 +1,104 @@
+package limiter
+
+import "time"
+
+// Turn is the right to send one call now. It holds a slot until Done. A Turn belongs to one goroutine at a time.
+type Turn struct {
+	Waited time.Duration // in the line, this time
+
+	queue      *Queue
+	call       *call
+	generation uint64
+	probe      bool
+	settled    bool // Roam's word on it has been told
+	done       bool
+	left       time.Time
+}
+
+// Answered tells that Roam let the call through, whatever it then made of it. After a pause this opens the line.
+func (t *Turn) Answered() {
+	q := t.queue
+	q.mu.Lock()
+	t.settled = true
+	opens := t.probe && q.pause.state == probing && q.pause.generation == t.generation
+	if opens {
+		q.pause.end(time.Now())
+		q.options.Observer.PauseEnded()
+		q.look()
+	}
+	q.mu.Unlock()
+	if opens {
+		q.keep()
+	}
+}
+
+// Throttled tells that Roam answered 429 and asks for quiet: nothing leaves before that is over, or MaxPause, and then one
+// call alone. A refusal of before the present pause changes nothing.
+func (t *Turn) Throttled(quiet time.Duration) {
+	q := t.queue
+	q.mu.Lock()
+	t.settled = true
+	q.options.Observer.Throttled()
+	begins := q.pause.generation == t.generation
+	if begins {
+		now := time.Now()
+		quiet = min(quiet, q.options.MaxPause)
+		q.options.Bucket.Drain(now) // whatever we believed, Roam says that nothing is left
+		q.tokenAt = time.Time{}
+		q.pause.begin(now, quiet)
+		q.options.Observer.PauseBegan(quiet)
+		q.look()
+	}
+	q.mu.Unlock()
+	if begins {
+		q.keep()
+	}
+}
+
+// Done frees the slot. A probe that ends without a word from Roam leaves the question to the next call. Calling it again
+// does nothing.
+func (t *Turn) Done() {
+	q := t.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if t.done {
+		return
+	}
+	t.done = true
+	q.inFlight--
+	q.held.add(time.Since(t.left))
+	q.unanswered(t)
+	if q.line.waiting > 0 {
+		q.look()
+	}
+}
+
+// unused gives slot and token back: the tool went away in the moment of its turn.
+func (t *Turn) unused() {
+	q := t.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	t.done = true
+	q.inFlight--
+	q.returned++
+	q.unanswered(t)
+	q.look()
+}
+
+func (q *Queue) unanswered(t *Turn) {
+	if t.probe && !t.settled && q.pause.state == probing && q.pause.generation == t.generation {
+		q.pause.state = shut // its time is over, so the next call is the probe
+	}
+}
+
+// held is how long slots are held, as an exponentially weighted mean, for the estimate.
+type held struct{ mean time.Duration }
+
+// An eighth of each new value, as TCP smooths its round trips (RFC 6298): a handful of calls settle it, one does not upset it.
+func (h *held) add(d time.Duration) {
+	if h.mean == 0 {
+		h.mean = d
+		return
+	}
+	h.mean += (d - h.mean) / 8
+}
