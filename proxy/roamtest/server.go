@@ -1,0 +1,24 @@
+package roamtest
+
+import "net/http/httptest"
+
+// Server is a Roam on a real socket of the loopback interface.
+type Server struct {
+	*Roam
+	URL string
+
+	server *httptest.Server
+}
+
+// NewServer starts a simulated Roam. Close must be called.
+func NewServer(o Options) *Server {
+	r := New(o)
+	s := httptest.NewServer(r)
+	return &Server{Roam: r, URL: s.URL, server: s}
+}
+
+// Close ends the server and waits for the calls under way, whose connections are closed.
+func (s *Server) Close() {
+	s.server.CloseClientConnections()
+	s.server.Close()
+}
