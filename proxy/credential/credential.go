@@ -1,0 +1,79 @@
+// Package credential holds what opens Roam, and puts it on a request at the last moment: a Secret that refuses to be printed,
+// a Source that knows the secret of the moment, and a Transport that adds it for one scheme and host and for no other.
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// ErrCredential says that there is no usable credential, so that nothing was sent.
+var ErrCredential = errors.New("credential: no usable credential")
+
+// redacted is what every way of printing a Secret shows.
+const redacted = "[redacted]"
+
+// Secret is a credential that refuses to be printed. Reveal is the only way to read it, so that a reviewer finds every use with
+// one search. It points to its value, because fmt prints the unexported fields of a struct around it without asking, and a
+// pointer within a struct is printed as an address.
+type Secret struct{ value *string }
+
+// NewSecret hides a value.
+func NewSecret(value string) Secret { return Secret{&value} }
+
+// Reveal is the value itself.
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
+
+// IsZero tells whether there is nothing to hide.
+func (s Secret) IsZero() bool { return s.Reveal() == "" }
+
+// Format prints "[redacted]", whatever the verb.
+func (Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
+
+// String is "[redacted]".
+func (Secret) String() string { return redacted }
+
+// MarshalText is "[redacted]", in JSON and YAML too.
+func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// MarshalBinary refuses, so that no encoder finds another way in.
+func (Secret) MarshalBinary() ([]byte, error) {
+	return nil, errors.New("credential: a secret is not to be encoded")
+}
+
+// Source knows the secret of the moment. It may be asked by many goroutines at once.
+type Source interface {
+	// Secret is what to send now. It is asked after the wait in the line and not before it, so that a call that waited for a
+	// minute does not carry a secret that was replaced meanwhile. An error wraps ErrCredential.
+	Secret(ctx context.Context) (Secret, error)
+}
+
+// Key is a Source that never changes.
+type Key struct{ Value Secret }
+
+// Secret is the key, or an error if there is none.
+func (k Key) Secret(context.Context) (Secret, error) {
+	if err := usable(k.Value.Reveal()); err != nil {
+		return Secret{}, fmt.Errorf("%w: %w", ErrCredential, err)
+	}
+	return k.Value, nil
+}
+
+// usable refuses what no header field may carry, so that a stray line break in a file cannot become a second field.
+func usable(value string) error {
+	if value == "" {
+		return errors.New("the secret is empty")
+	}
+	for _, c := range []byte(value) {
+		if c <= ' ' || c >= 0x7f {
+			return errors.New("the secret holds a space, a control character or a letter beyond ASCII")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package credential
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// fileAge is how old the last look at a file may be. A rotated secret is wanted within 10 s; half of that leaves room for
+// the call that finds out.
+const fileAge = 5 * time.Second
+
+// fileSize bounds what is read: a credential has a few hundred bytes, a mistaken path may name anything.
+const fileSize = 64 << 10
+
+// File is a Source that reads a file again when its content changes. It compares content and not names or times, so that it
+// sees the swap of a symbolic link, by which Kubernetes replaces a mounted secret. A file that cannot be read any more leaves
+// the last good secret in use; Err then tells.
+type File struct {
+	path string
+
+	mu     sync.Mutex // guards the following; held while the file is read
+	looked time.Time
+	last   Secret
+	err    error
+}
+
+// NewFile makes a Source of the file at path. Nothing is read yet.
+func NewFile(path string) *File { return &File{path: path} }
+
+// Secret is the content of the file, without the white space around it.
+func (f *File) Secret(context.Context) (Secret, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	if f.last.IsZero() {
+		return Secret{}, fmt.Errorf("%w: %w", ErrCredential, f.err)
+	}
+	return f.last, nil
+}
+
+// Err tells why the file could not be read when it was last looked at, or nil.
+func (f *File) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	return f.err
+}
+
+func (f *File) look() {
+	if !f.looked.IsZero() && time.Since(f.looked) < fileAge {
+		return
+	}
+	f.looked = time.Now()
+	value, err := read(f.path)
+	if f.err = err; err == nil && value != f.last.Reveal() {
+		f.last = NewSecret(value)
+	}
+}
+
+func read(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err // names the path and the reason
+	}
+	defer file.Close()
+	content, err := io.ReadAll(io.LimitReader(file, fileSize+1))
+	switch {
+	case err != nil:
+		return "", err
+	case len(content) > fileSize:
+		return "", fmt.Errorf("%s: larger than %d bytes, so it is not a file with a secret alone", path, fileSize)
+	}
+	value := strings.TrimSpace(string(content))
+	if err := usable(value); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return value, nil
+}
