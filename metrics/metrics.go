@@ -1,0 +1,126 @@
+// Package metrics is what an operator sees: every number that roamproxy counts, whether it is well, and a page that says where
+// to look. It has never heard of lines, caches or proxies; those report to interfaces of their own, which the types here
+// satisfy by shape. What exists elsewhere already, such as the length of a line, is asked when Prometheus asks.
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics holds one registry and all that is in it. It may be used by many goroutines.
+type Metrics struct {
+	registry *prometheus.Registry
+	rows     []row
+	tools    *names
+	routes   *names
+	state    *state
+
+	requests, upstream, throttled, pauses, refused, cached, saved *prometheus.CounterVec
+	duration, exchange, waited                                    *prometheus.HistogramVec
+	reloaded                                                      prometheus.Gauge
+}
+
+// row is one line of the table of metrics.
+type row struct{ name, kind, help, labels string }
+
+// New makes the registry of a program of this version and revision.
+func New(version, revision string) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), tools: newNames(maxTools), routes: newNames(maxRoutes)}
+	m.requests = m.counter("roamproxy_requests_total", "Requests of tools that were answered, by what became of them in the cache.", "tool", "route", "code", "cache")
+	m.duration = m.histogram("roamproxy_request_duration_seconds", "Time from a tool's request to the end of its answer, with the wait in the line. A hit takes well under a millisecond.", waits(), "tool", "cache")
+	m.upstream = m.counter("roamproxy_upstream_requests_total", "Calls that really went to Roam; the code is 0 when no answer came.", "quota", "route", "code")
+	m.exchange = m.histogram("roamproxy_upstream_request_duration_seconds", "Time from sending a call to Roam to the header of its answer. A few hundred milliseconds are normal.", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "quota")
+	m.waited = m.histogram("roamproxy_queue_wait_seconds", "Time in the line by how it ended: sent, refused, canceled or expired. Nearly zero while there are tokens.", waits(), "quota", "tool", "outcome")
+	m.refused = m.counter("roamproxy_refused_total", "Requests that roamproxy itself refused, by the reason it gave. Normally none.", "tool", "reason")
+	m.pauses = m.counter("roamproxy_quota_pauses_total", "How often the line stopped because Roam answered 429. Normally none.", "quota")
+	m.throttled = m.counter("roamproxy_upstream_throttled_total", "Answers 429 by Roam. Normally none: more means that somebody else spends the quota.", "quota")
+	m.cached = m.counter("roamproxy_cache_requests_total", "Requests by what became of them in the cache: hit, miss, shared, stale or bypass.", "result")
+	m.saved = m.counter("roamproxy_calls_saved_total", "Calls that Roam did not have to answer, by what saved them.", "by")
+	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the configuration in force is the latest that was asked for. Normally 1.")
+	m.reloaded.Set(1)
+	build := m.gaugeVec("roamproxy_build_info", "What runs here; the value is always 1.", "version", "revision", "goversion")
+	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
+	m.state = newState(m)
+	m.registry.MustRegister(m.state, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, result := range []string{"hit", "miss", "shared", "stale", "bypass"} {
+		m.cached.WithLabelValues(result)
+	}
+	for _, by := range []string{"hit", "shared", "stale"} {
+		m.saved.WithLabelValues(by)
+	}
+	return m
+}
+
+// waits are the bounds for everything that has a wait in the line in it: from a hit's millisecond to the five minutes that the
+// longest pause and the longest wait may have.
+func waits() []float64 {
+	return []float64{.001, .005, .025, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300}
+}
+
+func (m *Metrics) note(name, kind, help string, labels []string) {
+	m.rows = append(m.rows, row{name, kind, help, strings.Join(labels, ", ")})
+}
+
+func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	m.note(name, "counter", help, labels)
+	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(c)
+	return c
+}
+
+func (m *Metrics) gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
+	m.note(name, "gauge", help, labels)
+	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	m.registry.MustRegister(g)
+	return g
+}
+
+func (m *Metrics) gauge(name, help string) prometheus.Gauge {
+	return m.gaugeVec(name, help).WithLabelValues()
+}
+
+// histogram has classic buckets for every Prometheus and native ones for those that scrape them.
+func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	m.note(name, "histogram", help, labels)
+	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor:     1.1, // neighbours differ by a tenth: enough to tell 10 s from 11 s
+		NativeHistogramMaxBucketNumber:  160, // the library's own advice
+		NativeHistogramMinResetDuration: time.Hour,
+	}, labels)
+	m.registry.MustRegister(h)
+	return h
+}
+
+// Handler answers a scrape, in OpenMetrics where that is asked for, so that exemplars show.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
+}
+
+// Reloaded tells whether the latest configuration that was asked for came into force.
+func (m *Metrics) Reloaded(ok bool) { m.reloaded.Set(number(ok)) }
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// Table lists every metric of ours in Markdown, in the order in which they are described.
+func (m *Metrics) Table() string {
+	var t strings.Builder
+	t.WriteString("| metric | kind | labels | meaning |\n|---|---|---|---|\n")
+	for _, r := range m.rows {
+		fmt.Fprintf(&t, "| `%s` | %s | %s | %s |\n", r.name, r.kind, r.labels, r.help)
+	}
+	return t.String()
+}

@@ -1,0 +1,191 @@
+package metrics
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sample has one of everything.
+func sample() *Metrics {
+	m := New("1.2.3", "abcdef")
+	q := m.Quota("roam", []string{"bot"}, func() QuotaState {
+		return QuotaState{Tokens: 7.5, Burst: 9.8, Rate: 1, Paused: true, PauseTotal: 12 * time.Second, Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2}
+	})
+	q.Waited("bot", "sent", 1200*time.Millisecond)
+	q.Waited("unknown", "refused", 0)
+	q.Throttled()
+	q.PauseBegan(10 * time.Second)
+	q.Sent("/v1/groups.list", 200, 150*time.Millisecond)
+	q.Sent("/v1/groups.list", 0, time.Second)
+	q.Sent("/wp-login.php", 404, time.Millisecond)
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "miss", Duration: 160 * time.Millisecond})
+	m.Answered(Answer{Tool: "\xff", Route: "\xfe", Code: 999, Cache: "\xfd"})
+	m.Refused("bot", "queue_full")
+	m.CacheAnswered("hit")
+	m.CacheState(func() (int64, int) { return 4096, 3 })
+	m.Credential("org", func() bool { return true })
+	m.Reloaded(false)
+	return m
+}
+
+func scrape(t *testing.T, m *Metrics, accept string) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest("GET", "/metrics", nil)
+	r.Header.Set("Accept", accept)
+	m.Handler().ServeHTTP(w, r)
+	if w.Code != 200 {
+		t.Fatalf("scrape: %d %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+func TestExpositionIsClean(t *testing.T) {
+	problems, err := promlint.New(strings.NewReader(scrape(t, sample(), ""))).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "roamproxy_") {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
+// The exposition is a contract with dashboards and alerts: a change of it shows in testdata and is made on purpose, with
+// go test ./metrics -update.
+func TestExpositionIsTheAgreedOne(t *testing.T) {
+	var ours []string
+	for line := range strings.Lines(scrape(t, sample(), "")) {
+		if strings.Contains(line, "roamproxy_") && !strings.Contains(line, "goversion") {
+			ours = append(ours, line)
+		}
+	}
+	got := strings.Join(ours, "")
+	if *update {
+		if err := os.WriteFile("testdata/exposition.txt", []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/exposition.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("the exposition is no longer what testdata/exposition.txt says; got\n%s", got)
+	}
+}
+
+var update = flag.Bool("update", false, "write the exposition to testdata")
+
+func TestLabelsAreBounded(t *testing.T) {
+	m := New("", "")
+	q := m.Quota("roam", nil, func() QuotaState { return QuotaState{} })
+	for i := range 10_000 {
+		q.Sent(fmt.Sprintf("/v1/route%d", i), 200, 0)
+		m.Tool(fmt.Sprintf("tool%d", i))
+		m.Answered(Answer{Tool: fmt.Sprintf("tool%d", i), Route: fmt.Sprintf("/v1/route%d", i), Code: 200, Cache: "hit"})
+		q.Waited("stranger"+fmt.Sprint(i), "sent", 0)
+	}
+	if got := testutil.CollectAndCount(m.upstream); got != maxRoutes+1 {
+		t.Errorf("%d routes, want %d and other", got, maxRoutes)
+	}
+	if got := testutil.CollectAndCount(m.requests); got > maxTools+1 {
+		t.Errorf("%d series for requests, want at most one a known tool and other", got)
+	}
+	if got := testutil.CollectAndCount(m.waited); got != 1 {
+		t.Errorf("%d waiting tools that nobody configured, want other alone", got)
+	}
+}
+
+func TestTraceIsAnExemplar(t *testing.T) {
+	m := sample()
+	trace := strings.Repeat("4b", 16)
+	m.Answered(Answer{Tool: "bot", Code: 200, Cache: "miss", Duration: time.Second, TraceID: trace})
+	m.Answered(Answer{Tool: "bot", Code: 200, Cache: "miss", Duration: time.Second, TraceID: "no trace\xff"})
+	if got := scrape(t, m, "application/openmetrics-text"); !strings.Contains(got, `trace_id="`+trace+`"`) {
+		t.Error("the trace id is not in the exposition")
+	}
+}
+
+func TestTableNamesWhatIsExposed(t *testing.T) {
+	m := sample()
+	for line := range strings.Lines(scrape(t, m, "")) {
+		if name, ok := strings.CutPrefix(line, "# TYPE roamproxy_"); ok {
+			name = "roamproxy_" + strings.Fields(name)[0]
+			if !strings.Contains(m.Table(), "`"+name+"`") {
+				t.Errorf("%s is exposed and not in the table", name)
+			}
+		}
+	}
+	if rows := strings.Count(m.Table(), "\n"); rows != len(m.rows)+2 {
+		t.Errorf("%d lines for %d metrics", rows, len(m.rows))
+	}
+}
+
+func TestReadinessNamesWhatToMend(t *testing.T) {
+	var h Health
+	broken := errors.New("credential org: Roam answered 401 to it")
+	var problem error
+	h.Check("credential org", func() error { return problem })
+	admin := New("", "").Admin(&h, func(next http.Handler) http.Handler { return next })
+	ask := func(method, path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		return w
+	}
+	for _, tt := range []struct {
+		name, method, path string
+		problem            error
+		drain              bool
+		code               int
+		want               string
+	}{
+		{"alive", "GET", "/healthz", broken, false, 200, "ok"},
+		{"ready", "GET", "/readyz", nil, false, 200, `"ready":true`},
+		{"not ready", "GET", "/readyz", broken, false, 503, "Roam answered 401"},
+		{"asked without a body", "HEAD", "/readyz", broken, false, 503, ""},
+		{"the page", "GET", "/", nil, false, 200, "<title>roamproxy"},
+		{"a path of Roam's", "GET", "/v1/groups.list", nil, false, 404, ""},
+		{"a write", "POST", "/metrics", nil, false, 405, ""},
+		{"stopping", "GET", "/readyz", nil, true, 503, "stopping"},
+		{"alive while stopping", "GET", "/healthz", nil, true, 200, "ok"},
+	} {
+		problem = tt.problem
+		if tt.drain {
+			h.Drain()
+		}
+		if w := ask(tt.method, tt.path); w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s: %d %s, want %d with %q", tt.name, w.Code, w.Body, tt.code, tt.want)
+		}
+	}
+}
+
+func TestEveryWaitOfFiveMinutesHasABucket(t *testing.T) {
+	if w := waits(); w[0] != .001 || w[len(w)-1] != 300 || !slices.IsSorted(w) {
+		t.Errorf("buckets %v, want 1 ms to 300 s", w)
+	}
+}
+
+func BenchmarkAnswered(b *testing.B) {
+	m := sample()
+	a := Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "hit", Duration: time.Millisecond}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Answered(a)
+	}
+}

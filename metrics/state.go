@@ -1,0 +1,130 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// QuotaState is what is true of a quota at the moment of a scrape.
+type QuotaState struct {
+	Tokens, Burst, Rate float64
+	Paused              bool
+	PauseTotal          time.Duration // spent in pauses since the start
+	Length              map[string]int
+	Oldest              time.Duration
+	Capacity, InFlight  int
+}
+
+// state is the collector of everything that exists already somewhere else.
+type state struct {
+	m    *Metrics
+	desc map[string]*prometheus.Desc
+
+	mu          sync.Mutex // guards the following
+	quotas      []source[QuotaState]
+	credentials []source[bool]
+	cache       func() (bytes int64, entries int)
+}
+
+type source[T any] struct {
+	name string
+	ask  func() T
+}
+
+func newState(m *Metrics) *state {
+	s := &state{m: m, desc: make(map[string]*prometheus.Desc)}
+	describe := func(name, kind, help string, labels ...string) {
+		m.note(name, kind, help, labels)
+		s.desc[name] = prometheus.NewDesc(name, help, labels, nil)
+	}
+	describe("roamproxy_upstream_in_flight", "gauge", "Calls that are with Roam now. At most max_in_flight.", "quota")
+	describe("roamproxy_queue_length", "gauge", "Calls that wait in the line. Usually zero.", "quota", "tool")
+	describe("roamproxy_queue_oldest_seconds", "gauge", "How long the call that came first has waited. Usually zero.", "quota")
+	describe("roamproxy_queue_capacity", "gauge", "Calls that the line can hold.", "quota")
+	describe("roamproxy_quota_tokens", "gauge", "Calls that could go at once now.", "quota")
+	describe("roamproxy_quota_burst", "gauge", "Calls that can ever go at once, without the part held back for the network's jitter.", "quota")
+	describe("roamproxy_quota_rate", "gauge", "Calls a second that are sent when more wait.", "quota")
+	describe("roamproxy_quota_paused", "gauge", "1 while the line stands still because Roam answered 429. Normally 0.", "quota")
+	describe("roamproxy_quota_pause_seconds_total", "counter", "Time that the line has stood still because Roam answered 429.", "quota")
+	describe("roamproxy_cache_bytes", "gauge", "Memory that kept answers take.")
+	describe("roamproxy_cache_entries", "gauge", "Answers that are kept.")
+	describe("roamproxy_credential_ok", "gauge", "0 when Roam refused the credential or it cannot be read. Normally 1.", "credential")
+	return s
+}
+
+func (s *state) add(name string, ask func() QuotaState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quotas = append(s.quotas, source[QuotaState]{name, ask})
+}
+
+// Credential asks at every scrape whether a credential is in order.
+func (m *Metrics) Credential(name string, ok func() bool) {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	m.state.credentials = append(m.state.credentials, source[bool]{name, ok})
+}
+
+// CacheState asks at every scrape how much is kept.
+func (m *Metrics) CacheState(ask func() (bytes int64, entries int)) {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	m.state.cache = ask
+}
+
+// Describe and Collect make it a prometheus.Collector.
+func (s *state) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range s.desc {
+		out <- d
+	}
+}
+
+func (s *state) Collect(out chan<- prometheus.Metric) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tell := func(kind prometheus.ValueType, name string, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(s.desc[name], kind, value, labels...)
+	}
+	for _, q := range s.quotas {
+		now := q.ask()
+		for name, value := range map[string]float64{
+			"roamproxy_upstream_in_flight":   float64(now.InFlight),
+			"roamproxy_queue_oldest_seconds": now.Oldest.Seconds(),
+			"roamproxy_queue_capacity":       float64(now.Capacity),
+			"roamproxy_quota_tokens":         now.Tokens,
+			"roamproxy_quota_burst":          now.Burst,
+			"roamproxy_quota_rate":           now.Rate,
+			"roamproxy_quota_paused":         number(now.Paused),
+		} {
+			tell(prometheus.GaugeValue, name, value, q.name)
+		}
+		tell(prometheus.CounterValue, "roamproxy_quota_pause_seconds_total", now.PauseTotal.Seconds(), q.name)
+		for tool, length := range s.lengths(now.Length) {
+			tell(prometheus.GaugeValue, "roamproxy_queue_length", float64(length), q.name, tool)
+		}
+	}
+	for _, c := range s.credentials {
+		tell(prometheus.GaugeValue, "roamproxy_credential_ok", number(c.ask()), c.name)
+	}
+	if s.cache != nil {
+		bytes, entries := s.cache()
+		tell(prometheus.GaugeValue, "roamproxy_cache_bytes", float64(bytes))
+		tell(prometheus.GaugeValue, "roamproxy_cache_entries", float64(entries))
+	}
+}
+
+// lengths adds up what shares the label other, and gives every known tool a zero.
+func (s *state) lengths(waiting map[string]int) map[string]int {
+	all := make(map[string]int)
+	s.m.tools.mu.RLock()
+	for tool := range s.m.tools.seen {
+		all[tool] = 0
+	}
+	s.m.tools.mu.RUnlock()
+	for tool, n := range waiting {
+		all[s.m.tools.label(tool)] += n
+	}
+	return all
+}
