@@ -1,0 +1,71 @@
+package cache
+
+import (
+	"encoding/binary"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Key names a question under a credential. Two requests that Roam could answer differently have different keys.
+type Key string
+
+// NewKey makes the key of a request: the credential's name, which stays when its secret is rotated, method, escaped path, query
+// (sorted by name, the order of repeats kept), the header fields that choose a form of the answer, and body, for a POST that
+// reads. A HEAD has the key of its GET. Each part is preceded by its length, so that no two divisions look alike.
+func NewKey(credential string, r *http.Request, body []byte) Key {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	key := make([]byte, 0, 256)
+	key = part(key, credential)
+	key = part(key, method)
+	key = part(key, r.URL.EscapedPath())
+	key = part(key, sorted(r.URL.RawQuery))
+	for _, name := range []string{"Roam-Version", "Accept", "Origin"} {
+		values := r.Header[name]
+		key = binary.AppendUvarint(key, uint64(len(values)))
+		for _, v := range values {
+			key = part(key, v)
+		}
+	}
+	key = part(key, encodings(r.Header["Accept-Encoding"]))
+	return Key(part(key, string(body)))
+}
+
+func part(key []byte, value string) []byte {
+	return append(binary.AppendUvarint(key, uint64(len(value))), value...)
+}
+
+// sorted orders a query by the names as Roam reads them, and leaves the text of each pair as it is.
+func sorted(query string) string {
+	if !strings.Contains(query, "&") {
+		return query
+	}
+	pairs := strings.Split(query, "&")
+	slices.SortStableFunc(pairs, func(a, b string) int { return strings.Compare(name(a), name(b)) })
+	return strings.Join(pairs, "&")
+}
+
+func name(pair string) string {
+	raw, _, _ := strings.Cut(pair, "=")
+	if read, err := url.QueryUnescape(raw); err == nil {
+		return read
+	}
+	return raw
+}
+
+// encodings orders what is accepted, so that clients who say the same in another order share an answer.
+func encodings(values []string) string {
+	if values == nil {
+		return "any"
+	}
+	all := strings.Split(strings.ToLower(strings.Join(values, ",")), ",")
+	for i := range all {
+		all[i] = strings.ReplaceAll(strings.TrimSpace(all[i]), " ", "")
+	}
+	slices.Sort(all)
+	return "," + strings.Join(slices.Compact(all), ",")
+}
