@@ -2,6 +2,7 @@ package roamtest
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path"
@@ -32,7 +33,7 @@ func (r *Roam) Script(faults ...Fault) {
 	}
 }
 
-func (r *Roam) fault(req *http.Request) *Fault {
+func (r *Roam) fault(req *http.Request, entry *Call) *Fault {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i, f := range r.faults {
@@ -42,6 +43,7 @@ func (r *Roam) fault(req *http.Request) *Fault {
 		if f.times--; f.times == 0 {
 			r.faults = append(r.faults[:i:i], r.faults[i+1:]...)
 		}
+		entry.Scripted = true
 		return f
 	}
 	return nil
@@ -82,6 +84,7 @@ func Delay(d time.Duration) Fault {
 // Hang takes the call and never answers, until the caller leaves.
 func Hang() Fault {
 	return Fault{spends: true, meet: func(_ *Roam, w http.ResponseWriter, req *http.Request, _ *Call) {
+		io.Copy(io.Discard, req.Body) // net/http watches for the caller's leaving only then
 		<-req.Context().Done()
 		reset(w)
 	}}

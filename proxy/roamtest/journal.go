@@ -16,6 +16,7 @@ type Call struct {
 	Header     http.Header // as it came, but for Authorization, of which Credential is the trace
 	Credential string      // the first 8 hexadecimal digits of the SHA-256 of the whole Authorization; empty without one
 	Admitted   bool        // it took a token
+	Scripted   bool        // it met a fault
 	Status     int         // 0 when it was not answered
 }
 

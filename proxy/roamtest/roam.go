@@ -88,7 +88,7 @@ func (r *Roam) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.fail(w, req, entry, http.StatusUnauthorized, "invalid_token", "The access token is missing or invalid.")
 		return
 	}
-	if f := r.fault(req); f != nil {
+	if f := r.fault(req, entry); f != nil {
 		if f.spends && !r.admit(w, req, entry) {
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"sync"
 	"syscall"
 )
@@ -28,6 +29,9 @@ func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	in := req.Clone(ctx)
 	in.RequestURI = req.URL.RequestURI()
+	if u, err := url.ParseRequestURI(in.RequestURI); err == nil {
+		in.URL = u // as a server would read it
+	}
 	in.RemoteAddr = "127.0.0.1:1"
 	if in.Host == "" {
 		in.Host = req.URL.Host

@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Drop says which routes' answers are forgotten after a write.
+type Drop struct {
+	After  string   // "METHOD path" of the write
+	Routes []string // path.Match patterns
+}
+
+// dropAfter forgets what a write touched: the entries of its own noun, for messages those of the conversations they are in, and
+// what the configuration names.
+func (p *Proxy) dropAfter(method, written string) {
+	if method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || asks(written) {
+		return
+	}
+	own := noun(written)
+	p.o.Cache.Drop(func(route string) bool {
+		if noun(route) == own || (own == "chat" || own == "reaction") && talk(route) {
+			return true
+		}
+		return slices.ContainsFunc(p.routes.drops, func(d Drop) bool {
+			after, _ := path.Match(d.After, method+" "+written)
+			return after && slices.ContainsFunc(d.Routes, func(pattern string) bool { ok, _ := path.Match(pattern, route); return ok })
+		})
+	})
+}
+
+// noun is what a route is about, in the singular: group.rename and groups.list are about the same, and so are SCIM's Groups.
+func noun(route string) string {
+	last := strings.TrimPrefix(route, "/scim/v2/")
+	if last == route {
+		last = path.Base(route)
+	}
+	last, _, _ = strings.Cut(last, "/")
+	last, _, _ = strings.Cut(last, ".")
+	return strings.TrimSuffix(strings.ToLower(last), "s")
+}
+
+func talk(route string) bool {
+	switch path.Base(route) {
+	case "chat.history", "chat.list", "conversation.list", "reaction.list":
+		return true
+	}
+	return false
+}
+
+// asks tells whether a POST only reads.
+func asks(route string) bool {
+	_, verb, _ := strings.Cut(path.Base(route), ".")
+	verb = verb[strings.LastIndex(verb, ".")+1:]
+	switch verb {
+	case "search", "info", "list", "resolve", "prompt", "export", "history":
+		return true
+	}
+	return false
+}

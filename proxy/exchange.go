@@ -1,0 +1,82 @@
+package proxy
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"roamproxy/limiter"
+	"roamproxy/proxy/credential"
+)
+
+// lane is the way to Roam under one credential.
+type lane struct {
+	name       string
+	quota      Quota
+	exchange   http.RoundTripper
+	credential *credential.Transport
+	told       told
+}
+
+// newLane builds the only way to Roam. Every call, kept or streamed, goes down these steps, and its answer comes back up:
+//
+//	limiter      a place in the line, a token from the bucket; on 429 the whole line pauses and the call goes round again
+//	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
+//	instrument   what really went out, without the time in the line
+//	watch        Roam's silence has a bound
+//	Base         the network
+func newLane(o Options, c Credential) (*lane, error) {
+	q, err := quota(o, c.Quota)
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{name: c.Name, quota: q, told: told{quota: q}}
+	var next http.RoundTripper = &watch{next: o.Base, most: o.Timeout}
+	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
+	l.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
+	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies}
+	return l, nil
+}
+
+// NewBase is the network: a connection for every call that may be under way, kept alive, and no decoding of what Roam encoded.
+func NewBase(maxInFlight int) *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext, // the standard library's own habit, and less patience
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           maxInFlight,
+		MaxIdleConnsPerHost:    maxInFlight, // the default of 2 costs a new connection for nearly every call of a burst
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 256 << 10, // far above any answer's header, far below what would hurt
+		DisableCompression:     true,
+	}
+}
+
+// instrument counts and times what really went out.
+type instrument struct {
+	next     http.RoundTripper
+	quota    string
+	observer Observer
+}
+
+func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
+	var wrote atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { wrote.Store(true) }})
+	start := time.Now()
+	res, err := i.next.RoundTrip(req.WithContext(ctx))
+	took := time.Since(start)
+	j := travelling(req.Context())
+	if j == nil {
+		return res, err
+	}
+	j.upstream += took
+	if err == nil {
+		i.observer.Sent(i.quota, j.route, res.StatusCode, took)
+	} else if wrote.Load() {
+		i.observer.Sent(i.quota, j.route, 0, took)
+	}
+	return res, err
+}

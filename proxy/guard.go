@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// guard lets local programs in and keeps web pages out, before anything is read or spent.
+type guard struct {
+	browsers []string // origins that may call
+	anyName  bool     // callers prove themselves by a token, which a page that rebinds a name does not have
+	loopback bool
+}
+
+// Guard protects another handler, such as the admin pages, in the same way.
+func Guard(next http.Handler, loopback bool) http.Handler {
+	g := guard{loopback: loopback}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := g.check(r); err != nil {
+			status, _, _ := describe(err)
+			http.Error(w, err.Error(), status)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (p *Proxy) refuse(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !r.ProtoAtLeast(1, 1) {
+			w.Header().Set("Connection", "close") // net/http answers a chunked HTTP/1.0 request twice on a kept connection
+		}
+		if err := p.guard.check(r); err != nil {
+			p.fail(w, r, err)
+			return
+		}
+		if origin := r.Header.Get("Origin"); origin != "" {
+			w.Header().Set("Access-Control-Allow-Origin", origin)
+			w.Header().Add("Vary", "Origin")
+			w.Header().Set("Access-Control-Expose-Headers", "*")
+			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+				w.Header().Set("Access-Control-Allow-Methods", r.Header.Get("Access-Control-Request-Method"))
+				w.Header().Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
+				visiting(r).Status = http.StatusNoContent
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Reasons of the guard and of who comes after it; describe has their status codes.
+var (
+	errUnsupported  = errors.New("upgrades, CONNECT and TRACE are not supported")
+	errTarget       = errors.New("the request target must be a path, such as /v1/groups.list")
+	errHost         = errors.New("this Host is not a name of roamproxy; use an address or localhost")
+	errBrowser      = errors.New("web pages may not call roamproxy unless the setting browsers names their origin")
+	errUnauthorized = errors.New("this tool's token is missing or wrong")
+	errNotAllowed   = errors.New("this tool may not use this method and path")
+	errAmbiguous    = errors.New("this path means different things to different servers; write it without dot segments, //, \\ or encoded slashes")
+)
+
+func (g guard) check(r *http.Request) error {
+	switch {
+	case r.Method == http.MethodConnect, r.Method == http.MethodTrace, len(r.Header["Upgrade"]) > 0:
+		return errUnsupported
+	case !strings.HasPrefix(r.RequestURI, "/"), strings.HasPrefix(r.RequestURI, "//"), strings.Contains(r.RequestURI, "#"):
+		return errTarget
+	case !g.knows(r.Host):
+		return errHost
+	}
+	if origins := r.Header["Origin"]; len(origins) > 0 {
+		if len(origins) == 1 && slices.Contains(g.browsers, origins[0]) {
+			return nil
+		}
+		return errBrowser
+	}
+	for _, site := range r.Header["Sec-Fetch-Site"] {
+		if site != "same-origin" && site != "none" {
+			return errBrowser
+		}
+	}
+	return nil
+}
+
+// knows tells whether a page that rebound a name of its own to our address could send this Host. It could not send an address,
+// localhost, or a name that the public DNS never has: those of containers and clusters.
+func (g guard) knows(host string) bool {
+	if g.anyName {
+		return host != ""
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return true
+	}
+	if g.loopback || name == "" {
+		return false
+	}
+	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".cluster.local") || strings.HasSuffix(name, ".internal")
+}

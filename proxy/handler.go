@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"roamproxy/cache"
+)
+
+// kept answers a read that may be kept.
+func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
+	v := visiting(r)
+	var made atomic.Pointer[journey] // by our own fill, once it is over
+	fill := func(ctx context.Context) (*http.Response, error) {
+		j, ctx := v.depart(ctx)
+		defer made.Store(j)
+		out := p.question(r).WithContext(ctx)
+		if r.Header.Get("Range") == "" {
+			unconditional(out.Header)
+		}
+		return v.lane.exchange.RoundTrip(out)
+	}
+	a, err := p.o.Cache.Do(r.Context(), cache.Question{
+		Key: cache.NewKey(v.lane.name, r, nil), Route: v.Route, Rule: v.rule, Head: r.Method == http.MethodHead, Request: r.Header,
+	}, fill)
+	if j := made.Load(); j != nil {
+		v.Queue, v.Upstream = j.Waited, j.upstream
+	}
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	v.Cache, v.Status = a.Result, a.Status
+	h := w.Header()
+	for name, values := range a.Header {
+		h[name] = append(h[name], values...)
+	}
+	p.mark(h, v, a.CacheStatus())
+	if a.Result == cache.Hit || a.Result == cache.Stale {
+		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
+	}
+	if a.Stream != nil {
+		defer a.Stream.Close()
+		if a.Length >= 0 {
+			h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
+		}
+		w.WriteHeader(a.Status)
+		controller := http.NewResponseController(w)
+		if _, err := io.Copy(w, &download{a.Stream, controller}); err != nil {
+			v.Err = err
+			panic(http.ErrAbortHandler) // a cut answer must not look whole
+		}
+		return
+	}
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
+	if bodyAllowed(a.Status) {
+		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
+	w.WriteHeader(a.Status)
+	if r.Method != http.MethodHead {
+		w.Write(a.Body)
+	}
+}
+
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// streamed hands everything else through.
+func (p *Proxy) streamed(w http.ResponseWriter, r *http.Request) {
+	v := visiting(r)
+	_, ctx := v.depart(r.Context())
+	out := r.WithContext(ctx)
+	controller := http.NewResponseController(w)
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = &upload{http.MaxBytesReader(w, r.Body, p.o.MaxBody), controller}
+	}
+	p.stream.ServeHTTP(w, out.WithContext(context.WithValue(ctx, controllerKey{}, controller)))
+}
+
+type controllerKey struct{}
+
+// streaming is the second way. Its Transport finds the lane of the visit.
+func (p *Proxy) streaming() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite: func(pr *httputil.ProxyRequest) {
+			pr.Out.URL, pr.Out.Host, pr.Out.Trailer = p.address(pr.In), "", nil
+			strip(pr.Out.Header)
+		},
+		Transport: through{},
+		ModifyResponse: func(res *http.Response) error {
+			r := res.Request
+			v, j := visiting(r), travelling(r.Context())
+			v.Status, v.Queue, v.Upstream = res.StatusCode, j.Waited, j.upstream
+			if res.StatusCode < 300 {
+				p.dropAfter(r.Method, v.Route)
+			}
+			res.Header.Del("Set-Cookie")
+			res.Trailer = nil
+			fwd := "roamproxy; fwd=bypass"
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				fwd = "roamproxy; fwd=method"
+			}
+			p.mark(res.Header, v, fwd)
+			if controller, ok := r.Context().Value(controllerKey{}).(*http.ResponseController); ok {
+				res.Body = &download{res.Body, controller}
+			}
+			return nil
+		},
+		ErrorHandler:  p.fail,
+		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // what it would say is in the visit
+	}
+}
+
+// through sends a request down its visit's lane.
+type through struct{}
+
+func (through) RoundTrip(r *http.Request) (*http.Response, error) {
+	return visiting(r).lane.exchange.RoundTrip(r)
+}

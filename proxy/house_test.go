@@ -1,0 +1,160 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"roamproxy/cache"
+	"roamproxy/limiter"
+	"roamproxy/proxy/credential"
+	"roamproxy/proxy/roamtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// house is a whole proxy in front of a simulated Roam.
+type house struct {
+	*Proxy
+	roam   *roamtest.Roam
+	queue  *limiter.Queue
+	bucket *limiter.Local
+
+	mu     sync.Mutex
+	visits []Visit
+	sent   int
+}
+
+func (h *house) Left(v Visit) { h.mu.Lock(); h.visits = append(h.visits, v); h.mu.Unlock() }
+func (h *house) Sent(_, _ string, _ int, _ time.Duration) {
+	h.mu.Lock()
+	h.sent++
+	h.mu.Unlock()
+}
+
+func (h *house) last() Visit {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.visits[len(h.visits)-1]
+}
+
+// plan is what a test changes before the house is built.
+type plan struct {
+	rate, burst float64
+	jitter      time.Duration
+	line        limiter.Options
+	proxy       Options
+	state       *limiter.StateFile
+}
+
+// build puts a house in front of roam. Without sockets when base is nil.
+func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ...func(*plan)) *house {
+	t.Helper()
+	upstream, _ := url.Parse("http://roam.example")
+	p := plan{rate: 1, burst: 10, proxy: Options{Upstream: upstream, Base: base, Timeout: 30 * time.Second, MaxBody: 11 << 20, Loopback: true}}
+	if base == nil {
+		p.proxy.Base = roam.Transport()
+	}
+	for _, change := range changes {
+		change(&p)
+	}
+	h := &house{roam: roam}
+	var err error
+	if h.bucket, err = limiter.NewLocal(p.rate, p.burst, p.jitter); err != nil {
+		t.Fatal(err)
+	}
+	if p.state != nil {
+		p.line.Paused, _ = p.state.Restore(h.bucket)
+		p.line.Keeper = p.state
+	}
+	p.line.Bucket = h.bucket
+	h.queue = limiter.New(p.line)
+	t.Cleanup(h.queue.Close)
+	kept, err := cache.New(cache.Options{Throttled: Throttled})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kept.Close)
+	maxWait := p.line.MaxWait
+	if maxWait == 0 {
+		maxWait = time.Minute
+	}
+	p.proxy.Cache, p.proxy.Observer, p.proxy.Bodies = kept, h, &limiter.Bodies{}
+	p.proxy.Quotas = []Quota{{Name: "roam", Queue: h.queue, Rate: p.rate, Burst: p.burst, MaxWait: maxWait}}
+	if p.proxy.Credentials == nil {
+		p.proxy.Credentials = []Credential{{Name: "org", Source: credential.Key{Value: credential.NewSecret(roamtest.DefaultKey)}, Quota: "roam"}}
+	}
+	if h.Proxy, err = New(p.proxy); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// do sends one request to the house without a socket.
+func (h *house) do(ctx context.Context, method, target, body string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
+	r.Host = "127.0.0.1:8080"
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+			continue
+		}
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func (h *house) post(ctx context.Context) int {
+	return h.do(ctx, "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`).Code
+}
+
+// echo is an upstream that remembers what came, without a quota.
+type echo struct {
+	mu     sync.Mutex
+	req    *http.Request
+	uri    string
+	body   string
+	answer func(*http.Request) (*http.Response, error)
+}
+
+func (e *echo) RoundTrip(req *http.Request) (*http.Response, error) {
+	var body []byte
+	if req.Body != nil {
+		body, _ = io.ReadAll(req.Body)
+		req.Body.Close()
+	}
+	e.mu.Lock()
+	e.req, e.uri, e.body = req, req.URL.RequestURI(), string(body)
+	e.mu.Unlock()
+	if e.answer != nil {
+		return e.answer(req)
+	}
+	return reply(req, 200, `{"ok":true}`), nil
+}
+
+func reply(req *http.Request, status int, body string, header ...string) *http.Response {
+	h := http.Header{"Content-Type": {"application/json"}}
+	for i := 0; i+1 < len(header); i += 2 {
+		h.Add(header[i], header[i+1])
+	}
+	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(bytes.NewReader([]byte(body))), ContentLength: int64(len(body)), ProtoMajor: 1, ProtoMinor: 1, Request: req}
+}
+
+func mustParse(s string) *url.URL {
+	u, err := url.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}

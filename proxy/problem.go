@@ -1,0 +1,164 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"roamproxy/cache"
+	"roamproxy/limiter"
+	"roamproxy/proxy/credential"
+)
+
+// statusClientGone is for the log: nobody is left to read it.
+const statusClientGone = 499
+
+// describe is the table from errors to answers: the status, the code, and the kind of RFC 9209, section 2.3.
+func describe(err error) (status int, code, kind string) {
+	var tooLarge *http.MaxBytesError
+	var sending *limiter.SendError
+	var quiet net.Error
+	switch {
+	case errors.Is(err, limiter.ErrQueueFull): // not sent: safe to repeat
+		return 429, "queue_full", "connection_limit_reached"
+	case errors.Is(err, limiter.ErrWaitTooLong):
+		return 429, "wait_too_long", "connection_limit_reached"
+	case errors.Is(err, limiter.ErrPaused):
+		return 429, "paused", "destination_unavailable"
+	case errors.Is(err, limiter.ErrClosed):
+		return 503, "shutting_down", "destination_unavailable"
+	case errors.Is(err, errUnsupported):
+		return 501, "unsupported", "http_request_error"
+	case errors.Is(err, errTarget), errors.Is(err, errAmbiguous):
+		return 400, "bad_request", "http_request_error"
+	case errors.Is(err, errHost):
+		return 421, "host", "http_request_denied"
+	case errors.Is(err, errBrowser):
+		return 403, "browser", "http_request_denied"
+	case errors.Is(err, errUnauthorized):
+		return 401, "unauthorized", "http_request_denied"
+	case errors.Is(err, errNotAllowed):
+		return 403, "not_allowed", "http_request_denied"
+	case errors.As(err, &tooLarge):
+		return 413, "body_too_large", "http_request_error"
+	case errors.Is(err, limiter.ErrBody):
+		return 400, "bad_request", "http_request_error"
+	case errors.Is(err, credential.ErrCredential):
+		return 502, "credential", "proxy_configuration_error"
+	case errors.Is(err, cache.ErrOnlyIfCached):
+		return 504, "only_if_cached", "http_request_denied"
+	case errors.Is(err, context.Canceled):
+		return statusClientGone, "canceled", "connection_terminated"
+	case errors.As(err, &quiet) && quiet.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return 504, "upstream_timeout", "http_response_timeout"
+	case errors.As(err, &sending) && sending.Sent:
+		return 502, "upstream_unreachable", "connection_terminated"
+	case errors.As(err, &sending):
+		return 502, "upstream_unreachable", "destination_unavailable"
+	}
+	return 502, "upstream_unreachable", "http_response_incomplete"
+}
+
+// sentence says what happened and what to do. An error's own text may name addresses, which are for the log.
+func sentence(err error, code string) string {
+	var sending *limiter.SendError
+	switch code {
+	case "upstream_unreachable", "upstream_timeout":
+		if errors.As(err, &sending) && !sending.Sent {
+			return "Roam could not be reached; the call was not sent."
+		}
+		if code == "upstream_timeout" {
+			return "Roam did not answer in time; the call may have reached it."
+		}
+		return "The connection to Roam broke; the call may have reached it."
+	case "queue_full":
+		return "The line is full; the call was not sent and may be repeated."
+	case "wait_too_long":
+		return "The call's turn would come after its longest wait; it was not sent and may be repeated."
+	case "paused":
+		return "Roam asked for quiet for longer than the call may wait; it was not sent and may be repeated."
+	case "shutting_down":
+		return "roamproxy is stopping; the call was not sent and may be repeated."
+	case "credential":
+		return "There is no usable credential for Roam; roamproxy's log and /readyz say why. The call was not sent."
+	case "body_too_large":
+		return "The body is larger than limits.max_body."
+	case "only_if_cached":
+		return "Nothing fresh is kept, and only-if-cached was asked for."
+	case "canceled":
+		return "The tool went away."
+	}
+	if errors.Is(err, limiter.ErrBody) {
+		return "The request's body ended early or came too slowly; the call was not sent."
+	}
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// roamCode is Roam's own word for a problem, where it has one.
+func roamCode(code string) string {
+	switch code {
+	case "queue_full", "wait_too_long", "paused":
+		return "ratelimited"
+	case "unauthorized":
+		return "invalid_token"
+	}
+	return code
+}
+
+// fail answers with a problem of our own, in a form that Roam's clients can read. It is a httputil.ReverseProxy.ErrorHandler.
+func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
+	v := visiting(r)
+	if j := travelling(r.Context()); j != nil {
+		v.Queue, v.Upstream = j.Waited, j.upstream
+	}
+	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
+		err = context.Canceled
+	}
+	status, code, kind := describe(err)
+	v.Status, v.Code, v.Err = status, code, err
+	var sending *limiter.SendError
+	if errors.As(err, &sending) && sending.Sent {
+		p.dropAfter(r.Method, v.Route) // it may have happened
+	}
+	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
+	h := w.Header()
+	var refusal *limiter.Refusal
+	if errors.As(err, &refusal) && (status == 429 || status == 503) {
+		seconds := int(max(math.Ceil(refusal.RetryAfter.Seconds()), 1))
+		h.Set("Retry-After", strconv.Itoa(seconds))
+		body["retry_after"] = seconds
+	}
+	h.Set("Proxy-Status", fmt.Sprintf(`roamproxy; error=%s; details="%s"`, kind, code))
+	h.Set("Roamproxy-Error", code)
+	h.Set("Content-Type", "application/json")
+	fwd := "roamproxy; fwd=bypass"
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		fwd = "roamproxy; fwd=method"
+	} else if v.rule.Keeps() {
+		fwd = "roamproxy; fwd=uri-miss"
+	}
+	p.mark(h, v, fwd)
+	out, _ := json.Marshal(body)
+	out = append(out, '\n')
+	h.Set("Content-Length", strconv.Itoa(len(out)))
+	if status == statusClientGone {
+		return
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(out)
+	}
+}
+
+// Throttled tells whether an error is about the quota rather than about Roam, so that an old answer may stand in for it.
+func Throttled(err error) bool {
+	var refusal *limiter.Refusal
+	return errors.As(err, &refusal) && !errors.Is(err, limiter.ErrClosed)
+}

@@ -1,0 +1,200 @@
+package proxy
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/limiter"
+	"roamproxy/proxy/roamtest"
+)
+
+func TestTwentyFiveCallsTakeFifteenSeconds(t *testing.T) {
+	for _, tt := range []struct{ jitter, want time.Duration }{
+		{0, 15 * time.Second},
+		{200 * time.Millisecond, 15200 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := build(t, roamtest.New(roamtest.Options{}), nil, func(p *plan) { p.jitter = tt.jitter })
+			start := time.Now()
+			var calls sync.WaitGroup
+			for range 25 {
+				calls.Go(func() {
+					if got := h.post(t.Context()); got != 200 {
+						t.Errorf("a call was answered %d, want 200", got)
+					}
+				})
+			}
+			calls.Wait()
+			if got := time.Since(start).Round(time.Millisecond); got != tt.want {
+				t.Errorf("with jitter %v: 25 calls took %v, want %v", tt.jitter, got, tt.want)
+			}
+			if got := h.roam.Refused(); got != 0 {
+				t.Errorf("Roam refused %d calls, want none", got)
+			}
+		})
+	}
+}
+
+// Random arrivals, leavings, 429s of Roam's own and restarts by kill -9: Roam never refuses a call because of us, and no token
+// lies unused while a call waits and a slot is free.
+func TestRandomSchedules(t *testing.T) {
+	schedules := 500
+	for seed := range schedules {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(uint64(seed), 1))
+			rate, burst := []float64{1, 3, 7.5, 40}[random.IntN(4)], 1+random.IntN(12)
+			slots := 1 + random.IntN(12)
+			roam := roamtest.New(roamtest.Options{Rate: rate, Burst: burst, Latency: time.Duration(random.IntN(1500)) * time.Millisecond})
+			start := func() *house {
+				return build(t, roam, nil, func(p *plan) {
+					p.rate, p.burst = rate, float64(burst)
+					p.line = limiter.Options{MaxInFlight: slots, MaxWait: time.Minute, MaxPause: 20 * time.Second}
+					p.state = limiter.OpenState(dir, "roam")
+				})
+			}
+			h := start()
+			var calls sync.WaitGroup
+			for range 60 {
+				time.Sleep(time.Duration(random.ExpFloat64() * float64(time.Second) / 2))
+				switch n := random.IntN(20); {
+				case n == 0:
+					roam.Script(roamtest.Throttle([]string{"0", "1", "3", "30", "soon"}[random.IntN(5)]))
+				case n == 1: // the process dies with whatever it had in the air, and starts again
+					h.queue.Close()
+					h = start()
+				default:
+					for range 1 + random.IntN(4) {
+						ctx, cancel := context.WithCancel(t.Context())
+						if random.IntN(4) == 0 {
+							time.AfterFunc(time.Duration(random.IntN(5000))*time.Millisecond, cancel)
+						}
+						house := h
+						calls.Go(func() { defer cancel(); house.post(ctx) })
+					}
+				}
+				synctest.Wait()
+				if s := h.queue.State(); len(s.Waiting) > 0 && !s.Paused && s.InFlight < slots && s.Tokens >= 1 {
+					t.Fatalf("seed %d: %v wait, %d of %d slots are taken, and %v tokens lie there", seed, s.Waiting, s.InFlight, slots, s.Tokens)
+				}
+			}
+			calls.Wait()
+			for i, c := range roam.Journal() {
+				if !c.Admitted && !c.Scripted {
+					t.Fatalf("seed %d (rate %v, burst %d): call %d was refused", seed, rate, burst, i)
+				}
+			}
+		})
+	}
+}
+
+func TestAHitSpendsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h.do(t.Context(), "GET", "/v1/groups.list", "")
+		for range 9 {
+			h.post(t.Context())
+		}
+		start := time.Now()
+		for range 50 {
+			w := h.do(t.Context(), "GET", "/v1/groups.list", "")
+			if got := w.Header().Get("Cache-Status"); w.Code != 200 || got != "roamproxy; hit; ttl=30" {
+				t.Fatalf("%d, Cache-Status %q; want a hit", w.Code, got)
+			}
+		}
+		if took := time.Since(start); took != 0 || h.roam.Calls() != 10 {
+			t.Errorf("with an empty bucket 50 hits took %v and Roam saw %d calls; want no time and the 10 of before", took, h.roam.Calls())
+		}
+	})
+}
+
+func TestAHundredEqualReadsAreOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, roamtest.New(roamtest.Options{Latency: time.Second}), nil)
+		var all sync.WaitGroup
+		var good atomic.Int32
+		for range 100 {
+			all.Go(func() {
+				if w := h.do(t.Context(), "GET", "/v1/user.list?limit=100", ""); w.Code == 200 && w.Body.Len() > 1000 {
+					good.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if h.roam.Calls() != 1 || good.Load() != 100 {
+			t.Errorf("%d calls for %d good answers, want 1 for 100", h.roam.Calls(), good.Load())
+		}
+	})
+}
+
+func TestRoamsPauseHoldsEverybody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h.roam.Script(roamtest.Throttle("5"))
+		start := time.Now()
+		var calls sync.WaitGroup
+		for range 3 {
+			calls.Go(func() {
+				if got := h.post(t.Context()); got != 200 {
+					t.Errorf("%d, want 200 after the pause", got)
+				}
+			})
+		}
+		calls.Wait()
+		if took := time.Since(start); took < 5*time.Second || h.roam.Refused() != 1 {
+			t.Errorf("took %v with %d refusals; want the pause of 5 s and the scripted one alone", took, h.roam.Refused())
+		}
+	})
+}
+
+func TestARefusalIsHonest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, roamtest.New(roamtest.Options{}), nil, func(p *plan) { p.line.MaxQueue = 30 })
+		ctx, cancel := context.WithCancel(t.Context())
+		var calls sync.WaitGroup
+		for range 20 {
+			calls.Go(func() { h.post(ctx) })
+		}
+		synctest.Wait()
+		start := time.Now()
+		w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Prefer", "wait=3")
+		want := `{"error":"ratelimited","message":"The call's turn would come after its longest wait; it was not sent and may be repeated.","ok":false,"reason":"wait_too_long","retry_after":8}` + "\n"
+		if w.Code != 429 || time.Since(start) != 0 || w.Body.String() != want || w.Header().Get("Retry-After") != "8" || w.Header().Get("Preference-Applied") != "wait=3" {
+			t.Errorf("%d after %v: %s %v\nwant %s", w.Code, time.Since(start), w.Body, w.Header(), want)
+		}
+		if got := w.Header().Get("Roamproxy-Error"); got != "wait_too_long" {
+			t.Errorf("Roamproxy-Error = %q", got)
+		}
+		if got := w.Header().Get("Ratelimit"); got != `"roam";r=0;t=1` {
+			t.Errorf("RateLimit = %q", got)
+		}
+		before := h.roam.Calls()
+		cancel()
+		calls.Wait()
+		if got := h.roam.Calls(); got != before {
+			t.Errorf("%d calls of tools that had left were sent", got-before)
+		}
+	})
+}
+
+func TestShuttingDownIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, roamtest.New(roamtest.Options{Burst: 1}), nil, func(p *plan) { p.burst = 1 })
+		h.post(t.Context())
+		var waiting sync.WaitGroup
+		waiting.Go(func() {
+			w := h.do(t.Context(), "POST", "/v1/chat.post", `{}`)
+			if w.Code != 503 || w.Header().Get("Retry-After") == "" || w.Header().Get("Roamproxy-Error") != "shutting_down" {
+				t.Errorf("%d %v", w.Code, w.Header())
+			}
+		})
+		synctest.Wait()
+		h.queue.Close()
+		waiting.Wait()
+	})
+}

@@ -1,0 +1,145 @@
+// Package proxy is what happens to a tool's request.
+//
+//	tool
+//	  │  account     a visit begins; whatever comes of it is reported at its end
+//	  │  guard       a local program, not a web page; no Upgrade, no CONNECT; HTTP/1.0 answers close
+//	  │  identify    who asks: token → tool; may this tool use this method and path?
+//	  │  recognize   which Roam method is this, is it a read, how long may its answer be kept?
+//	  ├─ a read that may be kept ──► kept: cache.Do, a fresh answer at once, or one fill shared by all who ask the same
+//	  └─ anything else ────────────► streamed: httputil.ReverseProxy
+//	  ▼  both reach Roam only through exchange, one chain of http.RoundTrippers
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"roamproxy/cache"
+	"roamproxy/limiter"
+	"roamproxy/proxy/credential"
+)
+
+// Options says what a Proxy stands in front of and for whom. It must not be changed after New.
+type Options struct {
+	Upstream    *url.URL          // scheme and host alone
+	Timeout     time.Duration     // of Roam's silence
+	Base        http.RoundTripper // the network; NewBase makes the usual one
+	Credentials []Credential      // at least one; the first is for tools that name none
+	Quotas      []Quota
+	Bodies      *limiter.Bodies // held by waiting calls, shared by all quotas
+	Tools       []Tool          // none: every local caller, under the name that it gives itself
+	Browsers    []string        // origins of pages that may call
+	Loopback    bool            // only this machine can connect
+	Cache       *cache.Cache
+	Rules       []Rule // before the built-in ones
+	Drops       []Drop // besides the built-in ones
+	MaxBody     int64  // of a request; 413 beyond
+	Observer    Observer
+}
+
+// Credential is what calls are made with.
+type Credential struct {
+	Name   string
+	Source credential.Source
+	Quota  string // by name
+}
+
+// Quota is a line and how it is shown to tools.
+type Quota struct {
+	Name        string
+	Queue       *limiter.Queue
+	Rate, Burst float64
+	MaxWait     time.Duration
+}
+
+// Observer hears of every visit and of every call that really went to Roam. It may be called by many goroutines.
+type Observer interface {
+	// Left tells how a visit ended.
+	Left(Visit)
+	// Sent tells of a call and how long the header of its answer took; status 0: none came.
+	Sent(quota, route string, status int, d time.Duration)
+}
+
+// Proxy answers tools. It may be used by many goroutines.
+type Proxy struct {
+	o       Options
+	guard   guard
+	tools   *tools
+	routes  routes
+	lanes   map[string]*lane // by credential
+	usual   *lane
+	stream  *httputil.ReverseProxy
+	handler http.Handler
+}
+
+// New puts a proxy together. An error names what does not fit.
+func New(o Options) (*Proxy, error) {
+	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil {
+		return nil, errors.New("proxy: Upstream, Base, Cache and Observer are needed")
+	}
+	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, anyName: len(o.Tools) > 0, loopback: o.Loopback}, lanes: make(map[string]*lane)}
+	for _, c := range o.Credentials {
+		l, err := newLane(o, c)
+		if err != nil {
+			return nil, err
+		}
+		p.lanes[c.Name] = l
+		if p.usual == nil {
+			p.usual = l
+		}
+	}
+	if p.usual == nil {
+		return nil, errors.New("proxy: at least one credential is needed")
+	}
+	var err error
+	if p.tools, err = newTools(o.Tools, p.lanes); err != nil {
+		return nil, err
+	}
+	if p.routes, err = newRoutes(o.Rules, o.Drops); err != nil {
+		return nil, err
+	}
+	p.stream = p.streaming()
+	p.handler = chi.Chain(p.account, p.refuse, p.identify, p.recognize).HandlerFunc(p.serve)
+	return p, nil
+}
+
+// ServeHTTP answers one request of a tool.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.handler.ServeHTTP(w, r) }
+
+// Problems tells, by credential, what an operator must mend. All is well where it is nil.
+func (p *Proxy) Problems() map[string]error {
+	problems := make(map[string]error)
+	for name, l := range p.lanes {
+		problems[name] = l.credential.Problem()
+	}
+	return problems
+}
+
+// serve takes one of the two ways.
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
+	v := visiting(r)
+	if r.ContentLength > p.o.MaxBody {
+		p.fail(w, r, &http.MaxBytesError{Limit: p.o.MaxBody})
+		return
+	}
+	if v.rule.Keeps() {
+		p.kept(w, r)
+		return
+	}
+	p.streamed(w, r)
+}
+
+func quota(o Options, name string) (Quota, error) {
+	for _, q := range o.Quotas {
+		if q.Name == name {
+			return q, nil
+		}
+	}
+	return Quota{}, fmt.Errorf("proxy: there is no quota %q", name)
+}

@@ -1,0 +1,111 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"roamproxy/cache"
+)
+
+// Rule says how long the answers of some calls are kept.
+type Rule struct {
+	Match string // "METHOD path" as path.Match has it
+	cache.Rule
+}
+
+// builtin is what is kept unless configured otherwise. The first match wins; what matches nothing is never kept. It names
+// patterns and not methods, so that a method that Roam adds tomorrow is handled like its kin.
+func builtin() []Rule {
+	never := cache.Rule{}
+	usual := cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}
+	lively := cache.Rule{TTL: 5 * time.Second, Stale: time.Minute}
+	signed := cache.Rule{TTL: 30 * time.Second} // the answer holds links that expire
+	return []Rule{
+		{"GET /v*/token.info", never},
+		{"GET /v*/user.activity.list", never},
+		{"GET /v*/user.statusBubble.get", never},
+		{"GET /v*/webhook.*", never},
+		{"GET /v*/*.prompt", never},
+		{"GET /v*/meeting.search", never},
+		{"GET /v*/chat.history", lively},
+		{"GET /v*/chat.list", lively},
+		{"GET /v*/conversation.list", lively},
+		{"GET /v*/reaction.list", lively},
+		{"GET /v*/magicast.info", signed},
+		{"GET /v*/recording.list", signed},
+		{"GET /v*/recordings.list", signed},
+		{"GET /v*/*.list", usual},
+		{"GET /v*/*.info", usual},
+		{"GET /v*/group.members", usual},
+		{"GET /v*/user.lookup", usual},
+	}
+}
+
+// routes knows what a request is to Roam.
+type routes struct {
+	rules []Rule
+	own   int // how many of them are configured
+	drops []Drop
+}
+
+func newRoutes(rules []Rule, drops []Drop) (routes, error) {
+	for _, r := range rules {
+		if _, err := path.Match(r.Match, ""); err != nil || !strings.Contains(r.Match, " /") {
+			return routes{}, fmt.Errorf("proxy: cache rule %q is not METHOD path", r.Match)
+		}
+	}
+	for _, d := range drops {
+		for _, pattern := range append([]string{d.After}, d.Routes...) {
+			if _, err := path.Match(pattern, ""); err != nil {
+				return routes{}, fmt.Errorf("proxy: %q is not a pattern", pattern)
+			}
+		}
+	}
+	return routes{rules: append(rules[:len(rules):len(rules)], builtin()...), own: len(rules), drops: drops}, nil
+}
+
+func (p *Proxy) recognize(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := visiting(r)
+		v.Route = route(target(r))
+		v.rule = p.routes.rule(r, v.Route)
+		v.wants = parseWants(r.Header, v.lane.quota.MaxWait)
+		if v.wants.applied != "" {
+			w.Header().Set("Preference-Applied", v.wants.applied)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// rule finds what is said of the request. A HEAD is kept as its GET is.
+func (t routes) rule(r *http.Request, route string) cache.Rule {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if method != http.MethodGet {
+		return cache.Rule{} // a POST that reads would need its body in the key
+	}
+	for i, rule := range t.rules {
+		if ok, _ := path.Match(rule.Match, method+" "+route); ok {
+			if i >= t.own && strings.Contains(r.URL.RawQuery, "expand=status") {
+				return cache.Rule{} // who is there now changes by the minute
+			}
+			return rule.Rule
+		}
+	}
+	return cache.Rule{}
+}
+
+// route names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths taken out.
+func route(escaped string) string {
+	if rest, ok := strings.CutPrefix(escaped, "/scim/v2/"); ok {
+		if noun, id, ok := strings.Cut(rest, "/"); ok && id != "" {
+			return "/scim/v2/" + noun + "/:id"
+		}
+	}
+	return escaped
+}

@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// mark adds what every answer tells.
+func (p *Proxy) mark(h http.Header, v *visit, cacheStatus string) {
+	h.Add("Cache-Status", cacheStatus)
+	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds()))
+	policy, limit := v.lane.told.fields()
+	h["Ratelimit-Policy"], h["Ratelimit"] = append(h["Ratelimit-Policy"], policy), append(h["Ratelimit"], limit)
+}
+
+// told is the quota in header fields (IETF draft-ietf-httpapi-ratelimit-headers). A tenth of a second is short enough for a
+// figure in whole calls, and long enough that a stream of hits does not ask the line each time.
+type told struct {
+	quota Quota
+
+	mu            sync.Mutex // guards the following
+	policy, limit string
+	at            time.Time
+}
+
+const toldAge = 100 * time.Millisecond
+
+func (t *told) fields() (policy, limit string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := time.Now(); t.at.IsZero() || now.Sub(t.at) >= toldAge {
+		t.at = now
+		state := t.quota.Queue.State()
+		next := math.Ceil(1 / t.quota.Rate)
+		if state.Paused {
+			next = max(math.Ceil(state.PausedFor.Seconds()), 1)
+		}
+		remaining := math.Floor(state.Tokens)
+		if state.Paused || len(state.Waiting) > 0 {
+			remaining = 0 // whoever comes now waits
+		}
+		t.policy = fmt.Sprintf(`"%s";q=%.0f;w=%.0f`, t.quota.Name, t.quota.Burst, math.Ceil(t.quota.Burst/t.quota.Rate))
+		t.limit = fmt.Sprintf(`"%s";r=%.0f;t=%.0f`, t.quota.Name, remaining, next)
+	}
+	return t.policy, t.limit
+}

@@ -1,0 +1,177 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"roamproxy/limiter"
+)
+
+// Tool is a program that may call.
+type Tool struct {
+	Name       string
+	Tokens     [][sha256.Size]byte // SHA-256 of each token that is valid now
+	Credential string              // empty: the first
+	Weight     int
+	MaxQueue   int
+	Allow      []string // "METHOD path" as path.Match has it, METHOD may be *; none: everything
+}
+
+// tool is a Tool, ready to be asked.
+type tool struct {
+	Tool
+	line limiter.Tool
+	lane *lane
+}
+
+// tools finds out who asks.
+type tools struct {
+	known []*tool
+
+	mu    sync.Mutex // guards named
+	named map[string]*tool
+}
+
+// maxNames bounds the names that callers may give themselves, which become label values. Who needs more, configures tools.
+const maxNames = 50
+
+// Local and Other are the names of callers that gave none, and of those beyond the bound.
+const (
+	Local = "local"
+	Other = "other"
+)
+
+func newTools(configured []Tool, lanes map[string]*lane) (*tools, error) {
+	t := &tools{named: make(map[string]*tool)}
+	for _, c := range configured {
+		l := lanes[c.Credential]
+		if c.Credential != "" && l == nil {
+			return nil, fmt.Errorf("proxy: tool %s: there is no credential %q", c.Name, c.Credential)
+		}
+		for _, pattern := range c.Allow {
+			if _, err := path.Match(pattern, ""); err != nil || !strings.Contains(pattern, " ") {
+				return nil, fmt.Errorf("proxy: tool %s: %q is not METHOD path", c.Name, pattern)
+			}
+		}
+		t.known = append(t.known, &tool{Tool: c, lane: l, line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue}})
+	}
+	return t, nil
+}
+
+func (p *Proxy) identify(next http.Handler) http.Handler {
+	name := regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := visiting(r)
+		if len(p.tools.known) == 0 {
+			v.tool = p.tools.called(r.Header.Get("Roamproxy-Tool"), name)
+		} else if v.tool = p.tools.proven(r); v.tool == nil {
+			v.tool = &tool{}
+			w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
+			p.fail(w, r, errUnauthorized)
+			return
+		}
+		v.Tool = v.tool.line.Name
+		if v.tool.lane != nil {
+			v.lane = v.tool.lane
+		}
+		v.Quota = v.lane.quota.Name
+		if err := v.tool.may(r.Method, target(r)); err != nil {
+			p.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// called is a caller under the name that it gives itself.
+func (t *tools) called(name string, valid *regexp.Regexp) *tool {
+	if name == "" {
+		name = Local
+	} else if !valid.MatchString(name) {
+		name = Other
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.named[name] == nil && len(t.named) >= maxNames {
+		name = Other
+	}
+	if t.named[name] == nil {
+		t.named[name] = &tool{line: limiter.Tool{Name: name, Weight: 1}}
+	}
+	return t.named[name]
+}
+
+// proven is the tool whose token the request has. Every token is compared, so that the time tells nothing.
+func (t *tools) proven(r *http.Request) *tool {
+	if len(r.Header["Authorization"]) != 1 {
+		return nil
+	}
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		if _, token, ok = r.BasicAuth(); !ok {
+			return nil
+		}
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	var found *tool
+	for _, k := range t.known {
+		for _, valid := range k.Tokens {
+			if subtle.ConstantTimeCompare(sum[:], valid[:]) == 1 {
+				found = k
+			}
+		}
+	}
+	return found
+}
+
+// may decides on the very bytes that are forwarded.
+func (t *tool) may(method, escaped string) error {
+	if len(t.Allow) == 0 {
+		return nil
+	}
+	if ambiguous(escaped) {
+		return errAmbiguous
+	}
+	for _, pattern := range t.Allow {
+		methods, paths, _ := strings.Cut(pattern, " ")
+		if ok, _ := path.Match(paths, escaped); ok && (methods == "*" || methods == method || methods == http.MethodGet && method == http.MethodHead) {
+			return nil
+		}
+	}
+	return errNotAllowed
+}
+
+// ambiguous tells whether a server could read another path than we do.
+func ambiguous(escaped string) bool {
+	plain := escaped
+	for range 3 { // encoded twice is enough to fool two servers in a row
+		if strings.Contains(plain, "//") || strings.ContainsAny(plain, "\\;\x00#") || !utf8.ValidString(plain) {
+			return true
+		}
+		for segment := range strings.SplitSeq(plain, "/") {
+			if segment == "." || segment == ".." {
+				return true
+			}
+		}
+		next, err := url.PathUnescape(plain)
+		if err != nil || strings.Count(next, "/") != strings.Count(plain, "/") {
+			return true
+		}
+		plain = next
+	}
+	return false
+}
+
+// target is the path as the tool wrote it.
+func target(r *http.Request) string {
+	escaped, _, _ := strings.Cut(r.RequestURI, "?")
+	return escaped
+}

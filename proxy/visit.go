@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"roamproxy/cache"
+	"roamproxy/limiter"
+)
+
+// Visit is one request of a tool, from its arrival to the end of its answer.
+type Visit struct {
+	Tool, Method, Route string
+	Quota               string
+	Status              int    // 499: the tool went away before an answer began
+	Cache               string // hit, miss, shared, stale or bypass
+	Code                string // of an answer of our own; empty when it is Roam's
+	Queue, Upstream     time.Duration
+	Total               time.Duration
+	TraceID             string // of traceparent
+	Err                 error  // for the log: what went wrong on the way to Roam
+}
+
+// visit is what the steps know of a request under way. It belongs to the goroutine that serves the request.
+type visit struct {
+	Visit
+	arrived time.Time
+	tool    *tool
+	lane    *lane
+	rule    cache.Rule
+	wants   wants
+}
+
+// journey is one call on its way to Roam. It belongs to the fill or to the stream that makes it, which may outlive a visit.
+type journey struct {
+	limiter.Trip
+	route    string
+	upstream time.Duration // from sending to the header of the answer, over all attempts
+}
+
+type visitKey struct{}
+type journeyKey struct{}
+
+func visiting(r *http.Request) *visit { return r.Context().Value(visitKey{}).(*visit) }
+
+func travelling(ctx context.Context) *journey {
+	j, _ := ctx.Value(journeyKey{}).(*journey)
+	return j
+}
+
+// depart begins a journey on ctx.
+func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
+	j := &journey{route: v.Route}
+	j.Caller = limiter.Caller{Tool: v.tool.line, Urgency: v.wants.urgency, Longest: v.wants.longest}
+	return j, limiter.WithTrip(context.WithValue(ctx, journeyKey{}, j), &j.Trip)
+}
+
+// account begins the visit, and reports it at its end, even when the answer breaks off.
+func (p *Proxy) account(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{arrived: time.Now(), tool: &tool{}, lane: p.usual}
+		v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
+		v.TraceID = traceID(r.Header.Get("Traceparent"))
+		defer func() {
+			v.Total = time.Since(v.arrived)
+			p.o.Observer.Left(v.Visit)
+		}()
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	})
+}
+
+// traceID is the second part of a traceparent (W3C Trace Context, section 3.2).
+func traceID(traceparent string) string {
+	parts := strings.Split(traceparent, "-")
+	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" {
+		return ""
+	}
+	return parts[1]
+}

@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dunglas/httpsfv"
+
+	"roamproxy/limiter"
+)
+
+// wants is what the request says about its place in the line.
+type wants struct {
+	urgency int
+	longest time.Duration // below 0: as long as the quota allows
+	applied string        // of Preference-Applied
+}
+
+// parseWants reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3). What is malformed counts as not sent.
+func parseWants(h http.Header, most time.Duration) wants {
+	w := wants{urgency: limiter.Usual, longest: -1}
+	if values := h["Priority"]; len(values) > 0 {
+		if dictionary, err := httpsfv.UnmarshalDictionary(values); err == nil {
+			if member, ok := dictionary.Get("u"); ok {
+				if item, ok := member.(httpsfv.Item); ok {
+					if u, ok := item.Value.(int64); ok && u >= 0 && u <= 7 {
+						w.urgency = int(u)
+					}
+				}
+			}
+		}
+	}
+	for preference := range strings.SplitSeq(strings.Join(h["Prefer"], ","), ",") {
+		name, value, _ := strings.Cut(preference, "=")
+		value, _, _ = strings.Cut(value, ";")
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue
+		}
+		seconds, err := strconv.ParseUint(strings.Trim(strings.TrimSpace(value), `"`), 10, 31)
+		if err != nil {
+			continue
+		}
+		w.longest = min(time.Duration(seconds)*time.Second, most)
+		w.applied = fmt.Sprintf("wait=%d", int(w.longest.Seconds()))
+		break // the first one counts
+	}
+	return w
+}
