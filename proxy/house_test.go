@@ -34,6 +34,7 @@ type house struct {
 	sent   int
 }
 
+func (h *house) Met(string)   {}
 func (h *house) Left(v Visit) { h.mu.Lock(); h.visits = append(h.visits, v); h.mu.Unlock() }
 func (h *house) Sent(_, _ string, _ int, _ time.Duration) {
 	h.mu.Lock()

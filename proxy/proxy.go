@@ -60,6 +60,8 @@ type Quota struct {
 
 // Observer hears of every visit and of every call that really went to Roam. It may be called by many goroutines.
 type Observer interface {
+	// Met tells of a name that a caller gave itself, before it is first served under it.
+	Met(tool string)
 	// Left tells how a visit ended.
 	Left(Visit)
 	// Sent tells of a call and how long the header of its answer took; status 0: none came.
@@ -98,7 +100,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, errors.New("proxy: at least one credential is needed")
 	}
 	var err error
-	if p.tools, err = newTools(o.Tools, p.lanes); err != nil {
+	if p.tools, err = newTools(o.Tools, p.lanes, o.Observer.Met); err != nil {
 		return nil, err
 	}
 	if p.routes, err = newRoutes(o.Rules, o.Drops); err != nil {

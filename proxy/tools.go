@@ -35,6 +35,7 @@ type tool struct {
 // tools finds out who asks.
 type tools struct {
 	known []*tool
+	met   func(name string)
 
 	mu    sync.Mutex // guards named
 	named map[string]*tool
@@ -49,8 +50,8 @@ const (
 	Other = "other"
 )
 
-func newTools(configured []Tool, lanes map[string]*lane) (*tools, error) {
-	t := &tools{named: make(map[string]*tool)}
+func newTools(configured []Tool, lanes map[string]*lane, met func(string)) (*tools, error) {
+	t := &tools{met: met, named: make(map[string]*tool)}
 	for _, c := range configured {
 		l := lanes[c.Credential]
 		if c.Credential != "" && l == nil {
@@ -104,6 +105,7 @@ func (t *tools) called(name string, valid *regexp.Regexp) *tool {
 		name = Other
 	}
 	if t.named[name] == nil {
+		t.met(name)
 		t.named[name] = &tool{line: limiter.Tool{Name: name, Weight: 1}}
 	}
 	return t.named[name]

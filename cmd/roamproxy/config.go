@@ -1,0 +1,163 @@
+package main
+
+import (
+	"time"
+
+	"roamproxy/proxy/credential"
+)
+
+// Config is everything that can be set. A field's key is in its tag, its default in defaults.
+type Config struct {
+	Listen      string       `key:"listen"`
+	Admin       Admin        `key:"admin"`
+	Upstream    Upstream     `key:"upstream"`
+	StateDir    string       `key:"state_dir"`
+	Credentials []Credential `key:"credentials"`
+	Quotas      []Quota      `key:"quotas"`
+	Tools       []Tool       `key:"tools"`
+	Open        bool         `key:"open"`
+	Browsers    []string     `key:"browsers"`
+	Cache       Cache        `key:"cache"`
+	Redis       Redis        `key:"redis"`
+	Limits      Limits       `key:"limits"`
+	Log         Log          `key:"log"`
+}
+
+// Admin is the listener of whoever runs roamproxy.
+type Admin struct {
+	Listen    string `key:"listen"`
+	TokenFile string `key:"token_file"`
+}
+
+// Upstream is Roam.
+type Upstream struct {
+	URL         string   `key:"url"`
+	Timeout     Duration `key:"timeout"`
+	MaxInFlight int      `key:"max_in_flight"`
+}
+
+// Credential is what calls are made with.
+type Credential struct {
+	Name       string            `key:"name"`
+	APIKey     credential.Secret `key:"api_key"`
+	APIKeyFile string            `key:"api_key_file"`
+	OAuth      OAuth             `key:"oauth"`
+	Quota      string            `key:"quota"`
+}
+
+// OAuth is read, and refused, until there is a Source for it.
+type OAuth struct {
+	ClientID         string            `key:"client_id"`
+	ClientSecret     credential.Secret `key:"client_secret"`
+	ClientSecretFile string            `key:"client_secret_file"`
+	RefreshToken     credential.Secret `key:"refresh_token"`
+	RefreshTokenFile string            `key:"refresh_token_file"`
+	TokenURL         string            `key:"token_url"`
+}
+
+// Quota is one token bucket and its line.
+type Quota struct {
+	Name         string   `key:"name"`
+	Rate         float64  `key:"rate"`
+	Burst        float64  `key:"burst"`
+	Jitter       Duration `key:"jitter"`
+	MaxWait      Duration `key:"max_wait"`
+	MaxQueue     int      `key:"max_queue"`
+	DefaultPause Duration `key:"default_pause"`
+	MaxPause     Duration `key:"max_pause"`
+	Adapt        bool     `key:"adapt"`
+}
+
+// Tool is a program that may call.
+type Tool struct {
+	Name        string   `key:"name"`
+	TokenSHA256 []string `key:"token_sha256"`
+	TokenFile   string   `key:"token_file"`
+	Credential  string   `key:"credential"`
+	Weight      int      `key:"weight"`
+	MaxQueue    int      `key:"max_queue"`
+	Allow       []string `key:"allow"`
+}
+
+// Cache says what is kept.
+type Cache struct {
+	MaxSize Size        `key:"max_size"`
+	MaxBody Size        `key:"max_body"`
+	Rules   []CacheRule `key:"rules"`
+	Drop    []CacheDrop `key:"drop"`
+}
+
+// CacheRule is one rule of freshness.
+type CacheRule struct {
+	Match    string   `key:"match"`
+	TTL      TTL      `key:"ttl"`
+	Stale    Duration `key:"stale"`
+	PageSize int      `key:"page_size"`
+	KeyBody  bool     `key:"key_body"`
+}
+
+// CacheDrop is what a write drops.
+type CacheDrop struct {
+	After  string   `key:"after"`
+	Routes []string `key:"routes"`
+}
+
+// Redis is read, and refused, until replicas can share a quota.
+type Redis struct {
+	URL      string `key:"url"`
+	Replicas int    `key:"replicas"`
+}
+
+// Limits bound what a tool may take.
+type Limits struct {
+	MaxBody           Size     `key:"max_body"`
+	ReadHeaderTimeout Duration `key:"read_header_timeout"`
+	IdleTimeout       Duration `key:"idle_timeout"`
+	QueueBytes        Size     `key:"queue_bytes"`
+	ShutdownDelay     Duration `key:"shutdown_delay"`
+	ShutdownGrace     Duration `key:"shutdown_grace"`
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string `key:"level"`
+	Format string `key:"format"`
+}
+
+// defaults are what config.example.yaml says, too. getenv gives the secret of the one credential that needs no file.
+func defaults(getenv func(string) string) Config {
+	org := Credential{}
+	org.defaults()
+	org.Name, org.APIKey = "org", credential.NewSecret(getenv("ROAM_API_KEY"))
+	quota := Quota{Name: "roam"}
+	quota.defaults()
+	return Config{
+		Listen:      "127.0.0.1:8080",
+		Admin:       Admin{Listen: "127.0.0.1:9090"},
+		Upstream:    Upstream{URL: "https://api.ro.am", Timeout: Duration(30 * time.Second), MaxInFlight: 10},
+		Credentials: []Credential{org},
+		Quotas:      []Quota{quota},
+		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},
+		Redis:       Redis{Replicas: 2},
+		Limits: Limits{
+			MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second), IdleTimeout: Duration(2 * time.Minute),
+			QueueBytes: 64 << 20, ShutdownGrace: Duration(25 * time.Second),
+		},
+		Log: Log{Level: "info", Format: "auto"},
+	}
+}
+
+// An element of a list begins with its own defaults, so that a zero that is written is told from a key that is not.
+func (c *Credential) defaults() { c.Quota = "roam" }
+
+func (q *Quota) defaults() {
+	q.Rate, q.Burst, q.Jitter, q.Adapt = 1, 10, Duration(200*time.Millisecond), true
+	q.MaxWait, q.MaxQueue = Duration(time.Minute), 1000
+	q.DefaultPause, q.MaxPause = Duration(10*time.Second), Duration(5*time.Minute)
+}
+
+func (t *Tool) defaults() { t.Weight = 1 }
+
+func (r *CacheRule) defaults() {
+	r.TTL, r.Stale = TTL{Duration: Duration(30 * time.Second)}, Duration(10*time.Minute)
+}

@@ -1,0 +1,98 @@
+// Command roamproxy stands in front of the Roam HQ API: it adds the credential, sends all tools' calls through one shared
+// quota in a fair order, and answers repeated reads from a cache.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// program is what the commands get from the process.
+type program struct {
+	ctx    context.Context
+	getenv func(string) string
+	out    io.Writer
+	err    io.Writer
+}
+
+type commands struct {
+	Serve    serveCmd    `cmd:"" help:"Run the proxy. With ROAM_API_KEY set it needs no file."`
+	Demo     demoCmd     `cmd:"" help:"See what it is for: a simulated Roam and three tools, without the proxy and with it. Takes under a minute and no key."`
+	Simulate simulateCmd `cmd:"" help:"Run the simulated Roam API alone."`
+	Check    checkCmd    `cmd:"" help:"Read and check the configuration, and print what is in force and where each value comes from."`
+	Token    tokenCmd    `cmd:"" help:"Make a token for a tool, and print the lines for the configuration."`
+	Health   healthCmd   `cmd:"" help:"Ask a running roamproxy whether it lives."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+const description = `One quota of the Roam HQ API, shared fairly by all your tools.
+
+    ROAM_API_KEY=… roamproxy serve
+    curl http://127.0.0.1:8080/v1/groups.list
+
+Settings come from flags, then ROAMPROXY_… variables, then the file (-config or ROAMPROXY_CONFIG), then defaults.`
+
+// The exit codes: all went well, something is wrong, the command line is wrong.
+const (
+	exitOK    = 0
+	exitWrong = 1
+	exitUsage = 2
+)
+
+// run is the program; main is only what a process has besides.
+func run(ctx context.Context, args []string, getenv func(string) string, out, err io.Writer) (code int) {
+	var c commands
+	exited := errors.New("exited")
+	defer func() {
+		if p := recover(); p != nil && p != exited { // kong ends the program after --help; this is the end that a test can see
+			panic(p)
+		}
+	}()
+	parser, problem := kong.New(&c, kong.Name("roamproxy"), kong.Description(description), kong.Writers(out, err), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Exit(func(n int) { code = n; panic(exited) }))
+	if problem != nil {
+		fmt.Fprintln(err, "roamproxy:", problem)
+		return exitUsage
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	chosen, problem := parser.Parse(twoDashes(args))
+	if problem != nil {
+		fmt.Fprintf(err, "roamproxy: %s; roamproxy --help lists what there is\n", problem)
+		return exitUsage
+	}
+	if problem := chosen.Run(&program{ctx, getenv, out, err}); problem != nil {
+		for line := range strings.Lines(problem.Error()) {
+			fmt.Fprintln(err, "roamproxy:", strings.TrimRight(line, "\n"))
+		}
+		return exitWrong
+	}
+	return exitOK
+}
+
+// twoDashes lets -config mean --config, as Go's own programs have it.
+func twoDashes(args []string) []string {
+	out := make([]string, len(args))
+	for i, a := range args {
+		if len(a) > 2 && a[0] == '-' && a[1] != '-' {
+			a = "-" + a
+		}
+		out[i] = a
+	}
+	return out
+}

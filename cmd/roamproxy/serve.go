@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"roamproxy/proxy"
+)
+
+type serveCmd struct {
+	Config      string `help:"Configuration file." placeholder:"FILE"`
+	Listen      string `help:"Where tools connect." placeholder:"ADDR"`
+	AdminListen string `help:"Where /metrics, /healthz and /readyz are." placeholder:"ADDR"`
+	UpstreamURL string `help:"Roam, or something that stands in for it." placeholder:"URL"`
+	LogLevel    string `help:"debug, info, warn or error." placeholder:"LEVEL"`
+}
+
+// Run serves until it is interrupted, and then lets calls end.
+func (s serveCmd) Run(p *program) error {
+	l, err := load(s.Config, p.getenv, []override{
+		{"listen", s.Listen, "--listen"}, {"admin.listen", s.AdminListen, "--admin-listen"}, {"upstream.url", s.UpstreamURL, "--upstream-url"}, {"log.level", s.LogLevel, "--log-level"},
+	})
+	if err != nil {
+		return errors.Join(err, errors.New("nothing was started; roamproxy check shows the whole configuration"))
+	}
+	log := newLog(l.Log, p.err)
+	defer log.Sync()
+	server, err := start(l.Config, log)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-p.ctx.Done():
+	case err := <-server.failed:
+		server.stop(l.Limits)
+		return err
+	}
+	server.stop(l.Limits)
+	return nil
+}
+
+// running is a roamproxy with its listeners.
+type running struct {
+	*app
+	log          *zap.Logger
+	tools, admin *http.Server
+	addr         string // where tools connect
+	adminAddr    string
+	failed       chan error
+}
+
+// start listens first, so that what is wrong shows at once.
+func start(c Config, log *zap.Logger) (*running, error) {
+	r := &running{log: log, failed: make(chan error, 2)}
+	gate, err := adminGate(c.Admin)
+	if err != nil {
+		return nil, err
+	}
+	forTools, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	forAdmin, err := net.Listen("tcp", c.Admin.Listen)
+	if err != nil {
+		forTools.Close()
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	if r.app, err = wire(c, log); err != nil {
+		forTools.Close()
+		forAdmin.Close()
+		return nil, err
+	}
+	quiet, _ := zap.NewStdLogAt(log, zap.DebugLevel)
+	server := func(h http.Handler) *http.Server {
+		return &http.Server{
+			Handler: h, ErrorLog: quiet, ReadHeaderTimeout: time.Duration(c.Limits.ReadHeaderTimeout), IdleTimeout: time.Duration(c.Limits.IdleTimeout),
+			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
+		}
+	}
+	r.tools = server(r.proxy)
+	r.admin = server(proxy.Guard(r.metrics.Admin(r.health, gate), loopback(c.Admin.Listen)))
+	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
+	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
+	for server, listener := range map[*http.Server]net.Listener{r.tools: forTools, r.admin: forAdmin} {
+		go func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				r.failed <- err
+			}
+		}()
+	}
+	version, _ := built()
+	log.Info("serving", zap.String("version", version), zap.String("listen", r.addr), zap.String("admin", r.adminAddr), zap.String("upstream", c.Upstream.URL))
+	return r, nil
+}
+
+// refusalTime is kept of the grace for telling those who still wait that they were not sent.
+const refusalTime = 2 * time.Second
+
+// stop is not ready first, serves for the delay, then takes no new connection and lets calls end within the grace. Who still
+// waits near its end is told to come again.
+func (r *running) stop(l Limits) {
+	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
+	r.health.Drain()
+	time.Sleep(time.Duration(l.ShutdownDelay))
+	grace := time.Duration(l.ShutdownGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), func() {
+		for _, q := range r.queues {
+			q.Close()
+		}
+	})
+	defer refuse.Stop()
+	if err := r.tools.Shutdown(ctx); err != nil {
+		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
+		r.tools.Close()
+	}
+	r.admin.Close()
+	r.app.Close()
+	r.log.Info("stopped")
+}
+
+// adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer.
+func adminGate(a Admin) (func(http.Handler) http.Handler, error) {
+	if a.TokenFile == "" {
+		return func(next http.Handler) http.Handler { return next }, nil
+	}
+	content, err := os.ReadFile(a.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("admin.token_file: %w", err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return nil, fmt.Errorf("admin.token_file: %s is empty", a.TokenFile)
+	}
+	want := sha256.Sum256([]byte(token))
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if !ok {
+				_, given, _ = r.BasicAuth()
+			}
+			sum := sha256.Sum256([]byte(given))
+			if subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
+				w.Header().Set("WWW-Authenticate", `Basic realm="roamproxy admin"`)
+				http.Error(w, "This page needs the token of admin.token_file as password.", http.StatusUnauthorized)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, nil
+}

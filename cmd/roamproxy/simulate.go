@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+type simulateCmd struct {
+	Listen string  `help:"Address." default:"127.0.0.1:8081" placeholder:"ADDR"`
+	Rate   float64 `help:"Calls a second." default:"1"`
+	Burst  int     `help:"Calls at once." default:"10"`
+}
+
+// Run serves the simulated Roam until it is interrupted.
+func (s simulateCmd) Run(p *program) error {
+	if s.Rate <= 0 || s.Burst < 1 {
+		return fmt.Errorf("want a rate above 0 and a burst of at least 1, not %v and %d", s.Rate, s.Burst)
+	}
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "simulated Roam on http://%s, %v calls a second after %d at once, API key %s\n", listener.Addr(), s.Rate, s.Burst, roamtest.DefaultKey)
+	server := &http.Server{Handler: roamtest.New(roamtest.Options{Rate: s.Rate, Burst: s.Burst}), ReadHeaderTimeout: 10 * time.Second}
+	stop := context.AfterFunc(p.ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(listener); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Duration is written like 30s, 5m or 200ms.
+type Duration time.Duration
+
+func (d *Duration) parse(s string) error {
+	v, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		return fmt.Errorf("want a duration with a unit, such as 30s, 5m or 200ms, not %q", s)
+	case v < 0:
+		return fmt.Errorf("want a duration that is not below zero, not %s", s)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// String writes 2m rather than 2m0s.
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// Size is a number of bytes, written like 64MiB, 512KiB or 1000.
+type Size int64
+
+func (z *Size) parse(s string) error {
+	number, factor := s, float64(1)
+	for _, u := range units() {
+		if n, ok := strings.CutSuffix(s, u.name); ok {
+			number, factor = strings.TrimSpace(n), float64(u.bytes)
+			break
+		}
+	}
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || v < 0 || v*factor > math.MaxInt64/2 || v != v {
+		return fmt.Errorf("want a size such as 64MiB, 512KiB or 1000 (bytes), not %q", s)
+	}
+	*z = Size(v * factor)
+	return nil
+}
+
+// String uses the largest unit that fits without a rest.
+func (z Size) String() string {
+	for _, u := range units() {
+		if z != 0 && int64(z)%u.bytes == 0 {
+			return fmt.Sprintf("%d%s", int64(z)/u.bytes, u.name)
+		}
+	}
+	return "0B"
+}
+
+type unit struct {
+	name  string
+	bytes int64
+}
+
+func units() []unit { return []unit{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}} }
+
+// TTL is a Duration or the word origin.
+type TTL struct {
+	Duration Duration
+	Origin   bool
+}
+
+func (t *TTL) parse(s string) error {
+	if s == "origin" {
+		*t = TTL{Origin: true}
+		return nil
+	}
+	*t = TTL{}
+	if err := t.Duration.parse(s); err != nil {
+		return fmt.Errorf("%w, or origin", err)
+	}
+	return nil
+}
+
+func (t TTL) String() string {
+	if t.Origin {
+		return "origin"
+	}
+	return t.Duration.String()
+}

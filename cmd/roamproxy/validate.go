@@ -1,0 +1,185 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+func splitKey(key string) func(func(string) bool) { return strings.SplitSeq(key, ".") }
+
+// checker notes mistakes under the keys as the user wrote them.
+type checker struct {
+	sources  map[string]string
+	mistakes []Mistake
+}
+
+func (c *checker) bad(key, format string, args ...any) {
+	where := c.sources[key]
+	for parent := key; where == "" && parent != ""; {
+		parent = parent[:max(strings.LastIndexAny(parent, ".["), 0)]
+		where = c.sources[parent]
+	}
+	c.mistakes = append(c.mistakes, Mistake{where, key, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) want(ok bool, key, format string, args ...any) {
+	if !ok {
+		c.bad(key, format, args...)
+	}
+}
+
+// validate finds what no single value shows.
+func (c Config) validate(sources map[string]string) []Mistake {
+	v := &checker{sources: sources}
+	c.checkListeners(v)
+	c.checkUpstream(v)
+	c.checkQuotas(v)
+	c.checkTools(v)
+	c.checkCache(v)
+	v.want(c.StateDir != "", "state_dir", "there is no home directory to keep the state in; set state_dir or STATE_DIRECTORY")
+	v.want(c.Redis.URL == "", "redis.url", "is not supported by this version: replicas cannot share a quota yet")
+	v.want(c.Redis.Replicas >= 1, "redis.replicas", "want at least 1, not %d", c.Redis.Replicas)
+	v.want(c.Limits.MaxBody > 0, "limits.max_body", "want more than 0")
+	v.want(c.Limits.QueueBytes >= c.Limits.MaxBody, "limits.queue_bytes", "%v cannot hold one body of limits.max_body, %v", c.Limits.QueueBytes, c.Limits.MaxBody)
+	v.want(c.Limits.ReadHeaderTimeout > 0, "limits.read_header_timeout", "want more than 0: a caller that never ends its header would hold a connection for ever")
+	v.want(c.Limits.IdleTimeout > 0, "limits.idle_timeout", "want more than 0")
+	v.want(c.Limits.ShutdownGrace > 0, "limits.shutdown_grace", "want more than 0")
+	v.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "want debug, info, warn or error, not %q", c.Log.Level)
+	v.want(slices.Contains([]string{"auto", "json", "console"}, c.Log.Format), "log.format", "want auto, json or console, not %q", c.Log.Format)
+	return v.mistakes
+}
+
+func (c Config) checkListeners(v *checker) {
+	for key, addr := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen} {
+		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+			v.bad(key, "want an address and a port, such as 127.0.0.1:8080, not %q", addr)
+		}
+	}
+	if _, port, _ := net.SplitHostPort(c.Listen); port != "0" {
+		v.want(c.Listen != c.Admin.Listen, "admin.listen", "is the same as listen; the admin pages need a port of their own")
+	}
+	v.want(loopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen", "%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true", c.Listen)
+	v.want(loopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file", "is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
+	for i, origin := range c.Browsers {
+		u, err := url.Parse(origin)
+		v.want(err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == origin, fmt.Sprintf("browsers[%d]", i), "want an origin such as http://localhost:3000, not %q", origin)
+	}
+}
+
+// loopback tells whether only this machine can connect.
+func loopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (c Config) checkUpstream(v *checker) {
+	u, err := url.Parse(c.Upstream.URL)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		v.bad("upstream.url", "want an address such as https://api.ro.am, not %q", c.Upstream.URL)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
+		v.bad("upstream.url", "want scheme and host alone: paths are forwarded as they are, the credential has its own key")
+	case u.Scheme == "http":
+		host := u.Host
+		if u.Port() == "" {
+			host += ":80"
+		}
+		v.want(loopback(host), "upstream.url", "%s would send the credential unencrypted; use https", u.Host)
+	}
+	v.want(c.Upstream.Timeout > 0, "upstream.timeout", "want more than 0")
+	v.want(c.Upstream.MaxInFlight >= 1, "upstream.max_in_flight", "want at least 1, not %d", c.Upstream.MaxInFlight)
+	names := map[string]bool{}
+	v.want(len(c.Credentials) > 0, "credentials", "at least one is needed")
+	for i, k := range c.Credentials {
+		key := fmt.Sprintf("credentials[%d]", i)
+		checkName(v, key+".name", k.Name, names)
+		v.want(k.OAuth == (OAuth{}), key+".oauth", "is not supported by this version; use api_key or api_key_file")
+		switch {
+		case !k.APIKey.IsZero() && k.APIKeyFile != "":
+			v.bad(key, "has both api_key and api_key_file; keep one")
+		case k.APIKey.IsZero() && k.APIKeyFile == "":
+			v.bad(key+".api_key", "there is no API key; set ROAM_API_KEY, or %s.api_key_file", key)
+		}
+		v.want(slices.ContainsFunc(c.Quotas, func(q Quota) bool { return q.Name == k.Quota }), key+".quota", "there is no quota %q", k.Quota)
+	}
+}
+
+func (c Config) checkQuotas(v *checker) {
+	names := map[string]bool{}
+	v.want(len(c.Quotas) > 0, "quotas", "at least one is needed")
+	for i, q := range c.Quotas {
+		key := fmt.Sprintf("quotas[%d]", i)
+		checkName(v, key+".name", q.Name, names)
+		v.want(q.Rate > 0, key+".rate", "want more than 0 calls a second, not %v", q.Rate)
+		v.want(q.Burst > 0, key+".burst", "want more than 0 calls, not %v", q.Burst)
+		held := q.Rate * float64(q.Jitter) / 1e9
+		v.want(q.Burst <= 0 || q.Burst-held >= 1, key+".jitter", "rate × jitter holds %.3g of the burst of %v back, which leaves less than one call; make jitter smaller", held, q.Burst)
+		v.want(q.MaxWait > 0, key+".max_wait", "want more than 0")
+		v.want(q.MaxQueue >= 1, key+".max_queue", "want at least 1, not %d", q.MaxQueue)
+		v.want(q.DefaultPause > 0, key+".default_pause", "want more than 0")
+		v.want(q.MaxPause > 0, key+".max_pause", "want more than 0")
+	}
+}
+
+func (c Config) checkTools(v *checker) {
+	names := map[string]bool{}
+	tokens := map[string]bool{}
+	for i, t := range c.Tools {
+		key := fmt.Sprintf("tools[%d]", i)
+		checkName(v, key+".name", t.Name, names)
+		v.want(len(t.TokenSHA256) > 0 || t.TokenFile != "", key, "has no token; make one with: roamproxy token %s", t.Name)
+		v.want(len(t.TokenSHA256) == 0 || t.TokenFile == "", key, "has both token_sha256 and token_file; keep one")
+		for j, sum := range t.TokenSHA256 {
+			raw, err := hex.DecodeString(sum)
+			at := fmt.Sprintf("%s.token_sha256[%d]", key, j)
+			v.want(err == nil && len(raw) == 32, at, "want the 64 hexadecimal digits that roamproxy token prints")
+			v.want(!tokens[strings.ToLower(sum)], at, "is the token of another tool too")
+			tokens[strings.ToLower(sum)] = true
+		}
+		v.want(t.Credential == "" || slices.ContainsFunc(c.Credentials, func(k Credential) bool { return k.Name == t.Credential }), key+".credential", "there is no credential %q", t.Credential)
+		v.want(t.Weight >= 1 && t.Weight <= 1000, key+".weight", "want 1 to 1000, not %d", t.Weight)
+		v.want(t.MaxQueue >= 0, key+".max_queue", "want at least 1, or nothing for the quota's")
+		for j, pattern := range t.Allow {
+			checkPattern(v, fmt.Sprintf("%s.allow[%d]", key, j), pattern)
+		}
+	}
+}
+
+func (c Config) checkCache(v *checker) {
+	v.want(c.Cache.MaxSize > 0, "cache.max_size", "want more than 0")
+	v.want(c.Cache.MaxBody <= c.Cache.MaxSize, "cache.max_body", "%v is more than cache.max_size, %v", c.Cache.MaxBody, c.Cache.MaxSize)
+	for i, r := range c.Cache.Rules {
+		key := fmt.Sprintf("cache.rules[%d]", i)
+		checkPattern(v, key+".match", r.Match)
+		v.want(r.PageSize == 0, key+".page_size", "is not supported by this version")
+		v.want(!r.KeyBody, key+".key_body", "is not supported by this version")
+	}
+	for i, d := range c.Cache.Drop {
+		key := fmt.Sprintf("cache.drop[%d]", i)
+		checkPattern(v, key+".after", d.After)
+		v.want(len(d.Routes) > 0, key+".routes", "names no routes")
+		for j, pattern := range d.Routes {
+			checkPattern(v, fmt.Sprintf("%s.routes[%d]", key, j), "GET "+pattern)
+		}
+	}
+}
+
+func checkName(v *checker, key, name string, seen map[string]bool) {
+	v.want(regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(name), key, "want 1 to 32 of a-z, 0-9 and -, not %q", name)
+	v.want(!seen[name], key, "%q is there twice", name)
+	seen[name] = true
+}
+
+func checkPattern(v *checker, key, pattern string) {
+	method, route, ok := strings.Cut(pattern, " ")
+	_, err := path.Match(route, "")
+	v.want(ok && method != "" && strings.HasPrefix(route, "/") && err == nil, key, "want METHOD /path, such as GET /v1/*.list, not %q", pattern)
+}
