@@ -137,6 +137,27 @@ func TestTableNamesWhatIsExposed(t *testing.T) {
 	}
 }
 
+// README's table of metrics is this package's own; go test ./metrics -update writes it.
+func TestReadmeHasTheTable(t *testing.T) {
+	const file, from, to = "../README.md", "<!-- metrics -->\n", "<!-- /metrics -->"
+	readme, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(readme), from)
+	table, after, ok2 := strings.Cut(rest, to)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no place for the table", file)
+	}
+	if want := New("", "").Table(); table != want && *update {
+		if err := os.WriteFile(file, []byte(before+from+want+to+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if table != want {
+		t.Errorf("README's table is\n%s\nwant\n%s", table, want)
+	}
+}
+
 func TestReadinessNamesWhatToMend(t *testing.T) {
 	var h Health
 	broken := errors.New("credential org: Roam answered 401 to it")

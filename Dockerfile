@@ -1,0 +1,22 @@
+# The base images are arguments, so that a mirror or a stand-in can take their place.
+ARG BUILD_IMAGE=golang:1.26
+ARG RUN_IMAGE=gcr.io/distroless/static-debian12:nonroot
+
+FROM ${BUILD_IMAGE} AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /roamproxy ./cmd/roamproxy && mkdir /state
+
+FROM ${RUN_IMAGE}
+COPY --from=build /roamproxy /roamproxy
+COPY --from=build --chown=65532:65532 /state /var/lib/roamproxy
+# Without a volume a container that is created anew starts with a full bucket.
+ENV STATE_DIRECTORY=/var/lib/roamproxy
+VOLUME /var/lib/roamproxy
+USER 65532:65532
+EXPOSE 8080 9090
+HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/roamproxy", "health"]
+ENTRYPOINT ["/roamproxy"]
+CMD ["serve"]

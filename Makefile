@@ -1,0 +1,56 @@
+# roamproxy: make help lists what there is. Go and make are all that is needed.
+GO ?= go
+FUZZTIME ?= 20s
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check fmt vet arrows bench fuzz image
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## see what it is for: a simulated Roam and three tools, without roamproxy and with it (45 s, no key)
+	@$(GO) run ./cmd/roamproxy demo
+
+run: ## serve, with the key in ROAM_API_KEY
+	@$(GO) run ./cmd/roamproxy serve
+
+test: ## every test, with the race detector (about 2 minutes)
+	$(GO) test -race ./...
+
+check: fmt vet arrows test ## what must hold before a commit: format, vet, staticcheck, the arrows between packages, the tests
+
+fmt:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+# Who may import whom. A line that is not here is a change of the design.
+define ARROWS
+cmd/roamproxy metrics
+cmd/roamproxy proxy
+cmd/roamproxy proxy/credential
+cmd/roamproxy proxy/roamtest
+cmd/roamproxy cache
+cmd/roamproxy limiter
+proxy cache
+proxy limiter
+proxy proxy/credential
+endef
+export ARROWS
+
+arrows:
+	@$(GO) list -f '{{$$p := .ImportPath}}{{range .Imports}}{{$$p}} {{.}}{{"\n"}}{{end}}' ./... \
+	  | sed -n 's,^roamproxy/\(.*\) roamproxy/\(.*\)$$,\1 \2,p' | sort -u \
+	  | while read -r arrow; do echo "$$ARROWS" | grep -qxF "$$arrow" || { echo "not an agreed arrow: $$arrow"; exit 1; }; done
+
+bench: ## the benchmarks; compare two outputs with: go tool benchstat old new
+	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
+
+fuzz: ## every fuzz target for FUZZTIME (20s)
+	@$(GO) list ./... | while read -r p; do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+image: ## the container image
+	docker build -t roamproxy .

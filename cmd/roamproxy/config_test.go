@@ -1,0 +1,208 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+const sum = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+func home() environ { return environ{"ROAM_API_KEY": "rmk-secret", "HOME": "/home/somebody"} }
+
+func loadText(t testing.TB, env environ, text string) (*Loaded, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return load(path, env.get, nil)
+}
+
+func TestExampleIsTheDefaults(t *testing.T) {
+	example, err := load("../../config.example.yaml", home().get, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	usual, err := load("", home().get, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*Config{&example.Config, &usual.Config} {
+		if got := c.Credentials[0].APIKey.Reveal(); got != "rmk-secret" {
+			t.Errorf("api_key = %q", got)
+		}
+		c.Credentials[0].APIKey = Credential{}.APIKey
+		if len(c.Tools)+len(c.Browsers)+len(c.Cache.Rules)+len(c.Cache.Drop) > 0 {
+			t.Error("a list is not empty")
+		}
+		c.Tools, c.Browsers, c.Cache.Rules, c.Cache.Drop = nil, nil, nil, nil
+	}
+	if !reflect.DeepEqual(example.Config, usual.Config) {
+		t.Errorf("config.example.yaml says\n%+v, the defaults are\n%+v", example.Config, usual.Config)
+	}
+	text, _ := os.ReadFile("../../config.example.yaml")
+	typ := reflect.TypeFor[Config]()
+	for i := range typ.NumField() {
+		if key := typ.Field(i).Tag.Get("key"); !strings.Contains("\n"+string(text), "\n"+key+":") {
+			t.Errorf("config.example.yaml does not have %s", key)
+		}
+	}
+}
+
+func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
+	_, err := loadText(t, environ{"HOME": "/h"}, `
+listen: 0.0.0.0:8080
+admin: {listen: "0.0.0.0:9090"}
+upsteam: {url: x}
+upstream: {url: "http://api.ro.am", timeout: 30, max_in_flight: 0}
+credentials:
+  - {name: Org, quota: other}
+quotas:
+  - {name: roam, rate: 0, burst: 1, jitter: 200ms, max_queue: many}
+  - {name: roam, max_wait: -1s}
+cache: {max_size: 64MB, rules: [{match: "/v1/x", ttl: soon}]}
+redis: {url: "redis://x"}
+log: {level: loud}
+log: {level: info}
+browsers: ["http://localhost:3000/"]
+`)
+	if err == nil {
+		t.Fatal("it was loaded")
+	}
+	for _, want := range []string{
+		"c.yaml:2: listen: 0.0.0.0:8080 can be reached from other machines",
+		"admin.token_file: is needed",
+		"c.yaml:4: upsteam: there is no such key; did you mean upstream?",
+		"c.yaml:5: upstream.timeout: want a duration with a unit",
+		"c.yaml:5: upstream.max_in_flight: want at least 1, not 0",
+		"upstream.url: api.ro.am would send the credential unencrypted",
+		`credentials[0].name: want 1 to 32`,
+		`credentials[0].api_key: there is no API key; set ROAM_API_KEY`,
+		`credentials[0].quota: there is no quota "other"`,
+		"c.yaml:9: quotas[0].rate: want more than 0",
+		"c.yaml:9: quotas[0].max_queue: want a whole number",
+		`quotas[1].name: "roam" is there twice`,
+		"quotas[1].max_wait: want a duration that is not below zero",
+		"cache.max_size: want a size such as 64MiB",
+		"cache.rules[0].match: want METHOD /path",
+		"cache.rules[0].ttl: want a duration with a unit",
+		"redis.url: is not supported by this version",
+		`log.level: want debug, info, warn or error, not "loud"`,
+		"c.yaml:14: log: is there already, in line 13",
+		"browsers[0]: want an origin",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not named in\n%v", want, err)
+		}
+	}
+}
+
+func TestSingleMistakes(t *testing.T) {
+	for _, tt := range []struct{ name, text, want string }{
+		{"a second document", "open: true\n---\nopen: false\n", "a second document"},
+		{"an anchor", "listen: &a 127.0.0.1:1\nadmin: {listen: *a}\n", "anchors and aliases"},
+		{"no YAML", "listen: [", "c.yaml"},
+		{"a list instead of keys", "- 1\n", "want keys with values"},
+		{"a variable that is not set", "listen: ${NOWHERE}\n", "the variable NOWHERE is not set"},
+		{"the same listener twice", "listen: 127.0.0.1:9090\n", "is the same as listen"},
+		{"a key and a key file", "credentials: [{name: a, api_key: x, api_key_file: y}]", "has both"},
+		{"a tool without a token", "tools: [{name: a}]", "roamproxy token a"},
+		{"a tool with a bad token", "tools: [{name: a, token_sha256: 9f86d0}]", "64 hexadecimal digits"},
+		{"one token for two tools", "tools: [{name: a, token_sha256: " + sum + "}, {name: b, token_sha256: " + sum + "}]", "token of another tool"},
+		{"a tool of an unknown credential", "tools: [{name: a, token_sha256: " + sum + ", credential: x}]", `no credential "x"`},
+		{"a pattern without a method", "tools: [{name: a, token_sha256: " + sum + ", allow: [/v1/x]}]", "METHOD /path"},
+		{"a jitter that eats the burst", "quotas: [{name: roam, burst: 1}]", "less than one call"},
+		{"a path in the upstream", "upstream: {url: https://api.ro.am/v1}", "scheme and host alone"},
+		{"wide pages, for now", "cache: {rules: [{match: GET /v1/x, page_size: 100}]}", "not supported by this version"},
+		{"OAuth, for now", "credentials: [{name: a, api_key: x, oauth: {client_id: y}}]", "not supported by this version"},
+		{"a number that is none", "quotas: [{name: roam, rate: .nan}]", "want a number"},
+		{"a file without end", strings.Repeat("#", fileSize+1), "larger than"},
+	} {
+		if _, err := loadText(t, home(), tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestWhereValuesComeFrom(t *testing.T) {
+	env := home()
+	env["ROAMPROXY_LOG_LEVEL"], env["PORT"] = "debug", "7000"
+	l, err := loadText(t, env, "listen: 127.0.0.1:${PORT}\nadmin: {listen: \"127.0.0.1:${OTHER:-7001}\"}\nlog: {level: error}\nquotas: [{name: roam, rate: 2}]\nbrowsers: http://a.example\nlimits: {max_body: 1.5MiB}\ncache: {rules: [{match: GET /v1/$$x, ttl: origin}]}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Listen != "127.0.0.1:7000" || l.Admin.Listen != "127.0.0.1:7001" || l.Log.Level != "debug" || l.Quotas[0].Rate != 2 || l.Quotas[0].Burst != 10 || l.Limits.MaxBody != 3<<19 || l.Cache.Rules[0].Match != "GET /v1/$x" || !l.Cache.Rules[0].TTL.Origin || l.Cache.Rules[0].Stale != Duration(10*time.Minute) {
+		t.Errorf("loaded %+v", l.Config)
+	}
+	var out strings.Builder
+	l.print(&out)
+	for _, want := range []string{"c.yaml:1, $PORT", "# $ROAMPROXY_LOG_LEVEL", "# $ROAM_API_KEY", "# $HOME", "rate: 2 ", "# default", `[redacted]`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "rmk-secret") {
+		t.Error("the secret is printed")
+	}
+}
+
+// What check prints is a configuration again, the secret apart.
+func TestPrintedConfigurationLoads(t *testing.T) {
+	l, err := loadText(t, home(), "tools: [{name: a, token_sha256: ["+sum+"], allow: [GET /v1/*]}]\ncache: {drop: [{after: POST /v1/x, routes: [/v1/y]}]}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first, second strings.Builder
+	l.print(&first)
+	again, err := loadText(t, home(), first.String())
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, first.String())
+	}
+	again.Sources, l.Sources = nil, nil
+	first.Reset()
+	l.print(&first)
+	again.print(&second)
+	if first.String() != second.String() {
+		t.Errorf("printed\n%s, and read again\n%s", first.String(), second.String())
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("listen: 127.0.0.1:8080\n")
+	f.Add("quotas: [{name: roam, rate: 1e300, jitter: 100000h}]\n")
+	f.Add("a: &a [*a]\n")
+	f.Add("tools: {}\ncredentials:\n- name: ${X:-}\n")
+	f.Add("? {a: b}\n: c\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := loadText(t, home(), text)
+		if err == nil {
+			l.print(&strings.Builder{})
+		} else if strings.Contains(err.Error(), "rmk-secret") {
+			t.Errorf("a mistake shows the secret: %v", err)
+		}
+	})
+}
+
+func TestUnitsAreWrittenAsTheyAreRead(t *testing.T) {
+	for _, s := range []string{"30s", "2m", "1h", "200ms", "1h30m", "0s", "1m1s"} {
+		var d Duration
+		if err := d.parse(s); err != nil || d.String() != s {
+			t.Errorf("%s is written %s (%v)", s, d, err)
+		}
+	}
+	for _, s := range []string{"64MiB", "512KiB", "1000B", "0B", "1GiB"} {
+		var z Size
+		if err := z.parse(s); err != nil || z.String() != s {
+			t.Errorf("%s is written %s (%v)", s, z, err)
+		}
+	}
+	for _, s := range []string{"", "-1", "1e30GiB", "NaN", "MiB", "64MB"} {
+		if err := new(Size).parse(s); err == nil {
+			t.Errorf("%q is a size", s)
+		}
+	}
+}

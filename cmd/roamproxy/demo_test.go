@@ -1,0 +1,26 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// The demonstration, shortened: it must run without a terminal, a key or a free choice of ports, and show what it is about.
+func TestDemo(t *testing.T) {
+	code, out, err := invoke(t, environ{}, "demo", "--part", "4s")
+	if code != 0 {
+		t.Fatalf("exit %d: %s", code, err)
+	}
+	for _, want := range []string{"1. Each tool calls Roam directly", "2. The same through roamproxy", "Roam saw", "429s that Roam said"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	for line := range strings.Lines(out) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "429s that Roam said"); ok {
+			if f := strings.Fields(rest); len(f) != 2 || f[1] != "0" || f[0] == "0" {
+				t.Errorf("429s directly and through roamproxy: %q, want some and none", f)
+			}
+		}
+	}
+}

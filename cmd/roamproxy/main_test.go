@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain lets the test binary be roamproxy itself, for tests that need a process to kill.
+func TestMain(m *testing.M) {
+	if os.Getenv("ROAMPROXY_TEST_MAIN") == "1" {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// environ is a process's environment for a test.
+type environ map[string]string
+
+func (e environ) get(name string) string { return e[name] }
+
+// invoke runs a command line and tells its exit code and both outputs.
+func invoke(t *testing.T, env environ, args ...string) (code int, out, err string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, env.get, &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		want string
+	}{
+		{"nothing: help", nil, exitOK, "serve"},
+		{"help", []string{"--help"}, exitOK, "ROAM_API_KEY=… roamproxy serve"},
+		{"help with one dash", []string{"-help"}, exitOK, "serve"},
+		{"an unknown command", []string{"sevre"}, exitUsage, "serve"},
+		{"an unknown flag", []string{"serve", "--port", "1"}, exitUsage, "unknown flag --port"},
+		{"version", []string{"version"}, exitOK, "roamproxy "},
+		{"a token", []string{"token", "standup-bot"}, exitOK, "token_sha256: "},
+		{"a token for a bad name", []string{"token", "Bad Name"}, exitWrong, "1 to 32"},
+		{"health of nobody", []string{"health", "-url", "http://127.0.0.1:1/healthz"}, exitWrong, "not healthy"},
+		{"serve without a key", []string{"serve"}, exitWrong, "set ROAM_API_KEY"},
+		{"a file that is not there", []string{"check", "-config", "/nonexistent"}, exitWrong, "cannot be read"},
+		{"simulate nonsense", []string{"simulate", "-rate", "0"}, exitWrong, "rate above 0"},
+	} {
+		code, out, err := invoke(t, environ{"HOME": t.TempDir()}, tt.args...)
+		if code != tt.code || !strings.Contains(out+err, tt.want) {
+			t.Errorf("%s: exit %d, %s%s; want %d with %q", tt.name, code, out, err, tt.code, tt.want)
+		}
+	}
+}

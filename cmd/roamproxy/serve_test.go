@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"roamproxy/proxy/credential"
+	"roamproxy/proxy/roamtest"
+)
+
+// serving starts roamproxy in this process, on real sockets, in front of a simulated Roam.
+func serving(t *testing.T, roam roamtest.Options, log io.Writer, change func(*Config)) (*running, *roamtest.Server) {
+	t.Helper()
+	upstream := roamtest.NewServer(roam)
+	t.Cleanup(upstream.Close)
+	c := defaults(func(string) string { return "" })
+	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", upstream.URL, t.TempDir()
+	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
+	if change != nil {
+		change(&c)
+	}
+	if mistakes := c.validate(nil); len(mistakes) > 0 {
+		t.Fatal(mistakes)
+	}
+	r, err := start(c, newLog(c.Log, log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.stop(Limits{ShutdownGrace: Duration(2 * time.Second)}) })
+	return r, upstream
+}
+
+func client(t *testing.T) *http.Client {
+	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 500}}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+func get(t *testing.T, c *http.Client, url string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req, _ := http.NewRequest("GET", url, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func post(c *http.Client, base string) int {
+	res, err := c.Post(base+"/v1/chat.post", "application/json", strings.NewReader(`{"chat":"C-1","text":"hello"}`))
+	if err != nil {
+		return 0
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// floods sends n writes at once and waits for all.
+func floods(t *testing.T, c *http.Client, base string, n int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if got := post(c, base); got != 200 {
+				t.Errorf("a write was answered %d, want 200", got)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
+	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
+	start := time.Now()
+	floods(t, client(t), "http://"+r.addr, 22)
+	if took := time.Since(start); took > 12500*time.Millisecond || roam.Refused() != 0 {
+		t.Errorf("22 writes at 10 + 1/s took %v with %d refused; want at most 12.5 s and none", took, roam.Refused())
+	}
+}
+
+func TestTheRateIsUsed(t *testing.T) {
+	const rate, calls = 40, 300
+	r, roam := serving(t, roamtest.Options{Rate: rate}, io.Discard, func(c *Config) {
+		c.Quotas[0].Rate, c.Quotas[0].Jitter = rate, Duration(10*time.Millisecond)
+	})
+	c := client(t)
+	floods(t, c, "http://"+r.addr, 10) // opens the connections: that takes longer than the jitter set here
+	floods(t, c, "http://"+r.addr, calls)
+	journal := roam.Journal()
+	after := journal[20:] // the burst is gone
+	took := after[len(after)-1].Time.Sub(after[0].Time)
+	used := float64(len(after)-1) / rate / took.Seconds()
+	if used < 0.99 || roam.Refused() != 0 {
+		t.Errorf("%.1f %% of the rate was used, and %d calls refused; want at least 99 %% and none", 100*used, roam.Refused())
+	}
+}
+
+// process is roamproxy in a process of its own.
+func process(t *testing.T, roam, state string) (cmd *exec.Cmd, base string) {
+	t.Helper()
+	cmd = exec.Command(os.Args[0], "serve", "-listen", "127.0.0.1:0", "-admin-listen", "127.0.0.1:0", "-upstream-url", roam)
+	cmd.Env = append(os.Environ(), "ROAMPROXY_TEST_MAIN=1", "ROAM_API_KEY="+roamtest.DefaultKey, "ROAMPROXY_STATE_DIR="+state)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		var line struct{ Msg, Listen string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
+			go io.Copy(io.Discard, stderr)
+			return cmd, "http://" + line.Listen
+		}
+	}
+	t.Fatal("roamproxy did not start")
+	return nil, ""
+}
+
+func TestKilledThreeTimesInTheMidstOfABurst(t *testing.T) {
+	roam := roamtest.NewServer(roamtest.Options{})
+	defer roam.Close()
+	state := t.TempDir()
+	c := client(t)
+	for range 3 {
+		cmd, base := process(t, roam.URL, state)
+		var writes sync.WaitGroup
+		for range 8 {
+			writes.Go(func() { post(c, base) })
+		}
+		before := roam.Calls()
+		for deadline := time.Now().Add(10 * time.Second); roam.Calls() < before+2 && time.Now().Before(deadline); {
+			post(c, base)
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		writes.Wait()
+	}
+	cmd, base := process(t, roam.URL, state)
+	floods(t, c, base, 3)
+	cmd.Process.Signal(os.Interrupt)
+	cmd.Process.Kill()
+	cmd.Wait()
+	if roam.Refused() != 0 || roam.Calls() < 9 {
+		t.Errorf("over three kills Roam saw %d calls and refused %d, want none", roam.Calls(), roam.Refused())
+	}
+}
+
+func TestServing(t *testing.T) {
+	var log lockedBuffer
+	r, _ := serving(t, roamtest.Options{}, &log, nil)
+	c, base, admin := client(t), "http://"+r.addr, "http://"+r.adminAddr
+	get(t, c, base+"/v1/groups.list", "Roamproxy-Tool", "me")
+	res, body := get(t, c, base+"/v1/groups.list", "Roamproxy-Tool", "me")
+	if res.Header.Get("Cache-Status") != "roamproxy; hit; ttl=29" || res.Header.Get("Age") != "0" || !strings.HasPrefix(body, "[") {
+		t.Errorf("the second read: %v %s", res.Header, body)
+	}
+	if _, body := get(t, c, admin+"/metrics"); !strings.Contains(body, `roamproxy_requests_total{cache="hit",code="200",route="/v1/groups.list",tool="me"} 1`) || !strings.Contains(body, `roamproxy_queue_wait_seconds_count{outcome="sent",quota="roam",tool="me"} 1`) {
+		t.Errorf("metrics:\n%s", body)
+	}
+	if res, body := get(t, c, admin+"/readyz"); res.StatusCode != 200 {
+		t.Errorf("readyz: %d %s", res.StatusCode, body)
+	}
+	if res, _ := get(t, c, admin+"/", "Sec-Fetch-Site", "cross-site"); res.StatusCode != 403 {
+		t.Errorf("a page that looks at the admin page: %d, want 403", res.StatusCode)
+	}
+	if code, out, _ := invoke(t, nil, "health", "-url", admin+"/healthz"); code != 0 || out != "healthy\n" {
+		t.Errorf("health: %d %s", code, out)
+	}
+	var line struct {
+		Tool, Route, Cache string
+		Status             int
+		QueueMS            *int `json:"queue_ms"`
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || line.Tool != "me" || line.Route != "/v1/groups.list" || line.Cache != "hit" || line.Status != 200 || line.QueueMS == nil {
+		t.Errorf("the access line: %s (%v)", lines[len(lines)-1], err)
+	}
+	if strings.Contains(log.String(), roamtest.DefaultKey) {
+		t.Error("the log shows the credential")
+	}
+}
+
+func TestReadinessIsRedForWhatAnOperatorMustMend(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{Keys: []string{"another"}}, io.Discard, nil)
+	c := client(t)
+	if got := post(c, "http://"+r.addr); got != 401 {
+		t.Errorf("a call with a refused key: %d, want Roam's 401", got)
+	}
+	if res, body := get(t, c, "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "401") {
+		t.Errorf("readyz: %d %s", res.StatusCode, body)
+	}
+}
+
+func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
+	blocked := filepath.Join(t.TempDir(), "file")
+	os.WriteFile(blocked, nil, 0o600)
+	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.StateDir = filepath.Join(blocked, "state") })
+	c := client(t)
+	if res, body := get(t, c, "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "state_dir") {
+		t.Errorf("readyz: %d %s", res.StatusCode, body)
+	}
+	start := time.Now()
+	if post(c, "http://"+r.addr); time.Since(start) < 500*time.Millisecond || roam.Refused() > 0 {
+		t.Errorf("the first call left after %v; want an empty bucket", time.Since(start))
+	}
+}
+
+// What is sent raw, and what comes back: HTTP/1.0 is answered once, and its connection ends.
+func TestRawRequests(t *testing.T) {
+	r, roam := serving(t, roamtest.Options{Rate: 100, Burst: 100}, io.Discard, func(c *Config) { c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 100, 100, 0 })
+	for _, tt := range []struct{ name, request, want string }{
+		{"HTTP/1.0 that wants to stay", "GET /v1/meeting.transcript HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.0 404"},
+		{"HTTP/1.0 with chunks", "POST /v1/chat.post HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "HTTP/1.0 "},
+		{"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 501"},
+		{"an absolute target", "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 400"},
+		{"the star", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 "},
+		{"both lengths", "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "HTTP/1.1 400"},
+	} {
+		before := roam.Calls()
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, tt.request)
+		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		answer, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.HasPrefix(string(answer), tt.want) {
+			t.Errorf("%s: %q (%v), want %q and the end of the connection", tt.name, answer, err, tt.want)
+		}
+		if n := len(regexp.MustCompile(`HTTP/1\.[01] \d`).FindAll(answer, -1)); n != 1 || roam.Calls() > before+1 {
+			t.Errorf("%s: %d answers and %d calls", tt.name, n, roam.Calls()-before)
+		}
+	}
+}
+
+func TestStoppingTellsWhoStillWaits(t *testing.T) {
+	upstream := roamtest.NewServer(roamtest.Options{Burst: 1})
+	defer upstream.Close()
+	c := defaults(func(string) string { return "" })
+	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", upstream.URL, t.TempDir()
+	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
+	c.Quotas[0].Rate, c.Quotas[0].Burst = 0.05, 2
+	r, err := start(c, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tools := client(t)
+	post(tools, "http://"+r.addr)
+	answers := make(chan *http.Response, 1)
+	go func() {
+		res, err := tools.Post("http://"+r.addr+"/v1/chat.post", "application/json", bytes.NewReader([]byte(`{"chat":"C-1"}`)))
+		if err == nil {
+			res.Body.Close()
+		}
+		answers <- res
+	}()
+	for deadline := time.Now().Add(5 * time.Second); len(r.queues["roam"].State().Waiting) == 0 && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
+	r.stop(Limits{ShutdownGrace: Duration(time.Second)})
+	if res := <-answers; res == nil || res.StatusCode != 503 && res.StatusCode != 200 {
+		t.Errorf("who waited got %+v, want 503", res)
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
