@@ -51,8 +51,6 @@ type Tool struct {
 	MaxQueue int // calls of this tool in the line; 0: as many as the line holds
 }
 
-func (t Tool) weight() float64 { return float64(max(t.Weight, 1)) }
-
 // The outcomes that an Observer hears of.
 const (
 	Sent     = "sent"     // got its turn

@@ -9,22 +9,29 @@ import (
 // line is the order in which calls leave: start-time fair queueing (Goyal, Vin and Cheng, 1996) over tools, and inside a
 // tool's lane arrival and urgency. It is plain data: the Queue that owns it holds the lock and knows the time.
 //
-// Virtual time counts turns. The next call of each lane carries a start tag; the smallest tag leaves, virtual time becomes
+// Virtual time counts turns, in whole parts, so that what find foretells by multiplying is what pop reaches by adding. The next call of each lane carries a start tag; the smallest tag leaves, virtual time becomes
 // that tag, and the lane's next tag is one turn, divided by the tool's weight, later. A tool that was idle joins at the
 // present virtual time: it goes before every call that stands for a second turn of its tool, and it has saved up nothing.
 type line struct {
-	now     float64 // virtual time: the tag of the call that left last
+	now     int64 // virtual time: the tag of the call that left last
 	lanes   map[string]*lane
 	order   laneHeap // the same lanes, the next to have a turn first
 	count   uint64   // lanes and calls so far, which settles ties by arrival
 	waiting int
 }
 
+// turn is a tool's turn of weight 1 in parts of virtual time. A weight of 1000, the largest, is exact to a millionth of its
+// share, and 8 billion turns fit before virtual time, which starts again whenever the line is empty, would overflow.
+const turn = 1 << 30
+
+// cost is what one call of the tool moves its tag by.
+func (t Tool) cost() int64 { return turn / int64(max(t.Weight, 1)) }
+
 // lane is one tool's own line. An empty lane is kept while its tag is ahead of virtual time, that is as long as the tool
 // owes for a turn it has just had; a tool that asks for one call at a time would otherwise overtake all others.
 type lane struct {
 	tool      Tool
-	tag       float64 // start tag of its next call
+	tag       int64 // start tag of its next call
 	seq       uint64
 	index     int // in line.order
 	calls     callHeap
@@ -35,9 +42,9 @@ type lane struct {
 type call struct {
 	lane    *lane
 	urgency int
-	again   bool    // Roam refused it: it stands at the front of its lane, and that turn was not charged
-	tag     float64 // start tag of the turn it had last
-	rank    int64   // arrival plus the urgency's worth, in nanoseconds; the smaller leaves first
+	again   bool  // Roam refused it: it stands at the front of its lane, and that turn was not charged
+	tag     int64 // start tag of the turn it had last
+	rank    int64 // arrival plus the urgency's worth, in nanoseconds; the smaller leaves first
 	seq     uint64
 	index   int // in lane.calls
 	due     int // in Queue.deadlines
@@ -109,7 +116,7 @@ func (l *line) pop() *call {
 		c := heap.Pop(&f.calls).(*call)
 		c.tag = f.tag
 		l.now = max(l.now, f.tag)
-		f.tag += 1 / f.tool.weight()
+		f.tag += f.tool.cost()
 		heap.Fix(&l.order, f.index)
 		l.left(c)
 		return c
@@ -160,13 +167,13 @@ func (l *line) find(t Tool, urgency int, rank int64) place {
 		before = own.before(urgency, rank)
 	}
 	p := place{total: before}
-	turn := tag + float64(before)/t.weight()
+	start := tag + int64(before)*t.cost()
 	for _, f := range l.order {
 		if f == own {
 			p.lane = len(f.calls)
 			continue
 		}
-		p.total += f.turnsUntil(turn, seq)
+		p.total += f.turnsUntil(start, seq)
 		p.first += f.turnsUntil(tag, seq)
 	}
 	return p
@@ -191,16 +198,16 @@ func (f *lane) before(urgency int, rank int64) int {
 }
 
 // turnsUntil counts the waiting calls of f whose start tags are smaller than tag, or equal in a lane that came before seq.
-func (f *lane) turnsUntil(tag float64, seq uint64) int {
+func (f *lane) turnsUntil(tag int64, seq uint64) int {
 	if len(f.calls) == 0 || f.tag > tag || f.tag == tag && f.seq > seq {
 		return 0
 	}
-	gap := (tag - f.tag) * f.tool.weight()
-	n := math.Ceil(gap)
-	if n == gap && f.seq < seq { // the call at exactly tag is ours to let go first
+	gap, cost := tag-f.tag, f.tool.cost()
+	n := gap / cost
+	if gap%cost != 0 || f.seq < seq { // of two calls with the same tag, that of the lane that came first goes first
 		n++
 	}
-	return int(min(n, float64(len(f.calls))))
+	return int(min(n, int64(len(f.calls))))
 }
 
 type laneHeap []*lane

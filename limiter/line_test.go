@@ -1,0 +1,117 @@
+package limiter
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// The line is held against a model that is as slow and obvious as can be: a list of who waits. Of every call that leaves, the
+// invariants are checked by looking through that list.
+func TestLineKeepsItsInvariants(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := &line{lanes: make(map[string]*lane)}
+		tools := make([]Tool, rapid.IntRange(1, 5).Draw(t, "tools"))
+		for i := range tools {
+			tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
+		}
+		var waiting []*call
+		now := time.Duration(0)
+		come := func(tool Tool, urgency int) *call {
+			c := &call{urgency: urgency, rank: rank(now, urgency)}
+			l.push(c, tool)
+			waiting = append(waiting, c)
+			return c
+		}
+		leave := func() *call {
+			c := l.pop()
+			if c == nil {
+				if len(waiting) > 0 {
+					t.Fatalf("nobody leaves, and %d wait", len(waiting))
+				}
+				return nil
+			}
+			for _, o := range waiting {
+				if o != c && o.lane == c.lane && o.before(c) {
+					t.Fatalf("a call left before one of its own lane that goes first")
+				}
+			}
+			waiting = slices.DeleteFunc(waiting, func(o *call) bool { return o == c })
+			return c
+		}
+		for range rapid.IntRange(0, 80).Draw(t, "steps") {
+			now += time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			case 0, 1, 2:
+				come(rapid.SampledFrom(tools).Draw(t, "tool"), rapid.IntRange(0, mildest).Draw(t, "urgency"))
+			case 3, 4:
+				leave()
+			case 5:
+				if len(waiting) > 0 {
+					i := rapid.IntRange(0, len(waiting)-1).Draw(t, "who")
+					l.remove(waiting[i])
+					waiting = slices.Delete(waiting, i, i+1)
+				}
+			}
+			if l.waiting != len(waiting) {
+				t.Fatalf("the line counts %d, %d wait", l.waiting, len(waiting))
+			}
+		}
+
+		// A newcomer is told its place, and that is where it leaves when nobody else comes.
+		tool, urgency := rapid.SampledFrom(tools).Draw(t, "newcomer"), rapid.IntRange(0, mildest).Draw(t, "its urgency")
+		f := l.lanes[tool.Name]
+		idle := f == nil
+		told := l.find(tool, urgency, rank(now, urgency))
+		newcomer := come(tool, urgency)
+		before := map[string]int{}
+		for n := 0; ; n++ {
+			c := leave()
+			if c == newcomer {
+				if n != told.total {
+					t.Fatalf("told the place %d, left at %d", told.total, n)
+				}
+				break
+			}
+			before[c.lane.tool.Name]++
+		}
+		for name, n := range before {
+			if idle && n > 1 {
+				t.Fatalf("%s was idle and waited for %d turns of %s, want at most one", tool.Name, n, name)
+			}
+		}
+		for leave() != nil {
+		}
+		if len(l.lanes) > 0 || len(l.order) > 0 {
+			t.Fatalf("%d lanes are kept by an empty line", len(l.lanes))
+		}
+	})
+}
+
+// BenchmarkLine has 10,000 calls of 50 tools waiting, of every urgency: one comes, is told its place, and one leaves.
+func BenchmarkLine(b *testing.B) {
+	random := rand.New(rand.NewPCG(1, 2))
+	l := &line{lanes: make(map[string]*lane)}
+	tools := make([]Tool, 50)
+	for i := range tools {
+		tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: 1 + i%4}
+	}
+	come := func(n int) {
+		tool, urgency := tools[n%len(tools)], random.IntN(mildest+1)
+		r := rank(time.Duration(n)*time.Millisecond, urgency)
+		l.find(tool, urgency, r)
+		l.push(&call{urgency: urgency, rank: r}, tool)
+	}
+	for n := range 10_000 {
+		come(n)
+	}
+	b.ReportAllocs()
+	for n := 10_000; b.Loop(); n++ {
+		come(n)
+		l.pop()
+	}
+}
