@@ -1,9 +1,7 @@
 package cache
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -11,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -208,111 +205,6 @@ func TestOriginDecidesWhereTheRuleSaysSo(t *testing.T) {
 	}
 }
 
-func TestAHundredEqualQuestionsCostOneCall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, r := open(t, Options{}), &roam{takes: time.Second}
-		var mu sync.Mutex
-		seen := map[string]int{}
-		var all sync.WaitGroup
-		for range 100 {
-			all.Go(func() {
-				got := ask(t, c, list(), r)
-				mu.Lock()
-				seen[got]++
-				mu.Unlock()
-			})
-		}
-		all.Wait()
-		want := map[string]int{`fwd=uri-miss; stored {"ok":true,"call":1}`: 1, `fwd=uri-miss; collapsed {"ok":true,"call":1}`: 99}
-		if r.calls != 1 || !maps.Equal(seen, want) {
-			t.Errorf("%d calls, answers %v", r.calls, seen)
-		}
-	})
-}
-
-func TestLeavingFailsNobodyElse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, r := open(t, Options{}), &roam{takes: 10 * time.Second}
-		leaves, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		var all sync.WaitGroup
-		all.Go(func() {
-			if _, err := c.Do(leaves, list(), r.fill); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("who leaves: %v", err)
-			}
-		})
-		synctest.Wait()
-		all.Go(func() {
-			if got := ask(t, c, list(), r); !strings.Contains(got, "collapsed") {
-				t.Errorf("who stays: %s", got)
-			}
-		})
-		all.Wait()
-		if r.calls != 1 {
-			t.Errorf("%d calls, want 1", r.calls)
-		}
-	})
-}
-
-func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := open(t, Options{})
-		ended := make(chan error, 1)
-		stuck := func(ctx context.Context) (*http.Response, error) {
-			<-ctx.Done()
-			ended <- ctx.Err()
-			return nil, ctx.Err()
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		start := time.Now()
-		c.Do(ctx, list(), stuck)
-		<-ended
-		if got := time.Since(start); got != time.Second {
-			t.Errorf("called off after %v, want 1s", got)
-		}
-		if got := ask(t, c, list(), &roam{}); !strings.Contains(got, "stored") {
-			t.Errorf("the next: %s", got)
-		}
-	})
-}
-
-func TestNothingPoisonsAKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := open(t, Options{FillTimeout: 5 * time.Second})
-		for _, tt := range []struct {
-			name string
-			fill Fill
-			want string
-		}{
-			{"a panic", func(context.Context) (*http.Response, error) { panic("oh") }, "panicked: oh"},
-			{"a stall", func(ctx context.Context) (*http.Response, error) { <-ctx.Done(); return nil, ctx.Err() }, "deadline"},
-			{"a failure", func(context.Context) (*http.Response, error) { return nil, errors.New("refused") }, "refused"},
-			{"a broken body", func(context.Context) (*http.Response, error) {
-				res := response(200, "x")
-				res.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), broken{}))
-				return res, nil
-			}, "broke off"},
-		} {
-			if _, err := c.Do(t.Context(), list(), tt.fill); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
-			}
-		}
-		if got := ask(t, c, list(), &roam{}); !strings.Contains(got, "stored") {
-			t.Errorf("the next: %s", got)
-		}
-		if len(c.flights) != 0 || len(c.under) != 0 {
-			t.Errorf("%d flights and %d fills are left", len(c.flights), len(c.under))
-		}
-	})
-}
-
-type broken struct{}
-
-func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-var errQuota = errors.New("paused")
-
 func TestOldAnswersStandIn(t *testing.T) {
 	throttled := func(int) (*http.Response, error) { return nil, errQuota }
 	for _, tt := range []struct {
@@ -383,96 +275,7 @@ func TestAReadThatAWriteOvertookIsNotKept(t *testing.T) {
 	})
 }
 
-func TestAWideAnswerIsStreamedToEach(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		wide := strings.Repeat("x", 5000)
-		closed := 0
-		var mu sync.Mutex
-		r := &roam{takes: time.Second, answer: func(int) (*http.Response, error) {
-			res := response(200, wide)
-			res.Body = closing{strings.NewReader(wide), func() { mu.Lock(); closed++; mu.Unlock() }}
-			return res, nil
-		}}
-		c := open(t, Options{MaxBody: 1000})
-		var all sync.WaitGroup
-		for range 3 {
-			all.Go(func() {
-				if got := ask(t, c, list(), r); !strings.HasSuffix(got, " "+wide) || strings.Contains(got, "stored") {
-					t.Errorf("got %.60s… of %d bytes", got, len(got))
-				}
-			})
-		}
-		leaves, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		c.Do(leaves, list(), r.fill)
-		all.Wait()
-		synctest.Wait()
-		if closed != r.calls || len(c.under) != 0 {
-			t.Errorf("%d of %d streams closed", closed, r.calls)
-		}
-	})
-}
-
-type closing struct {
-	io.Reader
-	close func()
-}
-
-func (c closing) Close() error { c.close(); return nil }
-
 // The one who asked first, of a wide answer, leaves while others wait for it: the stream must not stay open.
-func TestAStreamThatNobodyTakesIsClosed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var closed atomic.Int32
-		r := &roam{takes: time.Second, answer: func(int) (*http.Response, error) {
-			res := response(200, "")
-			res.Body = closing{bytes.NewReader(make([]byte, 5000)), func() { closed.Add(1) }}
-			return res, nil
-		}}
-		c := open(t, Options{MaxBody: 1000})
-		leaves, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		var all sync.WaitGroup
-		all.Go(func() { c.Do(leaves, list(), r.fill) })
-		synctest.Wait()
-		all.Go(func() { ask(t, c, list(), r) })
-		all.Wait()
-		if got := closed.Load(); got != 2 {
-			t.Errorf("%d streams closed, want both", got)
-		}
-	})
-}
-
-func TestTheFirstOnesPatienceIsNotOurs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := open(t, Options{Throttled: func(err error) bool { return err == errQuota }})
-		r := &roam{takes: time.Second, answer: func(n int) (*http.Response, error) {
-			if n == 1 {
-				return nil, errQuota
-			}
-			return response(200, "{}"), nil
-		}}
-		var all sync.WaitGroup
-		all.Go(func() {
-			if got := ask(t, c, list(), r); got != "paused" {
-				t.Errorf("the first: %s", got)
-			}
-		})
-		synctest.Wait()
-		for range 5 {
-			all.Go(func() {
-				if got := ask(t, c, list(), r); !strings.HasSuffix(got, "{}") {
-					t.Errorf("another: %s", got)
-				}
-			})
-		}
-		all.Wait()
-		if r.calls != 2 {
-			t.Errorf("%d calls, want 2", r.calls)
-		}
-	})
-}
-
 func TestHead(t *testing.T) {
 	c, r := open(t, Options{}), &roam{}
 	head := list()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync/atomic"
 )
 
@@ -131,13 +132,10 @@ func (h *body) prepare(req *http.Request) {
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if v, ok := req.Header[name]; ok {
 			delete(req.Header, name)
-			req.Header[lower[name]] = v
+			req.Header[strings.ToLower(name)] = v // a spelling that net/http does not look for; names are case-insensitive (RFC 9110, section 5.1)
 		}
 	}
 }
-
-// lower has the spellings that net/http does not look for. Field names are case-insensitive (RFC 9110, section 5.1).
-var lower = map[string]string{"Idempotency-Key": "idempotency-key", "X-Idempotency-Key": "x-idempotency-key"}
 
 // usuallyLacksBody has the methods for which net/http looks whether an unknown body is empty before it frames it.
 func usuallyLacksBody(method string) bool {

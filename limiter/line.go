@@ -9,9 +9,10 @@ import (
 // line is the order in which calls leave: start-time fair queueing (Goyal, Vin and Cheng, 1996) over tools, and inside a
 // tool's lane arrival and urgency. It is plain data: the Queue that owns it holds the lock and knows the time.
 //
-// Virtual time counts turns, in whole parts, so that what find foretells by multiplying is what pop reaches by adding. The next call of each lane carries a start tag; the smallest tag leaves, virtual time becomes
-// that tag, and the lane's next tag is one turn, divided by the tool's weight, later. A tool that was idle joins at the
-// present virtual time: it goes before every call that stands for a second turn of its tool, and it has saved up nothing.
+// Virtual time counts turns, in whole parts, so that what find foretells by multiplying is what pop reaches by adding. The
+// next call of each lane carries a start tag; the smallest tag leaves, virtual time becomes that tag, and the lane's next tag
+// is one turn, divided by the tool's weight, later. A tool that was idle joins at the present virtual time: it goes before
+// every call that stands for a second turn of its tool, and it has saved up nothing.
 type line struct {
 	now     int64 // virtual time: the tag of the call that left last
 	lanes   map[string]*lane
