@@ -37,16 +37,12 @@ const (
 	Bypass = "bypass"
 )
 
-// Observer hears how each question was answered.
-type Observer interface{ CacheAnswered(result string) }
-
 // Options says how a Cache behaves. A bound of zero takes the default that its line names.
 type Options struct {
 	MaxSize     int64            // bytes of all kept answers; 64 MiB
 	MaxBody     int64            // a larger answer is passed through, not kept; 4 MiB
 	FillTimeout time.Duration    // a fill's own deadline, as it may outlive who asked first; 2 min
 	Throttled   func(error) bool // whether an error of a fill is about the quota and not about Roam; nil: none is
-	Observer    Observer         // nil: nobody listens
 	Store       Store            // nil: NewMemory(MaxSize)
 }
 
@@ -116,14 +112,6 @@ func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }
 
 // Do answers a question, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, or the cause of ctx.
 func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
-	a, err := c.answer(ctx, q, ask)
-	if err == nil && c.o.Observer != nil {
-		c.o.Observer.CacheAnswered(a.Result)
-	}
-	return a, err
-}
-
-func (c *Cache) answer(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 	wants := parseDirectives(q.Request.Values("Cache-Control"))
 	if !q.Rule.Keeps() || wants.has("no-store") || q.Request.Get("Range") != "" {
 		return c.pass(ctx, ask, "bypass")

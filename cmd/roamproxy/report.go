@@ -31,7 +31,12 @@ func (r *reporter) Sent(quota, route string, status int, d time.Duration) {
 // Left counts an answered request, and writes its line.
 func (r *reporter) Left(v proxy.Visit) {
 	r.metrics.Answered(metrics.Answer{Tool: v.Tool, Route: v.Route, Code: v.Status, Cache: v.Cache, Duration: v.Total, TraceID: v.TraceID})
-	if v.Code != "" {
+	switch v.Code {
+	case "":
+		r.metrics.CacheAnswered(v.Cache)
+	case "upstream_unreachable", "upstream_timeout", "credential", "canceled", "only_if_cached":
+		// nobody refused these
+	default:
 		r.metrics.Refused(v.Tool, v.Code)
 	}
 	level := zap.InfoLevel

@@ -181,8 +181,19 @@ func TestServing(t *testing.T) {
 	if res.Header.Get("Cache-Status") != "roamproxy; hit; ttl=29" || res.Header.Get("Age") != "0" || !strings.HasPrefix(body, "[") {
 		t.Errorf("the second read: %v %s", res.Header, body)
 	}
-	if _, body := get(t, c, admin+"/metrics"); !strings.Contains(body, `roamproxy_requests_total{cache="hit",code="200",route="/v1/groups.list",tool="me"} 1`) || !strings.Contains(body, `roamproxy_queue_wait_seconds_count{outcome="sent",quota="roam",tool="me"} 1`) {
-		t.Errorf("metrics:\n%s", body)
+	post(c, base)
+	get(t, c, base+"/v1/groups.list", "Origin", "https://evil.example")
+	_, exposed := get(t, c, admin+"/metrics")
+	for _, want := range []string{
+		`roamproxy_requests_total{cache="hit",code="200",route="/v1/groups.list",tool="me"} 1`,
+		`roamproxy_queue_wait_seconds_count{outcome="sent",quota="roam",tool="me"} 1`,
+		`roamproxy_upstream_requests_total{code="200",quota="roam",route="/v1/chat.post"} 1`,
+		`roamproxy_cache_requests_total{result="hit"} 1`, `roamproxy_cache_requests_total{result="bypass"} 1`, `roamproxy_calls_saved_total{by="hit"} 1`,
+		`roamproxy_refused_total{reason="browser",tool="other"} 1`, `roamproxy_cache_entries 1`, `roamproxy_credential_ok{credential="org"} 1`,
+	} {
+		if !strings.Contains(exposed, want) {
+			t.Errorf("%s is not in the metrics", want)
+		}
 	}
 	if res, body := get(t, c, admin+"/readyz"); res.StatusCode != 200 {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)
@@ -198,7 +209,7 @@ func TestServing(t *testing.T) {
 		Status             int
 		QueueMS            *int `json:"queue_ms"`
 	}
-	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")[:3] // of serving, a miss and a hit
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || line.Tool != "me" || line.Route != "/v1/groups.list" || line.Cache != "hit" || line.Status != 200 || line.QueueMS == nil {
 		t.Errorf("the access line: %s (%v)", lines[len(lines)-1], err)
 	}
