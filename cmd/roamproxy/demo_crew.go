@@ -190,11 +190,12 @@ func (c *crew) draw(at time.Duration) string {
 	if c.proxy == nil {
 		line("")
 	} else {
+		state := c.proxy.queues["roam"].State()
 		waiting := 0
-		for _, n := range c.proxy.queues["roam"].State().Waiting {
+		for _, n := range state.Waiting {
 			waiting += n
 		}
-		line("  roamproxy    %4d waiting, %d calls saved", waiting, c.asked()-c.roam.Calls()-waiting)
+		line("  roamproxy    %4d waiting, %d calls saved", waiting, c.asked()-(c.roam.Calls()-state.InFlight))
 	}
 	return b.String()
 }
