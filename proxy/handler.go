@@ -38,9 +38,7 @@ func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Cache, v.Status = a.Result, a.Status
 	h := w.Header()
-	for name, values := range a.Header {
-		h[name] = append(h[name], values...)
-	}
+	hand(h, a.Header)
 	p.mark(h, v, a.CacheStatus())
 	if a.Result == cache.Hit || a.Result == cache.Stale {
 		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
@@ -113,9 +111,8 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 			}
 			return nil
 		},
-		ErrorHandler:  p.fail,
-		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0), // what it would say is in the visit
+		ErrorHandler: p.fail,                     // and no FlushInterval: what has no length, such as an export, is flushed piece by piece anyway
+		ErrorLog:     log.New(io.Discard, "", 0), // what it would say is in the visit
 	}
 }
 

@@ -351,6 +351,9 @@ func TestWhatAnAnswerTells(t *testing.T) {
 		for range 10 {
 			h.post(t.Context())
 		}
+		if w := h.do(t.Context(), "GET", "/v1/user.list", ""); w.Header().Get("Set-Cookie")+w.Header().Get("X-Hop")+w.Header().Get("Connection") != "" || w.Header().Get("X-Roam") != "1" {
+			t.Errorf("a read that may be kept is answered with %v", w.Header())
+		}
 		w := h.do(t.Context(), "POST", "/v1/chat.post", "{}")
 		for name, want := range map[string]string{
 			"Cache-Status": "roamproxy; fwd=method", "Ratelimit-Policy": `"roam";q=10;w=10`, "Set-Cookie": "", "X-Roam": "1", "X-Hop": "",

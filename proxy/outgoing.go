@@ -15,18 +15,35 @@ func (p *Proxy) address(r *http.Request) *url.URL {
 	return u
 }
 
-// strip takes away what is not for Roam: what belongs to the connection, who the tool is or says it is, what would let it
-// speak for others, and what was said to roamproxy.
-func strip(h http.Header) {
+// hops takes away what belongs to one connection (RFC 9110, section 7.6.1).
+func hops(h http.Header) {
 	for _, value := range h["Connection"] {
 		for name := range strings.SplitSeq(value, ",") {
 			h.Del(strings.TrimSpace(name))
 		}
 	}
+	for _, name := range []string{"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Proxy-Connection", "Proxy-Authenticate"} {
+		delete(h, name)
+	}
+}
+
+// hand adds Roam's header fields to those of the answer. A cookie would be the credential's session, which is no tool's.
+func hand(to, from http.Header) {
+	from = from.Clone()
+	hops(from)
+	delete(from, "Set-Cookie")
+	for name, values := range from {
+		to[name] = append(to[name], values...)
+	}
+}
+
+// strip takes away what is not for Roam: what belongs to the connection, who the tool is or says it is, what would let it
+// speak for others, and what was said to roamproxy.
+func strip(h http.Header) {
+	hops(h)
 	for name := range h {
 		switch name {
-		case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-			"Authorization", "Cookie", "Forwarded", "Baggage", "X-Http-Method-Override", "Prefer", "Priority":
+		case "Authorization", "Cookie", "Forwarded", "Baggage", "X-Http-Method-Override", "Prefer", "Priority":
 			delete(h, name)
 			continue
 		}
@@ -67,7 +84,7 @@ type upload struct {
 func (u *upload) Read(p []byte) (int, error) {
 	u.controller.SetReadDeadline(time.Now().Add(patience))
 	n, err := u.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF { // after any other error net/http reads on, to see whether the rest is worth the connection
 		u.controller.SetReadDeadline(time.Time{}) // or net/http would take the deadline for the tool leaving
 	}
 	return n, err

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
@@ -151,6 +152,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if status == statusClientGone {
 		return
 	}
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		w.Write(out)
