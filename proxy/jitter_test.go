@@ -1,0 +1,74 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// delayed is a network on which each call takes a random part of most to arrive.
+type delayed struct {
+	next http.RoundTripper
+	most time.Duration
+
+	mu     sync.Mutex
+	random *rand.Rand
+}
+
+func (d *delayed) RoundTrip(r *http.Request) (*http.Response, error) {
+	d.mu.Lock()
+	late := time.Duration(d.random.Int64N(int64(d.most)))
+	d.mu.Unlock()
+	arrived := make(chan struct{})
+	time.AfterFunc(late, func() { close(arrived) })
+	<-arrived
+	return d.next.RoundTrip(r)
+}
+
+// What the bucket holds back for jitter is enough, costs nothing of the rate, and is needed.
+func TestJitterOfTheNetwork(t *testing.T) {
+	const most, lasts = 200 * time.Millisecond, 10 * time.Minute
+	for _, tt := range []struct {
+		name    string
+		jitter  time.Duration
+		refused bool
+	}{
+		{"held back", most, false},
+		{"not held back", 0, true},
+	} {
+		refused, rate := 0, 1.0
+		for seed := range uint64(5) {
+			synctest.Test(t, func(t *testing.T) {
+				roam := roamtest.New(roamtest.Options{RetryAfter: time.Second})
+				network := &delayed{next: roam.Transport(), most: most, random: rand.New(rand.NewPCG(seed, 1))}
+				h := build(t, roam, network, func(p *plan) { p.jitter = tt.jitter })
+				end := time.Now().Add(lasts)
+				var tools sync.WaitGroup
+				for range 15 { // always more than the quota
+					tools.Go(func() {
+						for time.Now().Before(end) {
+							h.post(t.Context())
+						}
+					})
+				}
+				tools.Wait()
+				refused += roam.Refused()
+				journal := roam.Journal()
+				steady := journal[20:]
+				took := steady[len(steady)-1].Time.Sub(steady[0].Time)
+				rate = min(rate, float64(len(steady)-1)/took.Seconds())
+			})
+		}
+		if (refused > 0) != tt.refused {
+			t.Errorf("%s: Roam refused %d calls, want some = %v", tt.name, refused, tt.refused)
+		}
+		if !tt.refused && rate < 0.99 {
+			t.Errorf("%s: %.4f calls a second, want at least 0.99", tt.name, rate)
+		}
+	}
+}
