@@ -3,26 +3,59 @@ package metrics
 import (
 	_ "embed"
 	"net/http"
+	"strings"
 )
 
 //go:embed index.html
 var index []byte
 
-// Admin is the handler of the admin listener: /metrics, /healthz, /readyz, and a page that says what they are. page stands in
-// front of that page; it decides who may see it.
-func (m *Metrics) Admin(h *Health, page func(http.Handler) http.Handler) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", m.Handler())
-	mux.HandleFunc("GET /healthz", h.Alive)
-	mux.HandleFunc("GET /readyz", h.Ready)
-	mux.Handle("GET /{$}", page(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// Admin is the handler of the admin listener: /metrics, /healthz and /readyz for everybody who reaches it, and what Handle adds
+// for those whom the gate lets through.
+type Admin struct {
+	mux  *http.ServeMux
+	gate func(http.Handler) http.Handler
+}
+
+// ActionHeader must be on every POST, with any value. A form of a web page cannot send it, and a script of another origin only
+// after a preflight that is never answered.
+const ActionHeader = "Roamproxy-Admin"
+
+// actionBody bounds what a POST may bring; the longest is a pattern.
+const actionBody = 64 << 10
+
+// Admin makes the handler, with the page that says what there is. gate decides who may see more than the numbers.
+func (m *Metrics) Admin(h *Health, gate func(http.Handler) http.Handler) *Admin {
+	a := &Admin{mux: http.NewServeMux(), gate: gate}
+	a.mux.Handle("GET /metrics", m.Handler())
+	a.mux.HandleFunc("GET /healthz", h.Alive)
+	a.mux.HandleFunc("GET /readyz", h.Ready)
+	a.Handle("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
 		w.Write(index)
-	})))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Content-Type-Options", "nosniff")
-		w.Header().Set("Cache-Control", "no-store")
-		mux.ServeHTTP(w, r)
 	})
+	return a
+}
+
+// Handle adds a handler behind the gate, under a pattern of http.ServeMux. One for POST is asked only when ActionHeader is
+// there, and gets a bounded body.
+func (a *Admin) Handle(pattern string, h http.HandlerFunc) {
+	var guarded http.Handler = h
+	if strings.HasPrefix(pattern, http.MethodPost+" ") {
+		guarded = http.MaxBytesHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get(ActionHeader) == "" {
+				http.Error(w, "This changes something, so it wants the header "+ActionHeader+": yes, which no web form can send.", http.StatusForbidden)
+				return
+			}
+			h(w, r)
+		}), actionBody)
+	}
+	a.mux.Handle(pattern, a.gate(guarded))
+}
+
+// ServeHTTP answers one request.
+func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	a.mux.ServeHTTP(w, r)
 }

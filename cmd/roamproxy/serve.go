@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -88,7 +84,7 @@ func start(c Config, log *zap.Logger) (*running, error) {
 		}
 	}
 	r.tools = server(r.proxy)
-	r.admin = server(proxy.Guard(r.metrics.Admin(r.health, gate), loopback(c.Admin.Listen)))
+	r.admin = server(proxy.Guard(r.adminPages(gate), loopback(c.Admin.Listen)))
 	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
 	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
 	for server, listener := range map[*http.Server]net.Listener{r.tools: forTools, r.admin: forAdmin} {
@@ -128,35 +124,4 @@ func (r *running) stop(l Limits) {
 	r.admin.Close()
 	r.app.Close()
 	r.log.Info("stopped")
-}
-
-// adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer.
-func adminGate(a Admin) (func(http.Handler) http.Handler, error) {
-	if a.TokenFile == "" {
-		return func(next http.Handler) http.Handler { return next }, nil
-	}
-	content, err := os.ReadFile(a.TokenFile)
-	if err != nil {
-		return nil, fmt.Errorf("admin.token_file: %w", err)
-	}
-	token := strings.TrimSpace(string(content))
-	if token == "" {
-		return nil, fmt.Errorf("admin.token_file: %s is empty", a.TokenFile)
-	}
-	want := sha256.Sum256([]byte(token))
-	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if !ok {
-				_, given, _ = r.BasicAuth()
-			}
-			sum := sha256.Sum256([]byte(given))
-			if subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
-				w.Header().Set("WWW-Authenticate", `Basic realm="roamproxy admin"`)
-				http.Error(w, "This page needs the token of admin.token_file as password.", http.StatusUnauthorized)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
-	}, nil
 }

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"roamproxy/metrics"
+)
+
+// adminPages is everything that the admin listener answers, a line each.
+func (r *running) adminPages(gate func(http.Handler) http.Handler) *metrics.Admin {
+	return r.metrics.Admin(r.health, gate)
+}
+
+// adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer.
+func adminGate(a Admin) (func(http.Handler) http.Handler, error) {
+	if a.TokenFile == "" {
+		return func(next http.Handler) http.Handler { return next }, nil
+	}
+	content, err := os.ReadFile(a.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("admin.token_file: %w", err)
+	}
+	token := strings.TrimSpace(string(content))
+	if token == "" {
+		return nil, fmt.Errorf("admin.token_file: %s is empty", a.TokenFile)
+	}
+	want := sha256.Sum256([]byte(token))
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if !ok {
+				_, given, _ = r.BasicAuth()
+			}
+			sum := sha256.Sum256([]byte(given))
+			if subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
+				w.Header().Set("WWW-Authenticate", `Basic realm="roamproxy admin"`)
+				http.Error(w, "This page needs the token of admin.token_file as password.", http.StatusUnauthorized)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, nil
+}
