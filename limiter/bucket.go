@@ -49,16 +49,42 @@ var _ Bucket = (*Local)(nil)
 // share of the burst is enough, because a call that arrives up to J early needs tokens that will be refilled J later, and
 // costs nothing of the rate, because the refill is untouched. It is an error when less than one whole call would remain.
 func NewLocal(perSecond, burst float64, jitter time.Duration) (*Local, error) {
-	held := burst - perSecond*jitter.Seconds()
+	whole, err := atOnce(perSecond, burst, jitter)
+	if err != nil {
+		return nil, err
+	}
+	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), whole)}, nil
+}
+
+// Reconfigure changes what NewLocal was given and keeps the level, or what the new burst leaves of it: a quota that is
+// described anew has not been refilled. After an error nothing has changed. It may be called while a Queue uses the bucket;
+// Queue.Reconfigure then makes the line look at the new limits at once.
+func (l *Local) Reconfigure(perSecond, burst float64, jitter time.Duration) error {
+	whole, err := atOnce(perSecond, burst, jitter)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.forward(time.Now())
+	level := l.limiter.TokensAt(now)
+	l.limiter = rate.NewLimiter(rate.Limit(perSecond*unit), whole)
+	l.set(now, level)
+	return nil
+}
+
+// atOnce is the burst less the jitter's share, in millionths of a call.
+func atOnce(perSecond, burst float64, jitter time.Duration) (int, error) {
+	left := burst - perSecond*jitter.Seconds()
 	switch {
 	case !(perSecond > 0) || math.IsInf(perSecond, 0):
-		return nil, fmt.Errorf("limiter: rate: want above 0 calls a second, got %v", perSecond)
+		return 0, fmt.Errorf("limiter: rate: want above 0 calls a second, got %v", perSecond)
 	case jitter < 0:
-		return nil, fmt.Errorf("limiter: jitter: want 0 or more, got %v", jitter)
-	case !(held >= 1) || held > math.MaxInt32:
-		return nil, fmt.Errorf("limiter: burst %v with %v of jitter at %v calls a second leaves %v calls, want at least 1", burst, jitter, perSecond, held)
+		return 0, fmt.Errorf("limiter: jitter: want 0 or more, got %v", jitter)
+	case !(left >= 1) || left > math.MaxInt32:
+		return 0, fmt.Errorf("limiter: burst %v with %v of jitter at %v calls a second leaves %v calls, want at least 1", burst, jitter, perSecond, left)
 	}
-	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), int(math.Floor(held*unit+tolerance)))}, nil
+	return int(math.Floor(left*unit + tolerance)), nil
 }
 
 // Take spends a token at now if there is one.

@@ -41,6 +41,9 @@ func (q *Queue) advance() time.Duration {
 		q.expire(now.Add(-1)) // one whose turn comes at its very deadline still gets it
 		returned := q.returned
 		q.returned = 0
+		if q.changed {
+			q.changed, q.tokenAt = false, time.Time{}
+		}
 		free, wait := q.free(now)
 		if !free && returned == 0 {
 			q.expire(now)
@@ -52,19 +55,19 @@ func (q *Queue) advance() time.Duration {
 		q.mu.Unlock()
 
 		for range returned {
-			q.options.Bucket.Return(now)
+			q.bucket.Return(now)
 		}
 		if !free {
 			q.settle(time.Time{})
 			continue
 		}
-		if wait := q.options.Bucket.Take(now); wait > 0 {
+		if wait := q.bucket.Take(now); wait > 0 {
 			q.settle(now.Add(wait))
 			continue
 		}
 		q.keep() // before the call leaves: a crash in between costs a token, the other order would cost a 429
 		if !q.hand() {
-			q.options.Bucket.Return(now)
+			q.bucket.Return(now)
 		}
 	}
 }
@@ -108,7 +111,7 @@ func (q *Queue) expire(now time.Time) {
 		tool := c.lane.tool
 		q.take(c)
 		waited := time.Since(c.entered)
-		q.options.Observer.Waited(tool.Name, Expired, waited)
+		q.observer.Waited(tool.Name, Expired, waited)
 		c.ready <- verdict{err: q.refusal(time.Now(), tool, c, c.deadline.Sub(c.arrived), waited)}
 	}
 }
@@ -131,7 +134,7 @@ func (q *Queue) hand() bool {
 	if q.pause.state == shut {
 		q.pause.state, t.probe = probing, true
 	}
-	q.options.Observer.Waited(c.lane.tool.Name, Sent, t.Waited)
+	q.observer.Waited(c.lane.tool.Name, Sent, t.Waited)
 	c.ready <- verdict{turn: t}
 	return true
 }

@@ -45,10 +45,14 @@ func (o Options) withDefaults() Options {
 // Queue is the line in front of one quota. Its methods may be called at once by many. One goroutine, the dispatcher, makes
 // every decision to let a call leave; Close ends it.
 type Queue struct {
-	options Options
-	epoch   time.Time // ranks count from here
+	bucket   Bucket
+	keeper   Keeper
+	observer Observer
+	epoch    time.Time // ranks count from here
 
-	mu        sync.Mutex // guards all below; held for arithmetic only, never while a bucket or a disk is asked
+	mu        sync.Mutex // guards all below; held for arithmetic only, never while a bucket is asked for a token or a disk for anything
+	options   Options    // the bounds in force
+	changed   bool       // by Reconfigure, so what the bucket said before is no longer true
 	line      line
 	deadlines deadlineHeap
 	inFlight  int
@@ -67,8 +71,9 @@ type Queue struct {
 
 // New starts a queue. Close must be called to end its goroutine.
 func New(o Options) *Queue {
+	o = o.withDefaults()
 	q := &Queue{
-		options: o.withDefaults(),
+		bucket: o.Bucket, keeper: o.Keeper, observer: o.Observer, options: o,
 		epoch:   time.Now(),
 		line:    line{lanes: make(map[string]*lane)},
 		wake:    make(chan struct{}, 1),
@@ -76,8 +81,8 @@ func New(o Options) *Queue {
 		stopped: make(chan struct{}),
 	}
 	if o.Paused != 0 {
-		q.pause.begin(q.epoch, min(o.Paused, q.options.MaxPause))
-		q.options.Observer.PauseBegan(max(o.Paused, 0))
+		q.pause.begin(q.epoch, min(o.Paused, o.MaxPause))
+		q.observer.PauseBegan(max(o.Paused, 0))
 	}
 	go q.dispatch()
 	return q
@@ -134,7 +139,7 @@ func (q *Queue) join(caller Caller) (*call, error) {
 	}
 	c.rank = rank(now.Sub(q.epoch), c.urgency)
 	if err := q.admit(now, caller.Tool, c, longest); err != nil {
-		q.options.Observer.Waited(caller.Tool.Name, Refused, 0)
+		q.observer.Waited(caller.Tool.Name, Refused, 0)
 		return nil, err
 	}
 	q.enter(c, caller.Tool)
@@ -185,7 +190,7 @@ func (q *Queue) leave(c *call) {
 	default:
 	}
 	q.take(c)
-	q.options.Observer.Waited(c.lane.tool.Name, Canceled, time.Since(c.entered))
+	q.observer.Waited(c.lane.tool.Name, Canceled, time.Since(c.entered))
 	q.mu.Unlock()
 }
 
@@ -208,6 +213,28 @@ func (q *Queue) Resume() bool {
 	return paused
 }
 
+// Reconfigure puts the bounds of o in force: MaxInFlight, MaxWait, MaxQueue, DefaultPause and MaxPause, with the same defaults
+// as in New. The rest of o is not looked at; a bucket is changed by its own means, before this. Whoever waits keeps place and
+// deadline, even where the new bounds would not have let him in, calls under way go on, and a pause lasts as long as it would
+// have, or for MaxPause from now where that is shorter.
+func (q *Queue) Reconfigure(o Options) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.options = o.withDefaults()
+	if latest := time.Now().Add(q.options.MaxPause); q.pause.state == shut && q.pause.until.After(latest) {
+		q.pause.until = latest
+	}
+	q.changed = true
+	q.look()
+}
+
+// defaultPause is for a 429 that does not say how long.
+func (q *Queue) defaultPause() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.options.DefaultPause
+}
+
 // Close refuses all who wait and all who come, with ErrClosed, and ends the dispatcher. Turns under way are not disturbed.
 // It may be called more than once.
 func (q *Queue) Close() {
@@ -218,7 +245,7 @@ func (q *Queue) Close() {
 	for len(q.deadlines) > 0 {
 		c := q.deadlines[0]
 		q.take(c)
-		q.options.Observer.Waited(c.lane.tool.Name, Canceled, now.Sub(c.entered))
+		q.observer.Waited(c.lane.tool.Name, Canceled, now.Sub(c.entered))
 		c.ready <- verdict{err: &Refusal{Reason: ErrClosed, RetryAfter: leastPause, Waited: now.Sub(c.entered)}}
 	}
 	q.mu.Unlock()
@@ -243,8 +270,8 @@ type State struct {
 // State reports what is true now. It costs time in proportion to the calls that wait.
 func (q *Queue) State() State {
 	now := time.Now()
-	rate, burst := q.options.Bucket.Limits()
-	s := State{Tokens: q.options.Bucket.Level(now), Burst: burst, Rate: rate, Waiting: make(map[string]int)}
+	rate, burst := q.bucket.Limits()
+	s := State{Tokens: q.bucket.Level(now), Burst: burst, Rate: rate, Waiting: make(map[string]int)}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)

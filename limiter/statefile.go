@@ -30,7 +30,7 @@ type Keeper interface {
 
 // keep writes down what is true now.
 func (q *Queue) keep() {
-	if q.options.Keeper == nil {
+	if q.keeper == nil {
 		return
 	}
 	q.keeping.Lock()
@@ -42,8 +42,8 @@ func (q *Queue) keep() {
 		k.Until = q.pause.until.Round(0)
 	}
 	q.mu.Unlock()
-	k.Level = q.options.Bucket.Level(now)
-	q.options.Keeper.Keep(k)
+	k.Level = q.bucket.Level(now)
+	q.keeper.Keep(k)
 }
 
 // StateFile is the Keeper on disk: one small file, replaced by rename, so that kill -9 at any moment leaves the old or the

@@ -82,7 +82,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			}
 			return nil, &SendError{Err: sending.err, Sent: sending.connected}
 		case res.StatusCode == http.StatusTooManyRequests:
-			turn.Throttled(retryAfter(res.Header, time.Now(), t.Queue.options.DefaultPause))
+			turn.Throttled(retryAfter(res.Header, time.Now(), t.Queue.defaultPause()))
 			discard(res.Body)
 			turn.Done()
 		default:

@@ -23,7 +23,7 @@ func (t *Turn) Answered() {
 	opens := t.probe && q.pause.state == probing && q.pause.generation == t.generation
 	if opens {
 		q.pause.end(time.Now())
-		q.options.Observer.PauseEnded()
+		q.observer.PauseEnded()
 		q.look()
 	}
 	q.mu.Unlock()
@@ -38,15 +38,15 @@ func (t *Turn) Throttled(quiet time.Duration) {
 	q := t.queue
 	q.mu.Lock()
 	t.settled = true
-	q.options.Observer.Throttled()
+	q.observer.Throttled()
 	begins := q.pause.generation == t.generation
 	if begins {
 		now := time.Now()
 		quiet = min(quiet, q.options.MaxPause)
-		q.options.Bucket.Drain(now) // whatever we believed, Roam says that nothing is left
+		q.bucket.Drain(now) // whatever we believed, Roam says that nothing is left
 		q.tokenAt = time.Time{}
 		q.pause.begin(now, quiet)
-		q.options.Observer.PauseBegan(quiet)
+		q.observer.PauseBegan(quiet)
 		q.look()
 	}
 	q.mu.Unlock()
