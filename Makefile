@@ -3,6 +3,9 @@ GO ?= go
 FUZZTIME ?= 20s
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE := $(if $(shell command -v $${CC:-cc}),-race)
+# Programs that some tests drive, and the Debian packages that have them. Without one its tests are left out and make test says
+# so; where CI is set they fail instead (roamtest.Program).
+PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check fmt vet arrows bench fuzz image
@@ -18,6 +21,7 @@ run: ## serve, with the key in ROAM_API_KEY
 
 test: ## every test, with the race detector where there is a C compiler (about 2 minutes)
 	@$(if $(RACE),,echo "no C compiler here: testing without the race detector")
+	@for p in $(PROGRAMS); do command -v $${p%%:*} >/dev/null || echo "no $${p%%:*} here: its tests are left out; to run them: apt-get install $${p##*:}"; done
 	$(GO) test $(RACE) ./...
 
 check: fmt vet arrows test ## what must hold before a commit: format, vet, staticcheck, the arrows between packages, the tests

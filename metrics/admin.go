@@ -24,11 +24,13 @@ const ActionHeader = "Roamproxy-Admin"
 const actionBody = 64 << 10
 
 // Admin makes the handler, with the page that says what there is. gate decides who may see more than the numbers.
-func (m *Metrics) Admin(h *Health, gate func(http.Handler) http.Handler) *Admin {
+func (m *Metrics) Admin(gate func(http.Handler) http.Handler) *Admin {
 	a := &Admin{mux: http.NewServeMux(), gate: gate}
 	a.mux.Handle("GET /metrics", m.Handler())
-	a.mux.HandleFunc("GET /healthz", h.Alive)
-	a.mux.HandleFunc("GET /readyz", h.Ready)
+	a.mux.HandleFunc("GET /healthz", m.alive)
+	a.mux.HandleFunc("GET /readyz", m.Health.Ready)
+	a.Handle("GET /api/status", m.status)
+	a.Handle("GET /api/calls/{id...}", m.call)
 	a.Handle("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")

@@ -10,7 +10,7 @@ import (
 
 func TestAdminPostWantsAHeaderThatNoFormCanSend(t *testing.T) {
 	open := true
-	admin := New("", "").Admin(&Health{}, func(next http.Handler) http.Handler {
+	admin := New("", "").Admin(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !open {
 				http.Error(w, "no", http.StatusUnauthorized)

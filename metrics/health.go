@@ -14,12 +14,12 @@ type Health struct {
 	draining bool
 }
 
-// Check adds a condition of readiness: an error of it is something that an operator must mend, such as a refused credential,
-// and not something that passes, such as a pause.
+// Check adds a condition of readiness, or replaces the one of this name; nil takes it away. An error of it is something that an
+// operator must mend, such as a refused credential, and not something that passes, such as a pause.
 func (h *Health) Check(name string, check func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.checks = append(h.checks, source[error]{name, check})
+	h.checks = put(h.checks, name, check)
 }
 
 // Drain makes the process not ready, for good: it is about to stop.
@@ -29,35 +29,70 @@ func (h *Health) Drain() {
 	h.draining = true
 }
 
-// Problems are the conditions that do not hold, by name.
-func (h *Health) Problems() map[string]string {
+// CheckResult is what became of a Check.
+type CheckResult struct {
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Problem string `json:"problem,omitempty"`
+}
+
+// Results are those of all checks, in the order in which they were added.
+func (h *Health) Results() []CheckResult {
 	h.mu.Lock()
 	checks, draining := h.checks, h.draining
 	h.mu.Unlock()
-	problems := make(map[string]string)
+	results := make([]CheckResult, 0, len(checks)+1)
+	add := func(name, problem string) {
+		results = append(results, CheckResult{Name: name, OK: problem == "", Problem: problem})
+	}
 	if draining {
-		problems["shutdown"] = "stopping; no new calls are wanted"
+		add("shutdown", "stopping; no new calls are wanted")
 	}
 	for _, c := range checks {
+		problem := ""
 		if err := c.ask(); err != nil {
-			problems[c.name] = err.Error()
+			problem = err.Error()
+		}
+		add(c.name, problem)
+	}
+	return results
+}
+
+// alive answers /healthz: who answers, lives. With ?verbose it says what lives.
+func (m *Metrics) alive(w http.ResponseWriter, r *http.Request) {
+	if !r.URL.Query().Has("verbose") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("ok\n"))
+		return
+	}
+	answer(w, http.StatusOK, struct {
+		OK bool `json:"ok"`
+		Build
+	}{true, m.build})
+}
+
+// Ready answers /readyz: 200, or 503 with what is to be mended. With ?verbose it names every check.
+func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
+	results := h.Results()
+	problems := make(map[string]string)
+	for _, r := range results {
+		if !r.OK {
+			problems[r.Name] = r.Problem
 		}
 	}
-	return problems
-}
-
-// Alive answers /healthz: who answers, lives.
-func (h *Health) Alive(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Write([]byte("ok\n"))
-}
-
-// Ready answers /readyz: 200, or 503 with what is to be mended.
-func (h *Health) Ready(w http.ResponseWriter, _ *http.Request) {
-	problems := h.Problems()
-	w.Header().Set("Content-Type", "application/json")
+	status := http.StatusOK
 	if len(problems) > 0 {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		status = http.StatusServiceUnavailable
 	}
-	json.NewEncoder(w).Encode(map[string]any{"ready": len(problems) == 0, "problems": problems})
+	body := map[string]any{"ready": len(problems) == 0, "problems": problems}
+	if r.URL.Query().Has("verbose") {
+		body["checks"] = results
+	}
+	answer(w, status, body)
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,15 +18,21 @@ import (
 
 // Metrics holds one registry and all that is in it. It may be used by many goroutines.
 type Metrics struct {
+	Health *Health
+
 	registry *prometheus.Registry
 	rows     []row
 	tools    *names
 	routes   *names
 	state    *state
+	journal  *journal
+	build    Build
+	current  atomic.Bool // what reloaded says
 
 	requests, upstream, throttled, pauses, refused, cached, saved *prometheus.CounterVec
 	duration, exchange, waited                                    *prometheus.HistogramVec
 	reloaded                                                      prometheus.Gauge
+	unlogged                                                      prometheus.Counter
 }
 
 // row is one line of the table of metrics.
@@ -33,7 +40,7 @@ type row struct{ name, kind, help, labels string }
 
 // New makes the registry of a program of this version and revision.
 func New(version, revision string) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), tools: newNames(maxTools), routes: newNames(maxRoutes)}
+	m := &Metrics{Health: &Health{}, registry: prometheus.NewRegistry(), tools: newNames(maxTools), routes: newNames(maxRoutes), journal: newJournal(), build: Build{version, revision, time.Now()}}
 	m.requests = m.counter("roamproxy_requests_total", "Requests of tools that were answered, by what became of them in the cache.", "tool", "route", "code", "cache")
 	m.duration = m.histogram("roamproxy_request_duration_seconds", "Time from a tool's request to the end of its answer, with the wait in the line. A hit takes well under a millisecond.", waits(), "tool", "cache")
 	m.upstream = m.counter("roamproxy_upstream_requests_total", "Calls that really went to Roam; the code is 0 when no answer came.", "quota", "route", "code")
@@ -44,16 +51,17 @@ func New(version, revision string) *Metrics {
 	m.throttled = m.counter("roamproxy_upstream_throttled_total", "Answers 429 by Roam. Normally none: more means that somebody else spends the quota.", "quota")
 	m.cached = m.counter("roamproxy_cache_requests_total", "Requests by what became of them in the cache: hit, miss, shared, stale or bypass.", "result")
 	m.saved = m.counter("roamproxy_calls_saved_total", "Calls that Roam did not have to answer, by what saved them.", "by")
+	m.unlogged = m.counter("roamproxy_log_lines_dropped_total", "Access lines that were not written because there were too many in that second. Normally none.").WithLabelValues()
 	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the configuration in force is the latest that was asked for. Normally 1.")
-	m.reloaded.Set(1)
+	m.Reloaded(true)
 	build := m.gaugeVec("roamproxy_build_info", "What runs here; the value is always 1.", "version", "revision", "goversion")
 	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
 	m.state = newState(m)
 	m.registry.MustRegister(m.state, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, result := range []string{"hit", "miss", "shared", "stale", "bypass"} {
+	for _, result := range results() {
 		m.cached.WithLabelValues(result)
 	}
-	for _, by := range []string{"hit", "shared", "stale"} {
+	for _, by := range []string{"hit", "shared", "stale", "page"} {
 		m.saved.WithLabelValues(by)
 	}
 	return m
@@ -106,7 +114,13 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Reloaded tells whether the latest configuration that was asked for came into force.
-func (m *Metrics) Reloaded(ok bool) { m.reloaded.Set(number(ok)) }
+func (m *Metrics) Reloaded(ok bool) {
+	m.reloaded.Set(number(ok))
+	m.current.Store(ok)
+}
+
+// Unlogged counts a line of the log that was left out under a flood.
+func (m *Metrics) Unlogged() { m.unlogged.Inc() }
 
 func number(b bool) float64 {
 	if b {

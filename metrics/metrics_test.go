@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // sample has one of everything.
 func sample() *Metrics {
 	m := New("1.2.3", "abcdef")
-	q := m.Quota("roam", []string{"bot"}, func() QuotaState {
+	q := m.Quota("roam", []string{"bot"})
+	m.QuotaState("roam", func() QuotaState {
 		return QuotaState{Tokens: 7.5, Burst: 9.8, Rate: 1, Paused: true, PauseTotal: 12 * time.Second, Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2}
 	})
 	q.Waited("bot", "sent", 1200*time.Millisecond)
@@ -34,8 +35,9 @@ func sample() *Metrics {
 	q.Sent("/wp-login.php", 404, time.Millisecond)
 	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "miss", Duration: 160 * time.Millisecond})
 	m.Answered(Answer{Tool: "\xff", Route: "\xfe", Code: 999, Cache: "\xfd"})
-	m.Refused("bot", "queue_full")
-	m.CacheAnswered("hit")
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 429, Cache: "bypass", Reason: "queue_full"})
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 418, Cache: "bypass", Reason: "teapot"})
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "hit"})
 	m.CacheState(func() (int64, int) { return 4096, 3 })
 	m.Credential("org", func() bool { return true })
 	m.Reloaded(false)
@@ -94,7 +96,7 @@ var update = flag.Bool("update", false, "write the exposition to testdata")
 
 func TestLabelsAreBounded(t *testing.T) {
 	m := New("", "")
-	q := m.Quota("roam", nil, func() QuotaState { return QuotaState{} })
+	q := m.Quota("roam", nil)
 	for i := range 10_000 {
 		q.Sent(fmt.Sprintf("/v1/route%d", i), 200, 0)
 		m.Tool(fmt.Sprintf("tool%d", i))
@@ -104,8 +106,8 @@ func TestLabelsAreBounded(t *testing.T) {
 	if got := testutil.CollectAndCount(m.upstream); got != maxRoutes+1 {
 		t.Errorf("%d routes, want %d and other", got, maxRoutes)
 	}
-	if got := testutil.CollectAndCount(m.requests); got > maxTools+1 {
-		t.Errorf("%d series for requests, want at most one a known tool and other", got)
+	if got, most := testutil.CollectAndCount(m.requests), (maxTools+1)*(1+len(results())); got > most {
+		t.Errorf("%d series for requests, want at most %d", got, most)
 	}
 	if got := testutil.CollectAndCount(m.waited); got != 1 {
 		t.Errorf("%d waiting tools that nobody configured, want other alone", got)
@@ -159,11 +161,12 @@ func TestReadmeHasTheTable(t *testing.T) {
 }
 
 func TestReadinessNamesWhatToMend(t *testing.T) {
-	var h Health
+	m := New("1.2.3", "abcdef")
 	broken := errors.New("credential org: Roam answered 401 to it")
 	var problem error
-	h.Check("credential org", func() error { return problem })
-	admin := New("", "").Admin(&h, func(next http.Handler) http.Handler { return next })
+	m.Health.Check("credential org", func() error { return problem })
+	m.Health.Check("state", func() error { return nil })
+	admin := m.Admin(func(next http.Handler) http.Handler { return next })
 	ask := func(method, path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		admin.ServeHTTP(w, httptest.NewRequest(method, path, nil))
@@ -179,6 +182,8 @@ func TestReadinessNamesWhatToMend(t *testing.T) {
 		{"alive", "GET", "/healthz", broken, false, 200, "ok"},
 		{"ready", "GET", "/readyz", nil, false, 200, `"ready":true`},
 		{"not ready", "GET", "/readyz", broken, false, 503, "Roam answered 401"},
+		{"not ready, and all that was looked at", "GET", "/readyz?verbose", broken, false, 503, `{"name":"state","ok":true}`},
+		{"what lives", "GET", "/healthz?verbose", broken, false, 200, `"version":"1.2.3"`},
 		{"asked without a body", "HEAD", "/readyz", broken, false, 503, ""},
 		{"the page", "GET", "/", nil, false, 200, "<title>roamproxy"},
 		{"a path of Roam's", "GET", "/v1/groups.list", nil, false, 404, ""},
@@ -188,7 +193,7 @@ func TestReadinessNamesWhatToMend(t *testing.T) {
 	} {
 		problem = tt.problem
 		if tt.drain {
-			h.Drain()
+			m.Health.Drain()
 		}
 		if w := ask(tt.method, tt.path); w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
 			t.Errorf("%s: %d %s, want %d with %q", tt.name, w.Code, w.Body, tt.code, tt.want)

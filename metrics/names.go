@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"unicode/utf8"
 )
@@ -33,6 +35,13 @@ func (n *names) learn(name string) {
 	if len(n.seen) < n.most {
 		n.seen[name] = struct{}{}
 	}
+}
+
+// all are the values that were admitted, in no order.
+func (n *names) all() []string {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return slices.Collect(maps.Keys(n.seen))
 }
 
 // label is the value itself if it was admitted, else other.

@@ -15,39 +15,53 @@ type Quota struct {
 	exchange  prometheus.Observer
 }
 
-// Quota begins to count for a quota. Its state is asked at every scrape. The tools have series from the start, so that an alert
-// on what never happened yet is not blind. It must be called once for each name.
-func (m *Metrics) Quota(name string, tools []string, state func() QuotaState) *Quota {
+// Quota counts for a quota; for the same name it goes on with the same counters. The tools have series from the start, so that an
+// alert on what never happened yet is not blind.
+func (m *Metrics) Quota(name string, tools []string) *Quota {
 	q := &Quota{name: name, metrics: m, throttled: m.throttled.WithLabelValues(name), pauses: m.pauses.WithLabelValues(name), exchange: m.exchange.WithLabelValues(name)}
 	for _, tool := range tools {
 		m.Tool(tool)
 		m.waited.WithLabelValues(name, m.tools.label(tool), "sent")
 	}
-	m.state.add(name, state)
+	m.upstream.WithLabelValues(name, other, "200")
+	m.journal.quota(name)
 	return q
 }
 
-// Tool makes a name a label value from now on.
+// Tool makes a name a label value from now on, and gives it the series that somebody counts on. Histograms come with the first
+// value: a thousand tools with all of theirs would burden the process and every scrape.
 func (m *Metrics) Tool(name string) {
 	m.tools.learn(name)
-	for _, reason := range []string{"queue_full", "wait_too_long", "paused"} {
-		m.refused.WithLabelValues(m.tools.label(name), reason)
+	label := m.tools.label(name)
+	for _, reason := range reasons()[:lineReasons] {
+		m.refused.WithLabelValues(label, reason)
+	}
+	for _, cache := range results() {
+		m.requests.WithLabelValues(label, other, "200", cache)
 	}
 }
 
 // Waited counts the end of a wait in the line.
 func (q *Quota) Waited(tool, outcome string, d time.Duration) {
-	q.metrics.waited.WithLabelValues(q.name, q.metrics.tools.label(tool), outcome).Observe(d.Seconds())
+	tool = q.metrics.tools.label(tool)
+	q.metrics.waited.WithLabelValues(q.name, tool, outcome).Observe(d.Seconds())
+	q.metrics.journal.waited(q.name, tool, outcome, d, time.Now())
 }
 
 // Throttled counts an answer 429 by Roam.
-func (q *Quota) Throttled() { q.throttled.Inc() }
+func (q *Quota) Throttled() {
+	q.throttled.Inc()
+	q.metrics.journal.throttled(q.name)
+}
 
 // PauseBegan counts a pause.
-func (q *Quota) PauseBegan(time.Duration) { q.pauses.Inc() }
+func (q *Quota) PauseBegan(time.Duration) {
+	q.pauses.Inc()
+	q.metrics.journal.pause(q.name, true, time.Now())
+}
 
 // PauseEnded needs no counting: how long the pauses were is asked at every scrape.
-func (q *Quota) PauseEnded() {}
+func (q *Quota) PauseEnded() { q.metrics.journal.pause(q.name, false, time.Now()) }
 
 // Sent counts a call that really went to Roam, and how long the header of its answer took. Status 0: none came.
 func (q *Quota) Sent(route string, status int, d time.Duration) {

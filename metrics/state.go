@@ -11,6 +11,7 @@ import (
 type QuotaState struct {
 	Tokens, Burst, Rate float64
 	Paused              bool
+	PausedFor           time.Duration // until the next call may be tried
 	PauseTotal          time.Duration // spent in pauses since the start
 	Length              map[string]int
 	Oldest              time.Duration
@@ -31,6 +32,20 @@ type state struct {
 type source[T any] struct {
 	name string
 	ask  func() T
+}
+
+// put has name asked by ask from now on, or, when that is nil, no more. Whoever reads all meanwhile is not disturbed.
+func put[T any](all []source[T], name string, ask func() T) []source[T] {
+	var next []source[T]
+	for _, s := range all {
+		if s.name != name {
+			next = append(next, s)
+		}
+	}
+	if ask != nil {
+		next = append(next, source[T]{name, ask})
+	}
+	return next
 }
 
 func newState(m *Metrics) *state {
@@ -54,17 +69,18 @@ func newState(m *Metrics) *state {
 	return s
 }
 
-func (s *state) add(name string, ask func() QuotaState) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.quotas = append(s.quotas, source[QuotaState]{name, ask})
+// QuotaState asks at every scrape for the state of a quota; nil: there is no such quota any more.
+func (m *Metrics) QuotaState(name string, ask func() QuotaState) {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	m.state.quotas = put(m.state.quotas, name, ask)
 }
 
-// Credential asks at every scrape whether a credential is in order.
+// Credential asks at every scrape whether a credential is in order; nil: there is no such credential any more.
 func (m *Metrics) Credential(name string, ok func() bool) {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
-	m.state.credentials = append(m.state.credentials, source[bool]{name, ok})
+	m.state.credentials = put(m.state.credentials, name, ok)
 }
 
 // CacheState asks at every scrape how much is kept.
@@ -118,11 +134,9 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 // lengths adds up what shares the label other, and gives every known tool a zero.
 func (s *state) lengths(waiting map[string]int) map[string]int {
 	all := make(map[string]int)
-	s.m.tools.mu.RLock()
-	for tool := range s.m.tools.seen {
+	for _, tool := range s.m.tools.all() {
 		all[tool] = 0
 	}
-	s.m.tools.mu.RUnlock()
 	for tool, n := range waiting {
 		all[s.m.tools.label(tool)] += n
 	}

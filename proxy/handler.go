@@ -30,7 +30,7 @@ func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 		Key: cache.NewKey(v.lane.name, r, nil), Route: v.Route, Rule: v.rule, Head: r.Method == http.MethodHead, Request: r.Header,
 	}, fill)
 	if j := made.Load(); j != nil {
-		v.Queue, v.Upstream = j.Waited, j.upstream
+		v.learn(j)
 	}
 	if err != nil {
 		p.fail(w, r, err)
@@ -95,7 +95,8 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 		ModifyResponse: func(res *http.Response) error {
 			r := res.Request
 			v, j := visiting(r), travelling(r.Context())
-			v.Status, v.Queue, v.Upstream = res.StatusCode, j.Waited, j.upstream
+			v.Status = res.StatusCode
+			v.learn(j)
 			if res.StatusCode < 300 {
 				p.dropAfter(r.Method, v.Route)
 			}

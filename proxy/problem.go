@@ -117,7 +117,7 @@ func roamCode(code string) string {
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v := visiting(r)
 	if j := travelling(r.Context()); j != nil {
-		v.Queue, v.Upstream = j.Waited, j.upstream
+		v.learn(j)
 	}
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
 		err = context.Canceled

@@ -6,10 +6,17 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"roamproxy/cache"
 )
 
-// mark adds what every answer tells.
+// mark adds what every answer tells. The request's id is that of this visit: one of Roam's would be of another visit where
+// the answer was kept.
 func (p *Proxy) mark(h http.Header, v *visit, cacheStatus string) {
+	if v.Attempts > 0 && v.Cache != cache.Stale {
+		v.RoamID = h.Get(idHeader)
+	}
+	h[idHeader] = []string{v.ID}
 	h.Add("Cache-Status", cacheStatus)
 	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds()))
 	policy, limit := v.lane.told.fields()

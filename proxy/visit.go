@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"time"
@@ -12,12 +13,15 @@ import (
 
 // Visit is one request of a tool, from its arrival to the end of its answer.
 type Visit struct {
+	ID                  string // the tool's X-Request-Id, or ours; the answer has it too
+	RoamID              string // X-Request-Id of Roam's answer, where it has one: what to tell Roam's support
 	Tool, Method, Route string
 	Quota               string
 	Status              int    // 499: the tool went away before an answer began
 	Cache               string // hit, miss, shared, stale or bypass
 	Code                string // of an answer of our own; empty when it is Roam's
 	Queue, Upstream     time.Duration
+	Attempts            int // how often the call of this visit was sent; 0: never, or another visit's answer was shared
 	Total               time.Duration
 	TraceID             string // of traceparent
 	Err                 error  // for the log: what went wrong on the way to Roam
@@ -45,6 +49,11 @@ type journeyKey struct{}
 
 func visiting(r *http.Request) *visit { return r.Context().Value(visitKey{}).(*visit) }
 
+// learn takes over what became of the visit's call.
+func (v *visit) learn(j *journey) {
+	v.Queue, v.Upstream, v.Attempts = j.Waited, j.upstream, j.Attempts
+}
+
 func travelling(ctx context.Context) *journey {
 	j, _ := ctx.Value(journeyKey{}).(*journey)
 	return j
@@ -62,7 +71,7 @@ func (p *Proxy) account(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{arrived: time.Now(), tool: &tool{}, lane: p.usual}
 		v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
-		v.TraceID = traceID(r.Header.Get("Traceparent"))
+		v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
 		defer func() {
 			v.Total = time.Since(v.arrived)
 			p.o.Observer.Left(v.Visit)
@@ -70,6 +79,21 @@ func (p *Proxy) account(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
 	})
 }
+
+const idHeader = "X-Request-Id"
+
+// maxID is far above any identifier in use (a UUID has 36 bytes), and bounds what a tool can put into log and memory.
+const maxID = 128
+
+// requestID is the one that the tool gave, if it is one word of harmless letters, or else a new one.
+func requestID(given []string) string {
+	if len(given) == 1 && given[0] != "" && len(given[0]) <= maxID && strings.Trim(given[0], idLetters) == "" {
+		return given[0]
+	}
+	return rand.Text()
+}
+
+const idLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:/+=@"
 
 // traceID is the second part of a traceparent (W3C Trace Context, section 3.2).
 func traceID(traceparent string) string {

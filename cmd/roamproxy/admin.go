@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"strings"
 
@@ -12,8 +13,15 @@ import (
 )
 
 // adminPages is everything that the admin listener answers, a line each.
-func (r *running) adminPages(gate func(http.Handler) http.Handler) *metrics.Admin {
-	return r.metrics.Admin(r.health, gate)
+func (r *running) adminPages(c Admin, gate func(http.Handler) http.Handler) *metrics.Admin {
+	pages := r.metrics.Admin(gate)
+	if c.Debug {
+		pages.Handle("GET /debug/pprof/", pprof.Index)
+		pages.Handle("GET /debug/pprof/profile", pprof.Profile)
+		pages.Handle("GET /debug/pprof/trace", pprof.Trace)
+		pages.Handle("GET /debug/pprof/symbol", pprof.Symbol)
+	}
+	return pages
 }
 
 // adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer.

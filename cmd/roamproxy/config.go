@@ -27,6 +27,7 @@ type Config struct {
 type Admin struct {
 	Listen    string `key:"listen"`
 	TokenFile string `key:"token_file"`
+	Debug     bool   `key:"debug"`
 }
 
 // Upstream is Roam.

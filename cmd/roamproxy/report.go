@@ -1,13 +1,9 @@
 package main
 
 import (
-	"io"
-	"os"
 	"time"
 
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"golang.org/x/term"
 
 	"roamproxy/metrics"
 	"roamproxy/proxy"
@@ -16,8 +12,13 @@ import (
 // reporter tells metrics and log what the proxy tells it.
 type reporter struct {
 	metrics *metrics.Metrics
-	log     *zap.Logger
+	log     *zap.Logger // what changes
+	access  *zap.Logger // a line a call, fewer under a flood
 	quotas  map[string]*metrics.Quota
+}
+
+func newReporter(m *metrics.Metrics, log *zap.Logger) *reporter {
+	return &reporter{metrics: m, log: log, access: sampled(log, m.Unlogged), quotas: make(map[string]*metrics.Quota)}
 }
 
 // Met makes a caller's name known to the metrics.
@@ -30,26 +31,23 @@ func (r *reporter) Sent(quota, route string, status int, d time.Duration) {
 
 // Left counts an answered request, and writes its line.
 func (r *reporter) Left(v proxy.Visit) {
-	r.metrics.Answered(metrics.Answer{Tool: v.Tool, Route: v.Route, Code: v.Status, Cache: v.Cache, Duration: v.Total, TraceID: v.TraceID})
-	switch v.Code {
-	case "":
-		r.metrics.CacheAnswered(v.Cache)
-	case "upstream_unreachable", "upstream_timeout", "credential", "canceled", "only_if_cached":
-		// nobody refused these
-	default:
-		r.metrics.Refused(v.Tool, v.Code)
-	}
+	r.metrics.Answered(metrics.Answer{
+		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
+		Cache: v.Cache, Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts,
+	})
 	level := zap.InfoLevel
 	if v.Status >= 500 {
 		level = zap.WarnLevel
 	}
-	line := r.log.Check(level, "call")
+	line := r.access.Check(level, "call")
 	if line == nil {
 		return
 	}
 	fields := []zap.Field{
-		zap.String("tool", v.Tool), zap.String("method", v.Method), zap.String("route", short(v.Route)), zap.Int("status", v.Status), zap.String("cache", v.Cache),
+		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("method", v.Method), zap.String("route", short(v.Route)),
+		zap.Int("status", v.Status), zap.String("cache", v.Cache),
 		zap.Int64("queue_ms", v.Queue.Milliseconds()), zap.Int64("upstream_ms", v.Upstream.Milliseconds()), zap.Int64("total_ms", v.Total.Milliseconds()),
+		zap.Int("attempts", v.Attempts),
 	}
 	if v.Code != "" {
 		fields = append(fields, zap.String("code", v.Code))
@@ -60,6 +58,9 @@ func (r *reporter) Left(v proxy.Visit) {
 	if v.TraceID != "" {
 		fields = append(fields, zap.String("trace_id", v.TraceID))
 	}
+	if v.RoamID != "" {
+		fields = append(fields, zap.String("roam_request_id", short(v.RoamID)))
+	}
 	line.Write(fields...)
 }
 
@@ -69,23 +70,4 @@ func short(s string) string {
 		return s[:200] + "…"
 	}
 	return s
-}
-
-// newLog writes to w: readable on a terminal, JSON otherwise, unless told.
-func newLog(c Log, w io.Writer) *zap.Logger {
-	level, err := zapcore.ParseLevel(c.Level)
-	if err != nil {
-		level = zap.InfoLevel
-	}
-	file, isFile := w.(*os.File)
-	encoding := zap.NewProductionEncoderConfig()
-	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(encoding)
-	if c.Format == "console" || c.Format == "auto" && isFile && term.IsTerminal(int(file.Fd())) {
-		encoding.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
-		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(encoding)
-	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
 }

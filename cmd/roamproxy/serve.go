@@ -29,7 +29,7 @@ func (s serveCmd) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, errors.New("nothing was started; roamproxy check shows the whole configuration"))
 	}
-	log := newLog(l.Log, p.err)
+	log, _ := newLog(l.Log, p.err)
 	defer log.Sync()
 	server, err := start(l.Config, log)
 	if err != nil {
@@ -84,7 +84,7 @@ func start(c Config, log *zap.Logger) (*running, error) {
 		}
 	}
 	r.tools = server(r.proxy)
-	r.admin = server(proxy.Guard(r.adminPages(gate), loopback(c.Admin.Listen)))
+	r.admin = server(proxy.Guard(r.adminPages(c.Admin, gate), loopback(c.Admin.Listen)))
 	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
 	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
 	for server, listener := range map[*http.Server]net.Listener{r.tools: forTools, r.admin: forAdmin} {

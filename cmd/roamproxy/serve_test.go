@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"roamproxy/metrics"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
@@ -37,7 +38,8 @@ func serving(t *testing.T, roam roamtest.Options, log io.Writer, change func(*Co
 	if mistakes := c.validate(nil); len(mistakes) > 0 {
 		t.Fatal(mistakes)
 	}
-	r, err := start(c, newLog(c.Log, log))
+	logger, _ := newLog(c.Log, log)
+	r, err := start(c, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,10 +209,13 @@ func TestServing(t *testing.T) {
 	var line struct {
 		Tool, Route, Cache string
 		Status             int
-		QueueMS            *int `json:"queue_ms"`
+		QueueMS            *int   `json:"queue_ms"`
+		RequestID          string `json:"request_id"`
+		Attempts           *int
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")[:3] // of serving, a miss and a hit
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || line.Tool != "me" || line.Route != "/v1/groups.list" || line.Cache != "hit" || line.Status != 200 || line.QueueMS == nil {
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || line.Tool != "me" || line.Route != "/v1/groups.list" || line.Cache != "hit" || line.Status != 200 ||
+		line.QueueMS == nil || line.RequestID != res.Header.Get("X-Request-Id") || line.Attempts == nil || *line.Attempts != 0 {
 		t.Errorf("the access line: %s (%v)", lines[len(lines)-1], err)
 	}
 	if strings.Contains(log.String(), roamtest.DefaultKey) {
@@ -226,6 +231,45 @@ func TestReadinessIsRedForWhatAnOperatorMustMend(t *testing.T) {
 	}
 	if res, body := get(t, c, "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "401") {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)
+	}
+}
+
+func TestAStatusIsToldAndAPauseIsLogged(t *testing.T) {
+	var log lockedBuffer
+	r, roam := serving(t, roamtest.Options{}, &log, nil)
+	c, base, admin := client(t), "http://"+r.addr, "http://"+r.adminAddr
+	roam.Script(roamtest.Throttle("2"))
+	res, _ := get(t, c, base+"/v1/groups.list", "X-Request-Id", "mine", "Roamproxy-Tool", "me")
+	if res.StatusCode != 200 || res.Header.Get("X-Request-Id") != "mine" {
+		t.Errorf("a call after a 429: %d %v", res.StatusCode, res.Header)
+	}
+	_, body := get(t, c, admin+"/api/calls/mine")
+	for _, want := range []string{"the line stood still, because Roam had answered 429", "It was sent 2 times", `"attempts":2`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is not in %s", want, body)
+		}
+	}
+	_, body = get(t, c, admin+"/api/status?history")
+	var status metrics.Status
+	if err := json.Unmarshal([]byte(body), &status); err != nil || len(status.Quotas) != 1 || status.Quotas[0].Throttled != 1 || status.Quotas[0].Sent != 2 || !status.Ready || len(status.Tools) != 1 || status.Tools[0].Name != "me" || len(status.Quotas[0].History) == 0 {
+		t.Errorf("status: %v %s", err, body)
+	}
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "the pause is over") && time.Now().Before(deadline); {
+		<-time.After(10 * time.Millisecond)
+	}
+	if n := strings.Count(log.String(), "paused: Roam answered 429"); n != 1 || !strings.Contains(log.String(), "the pause is over") {
+		t.Errorf("the pause was told %d times, want once, and its end: %s", n, log.String())
+	}
+}
+
+func TestPprofIsThereOnlyWhenAskedFor(t *testing.T) {
+	for debug, want := range map[bool]int{false: 404, true: 200} {
+		r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Admin.Debug = debug })
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {
+			if res, _ := get(t, client(t), "http://"+r.adminAddr+path); res.StatusCode != want {
+				t.Errorf("with admin.debug: %v, %s answers %d, want %d", debug, path, res.StatusCode, want)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -45,7 +47,8 @@ func (a *app) Close() {
 // wire builds an app out of a configuration that was checked.
 func wire(c Config, log *zap.Logger) (a *app, err error) {
 	version, revision := built()
-	a = &app{metrics: metrics.New(version, revision), health: &metrics.Health{}, queues: make(map[string]*limiter.Queue)}
+	a = &app{metrics: metrics.New(version, revision), queues: make(map[string]*limiter.Queue)}
+	a.health = a.metrics.Health
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -56,7 +59,7 @@ func wire(c Config, log *zap.Logger) (a *app, err error) {
 		return nil, err
 	}
 	upstream.Path = ""
-	report := &reporter{metrics: a.metrics, log: log, quotas: make(map[string]*metrics.Quota)}
+	report := newReporter(a.metrics, log)
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Loopback: loopback(c.Listen),
 		MaxBody: int64(c.Limits.MaxBody), Observer: report,
@@ -93,7 +96,16 @@ func wire(c Config, log *zap.Logger) (a *app, err error) {
 		a.metrics.Credential(name, func() bool { return check() == nil })
 		a.health.Check("credential "+name, check)
 	}
+	a.watch(report)
 	return a, nil
+}
+
+// watch samples what the status page shows, and logs what changes.
+func (a *app) watch(report *reporter) {
+	ctx, stop := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	watching.Go(func() { a.metrics.Watch(ctx, report.watched) })
+	a.close = append(a.close, func() { stop(); watching.Wait() })
 }
 
 // quota starts one line with the level and the pause that the last process left.
@@ -118,9 +130,11 @@ func (a *app) quota(c Config, q Quota, report *reporter, log *zap.Logger) (proxy
 	for _, t := range c.Tools {
 		names = append(names, t.Name)
 	}
-	counts := a.metrics.Quota(q.Name, names, func() metrics.QuotaState {
+	a.health.Check("line of quota "+q.Name, func() error { return stuck(queue.State().Oldest, time.Duration(q.MaxWait)) })
+	counts := a.metrics.Quota(q.Name, names)
+	a.metrics.QuotaState(q.Name, func() metrics.QuotaState {
 		s := queue.State()
-		return metrics.QuotaState{Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, Paused: s.Paused, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Capacity: s.Capacity, InFlight: s.InFlight}
+		return metrics.QuotaState{Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Capacity: s.Capacity, InFlight: s.InFlight}
 	})
 	report.quotas[q.Name] = counts
 	queue = limiter.New(limiter.Options{
@@ -130,6 +144,17 @@ func (a *app) quota(c Config, q Quota, report *reporter, log *zap.Logger) (proxy
 	a.queues[q.Name] = queue
 	a.close = append(a.close, queue.Close)
 	return proxy.Quota{Name: q.Name, Queue: queue, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)}, nil
+}
+
+// A call leaves the line at its longest wait at the latest. This much later is not the machine being slow.
+const stuckAfter = 10 * time.Second
+
+// stuck tells that a line stands still although nothing keeps it: a fault of ours, which a restart mends.
+func stuck(oldest, maxWait time.Duration) error {
+	if oldest <= maxWait+stuckAfter {
+		return nil
+	}
+	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the line is stuck; restart roamproxy, and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
 }
 
 // fillTimeout covers the longest wait, the call, and as much again for its answer.

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"roamproxy/metrics"
+)
+
+func TestWhatChangesIsToldOnce(t *testing.T) {
+	quota := func(paused bool, throttled int) metrics.Status {
+		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Paused: paused, PausedFor: 10, LastPause: 12.3, Throttled: throttled}}}
+	}
+	check := func(problem string) metrics.Status {
+		return metrics.Status{Checks: []metrics.CheckResult{{Name: "credential org", OK: problem == "", Problem: problem}}}
+	}
+	for _, tt := range []struct {
+		name        string
+		before, now metrics.Status
+		want        []string
+	}{
+		{"nothing", quota(false, 3), quota(false, 3), nil},
+		{"a pause begins", quota(false, 0), quota(true, 1), []string{"WARN paused: Roam answered 429"}},
+		{"it goes on", quota(true, 1), quota(true, 2), nil},
+		{"it ends", quota(true, 2), quota(false, 2), []string{"INFO the pause is over"}},
+		{"one between two looks", quota(false, 2), quota(false, 3), []string{"WARN Roam answered 429, and let a call pass soon after"}},
+		{"a quota that is new", metrics.Status{}, quota(true, 1), nil},
+		{"a credential is refused", check(""), check("401"), []string{"ERROR not ready: somebody must mend this"}},
+		{"it is still", check("401"), check("401"), nil},
+		{"it is for another reason", check("401"), check("unreadable"), []string{"ERROR still not ready"}},
+		{"it is mended", check("401"), check(""), []string{"INFO mended"}},
+		{"it never was well", metrics.Status{}, check("401"), []string{"ERROR not ready"}},
+	} {
+		var got []string
+		for _, c := range changes(tt.before, tt.now) {
+			got = append(got, c.level.CapitalString()+" "+c.text)
+		}
+		if !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+			t.Errorf("%s: told %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAFloodOfCallsIsSampled(t *testing.T) {
+	var out bytes.Buffer
+	log, level := newLog(Log{Level: "info", Format: "json"}, &out)
+	dropped := 0
+	access := sampled(log, func() { dropped++ })
+	for range 1000 {
+		access.Info("call")
+	}
+	access.Warn("call")
+	log.Info("paused")
+	lines := strings.Count(out.String(), `"call"`)
+	if lines+dropped != 1001 || lines < 109 || lines > 2*109 { // the thousand may fall into two seconds
+		t.Errorf("%d lines of 1001 were written and %d dropped; want the first hundred, one of a hundred of the rest, and the warning", lines, dropped)
+	}
+	if !strings.Contains(out.String(), `"warn"`) || !strings.Contains(out.String(), "paused") {
+		t.Error("the warning or the change of state was left out")
+	}
+	out.Reset()
+	level.SetLevel(zap.WarnLevel)
+	access.Info("call")
+	if log.Info("call"); out.Len() > 0 {
+		t.Errorf("with the level raised, there is %q", out.String())
+	}
+}
+
+func TestAStuckLineIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		oldest time.Duration
+		want   bool
+	}{{0, false}, {time.Minute, false}, {70 * time.Second, false}, {71 * time.Second, true}} {
+		if err := stuck(tt.oldest, time.Minute); (err != nil) != tt.want {
+			t.Errorf("the oldest of %v where a minute may be waited: %v, want stuck = %v", tt.oldest, err, tt.want)
+		} else if err != nil && !strings.Contains(fmt.Sprint(err), "restart roamproxy") {
+			t.Errorf("%v does not say what to do", err)
+		}
+	}
+}

@@ -1,0 +1,20 @@
+package metrics
+
+import "net/http"
+
+// status answers what the status page shows. With ?history there are ten minutes of it, a sample a second.
+func (m *Metrics) status(w http.ResponseWriter, r *http.Request) {
+	answer(w, http.StatusOK, m.Status(r.URL.Query().Has("history")))
+}
+
+// call answers why a call waited, by its request id.
+func (m *Metrics) call(w http.ResponseWriter, r *http.Request) {
+	why, ok := m.Why(r.PathValue("id"))
+	if !ok {
+		answer(w, http.StatusNotFound, map[string]string{"error": unknownCall})
+		return
+	}
+	answer(w, http.StatusOK, why)
+}
+
+const unknownCall = "No call with this id is among the last 1000 that were sent, shared or refused. A hit does not wait and is not kept here; a call that still waits has not ended."

@@ -1,0 +1,174 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A quiet quota of one tool, to tell stories about.
+func quiet(tools ...string) (*Metrics, *Quota) {
+	m := New("", "")
+	q := m.Quota("roam", tools)
+	m.QuotaState("roam", func() QuotaState { return QuotaState{Tokens: 10, Burst: 10, Rate: 1, Capacity: 1000} })
+	return m, q
+}
+
+func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, q := quiet("bot")
+		for range 15 { // one a minute
+			q.Waited("bot", "sent", 2*time.Second)
+			m.Answered(Answer{Tool: "bot", Cache: "miss", Code: 200})
+			time.Sleep(time.Minute)
+		}
+		q.Waited("bot", "sent", 4*time.Second)
+		tool := m.Status(false).Tools[0]
+		if tool.Sent != 10 || tool.Calls != 9 || tool.Longest != 4 || tool.Mean != 2.2 || tool.Share != 1 {
+			t.Errorf("after 15 minutes at a call a minute: %+v, want 10 sent, 9 answered, 2.2 s in the mean and 4 s the longest", tool)
+		}
+		time.Sleep(time.Hour)
+		if tool := m.Status(false).Tools[0]; tool.Counts != (Counts{}) {
+			t.Errorf("after an hour of nothing: %+v", tool)
+		}
+	})
+}
+
+func TestToolsShareTheQuota(t *testing.T) {
+	m, q := quiet("bot", "idle")
+	for range 3 {
+		q.Waited("exporter", "sent", 0) // nobody configured it
+	}
+	q.Waited("bot", "sent", 0)
+	q.Waited("bot", "refused", 0)
+	m.Answered(Answer{Tool: "bot", Cache: "hit", Code: 200, Route: "/v1/groups.list"})
+	m.Answered(Answer{Tool: "bot", Cache: "bypass", Code: 503})
+	m.Answered(Answer{Tool: "bot", Cache: "bypass", Code: 429, Reason: "queue_full"})
+	var got []string
+	for _, tool := range m.Status(false).Tools {
+		got = append(got, fmt.Sprintf("%s %.2f sent %d saved %d failed %d refused %d", tool.Name, tool.Share, tool.Sent, tool.Saved, tool.Failed, tool.Refused))
+	}
+	want := []string{"other 0.75 sent 3 saved 0 failed 0 refused 0", "bot 0.25 sent 1 saved 1 failed 1 refused 1", "idle 0.00 sent 0 saved 0 failed 0 refused 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("tools:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestHistoryIsTenMinutesOfSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, q := quiet()
+		ctx, stop := context.WithCancel(t.Context())
+		watched := 0
+		go m.Watch(ctx, func(before, now Status) { watched++ })
+		time.Sleep(time.Second / 2)
+		for i := range 700 {
+			q.Waited("bot", "sent", 0)
+			if i == 690 {
+				q.Throttled()
+			}
+			time.Sleep(time.Second)
+		}
+		stop()
+		synctest.Wait()
+		h := m.Status(true).Quotas[0].History
+		sent, throttled := 0, 0
+		for i, s := range h {
+			sent, throttled = sent+s.Sent, throttled+s.Throttled
+			if i > 0 && s.At != h[i-1].At+1 {
+				t.Errorf("the second after %d is %d", h[i-1].At, s.At)
+			}
+		}
+		if watched != 700 || len(h) != maxSamples || sent != maxSamples || throttled != 1 {
+			t.Errorf("%d watched; the history has %d seconds, %d calls and %d refusals, want 700; 600, 600, 1", watched, len(h), sent, throttled)
+		}
+		if short := m.Status(false).Quotas[0].History; len(short) != 1 || short[0] != h[len(h)-1] {
+			t.Errorf("without history there is %v, want the last second alone", short)
+		}
+	})
+}
+
+func TestWhyACallWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, q := quiet("bot", "exporter")
+		// bot's call comes, three of exporter's and one of bot's go first, Roam pauses for 2 s in between
+		time.Sleep(time.Second)
+		q.Waited("exporter", "sent", 0)
+		q.Waited("exporter", "sent", 0)
+		time.Sleep(time.Second)
+		q.PauseBegan(2 * time.Second)
+		time.Sleep(2 * time.Second)
+		q.PauseEnded()
+		q.Waited("exporter", "sent", 0)
+		q.Waited("bot", "sent", 0)
+		time.Sleep(time.Second)
+		q.Waited("bot", "sent", 5*time.Second)
+		m.Answered(Answer{ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: "miss", Queue: 5 * time.Second, Duration: 5 * time.Second, Attempts: 1})
+		q.Waited("exporter", "sent", 0) // after it
+		m.Answered(Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: "bypass", Reason: "wait_too_long"})
+		m.Answered(Answer{ID: "c", Tool: "bot", Quota: "roam", Code: 200, Cache: "shared", Duration: 3 * time.Second})
+		m.Answered(Answer{ID: "d", Tool: "bot", Quota: "roam", Code: 200, Cache: "hit"})
+		m.Answered(Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout", Upstream: 30 * time.Second, Duration: 30 * time.Second, Attempts: 2})
+		for _, tt := range []struct {
+			name, id string
+			before   []Share
+			paused   float64
+			want     []string
+		}{
+			{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{"in the line of quota roam for 5.0 s", "For 2.0 s of that the line stood still", "4 calls had their turn: 3 of exporter, 1 of bot"}},
+			{"it was refused", "b", []Share{}, 0, []string{"It was not sent: roamproxy answered 429, its turn would have come after its longest wait."}},
+			{"it shared", "c", nil, 0, []string{"asked what another call was asking", "after 3.0 s"}},
+			{"it failed", "e", nil, 0, []string{"It did not wait", "sent 2 times", "It ended with 504, Roam did not answer in time"}},
+		} {
+			why, ok := m.Why(tt.id)
+			text := strings.Join(why.Text, "\n")
+			if !ok || tt.before != nil && !reflect.DeepEqual(why.Before, tt.before) || tt.paused > 0 && why.Paused != tt.paused {
+				t.Errorf("%s: %v %+v, want %v before and %v s paused", tt.name, ok, why, tt.before, tt.paused)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s: %q is not in\n%s", tt.name, want, text)
+				}
+			}
+		}
+		for _, id := range []string{"d", "nobody", ""} {
+			if why, ok := m.Why(id); ok {
+				t.Errorf("%q is %+v, want nothing: it did not wait", id, why)
+			}
+		}
+		refusals := m.Status(false).Refusals
+		if len(refusals) != 1 || refusals[0].ID != "b" {
+			t.Errorf("refusals %+v, want b alone: the others were sent", refusals)
+		}
+	})
+}
+
+func TestMemoryIsBounded(t *testing.T) {
+	m, q := quiet()
+	for i := range 5000 {
+		m.Answered(Answer{ID: fmt.Sprint(i), Tool: fmt.Sprint("tool", i), Route: strings.Repeat("x", 10_000), Code: 429, Reason: "queue_full"})
+		q.Waited(fmt.Sprint("tool", i), "sent", 0)
+		q.PauseBegan(0)
+		q.PauseEnded()
+	}
+	j := m.journal
+	r := j.quotas["roam"]
+	for name, n := range map[string][2]int{
+		"calls": {len(j.calls.items), maxCalls}, "refusals": {len(j.refusals.items), maxRefusals}, "tools": {len(j.tools), 1}, "routes": {len(j.routes), 1},
+		"turns": {len(r.turns.items), maxTurns}, "pauses": {len(r.pauses.items), maxPauses},
+	} {
+		if n[0] != n[1] {
+			t.Errorf("%d %s are remembered, want %d", n[0], name, n[1])
+		}
+	}
+	if got := j.calls.newest(); got.ID != "4999" || len(got.Route) != maxName {
+		t.Errorf("the newest call is %s with a route of %d bytes", got.ID, len(got.Route))
+	}
+	if _, ok := m.Why("3999"); ok {
+		t.Error("the call before the last thousand is there still")
+	}
+}

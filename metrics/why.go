@@ -1,0 +1,158 @@
+package metrics
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Why says what became of a call and where its time went.
+type Why struct {
+	Call
+	Before []Share  `json:"before"` // who got turns while it was in the line
+	Paused float64  `json:"paused_seconds"`
+	Text   []string `json:"text"`
+}
+
+// Share is a tool's part of something.
+type Share struct {
+	Tool string `json:"tool"`
+	N    int    `json:"n"`
+}
+
+// Why finds the last call with this request id among those that are remembered.
+func (m *Metrics) Why(id string) (Why, bool) {
+	j := m.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for c := range j.calls.backward() {
+		if c.ID == id {
+			w := Why{Call: *c, Before: []Share{}}
+			if q := j.quotas[c.Quota]; q != nil {
+				w.look(q)
+			}
+			w.tell()
+			return w, true
+		}
+	}
+	return Why{}, false
+}
+
+// look finds what happened in the line while the call stood there.
+func (w *Why) look(q *record) {
+	from := w.Arrived
+	to := from.Add(time.Duration((w.Total - w.Upstream) * float64(time.Second))) // with the pauses between its attempts
+	if w.Attempts == 1 {
+		to = from.Add(time.Duration(w.Queue * float64(time.Second)))
+	}
+	turns := make(map[string]int)
+	for t := range q.turns.backward() {
+		if t.at.After(from) && t.at.Before(to) {
+			turns[t.tool]++
+		}
+	}
+	for tool, n := range turns {
+		w.Before = append(w.Before, Share{tool, n})
+	}
+	slices.SortFunc(w.Before, func(a, b Share) int {
+		if a.N != b.N {
+			return b.N - a.N
+		}
+		return strings.Compare(a.Tool, b.Tool)
+	})
+	for p := range q.pauses.backward() {
+		ended := p.until(to)
+		if ended.After(to) {
+			ended = to
+		}
+		began := p.began
+		if began.Before(from) {
+			began = from
+		}
+		w.Paused += max(ended.Sub(began), 0).Seconds()
+	}
+}
+
+// brief is a wait that nobody asks about.
+const brief = 0.05
+
+func (w *Why) tell() {
+	say := func(format string, args ...any) { w.Text = append(w.Text, fmt.Sprintf(format, args...)) }
+	switch {
+	case w.Reason != "" && w.Attempts == 0:
+		say("It was not sent: roamproxy answered %d, %s.", w.Status, reasonText(w.Reason))
+		if w.Queue > brief {
+			say("Until then it was in the line for %.1f s.", w.Queue)
+		}
+	case w.Cache == "shared":
+		say("It asked what another call was asking already, and got that one's answer after %.1f s; it spent nothing of the quota.", w.Total)
+	case w.Queue <= brief:
+		say("It did not wait: there was a token.")
+	default:
+		say("It was in the line of quota %s for %.1f s.", w.Quota, w.Queue)
+	}
+	if w.Paused > brief {
+		say("For %.1f s of that the line stood still, because Roam had answered 429.", w.Paused)
+	}
+	if n := w.before(); n > 0 && w.Queue > brief {
+		var parts []string
+		for _, b := range w.Before {
+			parts = append(parts, fmt.Sprintf("%d of %s", b.N, b.Tool))
+		}
+		say("Meanwhile %d calls had their turn: %s.", n, strings.Join(parts, ", "))
+	} else if w.Queue > brief && w.Paused <= brief {
+		say("Nobody went before it: it waited for the next token, or for a slot of max_in_flight.")
+	}
+	if w.Attempts > 1 {
+		say("It was sent %d times: Roam refused it with 429, or the connection died before an answer began.", w.Attempts)
+	}
+	if w.Attempts > 0 {
+		say("Roam took %.2f s to answer.", w.Upstream)
+	}
+	if w.Reason != "" && w.Attempts > 0 {
+		say("It ended with %d, %s.", w.Status, reasonText(w.Reason))
+	}
+}
+
+func (w *Why) before() (n int) {
+	for _, b := range w.Before {
+		n += b.N
+	}
+	return n
+}
+
+// reasonText is a reason in words.
+func reasonText(reason string) string {
+	switch reason {
+	case "queue_full":
+		return "the line is full (max_queue)"
+	case "wait_too_long":
+		return "its turn would have come after its longest wait"
+	case "paused":
+		return "Roam's pause outlasts its longest wait"
+	case "budget":
+		return "its tool has spent its budget"
+	case "unauthorized":
+		return "the tool's token is missing or wrong"
+	case "not_allowed":
+		return "the tool may not use this method and path"
+	case "browser":
+		return "a web page asked, and browsers does not name its origin"
+	case "host":
+		return "it was sent to a name that is not roamproxy's"
+	case "credential":
+		return "there is no usable credential"
+	case "upstream_timeout":
+		return "Roam did not answer in time"
+	case "upstream_unreachable":
+		return "Roam could not be reached, or the connection broke"
+	case "canceled":
+		return "the tool went away"
+	case "shutting_down":
+		return "roamproxy was stopping"
+	case "only_if_cached":
+		return "nothing fresh was kept, and the tool wanted nothing else"
+	}
+	return strings.ReplaceAll(reason, "_", " ")
+}

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+func TestEveryAnswerHasARequestID(t *testing.T) {
+	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+		return reply(r, 200, `{"ok":true}`, "X-Request-Id", "roams-own"), nil
+	}}
+	h := build(t, nil, e, unmetered)
+	for _, tt := range []struct {
+		name   string
+		header []string
+		want   string // empty: one that we make
+	}{
+		{"the tool's own", []string{"X-Request-Id", "req-1/a.b:c_d+e=@"}, "req-1/a.b:c_d+e=@"},
+		{"none", nil, ""},
+		{"an empty one", []string{"X-Request-Id", ""}, ""},
+		{"one with a space", []string{"X-Request-Id", "a b"}, ""},
+		{"one that would write a line of its own", []string{"X-Request-Id", "a\nb"}, ""},
+		{"one beyond ASCII", []string{"X-Request-Id", "é"}, ""},
+		{"the longest", []string{"X-Request-Id", strings.Repeat("x", maxID)}, strings.Repeat("x", maxID)},
+		{"one too long", []string{"X-Request-Id", strings.Repeat("x", maxID+1)}, ""},
+		{"two", []string{"X-Request-Id", "a", "X-Request-Id", "b"}, ""},
+	} {
+		for _, target := range []string{"/v1/groups.list", "/v1/meeting.transcript", "//refused"} {
+			w := h.do(t.Context(), "GET", target, "", tt.header...)
+			got := w.Header()["X-Request-Id"]
+			if len(got) != 1 || got[0] != h.last().ID {
+				t.Errorf("%s, %s: the answer has %q, the visit %q", tt.name, target, got, h.last().ID)
+				continue
+			}
+			if tt.want != "" && got[0] != tt.want || tt.want == "" && (len(got[0]) != 26 || len(tt.header) > 1 && got[0] == tt.header[1]) {
+				t.Errorf("%s, %s: id %q, want %q", tt.name, target, got[0], tt.want)
+			}
+		}
+	}
+}
+
+func TestRoamsOwnIDIsThatOfThisVisit(t *testing.T) {
+	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+		return reply(r, 200, `{"ok":true}`, "X-Request-Id", "roams-own"), nil
+	}}
+	h := build(t, nil, e, unmetered)
+	for _, tt := range []struct{ name, target, want string }{
+		{"a call", "/v1/groups.list", "roams-own"},
+		{"a hit, which Roam never saw", "/v1/groups.list", ""},
+		{"a stream", "/v1/meeting.transcript", "roams-own"},
+	} {
+		h.do(t.Context(), "GET", tt.target, "")
+		if got := h.last().RoamID; got != tt.want {
+			t.Errorf("%s: Roam's id is %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAVisitKnowsHowOftenItsCallWasSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h.roam.Script(roamtest.Throttle("2"))
+		start := time.Now()
+		h.do(t.Context(), "GET", "/v1/groups.list", "")
+		if v := h.last(); v.Attempts != 2 || v.Queue != time.Since(start) {
+			t.Errorf("after one 429: %d attempts and %v in the line, want 2 and %v", v.Attempts, v.Queue, time.Since(start))
+		}
+		h.do(t.Context(), "GET", "/v1/groups.list", "")
+		if v := h.last(); v.Attempts != 0 {
+			t.Errorf("a hit was sent %d times", v.Attempts)
+		}
+		if h.post(t.Context()); h.last().Attempts != 1 {
+			t.Errorf("a write was sent %d times, want once", h.last().Attempts)
+		}
+	})
+}
