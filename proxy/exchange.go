@@ -22,8 +22,10 @@ type lane struct {
 
 // newLane builds the only way to Roam. Every call, kept or streamed, goes down these steps, and its answer comes back up:
 //
+//	reserving    a tool that may make so many calls a day has one left
 //	limiter      a place in the line, a token from the bucket; on 429 the whole line pauses and the call goes round again
 //	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
+//	spending     the call counts for its tool's day
 //	instrument   what really went out, without the time in the line
 //	watch        Roam's silence has a bound
 //	Base         the network
@@ -35,8 +37,10 @@ func newLane(o Options, c Credential) (*lane, error) {
 	l := &lane{name: c.Name, quota: q, told: told{quota: q}}
 	var next http.RoundTripper = &watch{next: o.Base, most: o.Timeout}
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
+	next = &spending{next: next, budgets: o.Budgets}
 	l.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
 	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies}
+	l.exchange = &reserving{next: l.exchange, budgets: o.Budgets}
 	return l, nil
 }
 

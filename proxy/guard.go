@@ -12,13 +12,19 @@ import (
 // guard lets local programs in and keeps web pages out, before anything is read or spent.
 type guard struct {
 	browsers []string // origins that may call
-	anyName  bool     // callers prove themselves by a token, which a page that rebinds a name does not have
-	loopback bool
+	reach    Reach
+}
+
+// Reach says who can connect to a listener, and under which names it may be called.
+type Reach struct {
+	Socket   bool     // it is a Unix socket, which no browser can open: any name will do
+	Loopback bool     // only this machine can connect
+	Hosts    []string // names that may be called besides addresses and localhost, without a port
 }
 
 // Guard protects another handler, such as the admin pages, in the same way.
-func Guard(next http.Handler, loopback bool) http.Handler {
-	g := guard{loopback: loopback}
+func Guard(next http.Handler, reach Reach) http.Handler {
+	g := guard{reach: reach}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := g.check(r); err != nil {
 			status, _, _ := describe(err)
@@ -58,7 +64,7 @@ func (p *Proxy) refuse(next http.Handler) http.Handler {
 var (
 	errUnsupported  = errors.New("upgrades, CONNECT and TRACE are not supported")
 	errTarget       = errors.New("the request target must be a path, such as /v1/groups.list")
-	errHost         = errors.New("this Host is not a name of roamproxy; use an address or localhost")
+	errHost         = errors.New("this Host is not a name of roamproxy; use an address or localhost, or name it in the setting hosts")
 	errBrowser      = errors.New("web pages may not call roamproxy unless the setting browsers names their origin")
 	errUnauthorized = errors.New("this tool's token is missing or wrong")
 	errNotAllowed   = errors.New("this tool may not use this method and path")
@@ -89,23 +95,26 @@ func (g guard) check(r *http.Request) error {
 }
 
 // knows tells whether a page that rebound a name of its own to our address could send this Host. It could not send an address,
-// localhost, or a name that the public DNS never has: those of containers and clusters.
+// localhost, or a name that the public DNS never has: those of containers and clusters. A name of Hosts is the operator's own.
 func (g guard) knows(host string) bool {
-	if g.anyName {
-		return host != ""
+	if g.reach.Socket {
+		return true
 	}
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
 	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
-	if _, err := netip.ParseAddr(name); err == nil {
-		return true
+	if addr, err := netip.ParseAddr(name); err == nil {
+		return !addr.IsUnspecified() // a page may load http://0.0.0.0 as an image, without a header that gives it away
 	}
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
 	}
-	if g.loopback || name == "" {
+	if slices.ContainsFunc(g.reach.Hosts, func(own string) bool { return strings.EqualFold(own, name) }) {
+		return true
+	}
+	if g.reach.Loopback || name == "" {
 		return false
 	}
 	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".cluster.local") || strings.HasSuffix(name, ".internal")

@@ -21,7 +21,9 @@ func unmetered(p *plan) { p.rate, p.burst = 1000, 1000 }
 
 func TestWhoIsLetIn(t *testing.T) {
 	e := &echo{}
-	h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.Browsers = []string{"http://localhost:3000"} })
+	h := build(t, nil, e, unmetered, func(p *plan) {
+		p.proxy.Browsers, p.proxy.Reach.Hosts = []string{"http://localhost:3000"}, []string{"proxy.corp.example"}
+	})
 	for _, tt := range []struct {
 		name, method, target string
 		header               []string
@@ -32,6 +34,10 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"a program that uses localhost", "GET", "/v1/meeting.transcript", []string{"Host", "localhost:8080"}, 200, ""},
 		{"a program that uses IPv6", "GET", "/v1/meeting.transcript", []string{"Host", "[::1]:8080"}, 200, ""},
 		{"a rebound name", "GET", "/v1/meeting.transcript", []string{"Host", "evil.example:8080"}, 421, "host"},
+		{"a name of our own", "GET", "/v1/meeting.transcript", []string{"Host", "Proxy.Corp.Example:8080"}, 200, ""},
+		{"a name below our own", "GET", "/v1/meeting.transcript", []string{"Host", "evil.proxy.corp.example"}, 421, "host"},
+		{"the address that is none", "GET", "/v1/meeting.transcript", []string{"Host", "0.0.0.0:8080"}, 421, "host"},
+		{"a container's name, on loopback", "GET", "/v1/meeting.transcript", []string{"Host", "roamproxy:8080"}, 421, "host"},
 		{"no Host", "GET", "/v1/meeting.transcript", []string{"Host", ""}, 421, "host"},
 		{"another site's page", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "cross-site"}, 403, "browser"},
 		{"a page of another port", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "same-site"}, 403, "browser"},

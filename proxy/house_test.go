@@ -61,7 +61,7 @@ type plan struct {
 func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ...func(*plan)) *house {
 	t.Helper()
 	upstream, _ := url.Parse("http://roam.example")
-	p := plan{rate: 1, burst: 10, proxy: Options{Upstream: upstream, Base: base, Timeout: 30 * time.Second, MaxBody: 11 << 20, Loopback: true}}
+	p := plan{rate: 1, burst: 10, proxy: Options{Upstream: upstream, Base: base, Timeout: 30 * time.Second, MaxBody: 11 << 20, Reach: Reach{Loopback: true}}}
 	if base == nil {
 		p.proxy.Base = roam.Transport()
 	}

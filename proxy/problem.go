@@ -26,7 +26,9 @@ func describe(err error) (status int, code, kind string) {
 	var sending *limiter.SendError
 	var quiet net.Error
 	switch {
-	case errors.Is(err, limiter.ErrQueueFull): // not sent: safe to repeat
+	case errors.Is(err, errBudget): // as with the following, not sent: safe to repeat
+		return 429, "budget", "connection_limit_reached"
+	case errors.Is(err, limiter.ErrQueueFull):
 		return 429, "queue_full", "connection_limit_reached"
 	case errors.Is(err, limiter.ErrWaitTooLong):
 		return 429, "wait_too_long", "connection_limit_reached"
@@ -78,6 +80,8 @@ func sentence(err error, code string) string {
 			return "Roam did not answer in time; the call may have reached it."
 		}
 		return "The connection to Roam broke; the call may have reached it."
+	case "budget":
+		return "This tool has used up its calls of today; the call was not sent and may be repeated after midnight UTC."
 	case "queue_full":
 		return "The line is full; the call was not sent and may be repeated."
 	case "wait_too_long":
@@ -105,7 +109,7 @@ func sentence(err error, code string) string {
 // roamCode is Roam's own word for a problem, where it has one.
 func roamCode(code string) string {
 	switch code {
-	case "queue_full", "wait_too_long", "paused":
+	case "queue_full", "wait_too_long", "paused", "budget":
 		return "ratelimited"
 	case "unauthorized":
 		return "invalid_token"

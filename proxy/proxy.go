@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -34,8 +35,9 @@ type Options struct {
 	Quotas      []Quota
 	Bodies      *limiter.Bodies // held by waiting calls, shared by all quotas
 	Tools       []Tool          // none: every local caller, under the name that it gives itself
+	Budgets     *Budgets        // what tools with CallsPerDay made today; needed when there are any
 	Browsers    []string        // origins of pages that may call
-	Loopback    bool            // only this machine can connect
+	Reach       Reach           // who can connect, and under which names
 	Cache       *cache.Cache
 	Rules       []Rule // before the built-in ones
 	Drops       []Drop // besides the built-in ones
@@ -85,7 +87,7 @@ func New(o Options) (*Proxy, error) {
 	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil {
 		return nil, errors.New("proxy: Upstream, Base, Cache and Observer are needed")
 	}
-	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, anyName: len(o.Tools) > 0, loopback: o.Loopback}, lanes: make(map[string]*lane)}
+	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, reach: o.Reach}, lanes: make(map[string]*lane)}
 	for _, c := range o.Credentials {
 		l, err := newLane(o, c)
 		if err != nil {
@@ -98,6 +100,9 @@ func New(o Options) (*Proxy, error) {
 	}
 	if p.usual == nil {
 		return nil, errors.New("proxy: at least one credential is needed")
+	}
+	if o.Budgets == nil && slices.ContainsFunc(o.Tools, func(t Tool) bool { return t.CallsPerDay > 0 }) {
+		return nil, errors.New("proxy: Budgets are needed to count calls of a day")
 	}
 	var err error
 	if p.tools, err = newTools(o.Tools, p.lanes, o.Observer.Met); err != nil {

@@ -72,7 +72,11 @@ func (p *Proxy) recognize(next http.Handler) http.Handler {
 		v := visiting(r)
 		v.Route = route(target(r))
 		v.rule = p.routes.rule(r, v.Route)
-		v.wants = parseWants(r.Header, v.lane.quota.MaxWait)
+		most := v.lane.quota.MaxWait
+		if own := v.tool.MaxWait; own > 0 {
+			most = min(most, own)
+		}
+		v.wants = parseWants(r.Header, most)
 		if v.wants.applied != "" {
 			w.Header().Set("Preference-Applied", v.wants.applied)
 		}

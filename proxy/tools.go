@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"roamproxy/limiter"
@@ -17,12 +18,14 @@ import (
 
 // Tool is a program that may call.
 type Tool struct {
-	Name       string
-	Tokens     [][sha256.Size]byte // SHA-256 of each token that is valid now
-	Credential string              // empty: the first
-	Weight     int
-	MaxQueue   int
-	Allow      []string // "METHOD path" as path.Match has it, METHOD may be *; none: everything
+	Name        string
+	Tokens      [][sha256.Size]byte // SHA-256 of each token that is valid now
+	Credential  string              // empty: the first
+	Weight      int
+	MaxQueue    int
+	MaxWait     time.Duration // longest wait in the line; 0: the quota's
+	CallsPerDay int           // to Roam, every attempt a call; 0: any number
+	Allow       []string      // "METHOD path" as path.Match has it, METHOD may be *; none: everything
 }
 
 // tool is a Tool, ready to be asked.

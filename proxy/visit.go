@@ -42,6 +42,8 @@ type journey struct {
 	limiter.Trip
 	route    string
 	upstream time.Duration // from sending to the header of the answer, over all attempts
+	perDay   int           // how many calls the tool may make in a day; 0: any number
+	reserved bool          // one of them is kept for this call
 }
 
 type visitKey struct{}
@@ -61,7 +63,7 @@ func travelling(ctx context.Context) *journey {
 
 // depart begins a journey on ctx.
 func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
-	j := &journey{route: v.Route}
+	j := &journey{route: v.Route, perDay: v.tool.CallsPerDay}
 	j.Caller = limiter.Caller{Tool: v.tool.line, Urgency: v.wants.urgency, Longest: v.wants.longest}
 	return j, limiter.WithTrip(context.WithValue(ctx, journeyKey{}, j), &j.Trip)
 }

@@ -15,13 +15,14 @@ import (
 // wants is what the request says about its place in the line.
 type wants struct {
 	urgency int
-	longest time.Duration // below 0: as long as the quota allows
-	applied string        // of Preference-Applied
+	longest time.Duration
+	applied string // of Preference-Applied
 }
 
-// parseWants reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3). What is malformed counts as not sent.
+// parseWants reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
+// malformed counts as not sent.
 func parseWants(h http.Header, most time.Duration) wants {
-	w := wants{urgency: limiter.Usual, longest: -1}
+	w := wants{urgency: limiter.Usual, longest: most}
 	if values := h["Priority"]; len(values) > 0 {
 		if dictionary, err := httpsfv.UnmarshalDictionary(values); err == nil {
 			if member, ok := dictionary.Get("u"); ok {

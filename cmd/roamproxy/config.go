@@ -9,6 +9,8 @@ import (
 // Config is everything that can be set. A field's key is in its tag, its default in defaults.
 type Config struct {
 	Listen      string       `key:"listen"`
+	ListenGroup string       `key:"listen_group"`
+	Hosts       []string     `key:"hosts"`
 	Admin       Admin        `key:"admin"`
 	Upstream    Upstream     `key:"upstream"`
 	StateDir    string       `key:"state_dir"`
@@ -77,6 +79,8 @@ type Tool struct {
 	Credential  string   `key:"credential"`
 	Weight      int      `key:"weight"`
 	MaxQueue    int      `key:"max_queue"`
+	MaxWait     Duration `key:"max_wait"`
+	CallsPerDay int      `key:"calls_per_day"`
 	Allow       []string `key:"allow"`
 }
 

@@ -36,10 +36,10 @@ func TestExampleIsTheDefaults(t *testing.T) {
 			t.Errorf("api_key = %q", got)
 		}
 		c.Credentials[0].APIKey = Credential{}.APIKey
-		if len(c.Tools)+len(c.Browsers)+len(c.Cache.Rules)+len(c.Cache.Drop) > 0 {
+		if len(c.Tools)+len(c.Hosts)+len(c.Browsers)+len(c.Cache.Rules)+len(c.Cache.Drop) > 0 {
 			t.Error("a list is not empty")
 		}
-		c.Tools, c.Browsers, c.Cache.Rules, c.Cache.Drop = nil, nil, nil, nil
+		c.Tools, c.Hosts, c.Browsers, c.Cache.Rules, c.Cache.Drop = nil, nil, nil, nil, nil
 	}
 	if !reflect.DeepEqual(example.Config, usual.Config) {
 		t.Errorf("config.example.yaml says\n%+v, the defaults are\n%+v", example.Config, usual.Config)
@@ -115,6 +115,10 @@ func TestSingleMistakes(t *testing.T) {
 		{"one token for two tools", "tools: [{name: a, token_sha256: " + sum + "}, {name: b, token_sha256: " + sum + "}]", "token of another tool"},
 		{"a tool of an unknown credential", "tools: [{name: a, token_sha256: " + sum + ", credential: x}]", `no credential "x"`},
 		{"a pattern without a method", "tools: [{name: a, token_sha256: " + sum + ", allow: [/v1/x]}]", "METHOD /path"},
+		{"a budget below zero", "tools: [{name: a, token_sha256: " + sum + ", calls_per_day: -1}]", "tools[0].calls_per_day: want at least 1"},
+		{"a socket without its whole path", "listen: unix://here.sock", "want the whole path"},
+		{"a group for no socket", "listen_group: www-data", "is for a Unix socket"},
+		{"a host with a port", "hosts: [roamproxy:8080]", "hosts[0]: want a name without a port"},
 		{"a jitter that eats the burst", "quotas: [{name: roam, burst: 1}]", "less than one call"},
 		{"a path in the upstream", "upstream: {url: https://api.ro.am/v1}", "scheme and host alone"},
 		{"wide pages, for now", "cache: {rules: [{match: GET /v1/x, page_size: 100}]}", "not supported by this version"},

@@ -62,7 +62,7 @@ func start(c Config, log *zap.Logger) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	forTools, err := net.Listen("tcp", c.Listen)
+	forTools, err := listen(c.Listen, c.ListenGroup)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -84,7 +84,7 @@ func start(c Config, log *zap.Logger) (*running, error) {
 		}
 	}
 	r.tools = server(r.proxy)
-	r.admin = server(proxy.Guard(r.adminPages(c.Admin, gate), loopback(c.Admin.Listen)))
+	r.admin = server(proxy.Guard(r.adminPages(c.Admin, gate), reach(c.Admin.Listen, c.Hosts)))
 	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
 	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
 	for server, listener := range map[*http.Server]net.Listener{r.tools: forTools, r.admin: forAdmin} {

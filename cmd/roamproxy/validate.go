@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -58,7 +59,9 @@ func (c Config) validate(sources map[string]string) []Mistake {
 
 func (c Config) checkListeners(v *checker) {
 	for key, addr := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen} {
-		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+		if path := socketPath(addr); key == "listen" && path != "" {
+			v.want(filepath.IsAbs(path), key, "want the whole path of the socket, such as unix:///run/roamproxy/roamproxy.sock, not %q", addr)
+		} else if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
 			v.bad(key, "want an address and a port, such as 127.0.0.1:8080, not %q", addr)
 		}
 	}
@@ -67,6 +70,11 @@ func (c Config) checkListeners(v *checker) {
 	}
 	v.want(loopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen", "%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true", c.Listen)
 	v.want(loopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file", "is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
+	v.want(c.ListenGroup == "" || socketPath(c.Listen) != "", "listen_group", "is for a Unix socket; listen is %s", c.Listen)
+	for i, host := range c.Hosts {
+		u, err := url.Parse("http://" + host)
+		v.want(err == nil && u.Hostname() == host, fmt.Sprintf("hosts[%d]", i), "want a name without a port, such as roamproxy.example, not %q", host)
+	}
 	for i, origin := range c.Browsers {
 		u, err := url.Parse(origin)
 		v.want(err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == origin, fmt.Sprintf("browsers[%d]", i), "want an origin such as http://localhost:3000, not %q", origin)
@@ -75,6 +83,9 @@ func (c Config) checkListeners(v *checker) {
 
 // loopback tells whether only this machine can connect.
 func loopback(addr string) bool {
+	if socketPath(addr) != "" {
+		return true
+	}
 	host, _, _ := net.SplitHostPort(addr)
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
@@ -147,6 +158,7 @@ func (c Config) checkTools(v *checker) {
 		v.want(t.Credential == "" || slices.ContainsFunc(c.Credentials, func(k Credential) bool { return k.Name == t.Credential }), key+".credential", "there is no credential %q", t.Credential)
 		v.want(t.Weight >= 1 && t.Weight <= 1000, key+".weight", "want 1 to 1000, not %d", t.Weight)
 		v.want(t.MaxQueue >= 0, key+".max_queue", "want at least 1, or nothing for the quota's")
+		v.want(t.CallsPerDay >= 0, key+".calls_per_day", "want at least 1, or nothing for any number")
 		for j, pattern := range t.Allow {
 			checkPattern(v, fmt.Sprintf("%s.allow[%d]", key, j), pattern)
 		}

@@ -61,7 +61,7 @@ func wire(c Config, log *zap.Logger) (a *app, err error) {
 	upstream.Path = ""
 	report := newReporter(a.metrics, log)
 	o := proxy.Options{
-		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Loopback: loopback(c.Listen),
+		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
 		MaxBody: int64(c.Limits.MaxBody), Observer: report,
 		Bodies: &limiter.Bodies{Max: int64(c.Limits.QueueBytes)},
 	}
@@ -71,6 +71,7 @@ func wire(c Config, log *zap.Logger) (a *app, err error) {
 	if o.Tools, err = tools(c.Tools); err != nil {
 		return nil, err
 	}
+	o.Budgets = a.budgets(c.StateDir, log)
 	for _, q := range c.Quotas {
 		quota, err := a.quota(c, q, report, log)
 		if err != nil {
@@ -157,6 +158,26 @@ func stuck(oldest, maxWait time.Duration) error {
 	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the line is stuck; restart roamproxy, and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
 }
 
+// budgets opens the counts of the day.
+func (a *app) budgets(dir string, log *zap.Logger) *proxy.Budgets {
+	b, err := proxy.OpenBudgets(dir)
+	if err != nil {
+		log.Warn("calls_per_day", zap.Error(err))
+	}
+	a.health.Check("calls of the day", func() error {
+		if err := b.Err(); err != nil {
+			return fmt.Errorf("state_dir cannot be written, so a restart forgets what tools spent of calls_per_day: %w", err)
+		}
+		return nil
+	})
+	return b
+}
+
+// reach tells who can connect to an address.
+func reach(listen string, hosts []string) proxy.Reach {
+	return proxy.Reach{Socket: socketPath(listen) != "", Loopback: loopback(listen), Hosts: hosts}
+}
+
 // fillTimeout covers the longest wait, the call, and as much again for its answer.
 func fillTimeout(c Config) time.Duration {
 	longest := time.Duration(0)
@@ -176,7 +197,7 @@ func source(k Credential) credential.Source {
 func tools(configured []Tool) ([]proxy.Tool, error) {
 	var all []proxy.Tool
 	for _, t := range configured {
-		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, Allow: t.Allow}
+		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, MaxWait: time.Duration(t.MaxWait), CallsPerDay: t.CallsPerDay, Allow: t.Allow}
 		for _, sum := range t.TokenSHA256 {
 			raw, err := hex.DecodeString(sum)
 			if err != nil || len(raw) != sha256.Size {

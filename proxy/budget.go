@@ -1,0 +1,210 @@
+package proxy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"roamproxy/limiter"
+)
+
+// errBudget is the reason of a limiter.Refusal: the tool has made the calls that it may make in a day.
+var errBudget = errors.New("this tool has used up its calls_per_day; the count begins anew at midnight UTC")
+
+// Budgets counts the calls that tools with a bound made to Roam today, every attempt a call. A day is one of UTC. A call that
+// still waits has its place in the count, so that nobody waits for a turn that may not be used; what was really sent is in a
+// file before it leaves, so that a restart forgets nothing. It may be used by many goroutines, and by several Proxies in turn.
+type Budgets struct {
+	path string
+
+	mu      sync.Mutex // guards the following; not held while the file is written
+	day     string     // of the counts
+	used    map[string]int
+	waiting map[string]int // calls that have not left yet
+	err     error
+
+	writing sync.Mutex // taken before mu: what is written last is what was true last
+}
+
+// counts is the content of the file.
+type counts struct {
+	Day  string         `json:"day"` // as 2006-01-02
+	Used map[string]int `json:"used"`
+}
+
+// OpenBudgets reads what is known of today from a file in dir. Where it cannot be understood the error says so, and every
+// bounded tool has used up its day: nobody knows how much of it is left.
+func OpenBudgets(dir string) (*Budgets, error) {
+	b := &Budgets{path: filepath.Join(dir, "budgets.json"), day: today(time.Now()), used: make(map[string]int), waiting: make(map[string]int)}
+	content, err := os.ReadFile(b.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, nil
+	}
+	var known counts
+	if err == nil {
+		err = json.Unmarshal(content, &known)
+	}
+	switch {
+	case err != nil:
+	case known.Day > b.day:
+		err = fmt.Errorf("it is of %q, which is in the future", known.Day)
+	case known.Day == b.day:
+		maps.Copy(b.used, known.Used)
+		return b, nil
+	default:
+		return b, nil
+	}
+	b.used = nil
+	return b, fmt.Errorf("what tools spent of calls_per_day cannot be told, so it counts as used up until midnight UTC; to begin anew, stop roamproxy and remove %s: %w", b.path, err)
+}
+
+func today(now time.Time) string { return now.UTC().Format(time.DateOnly) }
+
+// untilMidnight is how long the day of now still lasts.
+func untilMidnight(now time.Time) time.Duration {
+	return now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now)
+}
+
+// reserve keeps one call of today's for the tool, which release gives back and spend uses. The error is a *limiter.Refusal.
+func (b *Budgets) reserve(tool string, most int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.left(tool, most); err != nil {
+		return err
+	}
+	b.waiting[tool]++
+	return nil
+}
+
+func (b *Budgets) release(tool string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free(tool)
+}
+
+// free is release with the lock held.
+func (b *Budgets) free(tool string) {
+	if b.waiting[tool]--; b.waiting[tool] == 0 {
+		delete(b.waiting, tool)
+	}
+}
+
+// spend counts a call that is about to leave: the one that was reserved, or another attempt of it, for which there may be
+// nothing left.
+func (b *Budgets) spend(tool string, most int, reserved bool) error {
+	b.mu.Lock()
+	if reserved {
+		b.free(tool)
+	}
+	err := b.left(tool, most)
+	if err == nil {
+		b.used[tool]++
+	}
+	b.mu.Unlock()
+	if err == nil {
+		b.keep()
+	}
+	return err
+}
+
+// left refuses when there is no call left today. The lock is held.
+func (b *Budgets) left(tool string, most int) error {
+	now := time.Now()
+	if day := today(now); day > b.day { // a clock that goes back earns nothing
+		b.day, b.used = day, make(map[string]int)
+	}
+	if b.used == nil || b.used[tool]+b.waiting[tool] >= most {
+		return &limiter.Refusal{Reason: errBudget, RetryAfter: untilMidnight(now)}
+	}
+	return nil
+}
+
+// keep replaces the file. A failure is told by Err: calls go on.
+func (b *Budgets) keep() {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	b.mu.Lock()
+	content, err := json.Marshal(counts{b.day, b.used})
+	b.mu.Unlock()
+	next := b.path + ".new"
+	if err == nil {
+		err = os.WriteFile(next, content, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(next, b.path)
+	}
+	b.mu.Lock()
+	b.err = err
+	b.mu.Unlock()
+}
+
+// Err is why the counts cannot be written at present, nil when they can.
+func (b *Budgets) Err() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// Used is how many calls each bounded tool has made today.
+func (b *Budgets) Used() map[string]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if today(time.Now()) > b.day {
+		return map[string]int{}
+	}
+	return maps.Clone(b.used)
+}
+
+// reserving is the step before the line: a call for which its tool has no budget does not enter it.
+type reserving struct {
+	next    http.RoundTripper
+	budgets *Budgets
+}
+
+func (s *reserving) RoundTrip(req *http.Request) (*http.Response, error) {
+	j := travelling(req.Context())
+	if j == nil || j.perDay == 0 {
+		return s.next.RoundTrip(req)
+	}
+	if err := s.budgets.reserve(j.Caller.Tool.Name, j.perDay); err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	j.reserved = true
+	res, err := s.next.RoundTrip(req)
+	if j.reserved {
+		s.budgets.release(j.Caller.Tool.Name) // it never left
+	}
+	return res, err
+}
+
+// spending is the step after the line: every attempt counts, before it leaves.
+type spending struct {
+	next    http.RoundTripper
+	budgets *Budgets
+}
+
+func (s *spending) RoundTrip(req *http.Request) (*http.Response, error) {
+	if j := travelling(req.Context()); j != nil && j.perDay > 0 {
+		reserved := j.reserved
+		j.reserved = false
+		if err := s.budgets.spend(j.Caller.Tool.Name, j.perDay, reserved); err != nil {
+			closeBody(req)
+			return nil, err
+		}
+	}
+	return s.next.RoundTrip(req)
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// bounded is a house with one tool of so many calls a day, whose token is its name.
+func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *Budgets, changes ...func(*plan)) *house {
+	return build(t, roam, nil, append(changes, func(p *plan) {
+		p.proxy.Budgets = budgets
+		p.proxy.Tools = []Tool{
+			{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("bot"))}, CallsPerDay: perDay},
+			{Name: "free", Tokens: [][32]byte{sha256.Sum256([]byte("free"))}},
+		}
+	})...)
+}
+
+func opened(t *testing.T, dir string) *Budgets {
+	t.Helper()
+	b, err := OpenBudgets(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestABudgetOfCallsADay(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) { // which begins at midnight UTC
+		time.Sleep(20 * time.Hour)
+		roam := roamtest.New(roamtest.Options{Rate: 100, Burst: 100})
+		h := bounded(t, roam, 5, opened(t, dir), unmetered)
+		call := func(h *house, when, tool, target string, want int) {
+			t.Helper()
+			w := h.do(t.Context(), "GET", target, "", "Authorization", "Bearer "+tool)
+			if w.Code != want {
+				t.Errorf("%s: %s is answered %d, want %d: %s", when, target, w.Code, want, w.Body)
+			}
+			if after := w.Header().Get("Retry-After"); want == 429 && (w.Header().Get("Roamproxy-Error") != "budget" || after != "14399") {
+				t.Errorf("%s: %v, Retry-After %s; want budget and the second at which the day ends", when, w.Header()["Roamproxy-Error"], after)
+			}
+		}
+		roam.Script(roamtest.Throttle("0"), roamtest.ResetBefore())
+		call(h, "a call that was refused, then cut", "bot", "/v1/token.info", 200) // three attempts, and a second of quiet
+		call(h, "the fourth", "bot", "/v1/user.list", 200)
+		call(h, "a hit costs nothing", "bot", "/v1/user.list", 200)
+		call(h, "nor does what is not allowed in", "bot", "http://x/v1/token.info", 400)
+		call(h, "the fifth", "bot", "/v1/token.info", 200)
+		before := roam.Calls()
+		call(h, "the sixth", "bot", "/v1/token.info", 429)
+		call(h, "a tool without a bound", "free", "/v1/token.info", 200)
+		call(h, "what is kept", "bot", "/v1/user.list", 200)
+		if got := roam.Calls() - before; got != 1 {
+			t.Errorf("%d calls reached Roam, want that of the tool without a bound", got)
+		}
+		call(bounded(t, roam, 5, opened(t, dir), unmetered), "after a restart", "bot", "/v1/token.info", 429)
+		time.Sleep(4*time.Hour + time.Second)
+		call(h, "after midnight", "bot", "/v1/token.info", 200)
+	})
+}
+
+// Those that wait in the line have their place in the count: nobody waits for a turn that it may not use.
+func TestABudgetCountsWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := bounded(t, roamtest.New(roamtest.Options{}), 12, opened(t, t.TempDir()))
+		answers := make(chan int, 20)
+		for range 20 {
+			go func() {
+				answers <- h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Authorization", "Bearer bot").Code
+			}()
+		}
+		synctest.Wait()
+		if len(answers) != 18 { // ten went, eight were refused, two wait
+			t.Errorf("%d were answered at once, want 18", len(answers))
+		}
+		time.Sleep(3 * time.Second)
+		count := map[int]int{}
+		for range 20 {
+			count[<-answers]++
+		}
+		if count[200] != 12 || count[429] != 8 || h.roam.Calls() != 12 {
+			t.Errorf("answers %v, %d calls; want 12 and 8 refused", count, h.roam.Calls())
+		}
+	})
+}
+
+// Who leaves the line gives its place in the count back.
+func TestABudgetForgetsWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := bounded(t, roamtest.New(roamtest.Options{}), 1, opened(t, t.TempDir()))
+		h.bucket.Drain(time.Now())
+		h.roam.Spend(10)
+		for _, want := range []int{429, 200, 429} {
+			prefer := "wait=0"
+			if want == 200 {
+				prefer = "wait=5"
+			}
+			w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Authorization", "Bearer bot", "Prefer", prefer)
+			if w.Code != want {
+				t.Errorf("with %s: %d %s, want %d", prefer, w.Code, w.Header().Get("Roamproxy-Error"), want)
+			}
+		}
+		if got := h.last().Code; got != "budget" {
+			t.Errorf("the last one is refused for %q, want budget", got)
+		}
+	})
+}
+
+func TestWhatTheFileOfBudgetsSays(t *testing.T) {
+	for _, tt := range []struct {
+		name, content string
+		left          bool
+		complaint     string
+	}{
+		{"nothing: a first start", "", true, ""},
+		{"of today", `{"day":"2000-01-01","used":{"bot":1}}`, true, ""},
+		{"of today, used up", `{"day":"2000-01-01","used":{"bot":2}}`, false, ""},
+		{"of yesterday, used up", `{"day":"1999-12-31","used":{"bot":2}}`, true, ""},
+		{"of tomorrow", `{"day":"2000-01-02","used":{}}`, false, "in the future"},
+		{"damaged", `{"day":"2000-`, false, "remove "},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			if tt.content != "" {
+				os.WriteFile(filepath.Join(dir, "budgets.json"), []byte(tt.content), 0o600)
+			}
+			b, err := OpenBudgets(dir)
+			if (err == nil) != (tt.complaint == "") || err != nil && !strings.Contains(err.Error(), tt.complaint) {
+				t.Errorf("%s: %v, want %q", tt.name, err, tt.complaint)
+			}
+			if left := b.reserve("bot", 2) == nil; left != tt.left {
+				t.Errorf("%s: a call is left = %v, want %v", tt.name, left, tt.left)
+			}
+			time.Sleep(24 * time.Hour)
+			if err := b.reserve("bot", 2); err != nil {
+				t.Errorf("%s: the day after: %v", tt.name, err)
+			}
+		})
+	}
+}
+
+func TestBudgetsThatCannotBeWritten(t *testing.T) {
+	b := opened(t, filepath.Join(t.TempDir(), "nowhere"))
+	if err := b.spend("bot", 2, false); err != nil || b.Err() == nil {
+		t.Errorf("spend: %v, Err: %v; want the call to go, and the problem told", err, b.Err())
+	}
+}
+
+func TestAToolsOwnLongestWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := bounded(t, roamtest.New(roamtest.Options{}), 0, nil, func(p *plan) { p.rate = 0.05 })
+		for _, tt := range []struct {
+			longest               time.Duration
+			tool, prefer, applied string
+			refused               bool
+		}{ // the turn would come in 20 s
+			{15 * time.Second, "bot", "", "", true},
+			{15 * time.Second, "bot", "wait=60", "wait=15", true},
+			{15 * time.Second, "free", "", "", false},
+			{25 * time.Second, "bot", "wait=5", "wait=5", true},
+			{25 * time.Second, "bot", "", "", false},
+			{5 * time.Minute, "bot", "wait=300", "wait=60", false}, // the quota's is shorter
+		} {
+			h.tools.known[0].MaxWait = tt.longest
+			h.bucket.Drain(time.Now())
+			w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Authorization", "Bearer "+tt.tool, "Prefer", tt.prefer)
+			if got := w.Header().Get("Preference-Applied"); got != tt.applied || (w.Code == 429) != tt.refused {
+				t.Errorf("%s of %v, Prefer: %s is answered %d with %q, want %q and refused = %v", tt.tool, tt.longest, tt.prefer, w.Code, got, tt.applied, tt.refused)
+			}
+		}
+	})
+}
+
+func BenchmarkBudget(b *testing.B) {
+	budgets, err := OpenBudgets(b.TempDir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		budgets.reserve("bot", b.N+1)
+		budgets.spend("bot", b.N+1, true)
+	}
+}
