@@ -1,9 +1,6 @@
 package limiter
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
 // rest is how long the dispatcher sleeps when nothing can happen by itself. Any bound would do.
 const rest = time.Hour
@@ -43,6 +40,13 @@ func (q *Queue) advance() time.Duration {
 		q.returned = 0
 		if q.changed {
 			q.changed, q.tokenAt = false, time.Time{}
+		}
+		if len(q.spares) > 0 {
+			c := q.spares[0]
+			q.spares = q.spares[1:]
+			q.mu.Unlock()
+			q.spare(now, c)
+			continue
 		}
 		free, wait := q.free(now)
 		if !free && returned == 0 {
@@ -98,16 +102,16 @@ func (q *Queue) until(now time.Time, wait time.Duration) time.Duration {
 	if wait == 0 {
 		wait = rest
 	}
-	if len(q.deadlines) > 0 {
-		wait = min(wait, max(q.deadlines[0].deadline.Sub(now), 0))
+	if q.deadlines.Len() > 0 {
+		wait = min(wait, max(q.deadlines.first().deadline.Sub(now), 0))
 	}
 	return wait
 }
 
 // expire refuses those whose longest wait has ended by now.
 func (q *Queue) expire(now time.Time) {
-	for len(q.deadlines) > 0 && !q.deadlines[0].deadline.After(now) {
-		c := q.deadlines[0]
+	for q.deadlines.Len() > 0 && !q.deadlines.first().deadline.After(now) {
+		c := q.deadlines.first()
 		tool := c.lane.tool
 		q.take(c)
 		waited := time.Since(c.entered)
@@ -128,7 +132,13 @@ func (q *Queue) hand() bool {
 		return false
 	}
 	c := q.line.pop()
-	heap.Remove(&q.deadlines, c.due)
+	q.gone(c)
+	q.give(now, c)
+	return true
+}
+
+// give tells c that it may leave. The lock is held.
+func (q *Queue) give(now time.Time, c *call) {
 	q.inFlight++
 	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, generation: q.pause.generation, left: now}
 	if q.pause.state == shut {
@@ -136,5 +146,4 @@ func (q *Queue) hand() bool {
 	}
 	q.observer.Waited(c.lane.tool.Name, Sent, t.Waited)
 	c.ready <- verdict{turn: t}
-	return true
 }

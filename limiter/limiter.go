@@ -9,6 +9,9 @@
 //	              ▲                                                             │
 //	              └──────────────── 429: same place, whole line pauses ◄────────┘
 //
+// A call that nobody waits for goes with Queue.TryWait (Trip.Spare), only when no one else would have the turn. A call for which
+// several wait stands as the most favoured of them would: Trip.Favour.
+//
 // A call that was refused, that expired or whose tool went away was never sent. Nothing in this package knows HTTP paths,
 // credentials or metrics: what happens is told to an Observer, and what is true now is asked with Queue.State.
 package limiter
@@ -27,13 +30,15 @@ var (
 	ErrWaitTooLong = errors.New("limiter: the wait is longer than the call may wait")
 	// ErrPaused says that Roam answered 429 and its pause outlasts the call's longest wait.
 	ErrPaused = errors.New("limiter: paused because Roam said 429")
+	// ErrBusy says that there is no turn to spare: somebody waits, or the bucket holds too little.
+	ErrBusy = errors.New("limiter: no turn to spare")
 	// ErrClosed says that the queue is shutting down.
 	ErrClosed = errors.New("limiter: shutting down")
 )
 
 // Refusal is the error of a call that did not get its turn. It was not sent and may be repeated after RetryAfter.
 type Refusal struct {
-	Reason     error         // ErrQueueFull, ErrWaitTooLong, ErrPaused or ErrClosed
+	Reason     error         // ErrQueueFull, ErrWaitTooLong, ErrPaused, ErrBusy or ErrClosed
 	RetryAfter time.Duration // after this long the same call would be let into the line, if the line goes as predicted
 	Waited     time.Duration // zero when refused on arrival
 }

@@ -1,7 +1,6 @@
 package limiter
 
 import (
-	"container/heap"
 	"math"
 	"time"
 )
@@ -16,9 +15,16 @@ import (
 type line struct {
 	now     int64 // virtual time: the tag of the call that left last
 	lanes   map[string]*lane
-	order   laneHeap // the same lanes, the next to have a turn first
-	count   uint64   // lanes and calls so far, which settles ties by arrival
+	order   order[*lane] // the same lanes, the next to have a turn first
+	count   uint64       // lanes and calls so far, which settles ties by arrival
 	waiting int
+}
+
+func newLine() line {
+	return line{lanes: make(map[string]*lane), order: order[*lane]{
+		before: func(a, b *lane) bool { return a.tag < b.tag || a.tag == b.tag && a.seq < b.seq },
+		stands: func(f *lane, i int) { f.index = i },
+	}}
 }
 
 // turn is a tool's turn of weight 1 in parts of virtual time. A weight of 1000, the largest, is exact to a millionth of its
@@ -35,20 +41,26 @@ type lane struct {
 	tag       int64 // start tag of its next call
 	seq       uint64
 	index     int // in line.order
-	calls     callHeap
+	calls     order[*call]
 	urgencies [mildest + 1]int // waiting calls of each urgency, so that most newcomers need not look for their place
+}
+
+func newLane(seq uint64) *lane {
+	return &lane{seq: seq, calls: order[*call]{before: (*call).before, stands: func(c *call, i int) { c.index = i }}}
 }
 
 // call is one call that waits.
 type call struct {
 	lane    *lane
 	urgency int
+	spare   bool  // not in the line: it goes at once or not at all
 	again   bool  // Roam refused it: it stands at the front of its lane, and that turn was not charged
 	tag     int64 // start tag of the turn it had last
 	rank    int64 // arrival plus the urgency's worth, in nanoseconds; the smaller leaves first
 	seq     uint64
-	index   int // in lane.calls
+	index   int // in lane.calls; -1 when it does not wait
 	due     int // in Queue.deadlines
+	age     int // in Queue.arrivals
 
 	arrived  time.Time // in the line for the first time
 	entered  time.Time // in the line this time
@@ -87,38 +99,39 @@ func (l *line) push(c *call, t Tool) {
 	f := l.lanes[t.Name]
 	if f == nil {
 		l.count++
-		f = &lane{seq: l.count}
+		f = newLane(l.count)
 		l.lanes[t.Name] = f
-		heap.Push(&l.order, f)
+		l.order.push(f)
 	}
 	f.tool = t // a reload may have changed the weight
-	if len(f.calls) == 0 {
+	if f.calls.Len() == 0 {
 		f.tag = max(f.tag, l.now)
 	}
 	if c.again {
 		f.tag = min(f.tag, c.tag)
 	}
-	heap.Fix(&l.order, f.index)
+	l.order.fix(f.index)
 	l.count++
 	c.lane, c.seq = f, l.count
-	heap.Push(&f.calls, c)
+	f.calls.push(c)
 	f.urgencies[c.urgency]++
 	l.waiting++
 }
 
 // pop takes the call whose turn it is out of the line; nil when nobody waits.
 func (l *line) pop() *call {
-	for len(l.order) > 0 {
-		f := l.order[0]
-		if len(f.calls) == 0 { // virtual time has caught up with what it owed
+	for l.order.Len() > 0 {
+		f := l.order.first()
+		if f.calls.Len() == 0 { // virtual time has caught up with what it owed
 			l.drop(f)
 			continue
 		}
-		c := heap.Pop(&f.calls).(*call)
+		c := f.calls.first()
+		f.calls.take(0)
 		c.tag = f.tag
 		l.now = max(l.now, f.tag)
 		f.tag += f.tool.cost()
-		heap.Fix(&l.order, f.index)
+		l.order.fix(f.index)
 		l.left(c)
 		return c
 	}
@@ -127,7 +140,7 @@ func (l *line) pop() *call {
 
 // remove takes c out, wherever it stands. Its tool is not charged.
 func (l *line) remove(c *call) {
-	heap.Remove(&c.lane.calls, c.index)
+	c.lane.calls.take(c.index)
 	l.left(c)
 }
 
@@ -136,13 +149,13 @@ func (l *line) left(c *call) {
 	l.waiting--
 	if l.waiting == 0 { // nobody is there to be unfair to
 		clear(l.lanes)
-		clear(l.order)
-		l.order, l.now = l.order[:0], 0
+		clear(l.order.all)
+		l.order.all, l.now = l.order.all[:0], 0
 	}
 }
 
 func (l *line) drop(f *lane) {
-	heap.Remove(&l.order, f.index)
+	l.order.take(f.index)
 	delete(l.lanes, f.tool.Name)
 }
 
@@ -153,31 +166,75 @@ type place struct {
 	first int // calls that leave before the lane's head, which makes room in the lane
 }
 
+// start is where in virtual time a call of t that came now would begin: the start tag of its turn, the seq of its lane, and how
+// many of its own lane go before it.
+func (l *line) start(t Tool, urgency int, rank int64) (tag int64, seq uint64, before int) {
+	own := l.lanes[t.Name]
+	if own == nil {
+		return l.now, math.MaxUint64, 0
+	}
+	tag = own.tag
+	if own.calls.Len() == 0 {
+		tag = max(own.tag, l.now)
+	}
+	before = own.before(urgency, rank)
+	return tag + int64(before)*t.cost(), own.seq, before
+}
+
 // find says where a call of t that came now would stand, by following the tags of each lane: O(lanes), and within its own
 // lane O(1) unless somebody milder waits there.
 func (l *line) find(t Tool, urgency int, rank int64) place {
-	own, tag, seq := l.lanes[t.Name], l.now, uint64(math.MaxUint64)
-	before := 0
-	if own != nil {
-		seq = own.seq
-		if len(own.calls) > 0 {
-			tag = own.tag
-		} else {
-			tag = max(own.tag, l.now)
-		}
-		before = own.before(urgency, rank)
-	}
+	start, seq, before := l.start(t, urgency, rank)
+	head := start - int64(before)*t.cost()
 	p := place{total: before}
-	start := tag + int64(before)*t.cost()
-	for _, f := range l.order {
-		if f == own {
-			p.lane = len(f.calls)
+	for _, f := range l.order.all {
+		if f.seq == seq {
+			p.lane = f.calls.Len()
 			continue
 		}
 		p.total += f.turnsUntil(start, seq)
-		p.first += f.turnsUntil(tag, seq)
+		p.first += f.turnsUntil(head, seq)
 	}
 	return p
+}
+
+// favour gives c, which waits, the better of its own place and that of a call of t that came now: as if the two, who ask for
+// the same, had each stood in the line and whoever came first had left for both. O(log n) in its own lane; for another tool's
+// the calls of its own are counted once.
+func (l *line) favour(c *call, t Tool, urgency int, rank int64) {
+	if c.again { // already at the front, with a turn that was paid for
+		return
+	}
+	own := c.lane
+	if t.Name != own.tool.Name && l.waiting > 1 && (t.MaxQueue <= 0 || l.lengthOf(t) < t.MaxQueue) {
+		tag, seq, _ := l.start(t, urgency, rank)
+		ahead := 0
+		for _, o := range own.calls.all {
+			if o.before(c) {
+				ahead++
+			}
+		}
+		if mine := own.tag + int64(ahead)*own.tool.cost(); tag < mine || tag == mine && seq < own.seq {
+			l.remove(c)
+			c.urgency, c.rank = urgency, rank
+			l.push(c, t)
+		}
+		return
+	}
+	if t.Name == own.tool.Name && rank < c.rank {
+		own.urgencies[c.urgency]--
+		own.urgencies[urgency]++
+		l.count++
+		c.urgency, c.rank, c.seq = urgency, rank, l.count
+		own.calls.fix(c.index)
+	}
+}
+
+func (l *line) lengthOf(t Tool) int {
+	if f := l.lanes[t.Name]; f != nil {
+		return f.calls.Len()
+	}
+	return 0
 }
 
 // before counts the lane's calls that a newcomer of this urgency and rank stands behind.
@@ -187,10 +244,10 @@ func (f *lane) before(urgency int, rank int64) int {
 		milder += n
 	}
 	if milder == 0 {
-		return len(f.calls)
+		return f.calls.Len()
 	}
 	n := 0
-	for _, c := range f.calls {
+	for _, c := range f.calls.all {
 		if c.again || c.rank <= rank {
 			n++
 		}
@@ -200,7 +257,7 @@ func (f *lane) before(urgency int, rank int64) int {
 
 // turnsUntil counts the waiting calls of f whose start tags are smaller than tag, or equal in a lane that came before seq.
 func (f *lane) turnsUntil(tag int64, seq uint64) int {
-	if len(f.calls) == 0 || f.tag > tag || f.tag == tag && f.seq > seq {
+	if f.calls.Len() == 0 || f.tag > tag || f.tag == tag && f.seq > seq {
 		return 0
 	}
 	gap, cost := tag-f.tag, f.tool.cost()
@@ -208,74 +265,5 @@ func (f *lane) turnsUntil(tag int64, seq uint64) int {
 	if gap%cost != 0 || f.seq < seq { // of two calls with the same tag, that of the lane that came first goes first
 		n++
 	}
-	return int(min(n, int64(len(f.calls))))
-}
-
-type laneHeap []*lane
-
-func (h laneHeap) Len() int { return len(h) }
-func (h laneHeap) Less(i, j int) bool {
-	if h[i].tag != h[j].tag {
-		return h[i].tag < h[j].tag
-	}
-	return h[i].seq < h[j].seq
-}
-func (h laneHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-func (h *laneHeap) Push(x any) {
-	f := x.(*lane)
-	f.index = len(*h)
-	*h = append(*h, f)
-}
-func (h *laneHeap) Pop() any {
-	last := len(*h) - 1
-	f := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return f
-}
-
-type callHeap []*call
-
-func (h callHeap) Len() int           { return len(h) }
-func (h callHeap) Less(i, j int) bool { return h[i].before(h[j]) }
-func (h callHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-func (h *callHeap) Push(x any) {
-	c := x.(*call)
-	c.index = len(*h)
-	*h = append(*h, c)
-}
-func (h *callHeap) Pop() any {
-	last := len(*h) - 1
-	c := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return c
-}
-
-// deadlineHeap holds every waiting call, the one whose longest wait ends first on top.
-type deadlineHeap []*call
-
-func (h deadlineHeap) Len() int           { return len(h) }
-func (h deadlineHeap) Less(i, j int) bool { return h[i].deadline.Before(h[j].deadline) }
-func (h deadlineHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].due, h[j].due = i, j
-}
-func (h *deadlineHeap) Push(x any) {
-	c := x.(*call)
-	c.due = len(*h)
-	*h = append(*h, c)
-}
-func (h *deadlineHeap) Pop() any {
-	last := len(*h) - 1
-	c := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return c
+	return int(min(n, int64(f.calls.Len())))
 }

@@ -14,7 +14,8 @@ import (
 // invariants are checked by looking through that list.
 func TestLineKeepsItsInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := &line{lanes: make(map[string]*lane)}
+		made := newLine()
+		l := &made
 		tools := make([]Tool, rapid.IntRange(1, 5).Draw(t, "tools"))
 		for i := range tools {
 			tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
@@ -86,7 +87,7 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 		}
 		for leave() != nil {
 		}
-		if len(l.lanes) > 0 || len(l.order) > 0 {
+		if len(l.lanes) > 0 || l.order.Len() > 0 {
 			t.Fatalf("%d lanes are kept by an empty line", len(l.lanes))
 		}
 	})
@@ -95,7 +96,8 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 // BenchmarkLine has 10,000 calls of 50 tools waiting, of every urgency: one comes, is told its place, and one leaves.
 func BenchmarkLine(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
-	l := &line{lanes: make(map[string]*lane)}
+	made := newLine()
+	l := &made
 	tools := make([]Tool, 50)
 	for i := range tools {
 		tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: 1 + i%4}

@@ -1,7 +1,6 @@
 package limiter
 
 import (
-	"container/heap"
 	"context"
 	"sync"
 	"time"
@@ -54,7 +53,9 @@ type Queue struct {
 	options   Options    // the bounds in force
 	changed   bool       // by Reconfigure, so what the bucket said before is no longer true
 	line      line
-	deadlines deadlineHeap
+	deadlines order[*call] // who waits, the one whose longest wait ends first on top
+	arrivals  order[*call] // who waits, the one that came first on top
+	spares    []*call      // who asked for a turn that nobody waits for; the dispatcher answers at once
 	inFlight  int
 	held      held
 	pause     pause
@@ -74,8 +75,16 @@ func New(o Options) *Queue {
 	o = o.withDefaults()
 	q := &Queue{
 		bucket: o.Bucket, keeper: o.Keeper, observer: o.Observer, options: o,
-		epoch:   time.Now(),
-		line:    line{lanes: make(map[string]*lane)},
+		epoch: time.Now(),
+		line:  newLine(),
+		deadlines: order[*call]{
+			before: func(a, b *call) bool { return a.deadline.Before(b.deadline) },
+			stands: func(c *call, i int) { c.due = i },
+		},
+		arrivals: order[*call]{
+			before: func(a, b *call) bool { return a.arrived.Before(b.arrived) },
+			stands: func(c *call, i int) { c.age = i },
+		},
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -114,8 +123,11 @@ func (q *Queue) Wait(ctx context.Context, caller Caller) (*Turn, error) {
 }
 
 // Again stands in the line for a call whose turn has ended: at the front of its tool's lane, with its first deadline, and
-// without being refused for the line's length.
+// without being refused for the line's length. A spare turn is tried for once more.
 func (q *Queue) Again(ctx context.Context, t *Turn) (*Turn, error) {
+	if t.call.spare {
+		return q.TryWait(ctx, Caller{Tool: t.call.lane.tool})
+	}
 	if err := q.rejoin(t.call); err != nil {
 		return nil, err
 	}
@@ -126,6 +138,17 @@ func (q *Queue) join(caller Caller) (*call, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
+	c, longest := q.call(now, caller)
+	if err := q.admit(now, caller.Tool, c, longest); err != nil {
+		q.observer.Waited(caller.Tool.Name, Refused, 0)
+		return nil, err
+	}
+	q.enter(c, caller.Tool)
+	return c, nil
+}
+
+// call is what caller asks for at now, and the longest that it may wait.
+func (q *Queue) call(now time.Time, caller Caller) (*call, time.Duration) {
 	longest := q.options.MaxWait
 	if caller.Longest >= 0 {
 		longest = min(longest, caller.Longest)
@@ -135,15 +158,11 @@ func (q *Queue) join(caller Caller) (*call, error) {
 		arrived:  now,
 		entered:  now,
 		deadline: now.Add(longest),
+		index:    -1,
 		ready:    make(chan verdict, 1),
 	}
 	c.rank = rank(now.Sub(q.epoch), c.urgency)
-	if err := q.admit(now, caller.Tool, c, longest); err != nil {
-		q.observer.Waited(caller.Tool.Name, Refused, 0)
-		return nil, err
-	}
-	q.enter(c, caller.Tool)
-	return c, nil
+	return c, longest
 }
 
 func (q *Queue) rejoin(c *call) error {
@@ -161,7 +180,8 @@ func (q *Queue) rejoin(c *call) error {
 // enter puts c into the line. The dispatcher is woken only when it would otherwise sleep past something new.
 func (q *Queue) enter(c *call, t Tool) {
 	q.line.push(c, t)
-	heap.Push(&q.deadlines, c)
+	q.deadlines.push(c)
+	q.arrivals.push(c)
 	if q.line.waiting == 1 || c.deadline.Before(q.sleeps) {
 		q.look()
 	}
@@ -194,10 +214,16 @@ func (q *Queue) leave(c *call) {
 	q.mu.Unlock()
 }
 
-// take removes c from both orders that it stands in.
+// take removes c from the line.
 func (q *Queue) take(c *call) {
 	q.line.remove(c)
-	heap.Remove(&q.deadlines, c.due)
+	q.gone(c)
+}
+
+// gone removes c, which is no longer in the line, from the other orders.
+func (q *Queue) gone(c *call) {
+	q.deadlines.take(c.due)
+	q.arrivals.take(c.age)
 }
 
 // Resume ends a pause by hand; the next call is still sent alone, to see what Roam says. It reports whether there was one.
@@ -242,47 +268,20 @@ func (q *Queue) Close() {
 	first := !q.closed
 	q.closed = true
 	now := time.Now()
-	for len(q.deadlines) > 0 {
-		c := q.deadlines[0]
+	for q.deadlines.Len() > 0 {
+		c := q.deadlines.first()
 		q.take(c)
 		q.observer.Waited(c.lane.tool.Name, Canceled, now.Sub(c.entered))
 		c.ready <- verdict{err: &Refusal{Reason: ErrClosed, RetryAfter: leastPause, Waited: now.Sub(c.entered)}}
 	}
+	for _, c := range q.spares {
+		c.ready <- verdict{err: &Refusal{Reason: ErrClosed, RetryAfter: leastPause}}
+	}
+	q.spares = nil
 	q.mu.Unlock()
 	if first {
 		close(q.stop)
 	}
 	<-q.stopped
 	q.keep()
-}
-
-// State is what is true of a queue at one moment.
-type State struct {
-	Tokens, Burst, Rate float64
-	Paused              bool
-	PausedFor           time.Duration  // until the next call may be tried; 0 when not paused
-	PauseTotal          time.Duration  // spent in pauses since the start
-	Waiting             map[string]int // by tool, only those with calls
-	Oldest              time.Duration  // how long the call that came first has waited
-	Capacity, InFlight  int
-}
-
-// State reports what is true now. It costs time in proportion to the calls that wait.
-func (q *Queue) State() State {
-	now := time.Now()
-	rate, burst := q.bucket.Limits()
-	s := State{Tokens: q.bucket.Level(now), Burst: burst, Rate: rate, Waiting: make(map[string]int)}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)
-	s.Capacity, s.InFlight = q.options.MaxQueue, q.inFlight
-	for name, f := range q.line.lanes {
-		if len(f.calls) > 0 {
-			s.Waiting[name] = len(f.calls)
-		}
-	}
-	for _, c := range q.deadlines {
-		s.Oldest = max(s.Oldest, now.Sub(c.arrived))
-	}
-	return s
 }

@@ -163,14 +163,12 @@ func TestLineIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxQueue: 5})
 		f.post("bot")
-		own := Trip{Caller: Caller{Tool: Tool{Name: "small", MaxQueue: 2}, Longest: -1}}
+		small := func() *Trip { return &Trip{Caller: Caller{Tool: Tool{Name: "small", MaxQueue: 2}, Longest: -1}} }
 		for range 2 {
-			trip := own
-			go f.call(t.Context(), "POST", &trip, "{}")
+			go f.call(t.Context(), "POST", small(), "{}")
 		}
 		synctest.Wait()
-		trip := own
-		_, err := f.call(t.Context(), "POST", &trip, "{}")
+		_, err := f.call(t.Context(), "POST", small(), "{}")
 		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != time.Second {
 			t.Errorf("the tool's lane is full: Retry-After = %v, want 1s, when its first call leaves", r.RetryAfter)
 		}

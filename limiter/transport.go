@@ -11,21 +11,6 @@ import (
 	"time"
 )
 
-// Trip is what the line needs to know of a request and, when RoundTrip has returned, what became of it.
-type Trip struct {
-	Caller Caller
-
-	Waited   time.Duration // in the line, over all attempts
-	Attempts int           // how often it was sent
-}
-
-type tripKey struct{}
-
-// WithTrip puts t on the context of a request that will go through a Transport. One Trip belongs to one request.
-func WithTrip(ctx context.Context, t *Trip) context.Context {
-	return context.WithValue(ctx, tripKey{}, t)
-}
-
 // SendError is the error of a call that left but was not answered.
 type SendError struct {
 	Err  error
@@ -60,7 +45,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	turn, err := t.Queue.Wait(ctx, trip.Caller)
+	turn, err := trip.wait(ctx, t.Queue)
 	for repeated := false; ; turn, err = t.Queue.Again(ctx, turn) {
 		if err != nil {
 			held.release()

@@ -15,6 +15,7 @@ import (
 // adminPages is everything that the admin listener answers, a line each.
 func (r *running) adminPages(c Admin, gate func(http.Handler) http.Handler) *metrics.Admin {
 	pages := r.metrics.Admin(gate)
+	pages.Handle("POST /api/resume", r.resume)
 	if c.Debug {
 		pages.Handle("GET /debug/pprof/", pprof.Index)
 		pages.Handle("GET /debug/pprof/profile", pprof.Profile)

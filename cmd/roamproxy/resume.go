@@ -1,0 +1,43 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+
+	"go.uber.org/zap"
+)
+
+// resumed is the answer to POST /api/resume.
+type resumed struct {
+	OK      bool     `json:"ok"`
+	Resumed []string `json:"resumed"`         // quotas whose pause ended now; one call goes first, alone, to see what Roam says
+	Open    []string `json:"not_paused"`      // quotas that had none, or whose probe is under way
+	Error   string   `json:"error,omitempty"` // why nothing was done
+}
+
+// resume ends by hand the pause of the quota that ?quota= names, or of all.
+func (r *running) resume(w http.ResponseWriter, req *http.Request) {
+	names := slices.Sorted(maps.Keys(r.queues))
+	answer, status := resumed{OK: true, Resumed: []string{}, Open: []string{}}, http.StatusOK
+	if name := req.URL.Query().Get("quota"); name != "" {
+		if _, known := r.queues[name]; !known {
+			answer.OK, answer.Error, status = false, "there is no quota of this name", http.StatusNotFound
+			names = nil
+		} else {
+			names = []string{name}
+		}
+	}
+	for _, name := range names {
+		if r.queues[name].Resume() {
+			r.log.Info("pause ended by hand", zap.String("quota", name))
+			answer.Resumed = append(answer.Resumed, name)
+		} else {
+			answer.Open = append(answer.Open, name)
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(answer)
+}

@@ -1,0 +1,34 @@
+package limiter
+
+import "time"
+
+// State is what is true of a queue at one moment.
+type State struct {
+	Tokens, Burst, Rate float64
+	Paused              bool
+	PausedFor           time.Duration  // until the next call may be tried; 0 when not paused
+	PauseTotal          time.Duration  // spent in pauses since the start
+	Waiting             map[string]int // by tool, only those with calls
+	Oldest              time.Duration  // how long the call that came first has waited
+	Capacity, InFlight  int
+}
+
+// State reports what is true now. It costs time in proportion to the tools that wait.
+func (q *Queue) State() State {
+	now := time.Now()
+	rate, burst := q.bucket.Limits()
+	s := State{Tokens: q.bucket.Level(now), Burst: burst, Rate: rate, Waiting: make(map[string]int)}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)
+	s.Capacity, s.InFlight = q.options.MaxQueue, q.inFlight
+	for name, f := range q.line.lanes {
+		if f.calls.Len() > 0 {
+			s.Waiting[name] = f.calls.Len()
+		}
+	}
+	if q.arrivals.Len() > 0 {
+		s.Oldest = now.Sub(q.arrivals.first().arrived)
+	}
+	return s
+}

@@ -1,0 +1,223 @@
+package limiter
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestASpareCallTakesOnlyWhatNobodyWaitsFor(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		bring func(f *fixture) // the line into a state
+		want  error
+	}{
+		{"a full bucket", func(*fixture) {}, nil},
+		{"two tokens: one is left for whoever comes next", func(f *fixture) { f.spend(1) }, nil},
+		{"one token", func(f *fixture) { f.spend(2) }, ErrBusy},
+		{"somebody waits", func(f *fixture) { f.spend(4) }, ErrBusy},
+		{"every slot is taken", func(f *fixture) { f.takes = time.Hour; go f.post("slow") }, ErrBusy},
+		{"a pause", func(f *fixture) { f.script = append(f.script, says(429, "Retry-After", "60")); go f.post("bot") }, ErrPaused},
+		{"shutting down", func(f *fixture) { f.queue.Close() }, ErrClosed},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 1, 3, 0, Options{MaxInFlight: 1})
+			tt.bring(f)
+			synctest.Wait()
+			before, start := f.calls(), time.Now()
+			trip := from("refresh")
+			trip.Spare = true
+			_, err := f.call(t.Context(), "GET", trip, "")
+			if time.Since(start) != 0 && tt.want != nil {
+				t.Errorf("%s: refused after %v, want at once", tt.name, time.Since(start))
+			}
+			if tt.want == nil && (err != nil || f.calls() != before+1) {
+				t.Errorf("%s: %v after %d sends, want it sent", tt.name, err, f.calls()-before)
+			}
+			if tt.want != nil {
+				refusalOf(t, err, tt.want)
+				if f.calls() != before {
+					t.Errorf("%s: refused, and %d sent", tt.name, f.calls()-before)
+				}
+			}
+			f.queue.Close()
+			time.Sleep(2 * time.Hour)
+		})
+	}
+}
+
+// spend makes n calls, of which those that find no token wait.
+func (f *fixture) spend(n int) {
+	for range n {
+		go f.post("bot")
+	}
+}
+
+func TestASpareCallThatRoamRefusesDoesNotGoRoundAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 10, 0, Options{})
+		f.script = append(f.script, says(429, "Retry-After", "5"))
+		trip := from("refresh")
+		trip.Spare = true
+		_, err := f.call(t.Context(), "GET", trip, "")
+		refusalOf(t, err, ErrPaused)
+		if s := f.queue.State(); f.calls() != 1 || s.InFlight != 0 || !s.Paused {
+			t.Errorf("%d sends, %d slots taken, paused = %v; want 1, 0 and true", f.calls(), s.InFlight, s.Paused)
+		}
+	})
+}
+
+// A refresh in the background and a tool's call in the same moment: the tool does not wait.
+func TestASpareCallDelaysNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 10, 0, Options{})
+		for range 30 {
+			trip := from("refresh")
+			trip.Spare = true
+			go f.call(t.Context(), "GET", trip, "")
+		}
+		synctest.Wait()
+		if got := f.calls(); got != 9 {
+			t.Errorf("%d refreshes went, want 9 of the 10 tokens", got)
+		}
+		start := time.Now()
+		if f.post("bot"); time.Since(start) != 0 {
+			t.Errorf("the tool's call waited %v for the refreshes, want 0", time.Since(start))
+		}
+	})
+}
+
+func TestFavouredCallStandsAsItsMostFavouredAsker(t *testing.T) {
+	asker := func(tool string, urgency int, longest time.Duration) Caller {
+		return Caller{Tool: Tool{Name: tool}, Urgency: urgency, Longest: longest}
+	}
+	for _, tt := range []struct {
+		name  string
+		early bool // the others join before the call comes to the line
+		joins []Caller
+		want  time.Duration
+	}{
+		{"nobody joins: last of the flood", false, nil, 21 * time.Second},
+		{"an idle tool joins: its next turn", false, []Caller{asker("calm", Usual, -1)}, 2 * time.Second},
+		{"an idle tool has joined before", true, []Caller{asker("calm", Usual, -1)}, 2 * time.Second},
+		{"somebody urgent of the same tool", false, []Caller{asker("flood", 0, -1)}, 1 * time.Second},
+		{"somebody milder changes nothing", false, []Caller{asker("flood", 7, 0)}, 21 * time.Second},
+		{"several, and the best of them counts", false, []Caller{asker("flood", 7, -1), asker("calm", 5, -1), asker("flood", 2, -1)}, 1 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 1, 1, 0, Options{})
+			f.post("flood")
+			for range 20 {
+				go f.post("flood")
+			}
+			synctest.Wait()
+			start := time.Now()
+			trip := from("flood")
+			if tt.early {
+				for _, c := range tt.joins {
+					trip.Favour(c)
+				}
+			}
+			done := make(chan time.Duration)
+			go func() { f.call(t.Context(), "POST", trip, "{}"); done <- time.Since(start) }()
+			time.Sleep(500 * time.Millisecond)
+			if !tt.early {
+				for _, c := range tt.joins {
+					trip.Favour(c)
+				}
+			}
+			if got := <-done; got != tt.want {
+				t.Errorf("%s: its turn came after %v, want %v", tt.name, got, tt.want)
+			}
+			f.queue.Close()
+		})
+	}
+}
+
+func TestFavouredCallWaitsAsLongAsItsMostPatientAsker(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		early bool
+	}{{"joined while it waits", false}, {"joined before it came to the line", true}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 1, 5, 0, Options{})
+			f.script = append(f.script, says(429, "Retry-After", "30"))
+			go f.post("bot")
+			synctest.Wait()
+			trip := within(time.Minute, "bot")
+			if tt.early { // on its own it would be refused at once
+				trip = within(time.Second, "bot")
+				trip.Favour(within(time.Minute, "other").Caller)
+			}
+			done := make(chan error)
+			go func() { _, err := f.call(t.Context(), "POST", trip, "{}"); done <- err }()
+			time.Sleep(10 * time.Second)
+			trip.Favour(Caller{Tool: Tool{Name: "third"}, Longest: 0})
+			if err := <-done; err != nil {
+				t.Errorf("%s: %v, want a turn after the pause", tt.name, err)
+			}
+		})
+	}
+}
+
+// Whatever the line holds, a favoured call leaves exactly where the better of the two would have left.
+func TestFavourIsExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tools := make([]Tool, rapid.IntRange(1, 4).Draw(t, "tools"))
+		for i := range tools {
+			tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
+		}
+		type step struct {
+			tool, urgency int
+			leaves        bool
+		}
+		steps := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
+			return step{rapid.IntRange(0, len(tools)-1).Draw(t, "tool"), rapid.IntRange(0, mildest).Draw(t, "urgency"), rapid.IntRange(0, 3).Draw(t, "leaves") == 0}
+		}), 1, 40).Draw(t, "steps")
+		who := rapid.IntRange(0, len(steps)-1).Draw(t, "who")
+		tool, urgency := rapid.SampledFrom(tools).Draw(t, "asker"), rapid.IntRange(0, mildest).Draw(t, "its urgency")
+
+		// build makes the same line each time, and gives the call number who, nil when it has left.
+		build := func() (*line, *call, time.Duration) {
+			l, now := newLine(), time.Duration(0)
+			var calls []*call
+			for _, s := range steps {
+				now += time.Second
+				if s.leaves {
+					l.pop()
+				}
+				c := &call{urgency: s.urgency, rank: rank(now, s.urgency), index: -1}
+				l.push(c, tools[s.tool])
+				calls = append(calls, c)
+			}
+			return &l, calls[who], now + time.Second
+		}
+		leaves := func(l *line, c *call) int {
+			for n := 0; ; n++ {
+				switch l.pop() {
+				case c:
+					return n
+				case nil:
+					t.Fatal("the call is not in the line")
+				}
+			}
+		}
+		l, c, _ := build()
+		if c.index < 0 {
+			return
+		}
+		want := leaves(l, c)
+		l, _, now := build()
+		other := &call{urgency: urgency, rank: rank(now, urgency)}
+		l.push(other, tool)
+		want = min(want, leaves(l, other))
+		l, c, now = build()
+		l.favour(c, tool, urgency, rank(now, urgency))
+		if got := leaves(l, c); got != want {
+			t.Fatalf("favoured, it left as number %d, want %d", got, want)
+		}
+	})
+}
