@@ -23,12 +23,14 @@ func (e *SendError) Unwrap() error { return e.Err }
 // Transport makes each request stand in a Queue before Next sends it.
 //
 // When Roam answers 429 the call goes round again, with the place that it had and a fresh token, until its longest wait. A
-// GET or HEAD whose connection dies before an answer began is sent once more. Nothing else is ever sent twice. Errors are a
+// GET or HEAD whose connection dies before an answer began is sent once more, and so is any call that Repeat says was not
+// executed. Nothing else is ever sent twice. Errors are a
 // *Refusal or ErrBody (not sent), a *SendError, or the cause of the request's context.
 type Transport struct {
 	Next   http.RoundTripper
 	Queue  *Queue
 	Bodies *Bodies
+	Repeat func(*http.Response) bool // asked once a call: Roam did not execute it, and it will fare better if sent again; nil: never
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -46,7 +48,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	turn, err := trip.wait(ctx, t.Queue)
-	for repeated := false; ; turn, err = t.Queue.Again(ctx, turn) {
+	for repeated, fresh := false, t.Repeat != nil; ; turn, err = t.Queue.Again(ctx, turn) {
 		if err != nil {
 			held.release()
 			return nil, err
@@ -72,6 +74,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			turn.Done()
 		default:
 			turn.Answered()
+			if fresh && t.Repeat(res) {
+				fresh = false
+				discard(res.Body)
+				turn.Done()
+				continue
+			}
 			res.Body = &answer{ReadCloser: res.Body, turn: turn, held: held}
 			return res, nil
 		}

@@ -22,6 +22,7 @@ type lane struct {
 
 // newLane builds the only way to Roam. Every call, kept or streamed, goes down these steps, and its answer comes back up:
 //
+//	refusing     while Roam refuses the credential, its last refusal is the answer
 //	reserving    a tool that may make so many calls a day has one left
 //	limiter      a place in the line, a token from the bucket; on 429 the whole line pauses and the call goes round again
 //	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
@@ -39,9 +40,24 @@ func newLane(o Options, c Credential) (*lane, error) {
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
 	next = &spending{next: next, budgets: o.Budgets}
 	l.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
-	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies}
+	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies, Repeat: l.credential.Renewed}
 	l.exchange = &reserving{next: l.exchange, budgets: o.Budgets}
+	l.exchange = &refusing{next: l.exchange, credential: l.credential}
 	return l, nil
+}
+
+// refusing spends nothing of the quota on a credential that Roam refuses, or that cannot be used at all.
+type refusing struct {
+	next       http.RoundTripper
+	credential *credential.Transport
+}
+
+func (s *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	if res, err := s.credential.Refused(req); res != nil || err != nil {
+		closeBody(req)
+		return res, err
+	}
+	return s.next.RoundTrip(req)
 }
 
 // NewBase is the network: a connection for every call that may be under way, kept alive, and no decoding of what Roam encoded.

@@ -38,7 +38,7 @@ func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Cache, v.Status = a.Result, a.Status
 	h := w.Header()
-	hand(h, a.Header)
+	p.hand(h, a.Header, v)
 	p.mark(h, v, a.CacheStatus())
 	if a.Result == cache.Hit || a.Result == cache.Stale {
 		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
@@ -100,7 +100,7 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 			if res.StatusCode < 300 {
 				p.dropAfter(r.Method, v.Route)
 			}
-			res.Header.Del("Set-Cookie")
+			p.returned(res.Header, v)
 			res.Trailer = nil
 			fwd := "roamproxy; fwd=bypass"
 			if r.Method != http.MethodGet && r.Method != http.MethodHead {

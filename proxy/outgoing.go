@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,13 +28,48 @@ func hops(h http.Header) {
 	}
 }
 
-// hand adds Roam's header fields to those of the answer. A cookie would be the credential's session, which is no tool's.
-func hand(to, from http.Header) {
+// hand adds Roam's header fields to those of an answer.
+func (p *Proxy) hand(to, from http.Header, v *visit) {
 	from = from.Clone()
 	hops(from)
-	delete(from, "Set-Cookie")
+	p.returned(from, v)
 	for name, values := range from {
 		to[name] = append(to[name], values...)
+	}
+}
+
+// returned makes Roam's header fields fit for the tool. A cookie would be the credential's session, which is no tool's; a
+// redirect that stays with Roam leads to the address that the tool called, any other is its own to follow or not.
+func (p *Proxy) returned(h http.Header, v *visit) {
+	delete(h, "Set-Cookie")
+	for i, location := range h["Location"] {
+		to, err := url.Parse(location)
+		if err == nil && to.User == nil && strings.EqualFold(to.Scheme, p.o.Upstream.Scheme) && hostPort(to) == hostPort(p.o.Upstream) {
+			h["Location"][i] = "http://" + v.host + location[len(to.Scheme)+len("://")+len(to.Host):]
+		}
+	}
+}
+
+// hostPort is an origin's host as it compares, with the port that its scheme implies.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
+
+// narrow leaves gzip in Accept-Encoding and nothing else: an error may repeat the credential, and must be readable to be
+// cleared of it.
+func narrow(h http.Header) {
+	values := h["Accept-Encoding"]
+	delete(h, "Accept-Encoding")
+	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		coding, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
+		if refused := strings.Trim(strings.TrimPrefix(weight, "q="), "0.") == "" && weight != ""; (coding == "gzip" || coding == "*") && !refused {
+			h["Accept-Encoding"] = []string{"gzip"}
+			return
+		}
 	}
 }
 
@@ -41,6 +77,7 @@ func hand(to, from http.Header) {
 // speak for others, and what was said to roamproxy.
 func strip(h http.Header) {
 	hops(h)
+	narrow(h)
 	for name := range h {
 		switch name {
 		case "Authorization", "Cookie", "Forwarded", "Baggage", "X-Http-Method-Override", "Prefer", "Priority":

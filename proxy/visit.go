@@ -31,6 +31,7 @@ type Visit struct {
 type visit struct {
 	Visit
 	arrived time.Time
+	host    string // as the tool called us
 	tool    *tool
 	lane    *lane
 	rule    cache.Rule
@@ -71,7 +72,7 @@ func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
 // account begins the visit, and reports it at its end, even when the answer breaks off.
 func (p *Proxy) account(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{arrived: time.Now(), tool: &tool{}, lane: p.usual}
+		v := &visit{arrived: time.Now(), host: r.Host, tool: &tool{}, lane: p.usual}
 		v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
 		v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
 		defer func() {

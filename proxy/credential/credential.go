@@ -54,6 +54,22 @@ type Source interface {
 	Secret(ctx context.Context) (Secret, error)
 }
 
+// Renewer is a Source whose secret can be replaced.
+type Renewer interface {
+	Source
+	// Renew is asked once Roam has refused the secret old, and looks at once whether there is another. It is the same one
+	// where there is not.
+	Renew(ctx context.Context, old Secret) (Secret, error)
+	// Last is what was valid when somebody last looked. It asks nobody.
+	Last() Secret
+}
+
+// Mendable is a Source that knows what is wrong with it.
+type Mendable interface {
+	// Err tells what an operator must mend, or nil.
+	Err() error
+}
+
 // Key is a Source that never changes.
 type Key struct{ Value Secret }
 

@@ -20,6 +20,8 @@ const fileSize = 64 << 10
 // File is a Source that reads a file again when its content changes. It compares content and not names or times, so that it
 // sees the swap of a symbolic link, by which Kubernetes replaces a mounted secret. A file that cannot be read any more leaves
 // the last good secret in use; Err then tells.
+//
+// It is also a Renewer.
 type File struct {
 	path string
 
@@ -41,6 +43,22 @@ func (f *File) Secret(context.Context) (Secret, error) {
 		return Secret{}, fmt.Errorf("%w: %w", ErrCredential, f.err)
 	}
 	return f.last, nil
+}
+
+// Renew reads the file at once, however fresh the last look is.
+func (f *File) Renew(ctx context.Context, _ Secret) (Secret, error) {
+	f.mu.Lock()
+	f.looked = time.Time{}
+	f.mu.Unlock()
+	return f.Secret(ctx)
+}
+
+// Last is the content of the file as it was last found usable, with a look when that is long ago.
+func (f *File) Last() Secret {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.look()
+	return f.last
 }
 
 // Err tells why the file could not be read when it was last looked at, or nil.

@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/credential"
+	"roamproxy/proxy/roamtest"
+)
+
+func TestWhereARedirectLeads(t *testing.T) {
+	for _, tt := range []struct{ name, location, want string }{
+		{"within Roam", "http://roam.example/v1/a%2fb?x=1#y", "http://127.0.0.1:8080/v1/a%2fb?x=1#y"},
+		{"within Roam, written otherwise", "HTTP://ROAM.example:80//evil.example", "http://127.0.0.1:8080//evil.example"},
+		{"Roam's root", "http://roam.example", "http://127.0.0.1:8080"},
+		{"a path", "/v1/elsewhere", "/v1/elsewhere"},
+		{"another host", "https://cdn.example/file?sig=1", "https://cdn.example/file?sig=1"},
+		{"another port", "http://roam.example:81/", "http://roam.example:81/"},
+		{"another scheme", "https://roam.example/", "https://roam.example/"},
+		{"a host that ends alike", "http://roam.example.evil.example/", "http://roam.example.evil.example/"},
+		{"somebody at Roam", "http://me@roam.example/", "http://me@roam.example/"},
+		{"nonsense", "http://[", "http://["},
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			calls := 0
+			e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+				calls++
+				return reply(r, 302, "", "Location", tt.location), nil
+			}}
+			w := build(t, nil, e, unmetered).do(t.Context(), method, "/v1/user.list", "")
+			if got := w.Header().Get("Location"); w.Code != 302 || got != tt.want || calls != 1 {
+				t.Errorf("%s of %s: %d to %q after %d calls, want 302 to %q after one", method, tt.name, w.Code, got, calls, tt.want)
+			}
+		}
+	}
+}
+
+func TestWhichEncodingsRoamIsAskedFor(t *testing.T) {
+	for given, want := range map[string]string{
+		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, gzip;q=0.5": "gzip", "*": "gzip", "br": "", "gzip;q=0": "", "gzip; q=0.0, br": "", "identity": "",
+	} {
+		e := &echo{}
+		h := build(t, nil, e, unmetered)
+		for _, method := range []string{"GET", "POST"} {
+			var header []string
+			if given != "" {
+				header = []string{"Accept-Encoding", given}
+			}
+			h.do(t.Context(), method, "/v1/user.list", "", header...)
+			if got := e.req.Header.Get("Accept-Encoding"); got != want {
+				t.Errorf("%s with %q: Roam is asked for %q, want %q", method, given, got, want)
+			}
+		}
+	}
+}
+
+// A key that Roam refuses costs two calls a minute, whatever the tools do, and is noticed to be good again.
+func TestADeadKeyDoesNotBurnTheQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		roam := roamtest.New(roamtest.Options{})
+		h := build(t, roam, nil)
+		roam.Script(roamtest.Status(401, `{"ok":false,"error":"invalid_token","seen":"`+roamtest.DefaultKey+`"}`, "X-Roam", "1").Times(3))
+		for i := range 61 {
+			w := h.do(t.Context(), []string{"GET", "POST"}[i%2], []string{"/v1/user.list", "/v1/chat.post"}[i%2], `{"chat":"C-1"}`)
+			if want := `{"ok":false,"error":"invalid_token","seen":"********"}`; w.Code != 401 || w.Body.String() != want || w.Header().Get("X-Roam") != "1" {
+				t.Fatalf("after %d s: %d %s, want Roam's own 401", i, w.Code, w.Body)
+			}
+			if h.Problems()["org"] == nil {
+				t.Fatalf("after %d s: no problem is told", i)
+			}
+			time.Sleep(time.Second)
+		}
+		if roam.Calls() != 3 {
+			t.Errorf("%d calls in a minute, want 3: at 0, 30 and 60 s", roam.Calls())
+		}
+		time.Sleep(30 * time.Second)
+		if got := h.post(t.Context()); got != 200 || h.Problems()["org"] != nil {
+			t.Errorf("Roam lets it pass again: %d, %v", got, h.Problems())
+		}
+		if got := h.post(t.Context()); got != 200 {
+			t.Errorf("and the next one: %d", got)
+		}
+	})
+}
+
+// Of those that come when it is time to ask again, one asks.
+func TestOneAsksWhetherAKeyIsGoodAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		roam := roamtest.New(roamtest.Options{Keys: []string{"another"}})
+		h := build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return roam.Transport().RoundTrip(r)
+		}))
+		h.post(t.Context())
+		time.Sleep(30 * time.Second)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				if got := h.post(t.Context()); got != 401 {
+					t.Errorf("answered %d, want 401", got)
+				}
+			})
+		}
+		all.Wait()
+		if roam.Calls() != 2 {
+			t.Errorf("%d calls, want the first and one that asked again", roam.Calls())
+		}
+	})
+}
+
+// A method that a good key may not use does not close the door to the others.
+func TestARefusalThatIsNotAboutTheKey(t *testing.T) {
+	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+		return reply(r, 401, `{"ok":false,"error":"missing_scope"}`), nil
+	}}
+	h := build(t, nil, e, unmetered)
+	h.post(t.Context())
+	e.answer = nil
+	if got := h.post(t.Context()); got != 200 || h.Problems()["org"] != nil {
+		t.Errorf("the next call: %d, %v", got, h.Problems())
+	}
+}
+
+// A write that meets the old key while the file has a new one already is sent once more, with a token of its own.
+func TestAKeyThatIsReplacedUnderACall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	put := func(key string) {
+		if err := os.WriteFile(path, []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name, refusal string
+		replaced      bool
+		status, calls int
+		problem       bool
+	}{
+		{"the file has another key", `{"ok":false,"error":"invalid_token"}`, true, 200, 2, false},
+		{"the file has the same key", `{"ok":false,"error":"invalid_token"}`, false, 401, 1, true},
+		{"the grant is revoked", `{"ok":false,"error":"token_revoked"}`, true, 401, 1, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			put("old")
+			e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.Header.Get("Authorization"), "old") {
+					return reply(r, 401, tt.refusal), nil
+				}
+				return reply(r, 200, `{"ok":true}`), nil
+			}}
+			calls := 0
+			h := build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) { calls++; return e.RoundTrip(r) }), func(p *plan) {
+				p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
+			})
+			h.Problems() // reads the file
+			if tt.replaced {
+				put("new")
+			}
+			before := h.queue.State().Tokens
+			w := h.do(t.Context(), "POST", "/v1/chat.post", "the body")
+			if w.Code != tt.status || calls != tt.calls || e.body != "the body" {
+				t.Errorf("%s: %d after %d calls, the last with %q; want %d after %d", tt.name, w.Code, calls, e.body, tt.status, tt.calls)
+			}
+			if got := before - h.queue.State().Tokens; got != float64(tt.calls) {
+				t.Errorf("%s: %v tokens were spent, want one a call", tt.name, got)
+			}
+			if problem := h.Problems()["org"]; (problem != nil) != tt.problem {
+				t.Errorf("%s: %v, want a problem = %v", tt.name, problem, tt.problem)
+			}
+			if h.queue.State().InFlight != 0 {
+				t.Errorf("%s: a slot is still taken", tt.name)
+			}
+		})
+	}
+}
+
+type roundTrips func(*http.Request) (*http.Response, error)
+
+func (f roundTrips) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
