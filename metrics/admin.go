@@ -1,13 +1,9 @@
 package metrics
 
 import (
-	_ "embed"
 	"net/http"
 	"strings"
 )
-
-//go:embed index.html
-var index []byte
 
 // Admin is the handler of the admin listener: /metrics, /healthz and /readyz for everybody who reaches it, and what Handle adds
 // for those whom the gate lets through.
@@ -31,11 +27,12 @@ func (m *Metrics) Admin(gate func(http.Handler) http.Handler) *Admin {
 	a.mux.HandleFunc("GET /readyz", m.Health.Ready)
 	a.Handle("GET /api/status", m.status)
 	a.Handle("GET /api/calls/{id...}", m.call)
-	a.Handle("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'")
-		w.Write(index)
-	})
+	p := newPage(m)
+	a.Handle("GET /{$}", p.whole)
+	a.Handle("GET /api/events", p.events)
+	for _, file := range []string{"/style.css", "/script.js", "/icon.svg"} {
+		a.Handle("GET "+file, p.file)
+	}
 	return a
 }
 

@@ -19,6 +19,7 @@ type Build struct {
 type Status struct {
 	Build
 	Now         time.Time          `json:"now"`
+	Verdict     Verdict            `json:"verdict"`
 	Ready       bool               `json:"ready"`
 	Checks      []CheckResult      `json:"checks"`
 	Quotas      []QuotaStatus      `json:"quotas"`
@@ -119,6 +120,7 @@ func (m *Metrics) Status(history bool) Status {
 		s.Cache.Bytes, s.Cache.Entries = cache()
 	}
 	m.journal.tell(&s, m.tools.all(), waiting, history)
+	s.Verdict = verdict(s)
 	return s
 }
 

@@ -36,6 +36,7 @@ type commands struct {
 	Check    checkCmd    `cmd:"" help:"Read and check the configuration, and print what is in force and where each value comes from."`
 	Token    tokenCmd    `cmd:"" help:"Make a token for a tool, and print the lines for the configuration."`
 	Health   healthCmd   `cmd:"" help:"Ask a running roamproxy whether it lives."`
+	Top      topCmd      `cmd:"" help:"Watch a running roamproxy in the terminal: tokens, line, tools, cache."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode/utf8"
+
+	"roamproxy/metrics"
+	"roamproxy/proxy/roamtest"
+)
+
+func TestTopOfARunningProxy(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	os.WriteFile(token, []byte("sesame\n"), 0o600)
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Admin.TokenFile = token })
+	c := client(t)
+	get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "me")
+	get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "me")
+	floods(t, c, "http://"+r.addr, 8)
+	get(t, c, "http://"+r.addr+"/v1/meeting.transcript", "Roamproxy-Tool", "impatient", "Prefer", "wait=0", "X-Request-Id", "hasty")
+	admin := "http://" + r.adminAddr
+	for _, tt := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"with the token", []string{"-url", admin, "-token-file", token}, exitOK, []string{"quota roam   flows", "of 9.8, 1 a second", "local ", "me ", "/v1/groups.list", "SAVED"}},
+		{"without it", []string{"-url", admin}, exitWrong, []string{"wants the token of admin.token_file", "-token-file"}},
+		{"a token that is not there", []string{"-url", admin, "-token-file", token + "x"}, exitWrong, []string{"the token cannot be read"}},
+		{"where tools connect", []string{"-url", "http://" + r.addr}, exitWrong, []string{"404", "is it roamproxy's admin.listen?"}},
+		{"nobody", []string{"-url", "http://127.0.0.1:1"}, exitWrong, []string{"no roamproxy answers there"}},
+	} {
+		code, out, err := invoke(t, nil, append([]string{"top"}, tt.args...)...)
+		for _, want := range tt.want {
+			if code != tt.code || !strings.Contains(out+err, want) {
+				t.Errorf("%s: exit %d, want %d with %q in\n%s%s", tt.name, code, tt.code, want, out, err)
+			}
+		}
+		if strings.Contains(out+err, "sesame") {
+			t.Errorf("%s: the token shows", tt.name)
+		}
+	}
+}
+
+func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
+	s := metrics.Status{
+		Now: time.Unix(1_000_000, 0), Verdict: metrics.Verdict{Level: metrics.Good, Text: "All is well: nobody waits."},
+		Quotas: []metrics.QuotaStatus{{
+			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Oldest: 3, Line: []metrics.Share{{Tool: "exporter", N: 3}, {Tool: "bot", N: 1}},
+			History: []metrics.Sample{{At: 999_300, Sent: 99}, {At: 999_995, Sent: 2, Waiting: 4}, {At: 1_000_000, Sent: 4}},
+		}},
+		Tools:    []metrics.ToolStatus{{Name: "exporter", Share: .75, Counts: metrics.Counts{Calls: 5, Sent: 3}}},
+		Cache:    metrics.CacheStatus{Routes: []metrics.RouteStatus{{Route: "/v1/\x1b[2Jevil", Counts: metrics.Counts{Calls: 5}}}},
+		Refusals: []metrics.Call{{Tool: "bot", Status: 429, Reason: "queue_full", ID: "x"}},
+		Checks:   []metrics.CheckResult{{Name: "credential org", Problem: "Roam answered 401 to it"}},
+	}
+	got := topPicture(s, 100)
+	for _, want := range []string{
+		"PAUSED, next try in 8 s", "██████████·········· 5.0 of 10", "4 waiting, the oldest for 3.0 s", "▄█ 6 in ten minutes", "at most 4", "exporter             ███████████████····· 3",
+		"75 %", "/v1/?[2Jevil", "queue_full", "RED  credential org: Roam answered 401 to it",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in\n%s", want, got)
+		}
+	}
+	for _, width := range []int{100, 40} {
+		for line := range strings.Lines(topPicture(s, width)) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
+				t.Errorf("in a terminal of %d a line has %d: %s", width, n, line)
+			}
+		}
+	}
+}
+
+func TestTopGoesOnWhenNobodyAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out lockedBuffer
+		ctx, stop := context.WithCancel(t.Context())
+		asked := 0
+		ask := func(context.Context) (metrics.Status, error) {
+			if asked++; asked == 2 {
+				return metrics.Status{}, errors.New("refused")
+			}
+			return metrics.Status{Verdict: metrics.Verdict{Text: "All is well."}}, nil
+		}
+		done := make(chan error)
+		go func() { done <- watchTop(ctx, &out, ask, func() int { return 80 }, time.Second) }()
+		time.Sleep(2500 * time.Millisecond)
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		frames := strings.Split(out.String(), "\x1b[H")[1:]
+		if len(frames) != 3 || asked != 3 {
+			t.Fatalf("%d frames after %d questions, want 3", len(frames), asked)
+		}
+		for i, frame := range frames {
+			if !strings.Contains(frame, "All is well.") || strings.Contains(frame, "not connected: refused") != (i == 1) {
+				t.Errorf("frame %d is %q", i, frame)
+			}
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package metrics
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"time"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+// page is the status page. The same template makes the whole page, which needs no script, and what the events bring, which the
+// script puts in its place.
+type page struct {
+	metrics  *Metrics
+	template *template.Template
+	viewers  chan struct{} // a place each
+}
+
+// maxViewers bounds the pages that are kept up to date at once; each costs about a millisecond a second.
+const maxViewers = 32
+
+func newPage(m *Metrics) *page {
+	t := template.Must(template.New("").Funcs(template.FuncMap{
+		"seconds": shortSeconds, "percent": func(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) }, "size": size,
+		"clock": func(t time.Time) string { return t.UTC().Format(time.TimeOnly) }, "date": func(t time.Time) string { return t.UTC().Format("2 January 15:04") },
+		"draw": func(q QuotaStatus, s Status) picture { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": reasonText,
+		"pair": func(q QuotaStatus, s Status) quotaView { return quotaView{q, s} },
+	}).ParseFS(pageFiles, "page/*.html"))
+	return &page{metrics: m, template: t, viewers: make(chan struct{}, maxViewers)}
+}
+
+// view is what the templates are given.
+type view struct {
+	Status
+	ID    string // the call that was asked about
+	Why   Why
+	Found bool
+}
+
+// quotaView is one quota of a view.
+type quotaView struct {
+	Quota  QuotaStatus
+	Status Status
+}
+
+func (p *page) render(w io.Writer, name, id string) error {
+	v := view{Status: p.metrics.Status(true), ID: short(id)}
+	if id != "" {
+		v.Why, v.Found = p.metrics.Why(id)
+	}
+	return p.template.ExecuteTemplate(w, name, v)
+}
+
+// whole answers with the page as it is now.
+func (p *page) whole(w http.ResponseWriter, r *http.Request) {
+	var b bytes.Buffer
+	if err := p.render(&b, "page.html", r.URL.Query().Get("call")); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	b.WriteTo(w)
+}
+
+// viewerPatience is how long a browser may take to read one event.
+const viewerPatience = 10 * time.Second
+
+// events sends the page's middle once a second, until the browser goes away.
+func (p *page) events(w http.ResponseWriter, r *http.Request) {
+	select {
+	case p.viewers <- struct{}{}:
+		defer func() { <-p.viewers }()
+	default:
+		http.Error(w, "Too many pages are open; close one.", http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // or nginx would keep the events
+	controller := http.NewResponseController(w)
+	controller.SetReadDeadline(time.Time{}) // or the server would take its own deadline for the browser leaving
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		var b bytes.Buffer
+		if err := p.render(&b, "main", r.URL.Query().Get("call")); err != nil {
+			return
+		}
+		controller.SetWriteDeadline(time.Now().Add(viewerPatience))
+		for line := range bytes.Lines(b.Bytes()) {
+			fmt.Fprintf(w, "data: %s\n", bytes.TrimRight(line, "\n"))
+		}
+		fmt.Fprint(w, "\n")
+		if controller.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// file answers with one of the page's own files.
+func (p *page) file(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, pageFiles, "page"+r.URL.Path)
+}
+
+func shortSeconds(s float64) string {
+	switch {
+	case s < 0.0005:
+		return "0 s"
+	case s < 1:
+		return fmt.Sprintf("%.0f ms", 1000*s)
+	case s < 10:
+		return fmt.Sprintf("%.1f s", s)
+	}
+	return fmt.Sprintf("%.0f s", s)
+}
+
+func size(n int64) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return fmt.Sprintf("%.0f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+}
+
+// part is of a whole, in hundredths.
+func part(n, of any) float64 {
+	whole := toFloat(of)
+	if whole <= 0 {
+		return 0
+	}
+	return min(100*toFloat(n)/whole, 100)
+}
+
+func toFloat(v any) float64 {
+	switch v := v.(type) {
+	case int:
+		return float64(v)
+	case float64:
+		return v
+	}
+	return 0
+}

@@ -1,0 +1,185 @@
+package metrics
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+func admin(t *testing.T, m *Metrics) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(m.Admin(func(next http.Handler) http.Handler { return next }))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestVerdictNamesTheWorst(t *testing.T) {
+	now := time.Now()
+	refused := Status{Refusals: []Call{{Tool: "bot", Reason: "queue_full", Arrived: now.Add(-time.Second)}}}
+	waits := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 1, Oldest: 2, Line: []Share{{"bot", 1}}}}}
+	long := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Line: []Share{{"exporter", 8}, {"bot", 1}}}}, Refusals: refused.Refusals}
+	paused := Status{Quotas: []QuotaStatus{{Name: "roam", Paused: true, Waiting: 9, Oldest: 10}}}
+	red := Status{Quotas: paused.Quotas, Checks: []CheckResult{{Name: "state", OK: true}, {Name: "credential org", Problem: "Roam answered 401 to it"}}}
+	old := waits
+	for _, tt := range []struct {
+		name        string
+		s           Status
+		reloaded    bool
+		level, want string
+	}{
+		{"nothing happens", Status{}, true, Good, "All is well"},
+		{"calls wait", waits, true, Good, "none of them long"},
+		{"a call was refused", refused, true, Warn, "Calls of bot are refused: the line is full"},
+		{"a call was refused long ago", Status{Refusals: []Call{{Arrived: now.Add(-time.Hour)}}}, true, Good, "All is well"},
+		{"calls wait long", long, true, Warn, "Most of its line is exporter's"},
+		{"a reload failed", old, false, Warn, "The last reload failed"},
+		{"a pause", paused, false, Warn, "Roam answered 429"},
+		{"a credential is refused", red, false, Bad, "Calls cannot go through: Roam answered 401 to it."},
+	} {
+		tt.s.Now, tt.s.Reloaded = now, tt.reloaded
+		v := verdict(tt.s)
+		if v.Level != tt.level || !strings.Contains(v.Text, tt.want) || (v.Do == "") != (v.Level == Good) {
+			t.Errorf("%s: %+v, want %s with %q, and what to do unless all is good", tt.name, v, tt.level, tt.want)
+		}
+	}
+}
+
+func TestPictureOfTenMinutes(t *testing.T) {
+	const now = 1_000_003 // the last bar begins at 1_000_000, the first 595 s before
+	second := func(ago int64, s Sample) Sample { s.At = now - ago; return s }
+	p := draw([]Sample{
+		second(700, Sample{Sent: 99, Waiting: 99}), // too old
+		second(598, Sample{Sent: 2}),
+		second(597, Sample{Sent: 2}),
+		second(100, Sample{Throttled: 1, Paused: true}),
+		second(99, Sample{Paused: true, Waiting: 7}),
+		second(50, Sample{Paused: true}),
+		second(3, Sample{Sent: 8}), second(0, Sample{Sent: 8, Waiting: 1}),
+	}, now)
+	if len(p.Sent) != 2 || p.Sent[0] != (bar{0, field - highest/4, 4, highest / 4}) || p.Sent[1] != (bar{595, field - highest, 4, highest}) || p.MostSent != 16 {
+		t.Errorf("sent %+v with %d at most, want a bar of a quarter at 0 and one of 16 at 595", p.Sent, p.MostSent)
+	}
+	if len(p.Paused) != 2 || p.Paused[0] != (bar{498, 0, 2, field}) || len(p.Throttled) != 1 || p.Throttled[0].X != 498 {
+		t.Errorf("paused %+v, 429 %+v, want two seconds at 498 that begin with a 429, and another", p.Paused, p.Throttled)
+	}
+	if want := "The last ten minutes: 20 calls sent, at most 7 waiting at once, paused for 3 seconds, 1 times 429."; p.Summary != want {
+		t.Errorf("in words: %q, want %q", p.Summary, want)
+	}
+}
+
+// What a tool says of itself is text on the page and nothing else.
+func TestPageEscapesWhatToolsSay(t *testing.T) {
+	m, _ := quiet()
+	const evil = `"><script>alert(1)</script>`
+	m.Answered(Answer{ID: "x", Tool: "bot", Method: "GET", Route: evil, Code: 429, Reason: "queue_full"})
+	for _, path := range []string{"/?call=x", "/?call=" + "%22%3E%3Cscript%3Ealert(1)%3C/script%3E"} {
+		w := httptest.NewRecorder()
+		m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if w.Code != 200 || strings.Contains(w.Body.String(), "<script>alert") || !strings.Contains(w.Body.String(), "&lt;script&gt;alert") {
+			t.Errorf("%s: %d\n%s", path, w.Code, w.Body)
+		}
+		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: policy %q", path, csp)
+		}
+	}
+}
+
+func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
+	m, q := quiet()
+	s := admin(t, m)
+	ctx, leave := context.WithCancel(t.Context())
+	req, _ := http.NewRequestWithContext(ctx, "GET", s.URL+"/api/events", nil)
+	res, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	q.PauseBegan(0)
+	m.QuotaState("roam", func() QuotaState { return QuotaState{Paused: true} })
+	lines := bufio.NewScanner(res.Body)
+	events, paused := 0, false
+	for lines.Scan() && !paused {
+		if lines.Text() == "" {
+			events++
+		} else if !strings.HasPrefix(lines.Text(), "data: ") {
+			t.Errorf("a line of an event is %q", lines.Text())
+		}
+		paused = strings.Contains(lines.Text(), "nothing is sent until its pause is over")
+	}
+	if !paused || res.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("after %d events of %s the pause did not show", events, res.Header.Get("Content-Type"))
+	}
+	leave()
+}
+
+func TestViewersAreBounded(t *testing.T) {
+	m, _ := quiet()
+	s := admin(t, m)
+	for i := range maxViewers + 1 {
+		res, err := s.Client().Get(s.URL + "/api/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { res.Body.Close() })
+		if want := map[bool]int{true: 200, false: 503}[i < maxViewers]; res.StatusCode != want {
+			t.Errorf("viewer %d: %d, want %d", i+1, res.StatusCode, want)
+		}
+	}
+}
+
+func TestTheGateIsBeforeWhatIsNotANumber(t *testing.T) {
+	m, _ := quiet()
+	shut := m.Admin(func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
+	})
+	for path, want := range map[string]int{
+		"/": 401, "/api/status": 401, "/api/events": 401, "/api/calls/x": 401, "/script.js": 401, "/style.css": 401,
+		"/metrics": 200, "/healthz": 200, "/readyz": 200,
+	} {
+		w := httptest.NewRecorder()
+		if shut.ServeHTTP(w, httptest.NewRequest("GET", path, nil)); w.Code != want {
+			t.Errorf("%s without the token: %d, want %d", path, w.Code, want)
+		}
+	}
+}
+
+func TestStatusIsReadBackAsItWas(t *testing.T) {
+	m, q := quiet("bot")
+	q.Waited("bot", "sent", time.Second)
+	s := admin(t, m)
+	res, err := s.Client().Get(s.URL + "/api/status?history")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got Status
+	d := json.NewDecoder(res.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&got); err != nil || got.Tools[0].Name != "bot" || got.Tools[0].Sent != 1 || got.Tools[0].Mean != 1 || got.Verdict.Level != Good {
+		t.Errorf("%v: %+v", err, got)
+	}
+}
+
+func BenchmarkPage(b *testing.B) {
+	m, q := quiet("bot")
+	for range maxSamples {
+		q.Waited("bot", "sent", 0)
+		m.sample()
+	}
+	p := newPage(m)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.render(discard{}, "main", ""); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }

@@ -1,0 +1,59 @@
+package metrics
+
+import (
+	"fmt"
+	"time"
+)
+
+// The levels of a Verdict.
+const (
+	Good = "good" // nothing to do
+	Warn = "warn" // somebody should look
+	Bad  = "bad"  // somebody must mend something
+)
+
+// Verdict says in one sentence how it is, and in another what to do. It has no figures, so that it changes only when something
+// does: a screen reader tells each change.
+type Verdict struct {
+	Level string `json:"level"`
+	Text  string `json:"text"`
+	Do    string `json:"do,omitempty"`
+}
+
+// long is a wait that somebody at a screen notices.
+const long = 10 // seconds
+
+// verdict looks for the worst that there is.
+func verdict(s Status) Verdict {
+	for _, c := range s.Checks {
+		if !c.OK {
+			return Verdict{Bad, "Calls cannot go through: " + c.Problem + ".", "This does not mend itself. Readiness names every check."}
+		}
+	}
+	for _, q := range s.Quotas {
+		if q.Paused {
+			return Verdict{Warn, fmt.Sprintf("Roam answered 429 on quota %s: nothing is sent until its pause is over.", q.Name),
+				"It ends by itself. If it comes back, somebody else spends this quota: look who else holds the key."}
+		}
+	}
+	if !s.Reloaded {
+		return Verdict{Warn, "The last reload failed; the configuration of before is in force.", "roamproxy check names every mistake."}
+	}
+	for _, q := range s.Quotas {
+		if q.Oldest >= long && len(q.Line) > 0 {
+			return Verdict{Warn, fmt.Sprintf("Calls wait long on quota %s. Most of its line is %s's.", q.Name, q.Line[0].Tool),
+				"Ask it to call less (wide pages, a longer ttl for what it reads), or give the others a larger weight."}
+		}
+	}
+	for _, c := range s.Refusals {
+		if s.Now.Sub(c.Arrived) < time.Minute {
+			return Verdict{Warn, fmt.Sprintf("Calls of %s are refused: %s.", c.Tool, reasonText(c.Reason)), "The last refusals are listed below; none of them was sent."}
+		}
+	}
+	for _, q := range s.Quotas {
+		if q.Waiting > 0 {
+			return Verdict{Good, "Calls wait for their turn, none of them long.", ""}
+		}
+	}
+	return Verdict{Good, "All is well: nobody waits.", ""}
+}
