@@ -76,8 +76,6 @@ type Cache struct {
 	mu      sync.Mutex // guards the following; held while an answer is put into the store, and never during a fill
 	flights map[Key]*flight
 	under   map[*fill]struct{} // every fill under way, shared or not
-	routes  map[string]uint64  // the generation of each route that something was kept of
-	latest  uint64
 }
 
 // New makes a cache. Close must be called to end its store.
@@ -101,7 +99,7 @@ func New(o Options) (*Cache, error) {
 		}
 		o.Store = memory
 	}
-	return &Cache{o: o, store: o.Store, flights: make(map[Key]*flight), under: make(map[*fill]struct{}), routes: make(map[string]uint64)}, nil
+	return &Cache{o: o, store: o.Store, flights: make(map[Key]*flight), under: make(map[*fill]struct{})}, nil
 }
 
 // Close ends the store. No Do may be under way.
@@ -116,7 +114,7 @@ func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 	if !q.Rule.Keeps() || wants.has("no-store") || q.Request.Get("Range") != "" {
 		return c.pass(ctx, ask, "bypass")
 	}
-	kept := c.lookup(q)
+	kept := c.store.Get(q.Key)
 	now := time.Now()
 	if kept != nil && !wants.has("no-cache") && kept.fresh(q.Rule, wants, now) {
 		return kept.answer(Hit, q.Rule, now), nil
@@ -135,7 +133,7 @@ func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 		a, err = c.share(ctx, q, ask)
 	}
 	if detail := c.excuse(ctx, a, err); detail != "" && kept != nil && !wants.has("no-cache") {
-		if kept := c.lookup(q); kept != nil && kept.servable(q.Rule, time.Now()) { // it may have been dropped meanwhile
+		if kept := c.store.Get(q.Key); kept != nil && kept.servable(q.Rule, time.Now()) { // it may have been dropped meanwhile
 			a.close()
 			a = kept.answer(Stale, q.Rule, time.Now())
 			a.Detail = detail
@@ -172,19 +170,4 @@ func (c *Cache) pass(ctx context.Context, ask Fill, fwd string) (*Answer, error)
 		result = Miss
 	}
 	return &Answer{Status: res.StatusCode, Header: res.Header, Stream: res.Body, Length: res.ContentLength, Result: result, fwd: fwd}, nil
-}
-
-// lookup finds what is kept and was not dropped since.
-func (c *Cache) lookup(q Question) *Entry {
-	e := c.store.Get(q.Key)
-	if e == nil {
-		return nil
-	}
-	c.mu.Lock()
-	current := c.routes[q.Route] == e.generation
-	c.mu.Unlock()
-	if !current {
-		return nil
-	}
-	return e
 }

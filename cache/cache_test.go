@@ -62,7 +62,7 @@ func open(t testing.TB, o Options) *Cache {
 	return c
 }
 
-func list(header ...string) Question {
+func groups(header ...string) Question {
 	h := http.Header{}
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
@@ -99,7 +99,7 @@ func TestAnswersAreFreshForTheirTime(t *testing.T) {
 			{0, `hit; ttl=30 {"ok":true,"call":2}`},
 		} {
 			time.Sleep(step.after)
-			if got := ask(t, c, list(), r); got != step.want {
+			if got := ask(t, c, groups(), r); got != step.want {
 				t.Errorf("%v later: %s, want %s", step.after, got, step.want)
 			}
 		}
@@ -123,9 +123,9 @@ func TestRequestsSayWhatTheyWant(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, r := open(t, Options{}), &roam{}
-			ask(t, c, list(), r)
+			ask(t, c, groups(), r)
 			time.Sleep(10 * time.Second)
-			if got := ask(t, c, list(tt.header, tt.value), r); !strings.HasPrefix(got, tt.want) {
+			if got := ask(t, c, groups(tt.header, tt.value), r); !strings.HasPrefix(got, tt.want) {
 				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 			}
 		})
@@ -170,8 +170,8 @@ func TestOnlyCompleteGoodAnswersAreKept(t *testing.T) {
 	} {
 		c := open(t, Options{})
 		r := &roam{answer: func(int) (*http.Response, error) { return tt.res, nil }}
-		first := ask(t, c, list(), r)
-		if kept := c.lookup(list()) != nil; kept != tt.kept || strings.Contains(first, "stored") != tt.kept {
+		first := ask(t, c, groups(), r)
+		if kept := c.store.Get(groups().Key) != nil; kept != tt.kept || strings.Contains(first, "stored") != tt.kept {
 			t.Errorf("%s: kept = %v (%s), want %v", tt.name, kept, first, tt.kept)
 		}
 	}
@@ -193,7 +193,7 @@ func TestOriginDecidesWhereTheRuleSaysSo(t *testing.T) {
 		{"no-cache", []string{"Cache-Control", "no-cache, max-age=60"}, "fwd=uri-miss {"},
 	} {
 		r := &roam{answer: func(int) (*http.Response, error) { return response(200, `{}`, tt.header...), nil }}
-		q := list()
+		q := groups()
 		q.Rule = Rule{Origin: true}
 		synctest.Test(t, func(t *testing.T) {
 			c := open(t, Options{})
@@ -223,10 +223,10 @@ func TestOldAnswersStandIn(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, r := open(t, Options{Throttled: func(err error) bool { return err == errQuota }}), &roam{}
-			ask(t, c, list(), r)
+			ask(t, c, groups(), r)
 			time.Sleep(tt.after)
 			r.answer = tt.answer
-			if got := ask(t, c, list("Cache-Control", tt.header), r); got != tt.want {
+			if got := ask(t, c, groups("Cache-Control", tt.header), r); got != tt.want {
 				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 			}
 		})
@@ -236,15 +236,15 @@ func TestOldAnswersStandIn(t *testing.T) {
 func TestAWriteDropsWhatItTouched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{}
-		groups := func(route string) bool { return route == "/v1/groups.list" }
-		ask(t, c, list(), r)
-		other := list()
+		listed := func(route string) bool { return route == "/v1/groups.list" }
+		ask(t, c, groups(), r)
+		other := groups()
 		other.Key, other.Route = "o", "/v1/user.list"
 		ask(t, c, other, r)
-		if n := c.Drop(groups); n != 1 {
-			t.Errorf("%d routes dropped, want 1", n)
+		if n := c.Drop(listed); n != 1 {
+			t.Errorf("%d answers dropped, want 1", n)
 		}
-		if got := ask(t, c, list(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
+		if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
 			t.Errorf("after the write: %s", got)
 		}
 		if got := ask(t, c, other, r); !strings.HasPrefix(got, "hit") {
@@ -260,14 +260,14 @@ func TestAReadThatAWriteOvertookIsNotKept(t *testing.T) {
 		c, r := open(t, Options{}), &roam{takes: 2 * time.Second}
 		var all sync.WaitGroup
 		all.Go(func() {
-			if got := ask(t, c, list(), r); got != `fwd=uri-miss {"ok":true,"call":1}` {
+			if got := ask(t, c, groups(), r); got != `fwd=uri-miss {"ok":true,"call":1}` {
 				t.Errorf("the read of before: %s", got)
 			}
 		})
 		time.Sleep(time.Second)
 		c.Drop(func(string) bool { return true })
 		all.Go(func() {
-			if got := ask(t, c, list(), r); got != `fwd=uri-miss; stored {"ok":true,"call":2}` {
+			if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":2}` {
 				t.Errorf("the read of after: %s", got)
 			}
 		})
@@ -278,12 +278,12 @@ func TestAReadThatAWriteOvertookIsNotKept(t *testing.T) {
 // The one who asked first, of a wide answer, leaves while others wait for it: the stream must not stay open.
 func TestHead(t *testing.T) {
 	c, r := open(t, Options{}), &roam{}
-	head := list()
+	head := groups()
 	head.Head = true
 	if got := ask(t, c, head, r); strings.Contains(got, "stored") {
 		t.Errorf("a HEAD was kept: %s", got)
 	}
-	ask(t, c, list(), r)
+	ask(t, c, groups(), r)
 	if got := ask(t, c, head, r); !strings.HasPrefix(got, "hit") {
 		t.Errorf("a HEAD of a kept GET: %s", got)
 	}
@@ -294,8 +294,8 @@ func TestConnectionFieldsAreNotKept(t *testing.T) {
 	r := &roam{answer: func(int) (*http.Response, error) {
 		return response(200, "{}", "Connection", "close", "Age", "3", "X-Roam", "1"), nil
 	}}
-	ask(t, c, list(), r)
-	a, _ := c.Do(t.Context(), list(), r.fill)
+	ask(t, c, groups(), r)
+	a, _ := c.Do(t.Context(), groups(), r.fill)
 	if names := slices.Sorted(maps.Keys(a.Header)); !slices.Equal(names, []string{"Content-Type", "X-Roam"}) {
 		t.Errorf("kept %v", names)
 	}
@@ -310,7 +310,7 @@ func BenchmarkHit(b *testing.B) {
 			}
 			defer c.Close()
 			r := &roam{answer: func(int) (*http.Response, error) { return response(200, `"`+strings.Repeat("x", size)+`"`), nil }}
-			q := list()
+			q := groups()
 			c.Do(b.Context(), q, r.fill)
 			b.ReportAllocs()
 			for b.Loop() {

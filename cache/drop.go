@@ -1,9 +1,5 @@
 package cache
 
-// maxRoutes bounds the routes that are remembered. Roam has some 150, and SCIM's ids are one route: a workspace that fills this
-// has a caller who makes routes up, and starts again with an empty cache.
-const maxRoutes = 10_000
-
 // fill is a question on its way to Roam.
 type fill struct {
 	route   string
@@ -26,32 +22,14 @@ func (c *Cache) end(f *fill, key Key, e *Entry) (stored bool) {
 	if e == nil || f.dropped {
 		return false
 	}
-	generation, known := c.routes[f.route]
-	if !known {
-		if len(c.routes) >= maxRoutes {
-			c.routes = make(map[string]uint64)
-			c.latest++ // so that no generation comes back
-		}
-		generation = c.latest
-		c.routes[f.route] = generation
-	}
-	e.generation = generation
 	return c.store.Set(key, e)
 }
 
-// Drop forgets every answer whose route matches, for every credential, and reports how many routes that were. An answer that
+// Drop forgets every answer whose route matches, for every credential, and reports how many answers that were. An answer that
 // is on its way now is not kept, and nobody who asks from now on shares it.
 func (c *Cache) Drop(match func(route string) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	dropped := 0
-	c.latest++
-	for route := range c.routes {
-		if match(route) {
-			c.routes[route] = c.latest
-			dropped++
-		}
-	}
 	for f := range c.under {
 		f.dropped = f.dropped || match(f.route)
 	}
@@ -60,5 +38,5 @@ func (c *Cache) Drop(match func(route string) bool) int {
 			delete(c.flights, key)
 		}
 	}
-	return dropped
+	return c.store.Drop(match)
 }

@@ -8,23 +8,22 @@ import (
 
 // Entry is a kept answer. It is never changed once it is in a Store.
 type Entry struct {
+	Route    string // by which Drop finds it
 	Header   http.Header
 	Body     []byte
 	Received time.Time     // when its header came
 	Age      time.Duration // what it had then (RFC 9111, section 4.2.3)
 	Lifetime time.Duration // by Roam's headers; 0 without any
 	Strict   bool          // must-revalidate or proxy-revalidate: never served stale
-
-	generation uint64 // of its route when it was kept
 }
 
-func newEntry(res *http.Response, body []byte, received time.Time) *Entry {
+func newEntry(route string, res *http.Response, body []byte, received time.Time) *Entry {
 	says := parseDirectives(res.Header.Values("Cache-Control"))
 	header := res.Header.Clone()
 	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding", "Trailer", "Upgrade", "Age", "Proxy-Connection", "Proxy-Authenticate"} {
 		header.Del(name) // of that one connection (RFC 9111, section 3.1), or told anew
 	}
-	e := &Entry{Header: header, Body: body, Received: received, Strict: says.has("must-revalidate") || says.has("proxy-revalidate") || says.has("s-maxage")}
+	e := &Entry{Route: route, Header: header, Body: body, Received: received, Strict: says.has("must-revalidate") || says.has("proxy-revalidate") || says.has("s-maxage")}
 	if n, err := strconv.ParseInt(res.Header.Get("Age"), 10, 32); err == nil && n > 0 {
 		e.Age = time.Duration(n) * time.Second
 	}

@@ -178,7 +178,7 @@ func (c *Cache) fetch(ctx context.Context, q Question, ask Fill) (a *Answer, err
 	res.Body.Close()
 	a.Body, a.Length = slices.Clip(body), int64(len(body))
 	if storable(res, q, body) {
-		e = newEntry(res, a.Body, received)
+		e = newEntry(q.Route, res, a.Body, received)
 		a.TTL = e.ttl(q.Rule, received)
 	}
 	return a, nil

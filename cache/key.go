@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
 	"net/url"
@@ -12,8 +13,8 @@ import (
 type Key string
 
 // NewKey makes the key of a request: the credential's name, which stays when its secret is rotated, method, escaped path, query
-// (sorted by name, the order of repeats kept), the header fields that choose a form of the answer, and body, for a POST that
-// reads. A HEAD has the key of its GET. Each part is preceded by its length, so that no two divisions look alike.
+// (sorted by name, the order of repeats kept), the header fields that choose a form of the answer, and the hash of the body, for a
+// POST that reads, with what says how to read it. A HEAD has the key of its GET. Each part is preceded by its length, so that no two divisions look alike.
 func NewKey(credential string, r *http.Request, body []byte) Key {
 	method := r.Method
 	if method == http.MethodHead {
@@ -24,15 +25,25 @@ func NewKey(credential string, r *http.Request, body []byte) Key {
 	key = part(key, method)
 	key = part(key, r.URL.EscapedPath())
 	key = part(key, sorted(r.URL.RawQuery))
-	for _, name := range []string{"Roam-Version", "Accept", "Origin"} {
-		values := r.Header[name]
+	key = fields(key, r.Header, "Roam-Version", "Accept", "Origin")
+	key = part(key, encodings(r.Header["Accept-Encoding"]))
+	if len(body) > 0 {
+		sum := sha256.Sum256(body)
+		key = append(key, sum[:]...)
+		key = fields(key, r.Header, "Content-Type", "Content-Encoding")
+	}
+	return Key(key)
+}
+
+func fields(key []byte, h http.Header, names ...string) []byte {
+	for _, name := range names {
+		values := h[name]
 		key = binary.AppendUvarint(key, uint64(len(values)))
 		for _, v := range values {
 			key = part(key, v)
 		}
 	}
-	key = part(key, encodings(r.Header["Accept-Encoding"]))
-	return Key(part(key, string(body)))
+	return key
 }
 
 func part(key []byte, value string) []byte {

@@ -23,7 +23,7 @@ func TestAHundredEqualQuestionsCostOneCall(t *testing.T) {
 		var all sync.WaitGroup
 		for range 100 {
 			all.Go(func() {
-				got := ask(t, c, list(), r)
+				got := ask(t, c, groups(), r)
 				mu.Lock()
 				seen[got]++
 				mu.Unlock()
@@ -44,13 +44,13 @@ func TestLeavingFailsNobodyElse(t *testing.T) {
 		defer cancel()
 		var all sync.WaitGroup
 		all.Go(func() {
-			if _, err := c.Do(leaves, list(), r.fill); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := c.Do(leaves, groups(), r.fill); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("who leaves: %v", err)
 			}
 		})
 		synctest.Wait()
 		all.Go(func() {
-			if got := ask(t, c, list(), r); !strings.Contains(got, "collapsed") {
+			if got := ask(t, c, groups(), r); !strings.Contains(got, "collapsed") {
 				t.Errorf("who stays: %s", got)
 			}
 		})
@@ -73,12 +73,12 @@ func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		c.Do(ctx, list(), stuck)
+		c.Do(ctx, groups(), stuck)
 		<-ended
 		if got := time.Since(start); got != time.Second {
 			t.Errorf("called off after %v, want 1s", got)
 		}
-		if got := ask(t, c, list(), &roam{}); !strings.Contains(got, "stored") {
+		if got := ask(t, c, groups(), &roam{}); !strings.Contains(got, "stored") {
 			t.Errorf("the next: %s", got)
 		}
 	})
@@ -101,11 +101,11 @@ func TestNothingPoisonsAKey(t *testing.T) {
 				return res, nil
 			}, "broke off"},
 		} {
-			if _, err := c.Do(t.Context(), list(), tt.fill); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := c.Do(t.Context(), groups(), tt.fill); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
 			}
 		}
-		if got := ask(t, c, list(), &roam{}); !strings.Contains(got, "stored") {
+		if got := ask(t, c, groups(), &roam{}); !strings.Contains(got, "stored") {
 			t.Errorf("the next: %s", got)
 		}
 		if len(c.flights) != 0 || len(c.under) != 0 {
@@ -134,14 +134,14 @@ func TestAWideAnswerIsStreamedToEach(t *testing.T) {
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {
-				if got := ask(t, c, list(), r); !strings.HasSuffix(got, " "+wide) || strings.Contains(got, "stored") {
+				if got := ask(t, c, groups(), r); !strings.HasSuffix(got, " "+wide) || strings.Contains(got, "stored") {
 					t.Errorf("got %.60s… of %d bytes", got, len(got))
 				}
 			})
 		}
 		leaves, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		c.Do(leaves, list(), r.fill)
+		c.Do(leaves, groups(), r.fill)
 		all.Wait()
 		synctest.Wait()
 		if closed != r.calls || len(c.under) != 0 {
@@ -169,9 +169,9 @@ func TestAStreamThatNobodyTakesIsClosed(t *testing.T) {
 		leaves, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		var all sync.WaitGroup
-		all.Go(func() { c.Do(leaves, list(), r.fill) })
+		all.Go(func() { c.Do(leaves, groups(), r.fill) })
 		synctest.Wait()
-		all.Go(func() { ask(t, c, list(), r) })
+		all.Go(func() { ask(t, c, groups(), r) })
 		all.Wait()
 		if got := closed.Load(); got != 2 {
 			t.Errorf("%d streams closed, want both", got)
@@ -190,14 +190,14 @@ func TestTheFirstOnesPatienceIsNotOurs(t *testing.T) {
 		}}
 		var all sync.WaitGroup
 		all.Go(func() {
-			if got := ask(t, c, list(), r); got != "paused" {
+			if got := ask(t, c, groups(), r); got != "paused" {
 				t.Errorf("the first: %s", got)
 			}
 		})
 		synctest.Wait()
 		for range 5 {
 			all.Go(func() {
-				if got := ask(t, c, list(), r); !strings.HasSuffix(got, "{}") {
+				if got := ask(t, c, groups(), r); !strings.HasSuffix(got, "{}") {
 					t.Errorf("another: %s", got)
 				}
 			})

@@ -9,7 +9,9 @@ import (
 
 // testStore holds for every Store.
 func testStore(t *testing.T, s Store, max int64) {
-	entry := func(n int) *Entry { return &Entry{Header: http.Header{"X": {"y"}}, Body: make([]byte, n)} }
+	entry := func(n int) *Entry {
+		return &Entry{Route: "/v1/some.list", Header: http.Header{"X": {"y"}}, Body: make([]byte, n)}
+	}
 	if s.Get("none") != nil {
 		t.Error("an empty store finds something")
 	}
@@ -19,6 +21,13 @@ func testStore(t *testing.T, s Store, max int64) {
 		if s.Set(k, e) && (s.Get(k) == nil || len(s.Get(k).Body) != 100+i) {
 			t.Fatalf("set %d was taken and is not found", i)
 		}
+	}
+	s.Set("other", &Entry{Route: "/v1/other.list"})
+	if n := s.Drop(func(route string) bool { return route == "/v1/some.list" }); n != 20 {
+		t.Errorf("%d entries dropped, want the 20 of that route", n)
+	}
+	if s.Get("k1") != nil || s.Get("other") == nil {
+		t.Error("what was dropped is found, or what was not is lost")
 	}
 	if s.Set("large", entry(int(max))) || s.Get("large") != nil {
 		t.Error("an entry larger than the store was taken")
@@ -47,4 +56,40 @@ func TestMemory(t *testing.T) {
 	}
 	defer m.Close()
 	testStore(t, m, max)
+}
+
+// Everybody in a full store is asked for often: a newcomer was paid for with a call, and must be there for the next who asks.
+func TestANewcomerIsThereForTheNextAsker(t *testing.T) {
+	const max = 256 << 10
+	m, err := NewMemory(max)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for i := range 200 {
+		m.Set(Key(fmt.Sprint("old", i)), &Entry{Body: make([]byte, 1000)})
+	}
+	for range 100 {
+		for i := range 200 {
+			m.Get(Key(fmt.Sprint("old", i)))
+		}
+	}
+	for i := range 500 {
+		k := Key(fmt.Sprint("new", i))
+		if !m.Set(k, &Entry{Body: make([]byte, 1000+i)}) || m.Get(k) == nil {
+			t.Fatalf("newcomer %d is not there", i)
+		}
+		if bytes, _ := m.Size(); bytes > max {
+			t.Fatalf("%d bytes are kept, want at most %d", bytes, max)
+		}
+	}
+	old := 0
+	for i := range 200 {
+		if m.Get(Key(fmt.Sprint("old", i))) != nil {
+			old++
+		}
+	}
+	if old < 100 {
+		t.Errorf("%d of 200 that are asked for often are left: the newcomers pushed them out", old)
+	}
 }

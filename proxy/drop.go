@@ -1,16 +1,53 @@
 package proxy
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"path"
 	"slices"
 	"strings"
+
+	"roamproxy/limiter"
 )
 
 // Drop says which routes' answers are forgotten after a write.
 type Drop struct {
 	After  string   // "METHOD path" of the write
 	Routes []string // path.Match patterns
+}
+
+// Purge forgets the answers of every route that matches a pattern of path.Match, and tells how many that were. A method before
+// it, as in a rule, does not matter.
+func (p *Proxy) Purge(pattern string) (int, error) {
+	if _, after, ok := strings.Cut(pattern, " "); ok {
+		pattern = after
+	}
+	if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(pattern, "/") {
+		return 0, fmt.Errorf("proxy: %q is not a pattern of paths, such as /v1/group.*", pattern)
+	}
+	return p.o.Cache.Drop(func(route string) bool { ok, _ := path.Match(pattern, route); return ok }), nil
+}
+
+// settle forgets what a write that was answered touched: when Roam did it, and when nobody knows whether it did.
+func (p *Proxy) settle(r *http.Request, status int) {
+	if status < 300 || status >= 500 {
+		p.dropAfter(r.Method, visiting(r).Route)
+	}
+}
+
+// unsettled forgets what a write touched that got no answer, for it may have happened: the connection broke, Roam was silent, or
+// the tool went away while the call was under way.
+func (p *Proxy) unsettled(r *http.Request, err error) {
+	j := travelling(r.Context())
+	if j == nil || j.Attempts == 0 {
+		return
+	}
+	var sending *limiter.SendError
+	if errors.As(err, &sending) && !sending.Sent {
+		return
+	}
+	p.dropAfter(r.Method, j.route)
 }
 
 // dropAfter forgets what a write touched: the entries of its own noun, for messages those of the conversations they are in, and

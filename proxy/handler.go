@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -11,23 +13,36 @@ import (
 	"time"
 
 	"roamproxy/cache"
+	"roamproxy/limiter"
 )
 
 // kept answers a read that may be kept.
 func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 	v := visiting(r)
+	body, whole, err := asked(w, r)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	if !whole {
+		p.streamed(w, r)
+		return
+	}
 	var made atomic.Pointer[journey] // by our own fill, once it is over
 	fill := func(ctx context.Context) (*http.Response, error) {
 		j, ctx := v.depart(ctx)
 		defer made.Store(j)
 		out := p.question(r).WithContext(ctx)
+		if len(body) > 0 {
+			out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		}
 		if r.Header.Get("Range") == "" {
 			unconditional(out.Header)
 		}
 		return v.lane.exchange.RoundTrip(out)
 	}
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
-		Key: cache.NewKey(v.lane.name, r, nil), Route: v.Route, Rule: v.rule, Head: r.Method == http.MethodHead, Request: r.Header,
+		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule, Head: r.Method == http.MethodHead, Request: r.Header,
 	}, fill)
 	if j := made.Load(); j != nil {
 		v.learn(j)
@@ -66,6 +81,29 @@ func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// questionSize bounds the body of a POST that reads. Roam's are a few hundred bytes; what is larger goes through unkept, so that
+// what is read before the line is little.
+const questionSize = 64 << 10
+
+// asked reads the body of a question. One that is too large for a question is put back.
+func asked(w http.ResponseWriter, r *http.Request) (body []byte, whole bool, err error) {
+	if r.Method != http.MethodPost {
+		return nil, true, nil
+	}
+	body, err = io.ReadAll(io.LimitReader(&upload{r.Body, http.NewResponseController(w)}, questionSize+1))
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %w", limiter.ErrBody, err)
+	}
+	if len(body) <= questionSize {
+		return body, true, nil
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+	return nil, false, nil
+}
+
 func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
@@ -97,9 +135,7 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 			v, j := visiting(r), travelling(r.Context())
 			v.Status = res.StatusCode
 			v.learn(j)
-			if res.StatusCode < 300 {
-				p.dropAfter(r.Method, v.Route)
-			}
+			p.settle(r, res.StatusCode)
 			p.returned(res.Header, v)
 			res.Trailer = nil
 			fwd := "roamproxy; fwd=bypass"

@@ -175,7 +175,7 @@ func TestWhatReachesRoam(t *testing.T) {
 
 func TestWhatIsKept(t *testing.T) {
 	day := 24 * time.Hour
-	routes, err := newRoutes([]Rule{{"GET /v1/team.*", cache.Rule{TTL: day}}}, nil)
+	routes, err := newRoutes([]Rule{{Match: "GET /v1/team.*", Rule: cache.Rule{TTL: day}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +223,7 @@ func TestWritesDropWhatTheyTouch(t *testing.T) {
 		{"a SCIM user and the users", "DELETE", "/scim/v2/Users/1", "/v1/user.list", 204, true},
 		{"a write that failed", "POST", "/v1/group.rename", "/v1/groups.list", 400, false},
 		{"a POST that reads", "POST", "/v1/group.search", "/v1/groups.list", 200, false},
+		{"a write that Roam broke off", "POST", "/v1/group.rename", "/v1/groups.list", 502, true},
 		{"what the configuration names", "POST", "/v1/team.join", "/v1/user.list", 200, true},
 	} {
 		e := &echo{}

@@ -128,10 +128,7 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	status, code, kind := describe(err)
 	v.Status, v.Code, v.Err = status, code, err
-	var sending *limiter.SendError
-	if errors.As(err, &sending) && sending.Sent {
-		p.dropAfter(r.Method, v.Route) // it may have happened
-	}
+	p.unsettled(r, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
 	h := w.Header()
 	var refusal *limiter.Refusal

@@ -12,7 +12,8 @@ import (
 
 // Rule says how long the answers of some calls are kept.
 type Rule struct {
-	Match string // "METHOD path" as path.Match has it
+	Match   string // "METHOD path" as path.Match has it
+	KeyBody bool   // a POST that reads: its body joins the key
 	cache.Rule
 }
 
@@ -24,23 +25,23 @@ func builtin() []Rule {
 	lively := cache.Rule{TTL: 5 * time.Second, Stale: time.Minute}
 	signed := cache.Rule{TTL: 30 * time.Second} // the answer holds links that expire
 	return []Rule{
-		{"GET /v*/token.info", never},
-		{"GET /v*/user.activity.list", never},
-		{"GET /v*/user.statusBubble.get", never},
-		{"GET /v*/webhook.*", never},
-		{"GET /v*/*.prompt", never},
-		{"GET /v*/meeting.search", never},
-		{"GET /v*/chat.history", lively},
-		{"GET /v*/chat.list", lively},
-		{"GET /v*/conversation.list", lively},
-		{"GET /v*/reaction.list", lively},
-		{"GET /v*/magicast.info", signed},
-		{"GET /v*/recording.list", signed},
-		{"GET /v*/recordings.list", signed},
-		{"GET /v*/*.list", usual},
-		{"GET /v*/*.info", usual},
-		{"GET /v*/group.members", usual},
-		{"GET /v*/user.lookup", usual},
+		{Match: "GET /v*/token.info", Rule: never},
+		{Match: "GET /v*/user.activity.list", Rule: never},
+		{Match: "GET /v*/user.statusBubble.get", Rule: never},
+		{Match: "GET /v*/webhook.*", Rule: never},
+		{Match: "GET /v*/*.prompt", Rule: never},
+		{Match: "GET /v*/meeting.search", Rule: never},
+		{Match: "GET /v*/chat.history", Rule: lively},
+		{Match: "GET /v*/chat.list", Rule: lively},
+		{Match: "GET /v*/conversation.list", Rule: lively},
+		{Match: "GET /v*/reaction.list", Rule: lively},
+		{Match: "GET /v*/magicast.info", Rule: signed},
+		{Match: "GET /v*/recording.list", Rule: signed},
+		{Match: "GET /v*/recordings.list", Rule: signed},
+		{Match: "GET /v*/*.list", Rule: usual},
+		{Match: "GET /v*/*.info", Rule: usual},
+		{Match: "GET /v*/group.members", Rule: usual},
+		{Match: "GET /v*/user.lookup", Rule: usual},
 	}
 }
 
@@ -64,7 +65,7 @@ func newRoutes(rules []Rule, drops []Drop) (routes, error) {
 			}
 		}
 	}
-	return routes{rules: append(rules[:len(rules):len(rules)], builtin()...), own: len(rules), drops: drops}, nil
+	return routes{rules: Rules(rules), own: len(rules), drops: drops}, nil
 }
 
 func (p *Proxy) recognize(next http.Handler) http.Handler {
@@ -90,11 +91,11 @@ func (t routes) rule(r *http.Request, route string) cache.Rule {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	if method != http.MethodGet {
-		return cache.Rule{} // a POST that reads would need its body in the key
-	}
 	for i, rule := range t.rules {
 		if ok, _ := path.Match(rule.Match, method+" "+route); ok {
+			if method != http.MethodGet && (method != http.MethodPost || !rule.KeyBody) {
+				return cache.Rule{} // a write, for all we know
+			}
 			if i >= t.own && strings.Contains(r.URL.RawQuery, "expand=status") {
 				return cache.Rule{} // who is there now changes by the minute
 			}
@@ -112,4 +113,9 @@ func route(escaped string) string {
 		}
 	}
 	return escaped
+}
+
+// Rules are those in force, the configured ones first. The first match wins.
+func Rules(configured []Rule) []Rule {
+	return append(configured[:len(configured):len(configured)], builtin()...)
 }

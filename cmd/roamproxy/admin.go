@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"roamproxy/metrics"
 )
 
@@ -22,7 +24,20 @@ func (r *running) adminPages(c Admin, gate func(http.Handler) http.Handler) *met
 		pages.Handle("GET /debug/pprof/trace", pprof.Trace)
 		pages.Handle("GET /debug/pprof/symbol", pprof.Symbol)
 	}
+	pages.Handle("POST /api/purge", r.purge)
 	return pages
+}
+
+// purge forgets the kept answers of the routes that match, and answers how many those were.
+func (r *running) purge(w http.ResponseWriter, req *http.Request) {
+	n, err := r.proxy.Purge(req.FormValue("match"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.log.Info("purged", zap.String("match", short(req.FormValue("match"))), zap.Int("entries", n))
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"purged":%d}`+"\n", n)
 }
 
 // adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer.

@@ -3,7 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
+
+	"roamproxy/proxy"
 )
 
 type checkCmd struct {
@@ -18,5 +21,30 @@ func (c checkCmd) Run(p *program) error {
 		return errors.Join(err, fmt.Errorf("%d to mend; nothing was started", n))
 	}
 	l.print(p.out)
+	printRules(p.out, l.Cache)
 	return nil
+}
+
+// printRules writes the whole table of what is kept, as comments, so that what check prints is a configuration still.
+func printRules(w io.Writer, c Cache) {
+	configured, _ := rules(c)
+	fmt.Fprintln(w, "\n# What is kept, the first match wins:")
+	for i, r := range proxy.Rules(configured) {
+		ttl, origin := Duration(r.TTL).String(), "built in"
+		switch {
+		case r.Origin:
+			ttl = "by Roam's headers"
+		case !r.Keeps():
+			ttl = "never"
+		}
+		if i < len(configured) {
+			origin = fmt.Sprintf("cache.rules[%d]", i)
+		}
+		stale := ""
+		if r.Keeps() && r.Stale > 0 {
+			stale = ", stale " + Duration(r.Stale).String()
+		}
+		fmt.Fprintf(w, "#   %-36s %-24s # %s\n", r.Match, ttl+stale, origin)
+	}
+	fmt.Fprintln(w, "#   everything else                      never")
 }

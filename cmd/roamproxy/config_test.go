@@ -122,6 +122,8 @@ func TestSingleMistakes(t *testing.T) {
 		{"a jitter that eats the burst", "quotas: [{name: roam, burst: 1}]", "less than one call"},
 		{"a path in the upstream", "upstream: {url: https://api.ro.am/v1}", "scheme and host alone"},
 		{"wide pages, for now", "cache: {rules: [{match: GET /v1/x, page_size: 100}]}", "not supported by this version"},
+		{"a body in the key of a GET", "cache: {rules: [{match: GET /v1/x, key_body: true}]}", "is for a POST that reads"},
+		{"a POST without its body in the key", "cache: {rules: [{match: POST /v1/x}]}", "say key_body: true"},
 		{"OAuth, for now", "credentials: [{name: a, api_key: x, oauth: {client_id: y}}]", "not supported by this version"},
 		{"a number that is none", "quotas: [{name: roam, rate: .nan}]", "want a number"},
 		{"a file without end", strings.Repeat("#", fileSize+1), "larger than"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +34,28 @@ func invoke(t *testing.T, env environ, args ...string) (code int, out, err strin
 	var o, e bytes.Buffer
 	code = run(t.Context(), args, env.get, &o, &e)
 	return code, o.String(), e.String()
+}
+
+func TestCheckPrintsTheRulesInForce(t *testing.T) {
+	env := environ{"HOME": t.TempDir(), "ROAM_API_KEY": "rmk-x"}
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("cache: {rules: [{match: GET /v1/team.list, ttl: origin}, {match: GET /v1/x.list, ttl: 0}]}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, out, _ := invoke(t, env, "check", "-config", file)
+	before := -1
+	for _, want := range []string{
+		"#   GET /v1/team.list                    by Roam's headers, stale 10m # cache.rules[0]\n",
+		"#   GET /v1/x.list                       never                    # cache.rules[1]\n",
+		"#   GET /v*/chat.history                 5s, stale 1m             # built in\n",
+		"#   everything else                      never\n",
+	} {
+		at := strings.Index(out, want)
+		if at <= before {
+			t.Errorf("%q is not there, or not after the others, in\n%s", want, out)
+		}
+		before = at
+	}
 }
 
 func TestCommandLine(t *testing.T) {

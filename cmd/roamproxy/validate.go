@@ -172,7 +172,9 @@ func (c Config) checkCache(v *checker) {
 		key := fmt.Sprintf("cache.rules[%d]", i)
 		checkPattern(v, key+".match", r.Match)
 		v.want(r.PageSize == 0, key+".page_size", "is not supported by this version")
-		v.want(!r.KeyBody, key+".key_body", "is not supported by this version")
+		method, _, _ := strings.Cut(r.Match, " ")
+		v.want(!r.KeyBody || method == "POST", key+".key_body", "is for a POST that reads, and %q is none", r.Match)
+		v.want(r.KeyBody || method != "POST" || r.TTL == (TTL{}), key+".match", "only a POST that reads can be kept; say key_body: true if this one does, or ttl: 0")
 	}
 	for i, d := range c.Cache.Drop {
 		key := fmt.Sprintf("cache.drop[%d]", i)

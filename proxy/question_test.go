@@ -1,0 +1,113 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/cache"
+)
+
+// searching keeps POST /v1/chat.search, and counts what Roam is asked.
+func searching(t *testing.T) (*house, *int) {
+	calls := 0
+	e := &echo{}
+	e.answer = func(r *http.Request) (*http.Response, error) {
+		calls++
+		return reply(r, 200, fmt.Sprintf(`{"ok":true,"call":%d,"asked":%q}`, calls, e.body)), nil
+	}
+	return build(t, nil, e, unmetered, func(p *plan) {
+		p.proxy.Rules = []Rule{{Match: "POST /v1/chat.search", KeyBody: true, Rule: cache.Rule{TTL: time.Minute}}}
+		p.proxy.MaxBody = 200 << 10
+	}), &calls
+}
+
+func TestAPostThatReadsIsKeptByItsBody(t *testing.T) {
+	h, calls := searching(t)
+	large := strings.Repeat("x", questionSize+1)
+	for _, tt := range []struct {
+		name, path, body, kind, want string
+		calls                        int
+	}{
+		{"a question", "/v1/chat.search", `{"q":"a"}`, "application/json", "fwd=uri-miss; stored", 1},
+		{"the same again", "/v1/chat.search", `{"q":"a"}`, "application/json", "hit; ttl=", 1},
+		{"another body", "/v1/chat.search", `{"q":"b"}`, "application/json", "fwd=uri-miss; stored", 2},
+		{"the same bytes as something else", "/v1/chat.search", `{"q":"a"}`, "text/plain", "fwd=uri-miss; stored", 3},
+		{"no body", "/v1/chat.search", "", "application/json", "fwd=uri-miss; stored", 4},
+		{"a body too large for a question", "/v1/chat.search", large, "", "fwd=method", 5},
+		{"the same again, which was not kept", "/v1/chat.search", large, "", "fwd=method", 6},
+		{"a POST that no rule names", "/v1/chat.post", `{"q":"a"}`, "application/json", "fwd=method", 7},
+		{"a question after a message was written", "/v1/chat.search", `{"q":"a"}`, "application/json", "fwd=uri-miss; stored", 8},
+	} {
+		w := h.do(t.Context(), "POST", tt.path, tt.body, "Content-Type", tt.kind)
+		if got := strings.TrimPrefix(w.Header().Get("Cache-Status"), "roamproxy; "); !strings.HasPrefix(got, tt.want) || *calls != tt.calls {
+			t.Errorf("%s: %s after %d calls, want %s after %d", tt.name, got, *calls, tt.want, tt.calls)
+		}
+		if want := fmt.Sprintf(`"asked":%q`, tt.body); !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: answered %.80s…, want %.80s…", tt.name, w.Body, want)
+		}
+	}
+	if w := h.do(t.Context(), "POST", "/v1/chat.search", strings.Repeat("x", 200<<10+1)); w.Code != 413 {
+		t.Errorf("a body beyond the bound: %d, want 413", w.Code)
+	}
+}
+
+func TestPurgeCountsWhatItDrops(t *testing.T) {
+	h := build(t, nil, &echo{}, unmetered)
+	for _, path := range []string{"/v1/group.list?limit=1", "/v1/group.list?limit=2", "/v1/group.members", "/v1/user.list"} {
+		h.do(t.Context(), "GET", path, "")
+	}
+	for _, tt := range []struct {
+		pattern string
+		want    int
+		wrong   bool
+	}{{"GET /v1/group.*", 3, false}, {"/v1/group.*", 0, false}, {"/v1/*", 1, false}, {"group", 0, true}, {"/[", 0, true}, {"", 0, true}} {
+		if n, err := h.Purge(tt.pattern); n != tt.want || (err != nil) != tt.wrong {
+			t.Errorf("%q dropped %d (%v), want %d", tt.pattern, n, err, tt.want)
+		}
+	}
+}
+
+// A write that was sent and whose answer nobody saw may have happened. One that never left has not.
+func TestAWriteOfUnknownOutcomeDrops(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		leaves  time.Duration
+		spent   bool
+		dropped bool
+	}{
+		{"its tool went away while it was under way", time.Second, false, true},
+		{"Roam was silent", time.Hour, false, true},
+		{"its tool went away while it waited in the line", time.Second / 2, true, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			e := &echo{}
+			h := build(t, nil, e, func(p *plan) {
+				p.proxy.Rules = []Rule{{Match: "GET /v1/groups.list", Rule: cache.Rule{TTL: time.Hour}}}
+			})
+			h.do(t.Context(), "GET", "/v1/groups.list", "")
+			if tt.spent {
+				h.bucket.Drain(time.Now())
+			}
+			e.answer = func(r *http.Request) (*http.Response, error) {
+				httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), tt.leaves)
+			defer cancel()
+			h.do(ctx, "POST", "/v1/group.rename", "{}")
+			e.answer = nil
+			time.Sleep(3 * time.Second)
+			got := h.do(t.Context(), "GET", "/v1/groups.list", "").Header().Get("Cache-Status")
+			if dropped := !strings.Contains(got, "hit"); dropped != tt.dropped {
+				t.Errorf("%s: dropped = %v (%s), want %v", tt.name, dropped, got, tt.dropped)
+			}
+		})
+	}
+}
