@@ -1,14 +1,15 @@
 package cache
 
 import (
-	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 )
 
-// Answer is what a tool gets. Header and Body are shared with others and must not be changed.
+// Answer is what a tool gets. Header has only what goes on to the tool, without the Age. It and Body are shared with others and
+// must not be changed.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -18,27 +19,36 @@ type Answer struct {
 
 	Result string        // hit, miss, shared, stale or bypass
 	Stored bool          // it is kept now
-	Age    time.Duration // since Roam made it, of what came from the cache
+	Age    time.Duration // since Roam made it
 	TTL    time.Duration // how long it is fresh still; below 0 when stale
-	Detail string        // why it is stale: throttled or error
+	Detail string        // why it is stale: throttled, error or revalidating
 
-	fwd string // why Roam was asked, in RFC 9211's words
+	fwd       string // why Roam was asked, in RFC 9211's words
+	confirmed bool   // Roam said 304
 }
 
 // CacheStatus is the field's value (RFC 9211).
 func (a *Answer) CacheStatus() string {
+	b := make([]byte, 0, 64)
 	switch a.Result {
-	case Hit:
-		return fmt.Sprintf("roamproxy; hit; ttl=%d", seconds(a.TTL))
-	case Stale:
-		return fmt.Sprintf("roamproxy; hit; ttl=%d; detail=%s", seconds(a.TTL), a.Detail)
-	case Shared:
-		return "roamproxy; fwd=" + a.fwd + "; collapsed"
+	case Hit, Stale:
+		b = strconv.AppendInt(append(b, "roamproxy; hit; ttl="...), seconds(a.TTL), 10)
+		if a.Detail != "" {
+			b = append(append(b, "; detail="...), a.Detail...)
+		}
+		return string(b)
 	}
-	if a.Stored {
-		return "roamproxy; fwd=" + a.fwd + "; stored"
+	b = append(append(b, "roamproxy; fwd="...), a.fwd...)
+	if a.confirmed {
+		b = append(b, "; fwd-status=304"...)
 	}
-	return "roamproxy; fwd=" + a.fwd
+	switch {
+	case a.Result == Shared:
+		b = append(b, "; collapsed"...)
+	case a.Stored:
+		b = append(b, "; stored"...)
+	}
+	return string(b)
 }
 
 // seconds rounds down, also below zero: an answer is never told to be fresher than it is.

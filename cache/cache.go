@@ -1,11 +1,11 @@
 // Package cache keeps Roam's answers to reads for a while, so that a question which was just answered costs no call.
 //
-// Do is all there is to it: a fresh answer at once, or one fill that everybody who asks the same shares. Freshness follows a
-// rule, because Roam sends no caching headers; where a rule says so, or where Roam forbids keeping, it follows RFC 9111, as a
-// shared cache that belongs to one principal, the credential. It is stricter than the RFC in two ways: nothing but a complete
-// 200 is kept, and nothing is fresh by heuristic.
+// Do is all there is to it: a fresh answer at once, or one fill that everybody who asks the same shares.
 //
 //	question ──► kept and fresh? ──yes──► hit
+//	                 │ no
+//	                 ▼
+//	             kept, and may stand in? ──the line stands still, or a refresh is under way──► stale
 //	                 │ no
 //	                 ▼
 //	             asked already? ──yes──► shared: wait for that fill
@@ -15,6 +15,19 @@
 //	                 │ refused or failed, and an old answer may still be served
 //	                 ▼
 //	               stale
+//
+// Freshness follows a rule, because Roam documents no caching headers. Where a rule says so, it follows RFC 9111, as a shared
+// cache that belongs to one principal, the credential. The tests are named after its sections. It departs from the RFC thus:
+//
+//   - Only a complete 200 is kept, and nothing is fresh by heuristic (section 4.2.2): a wrong answer is worse than a slow one.
+//   - A rule's ttl takes the place of max-age, s-maxage, Expires and no-cache, which is what it is for; never of no-store and
+//     private, and what no-cache and must-revalidate say about stale answers holds.
+//   - private and no-cache with field names count as without (5.2.2.4, 5.2.2.7), and must-understand as absent: kept less.
+//   - Answers to requests with Authorization are kept without being asked to (3.5): the key holds the credential.
+//   - The age knows nothing of how Roam's clock differs from ours (4.2.3, apparent_age): a clock five minutes ahead would end
+//     every ttl of 30 s. Nor does If-Modified-Since compare with Date where there is no Last-Modified (4.3.2): two answers of
+//     one second, and a write between them, would look the same.
+//   - A HEAD does not refresh what is kept (4.3.5), and a write drops by noun and not by URI (4.4), which is more.
 package cache
 
 import (
@@ -37,19 +50,43 @@ const (
 	Bypass = "bypass"
 )
 
+// Details say why an answer is stale.
+const (
+	Throttled    = "throttled"    // the quota is paused, or the wait is longer than the tool's longest
+	Failed       = "error"        // Roam fails
+	Revalidating = "revalidating" // a refresh is under way
+)
+
 // Options says how a Cache behaves. A bound of zero takes the default that its line names.
 type Options struct {
 	MaxSize     int64            // bytes of all kept answers; 64 MiB
 	MaxBody     int64            // a larger answer is passed through, not kept; 4 MiB
 	FillTimeout time.Duration    // a fill's own deadline, as it may outlive who asked first; 2 min
 	Throttled   func(error) bool // whether an error of a fill is about the quota and not about Roam; nil: none is
+	Line        Line             // nil: there is none
 	Store       Store            // nil: NewMemory(MaxSize)
+}
+
+// Line is where fills wait for their turn. An asker's context is that of Do. The
+// methods may be called by many goroutines and must be quick.
+type Line interface {
+	// Depart gives a fill its context, which the other methods then know it by.
+	Depart(asker context.Context) context.Context
+	// State tells whether a call of this asker would go at once with nobody waiting, and whether no call can go now.
+	State(asker context.Context) (idle, paused bool)
+	// Patience is how long this asker would wait for a turn; below 0: as long as it takes.
+	Patience(asker context.Context) time.Duration
+	// Join tells that this asker waits for the fill too, which is to wait as the most favoured of its askers would. The error
+	// says that its turn will come too late for this one.
+	Join(fill, asker context.Context) error
+	// Late is asked at the end of an asker's patience. The error says that the fill is still in the line.
+	Late(fill, asker context.Context) error
 }
 
 // Rule says how long an answer is fresh.
 type Rule struct {
 	TTL    time.Duration // 0: never kept, unless Origin
-	Stale  time.Duration // may be served this long after, when Roam throttles or fails
+	Stale  time.Duration // may be served this long after, while Roam throttles, fails or is being asked again
 	Origin bool          // Roam's headers decide (RFC 9111), and nothing is kept without them
 }
 
@@ -62,11 +99,18 @@ type Question struct {
 	Route   string // by which Drop finds the answer
 	Rule    Rule
 	Head    bool        // a HEAD: answered from a kept GET, and otherwise passed through
-	Request http.Header // the tool's: Cache-Control and Range are read
+	Request http.Header // the tool's: Cache-Control, Range, and what an answer may vary with
 }
 
-// Fill asks Roam. Its context is the fill's own and has the values of that of who asked first.
-type Fill func(ctx context.Context) (*http.Response, error)
+// Call says how Roam is to be asked.
+type Call struct {
+	Conditions http.Header // to be sent in place of the tool's own; nil: none
+	Through    bool        // the tool's own conditions and range go to Roam: the answer is for it alone
+	Spare      bool        // nobody waits for the answer: to be sent only if nobody waits for the token either
+}
+
+// Fill asks Roam. Its context is the fill's own, by Line.Depart of that of who asked first.
+type Fill func(ctx context.Context, c Call) (*http.Response, error)
 
 // Cache keeps answers. It may be used by many goroutines.
 type Cache struct {
@@ -92,6 +136,9 @@ func New(o Options) (*Cache, error) {
 	if o.Throttled == nil {
 		o.Throttled = func(error) bool { return false }
 	}
+	if o.Line == nil {
+		o.Line = noLine{}
+	}
 	if o.Store == nil {
 		memory, err := NewMemory(o.MaxSize)
 		if err != nil {
@@ -102,42 +149,57 @@ func New(o Options) (*Cache, error) {
 	return &Cache{o: o, store: o.Store, flights: make(map[Key]*flight), under: make(map[*fill]struct{})}, nil
 }
 
+// noLine lets everybody go at once.
+type noLine struct{}
+
+func (noLine) Depart(ctx context.Context) context.Context      { return ctx }
+func (noLine) State(context.Context) (idle, paused bool)       { return true, false }
+func (noLine) Patience(context.Context) time.Duration          { return -1 }
+func (noLine) Join(context.Context, context.Context) error     { return nil }
+func (noLine) Late(_ context.Context, _ context.Context) error { return nil }
+
 // Close ends the store. No Do may be under way.
 func (c *Cache) Close() { c.store.Close() }
 
 // Size is how much is kept.
 func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }
 
-// Do answers a question, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, or the cause of ctx.
+// Do answers a question, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, the line's, or the cause of
+// ctx.
 func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
-	wants := parseDirectives(q.Request.Values("Cache-Control"))
-	if !q.Rule.Keeps() || wants.has("no-store") || q.Request.Get("Range") != "" {
+	wants := parseDirectives(q.Request["Cache-Control"])
+	if !q.Rule.Keeps() || wants.has("no-store") || partial(q.Request) {
 		return c.pass(ctx, ask, "bypass")
 	}
-	kept := c.store.Get(q.Key)
+	key, kept := c.find(q)
 	now := time.Now()
-	if kept != nil && !wants.has("no-cache") && kept.fresh(q.Rule, wants, now) {
+	if kept != nil && kept.suits(q.Rule, wants, now) {
+		if kept.ttl(q.Rule, now) <= 0 {
+			return kept.answer(Stale, q.Rule, now), nil
+		}
 		return kept.answer(Hit, q.Rule, now), nil
 	}
 	if wants.has("only-if-cached") {
 		return nil, ErrOnlyIfCached
 	}
-	if q.Head {
-		return c.pass(ctx, ask, "uri-miss")
+	if detail := c.standIn(ctx, question{q, key, kept, ask}, wants, now); detail != "" {
+		return kept.standIn(q.Rule, now, detail), nil
 	}
 	var a *Answer
 	var err error
-	if wants.has("no-cache") {
-		a, err = c.alone(ctx, q, ask) // what is under way may be older than what the tool wants
-	} else {
-		a, err = c.share(ctx, q, ask)
+	switch asked := (question{q, key, kept, ask}); {
+	case q.Head:
+		a, err = c.pass(ctx, ask, "uri-miss")
+	case wants.has("no-cache"):
+		a, err = c.alone(ctx, asked, "request") // what is under way may be older than what the tool wants
+	default:
+		a, err = c.share(ctx, asked)
 	}
-	if detail := c.excuse(ctx, a, err); detail != "" && kept != nil && !wants.has("no-cache") {
-		if kept := c.store.Get(q.Key); kept != nil && kept.servable(q.Rule, time.Now()) { // it may have been dropped meanwhile
+	if detail := c.excuse(ctx, a, err); detail != "" {
+		_, kept := c.find(q) // it may have been dropped meanwhile
+		if now := time.Now(); kept != nil && kept.servable(q.Rule, wants, now) {
 			a.close()
-			a = kept.answer(Stale, q.Rule, time.Now())
-			a.Detail = detail
-			return a, nil
+			return kept.standIn(q.Rule, now, detail), nil
 		}
 	}
 	if a != nil && kept != nil && a.fwd == "uri-miss" {
@@ -146,22 +208,35 @@ func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 	return a, err
 }
 
+// question is a Question with what is kept of it.
+type question struct {
+	Question
+	key  Key // of the form of the answer that the request gets
+	kept *Entry
+	ask  Fill
+}
+
+// partial tells whether a request is about a part of the answer, or about a state that only Roam knows (RFC 9111, section 4.3.2).
+func partial(h http.Header) bool {
+	return h["Range"] != nil || h["If-Match"] != nil || h["If-Unmodified-Since"] != nil
+}
+
 // excuse tells why an old answer may stand in for this one, or nothing.
 func (c *Cache) excuse(ctx context.Context, a *Answer, err error) string {
 	switch {
 	case ctx.Err() != nil:
 		return ""
 	case err != nil && c.o.Throttled(err), err == nil && a.Status == http.StatusTooManyRequests:
-		return "throttled"
+		return Throttled
 	case err != nil, a.Status >= 500:
-		return "error"
+		return Failed
 	}
 	return ""
 }
 
 // pass asks Roam and keeps nothing.
 func (c *Cache) pass(ctx context.Context, ask Fill, fwd string) (*Answer, error) {
-	res, err := ask(ctx)
+	res, err := ask(c.o.Line.Depart(ctx), Call{Through: true})
 	if err != nil {
 		return nil, err
 	}
@@ -169,5 +244,5 @@ func (c *Cache) pass(ctx context.Context, ask Fill, fwd string) (*Answer, error)
 	if fwd != "bypass" {
 		result = Miss
 	}
-	return &Answer{Status: res.StatusCode, Header: res.Header, Stream: res.Body, Length: res.ContentLength, Result: result, fwd: fwd}, nil
+	return &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Stream: res.Body, Length: res.ContentLength, Age: delta(res.Header.Get("Age")), Result: result, fwd: fwd}, nil
 }

@@ -15,14 +15,14 @@ func (c *Cache) begin(route string) *fill {
 }
 
 // end forgets a fill and, if its answer is still true, keeps it.
-func (c *Cache) end(f *fill, key Key, e *Entry) (stored bool) {
+func (c *Cache) end(f *fill, q Question, e *Entry) (stored bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.under, f)
 	if e == nil || f.dropped {
 		return false
 	}
-	return c.store.Set(key, e)
+	return c.keep(q, e)
 }
 
 // Drop forgets every answer whose route matches, for every credential, and reports how many answers that were. An answer that

@@ -3,10 +3,11 @@ package cache
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// Entry is a kept answer. It is never changed once it is in a Store.
+// Entry is a kept answer, a 200. It is never changed once it is in a Store.
 type Entry struct {
 	Route    string // by which Drop finds it
 	Header   http.Header
@@ -14,26 +15,64 @@ type Entry struct {
 	Received time.Time     // when its header came
 	Age      time.Duration // what it had then (RFC 9111, section 4.2.3)
 	Lifetime time.Duration // by Roam's headers; 0 without any
-	Strict   bool          // must-revalidate or proxy-revalidate: never served stale
+	Strict   bool          // Roam forbids that it is served stale (RFC 9111, section 4.2.4)
+	OwnTag   bool          // its ETag is ours
+	Varies   []string      // the fields, besides those of every key, whose values choose this form of the answer
 }
 
-func newEntry(route string, res *http.Response, body []byte, received time.Time) *Entry {
-	says := parseDirectives(res.Header.Values("Cache-Control"))
-	header := res.Header.Clone()
-	for _, name := range []string{"Connection", "Keep-Alive", "Transfer-Encoding", "Trailer", "Upgrade", "Age", "Proxy-Connection", "Proxy-Authenticate"} {
-		header.Del(name) // of that one connection (RFC 9111, section 3.1), or told anew
+// newEntry makes an entry of an answer whose header it may keep.
+func newEntry(route string, from http.Header, body []byte, sent, received time.Time) *Entry {
+	says := parseDirectives(from.Values("Cache-Control"))
+	e := &Entry{
+		Route: route, Header: endToEnd(from), Body: body, Received: received,
+		Age: initialAge(from, sent, received), Lifetime: lifetime(from, says, received),
+		Strict: says.has("must-revalidate") || says.has("proxy-revalidate") || says.has("s-maxage") || says.has("no-cache"),
 	}
-	e := &Entry{Route: route, Header: header, Body: body, Received: received, Strict: says.has("must-revalidate") || says.has("proxy-revalidate") || says.has("s-maxage")}
-	if n, err := strconv.ParseInt(res.Header.Get("Age"), 10, 32); err == nil && n > 0 {
-		e.Age = time.Duration(n) * time.Second
+	e.Header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if e.Header["Date"] == nil {
+		e.Header["Date"] = []string{received.UTC().Format(http.TimeFormat)} // RFC 9110, section 6.6.1
 	}
-	e.Lifetime = lifetime(res.Header, says)
+	if e.Header["Etag"] == nil {
+		e.OwnTag, e.Header["Etag"] = true, []string{Tag(body)}
+	}
+	e.Varies, _ = nominated(from.Values("Vary"))
 	return e
 }
 
-// size is the memory that the entry takes, header and bookkeeping included.
+// endToEnd are the fields that go on to the tool. The Age is told anew each time.
+func endToEnd(from http.Header) http.Header {
+	h := make(http.Header, len(from)+3) // three may be added
+	for name, values := range from {
+		if !passing(name, from["Connection"]) {
+			h[name] = values[:len(values):len(values)] // who adds another does so for himself
+		}
+	}
+	return h
+}
+
+// passing tells whether a field belongs to that one connection (RFC 9111, section 3.1), to whom a cookie was meant for, or is
+// told anew each time.
+func passing(name string, connection []string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Trailer", "Upgrade", "Age", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authentication-Info", "Set-Cookie":
+		return true
+	}
+	for _, value := range connection {
+		for listed := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(listed), name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// index tells whether this is no answer but says with what the answers to the question vary.
+func (e *Entry) index() bool { return e.Header == nil && e.Varies != nil }
+
+// size is the memory that the entry takes, key, header and bookkeeping included.
 func (e *Entry) size(key Key) int64 {
-	n := len(key) + cap(e.Body) + 400 // of the structures around it, measured with 10,000 entries of three header fields
+	n := len(key) + len(e.Route) + cap(e.Body) + 600 // of the structures around it, measured with 10,000 entries of three header fields
 	for name, values := range e.Header {
 		n += len(name) + 64
 		for _, v := range values {
@@ -41,32 +80,6 @@ func (e *Entry) size(key Key) int64 {
 		}
 	}
 	return int64(n)
-}
-
-func (e *Entry) age(now time.Time) time.Duration { return e.Age + max(now.Sub(e.Received), 0) }
-
-func (e *Entry) ttl(r Rule, now time.Time) time.Duration {
-	if r.Origin {
-		return e.Lifetime - e.age(now)
-	}
-	return r.TTL - e.age(now)
-}
-
-// fresh heeds what the request wants (RFC 9111, section 5.2.1).
-func (e *Entry) fresh(r Rule, wants directives, now time.Time) bool {
-	ttl := e.ttl(r, now)
-	if most, ok := wants.seconds("max-age"); ok && e.age(now) > most {
-		return false
-	}
-	if least, ok := wants.seconds("min-fresh"); ok && ttl < least {
-		return false
-	}
-	return ttl > 0
-}
-
-// servable tells whether the entry may stand in although it is no longer fresh.
-func (e *Entry) servable(r Rule, now time.Time) bool {
-	return !e.Strict && e.ttl(r, now) > -r.Stale
 }
 
 func (e *Entry) answer(result string, r Rule, now time.Time) *Answer {

@@ -1,45 +1,53 @@
 package cache
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"slices"
+	"net/http"
 	"time"
 )
 
 // flight is one fill for everybody who asks the same while it is under way. It runs on a context of its own: who leaves fails
 // nobody else, and only when all have left is it called off, so that no token goes to an answer that nobody wants.
 type flight struct {
-	route  string
-	askers int  // guarded by Cache.mu
-	alone  bool // the one who asked first has left; guarded by Cache.mu
-	cancel context.CancelFunc
-	done   chan struct{}
+	route   string
+	request http.Header // of who asked first
+	askers  int         // guarded by Cache.mu; the background counts as one
+	alone   bool        // the one who asked first has left; guarded by Cache.mu
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    chan struct{}
 
 	// These are written before done is closed.
 	answer *Answer // whole, for everybody
 	stream *Answer // not to be kept: for the one who asked first
+	own    bool    // answer is for the one who asked first alone
+	varies []string
 	err    error
 }
 
 // share joins the flight for this question, or starts it.
-func (c *Cache) share(ctx context.Context, q Question, ask Fill) (*Answer, error) {
+func (c *Cache) share(ctx context.Context, q question) (*Answer, error) {
+	late := after(c.o.Line.Patience(ctx))
+	defer late.Stop()
 	for {
-		f, first := c.join(ctx, q, ask)
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			c.leave(q.Key, f, first)
-			return nil, context.Cause(ctx)
+		f, first := c.join(ctx, q)
+		if err := c.await(ctx, f, first, late); err != nil {
+			c.leave(q.key, f, first)
+			return nil, err
 		}
-		c.leave(q.Key, f, false)
+		c.leave(q.key, f, false)
 		switch {
 		case first && f.stream != nil:
 			return f.stream, nil
-		case f.stream != nil:
-			return c.alone(ctx, q, ask) // each waits in the line for itself, which keeps them from coming all at once
+		case !first && (f.stream != nil || f.own):
+			return c.alone(ctx, q, "uri-miss") // each waits in the line for itself, which keeps them from coming all at once
+		case !first && !alike(f.varies, f.request, q.Request):
+			if q.key, q.kept = c.find(q.Question); q.kept != nil && q.kept.suits(q.Rule, nil, time.Now()) {
+				return q.kept.answer(Hit, q.Rule, time.Now()), nil
+			}
+			continue // now it is known that the other's form of the answer is not ours
 		case f.err != nil && !first && c.o.Throttled(f.err):
 			continue // the first one's longest wait is not ours
 		case f.err != nil:
@@ -53,27 +61,61 @@ func (c *Cache) share(ctx context.Context, q Question, ask Fill) (*Answer, error
 	}
 }
 
-func (c *Cache) join(ctx context.Context, q Question, ask Fill) (f *flight, first bool) {
+// await waits for the end of a flight, for as long as this asker wants to.
+func (c *Cache) await(ctx context.Context, f *flight, first bool, late *time.Timer) error {
+	if !first {
+		if err := c.o.Line.Join(f.ctx, ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-f.done:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-late.C:
+			if err := c.o.Line.Late(f.ctx, ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// after is a timer that never fires when d is below zero.
+func after(d time.Duration) *time.Timer {
+	if d < 0 {
+		d = forever
+	}
+	return time.NewTimer(d)
+}
+
+func (c *Cache) join(ctx context.Context, q question) (f *flight, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f := c.flights[q.Key]; f != nil {
+	if f := c.flights[q.key]; f != nil {
 		f.askers++
 		return f, false
 	}
-	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f = &flight{route: q.Route, askers: 1, cancel: cancel, done: make(chan struct{})}
-	c.flights[q.Key] = f
+	return c.start(ctx, q, Call{}), true
+}
+
+// start begins a flight. Cache.mu is held.
+func (c *Cache) start(ctx context.Context, q question, call Call) *flight {
+	own, cancel := context.WithCancel(c.o.Line.Depart(context.WithoutCancel(ctx)))
+	f := &flight{route: q.Route, request: q.Request, askers: 1, ctx: own, cancel: cancel, done: make(chan struct{})}
+	c.flights[q.key] = f
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
 				f.err = fmt.Errorf("cache: a fill of %s panicked: %v", q.Route, p)
 			}
 			c.mu.Lock()
-			if c.flights[q.Key] == f {
-				delete(c.flights, q.Key)
+			if c.flights[q.key] == f {
+				delete(c.flights, q.key)
 			}
 			close(f.done)
-			unwanted := f.stream != nil && f.alone
+			unwanted := f.stream != nil && (f.alone || call.Spare)
 			c.mu.Unlock()
 			if unwanted {
 				f.stream.Stream.Close()
@@ -82,9 +124,9 @@ func (c *Cache) join(ctx context.Context, q Question, ask Fill) (f *flight, firs
 				cancel()
 			}
 		}()
-		f.fly(own, c, q, ask)
+		f.fly(c, q, call)
 	}()
-	return f, true
+	return f
 }
 
 // leave takes an asker away. A stream that its reader does not want any more is closed.
@@ -111,17 +153,22 @@ func (c *Cache) leave(key Key, f *flight, first bool) {
 	}
 }
 
-func (f *flight) fly(ctx context.Context, c *Cache, q Question, ask Fill) {
+func (f *flight) fly(c *Cache, q question, call Call) {
 	deadline := time.AfterFunc(c.o.FillTimeout, f.cancel)
-	f.answer, f.err = c.fetch(ctx, q, ask)
-	if f.err != nil && ctx.Err() != nil {
+	var got *fetched
+	got, f.err = c.fetch(f.ctx, q, call)
+	if f.err != nil && f.ctx.Err() != nil {
 		if f.err = context.Canceled; !deadline.Stop() {
 			f.err = context.DeadlineExceeded
 		}
 		return
 	}
 	deadline.Stop()
-	if f.answer != nil && f.answer.Stream != nil {
+	if f.err != nil {
+		return
+	}
+	f.own, f.varies = got.own, got.varies
+	if f.answer = got.Answer; got.Stream != nil {
 		f.stream, f.answer = f.answer, nil
 		f.stream.Stream = &ending{f.stream.Stream, f.cancel}
 	}
@@ -139,47 +186,11 @@ func (e *ending) Close() error {
 }
 
 // alone fills for one asker, and keeps the answer for all.
-func (c *Cache) alone(ctx context.Context, q Question, ask Fill) (*Answer, error) {
-	a, err := c.fetch(ctx, q, ask)
-	if a != nil {
-		a.fwd = "request"
-	}
-	return a, err
-}
-
-// fetch asks Roam, reads the answer, and keeps it if it may be kept.
-func (c *Cache) fetch(ctx context.Context, q Question, ask Fill) (a *Answer, err error) {
-	under := c.begin(q.Route)
-	var e *Entry
-	stored := false
-	defer func() {
-		if stored = c.end(under, q.Key, e); a != nil {
-			a.Stored = stored
-		}
-	}()
-	res, err := ask(ctx)
+func (c *Cache) alone(ctx context.Context, q question, fwd string) (*Answer, error) {
+	got, err := c.fetch(c.o.Line.Depart(ctx), q, Call{})
 	if err != nil {
 		return nil, err
 	}
-	received := time.Now()
-	a = &Answer{Status: res.StatusCode, Header: res.Header, Length: res.ContentLength, Result: Miss, fwd: "uri-miss"}
-	body, err := io.ReadAll(io.LimitReader(res.Body, c.o.MaxBody+1))
-	if err != nil {
-		res.Body.Close()
-		return nil, fmt.Errorf("cache: Roam's answer to %s broke off: %w", q.Route, err)
-	}
-	if int64(len(body)) > c.o.MaxBody {
-		a.Stream = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), res.Body), res.Body}
-		return a, nil
-	}
-	res.Body.Close()
-	a.Body, a.Length = slices.Clip(body), int64(len(body))
-	if storable(res, q, body) {
-		e = newEntry(q.Route, res, a.Body, received)
-		a.TTL = e.ttl(q.Rule, received)
-	}
-	return a, nil
+	got.fwd = fwd
+	return got.Answer, nil
 }

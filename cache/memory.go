@@ -112,11 +112,15 @@ func (m *Memory) remove(k Key) {
 // Drop forgets what matches.
 func (m *Memory) Drop(match func(route string) bool) int {
 	var all []Key
+	answers := 0
 	m.mu.Lock()
 	for route, keys := range m.kept {
 		if match(route) {
-			for k := range keys {
+			for k, s := range keys {
 				all = append(all, k)
+				if !s.index() {
+					answers++
+				}
 			}
 		}
 	}
@@ -124,7 +128,7 @@ func (m *Memory) Drop(match func(route string) bool) int {
 	for _, k := range all {
 		m.remove(k)
 	}
-	return len(all)
+	return answers
 }
 
 func (m *Memory) enter(s *sized) {
@@ -151,12 +155,10 @@ func (m *Memory) note(s *sized) {
 		m.kept[s.Route] = keys
 	}
 	if before := keys[s.key]; before != nil {
-		m.bytes -= before.size
-		m.entries--
+		m.count(before, -1)
 	}
 	keys[s.key] = s
-	m.bytes += s.size
-	m.entries++
+	m.count(s, 1)
 }
 
 func (m *Memory) forget(s *sized) {
@@ -168,8 +170,14 @@ func (m *Memory) forget(s *sized) {
 	if len(keys) == 0 {
 		delete(m.kept, s.Route)
 	}
-	m.bytes -= s.size
-	m.entries--
+	m.count(s, -1)
+}
+
+func (m *Memory) count(s *sized, sign int) {
+	m.bytes += int64(sign) * s.size
+	if !s.index() {
+		m.entries += sign
+	}
 }
 
 // Size is how much is kept.

@@ -65,7 +65,7 @@ func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{})
 		ended := make(chan error, 1)
-		stuck := func(ctx context.Context) (*http.Response, error) {
+		stuck := func(ctx context.Context, _ Call) (*http.Response, error) {
 			<-ctx.Done()
 			ended <- ctx.Err()
 			return nil, ctx.Err()
@@ -92,10 +92,10 @@ func TestNothingPoisonsAKey(t *testing.T) {
 			fill Fill
 			want string
 		}{
-			{"a panic", func(context.Context) (*http.Response, error) { panic("oh") }, "panicked: oh"},
-			{"a stall", func(ctx context.Context) (*http.Response, error) { <-ctx.Done(); return nil, ctx.Err() }, "deadline"},
-			{"a failure", func(context.Context) (*http.Response, error) { return nil, errors.New("refused") }, "refused"},
-			{"a broken body", func(context.Context) (*http.Response, error) {
+			{"a panic", func(context.Context, Call) (*http.Response, error) { panic("oh") }, "panicked: oh"},
+			{"a stall", func(ctx context.Context, _ Call) (*http.Response, error) { <-ctx.Done(); return nil, ctx.Err() }, "deadline"},
+			{"a failure", func(context.Context, Call) (*http.Response, error) { return nil, errors.New("refused") }, "refused"},
+			{"a broken body", func(context.Context, Call) (*http.Response, error) {
 				res := response(200, "x")
 				res.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), broken{}))
 				return res, nil
@@ -118,7 +118,10 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-var errQuota = errors.New("paused")
+var (
+	errQuota = errors.New("paused")
+	errAway  = errors.New("away")
+)
 
 func TestAWideAnswerIsStreamedToEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -83,17 +83,19 @@ type instrument struct {
 }
 
 func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
+	j := travelling(req.Context())
+	if j == nil {
+		return i.next.RoundTrip(req)
+	}
 	var wrote atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { wrote.Store(true) }})
 	start := time.Now()
+	j.away.Store(true)
 	res, err := i.next.RoundTrip(req.WithContext(ctx))
 	took := time.Since(start)
-	j := travelling(req.Context())
-	if j == nil {
-		return res, err
-	}
 	j.upstream += took
 	if err == nil {
+		j.away.Store(res.StatusCode != http.StatusTooManyRequests) // or it goes round again
 		i.observer.Sent(i.quota, j.route, res.StatusCode, took)
 	} else if wrote.Load() {
 		i.observer.Sent(i.quota, j.route, 0, took)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"strconv"
@@ -18,7 +19,6 @@ import (
 
 // kept answers a read that may be kept.
 func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
-	v := visiting(r)
 	body, whole, err := asked(w, r)
 	if err != nil {
 		p.fail(w, r, err)
@@ -28,40 +28,62 @@ func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 		p.streamed(w, r)
 		return
 	}
+	a, err := p.ask(r, body)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	p.give(w, r, a)
+}
+
+// ask puts a question to the cache.
+func (p *Proxy) ask(r *http.Request, body []byte) (*cache.Answer, error) {
+	v := visiting(r)
 	var made atomic.Pointer[journey] // by our own fill, once it is over
-	fill := func(ctx context.Context) (*http.Response, error) {
-		j, ctx := v.depart(ctx)
+	fill := func(ctx context.Context, call cache.Call) (*http.Response, error) {
+		j := travelling(ctx)
+		j.Spare = call.Spare
 		defer made.Store(j)
 		out := p.question(r).WithContext(ctx)
 		if len(body) > 0 {
 			out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		}
-		if r.Header.Get("Range") == "" {
+		if call.Through {
+			cache.Foreign(out.Header)
+		} else {
 			unconditional(out.Header)
+			maps.Copy(out.Header, call.Conditions)
 		}
 		return v.lane.exchange.RoundTrip(out)
 	}
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
 		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule, Head: r.Method == http.MethodHead, Request: r.Header,
 	}, fill)
-	if j := made.Load(); j != nil {
+	if j := made.Load(); j != nil && !j.Spare {
 		v.learn(j)
 	}
-	if err != nil {
-		p.fail(w, r, err)
-		return
-	}
+	return a, err
+}
+
+// give hands an answer to the tool, or says that the tool has it already.
+func (p *Proxy) give(w http.ResponseWriter, r *http.Request, a *cache.Answer) {
+	v := visiting(r)
 	v.Cache, v.Status = a.Result, a.Status
+	from := a.Header
+	unchanged := a.Unchanged(r.Header)
+	if unchanged {
+		v.Status, from = http.StatusNotModified, cache.Unchanging(from)
+	}
 	h := w.Header()
-	p.hand(h, a.Header, v)
+	p.hand(h, from, v)
 	p.mark(h, v, a.CacheStatus())
-	if a.Result == cache.Hit || a.Result == cache.Stale {
-		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
+	if a.Result == cache.Hit || a.Result == cache.Stale || a.Age >= time.Second {
+		h["Age"] = []string{strconv.FormatInt(int64(a.Age/time.Second), 10)}
 	}
 	if a.Stream != nil {
 		defer a.Stream.Close()
-		if a.Length >= 0 {
-			h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
+		if a.Length >= 0 && bodyAllowed(a.Status) {
+			h["Content-Length"] = []string{strconv.FormatInt(a.Length, 10)}
 		}
 		w.WriteHeader(a.Status)
 		controller := http.NewResponseController(w)
@@ -72,11 +94,11 @@ func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
-	if bodyAllowed(a.Status) {
-		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	if bodyAllowed(v.Status) && h["Content-Length"] == nil {
+		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 	}
-	w.WriteHeader(a.Status)
-	if r.Method != http.MethodHead {
+	w.WriteHeader(v.Status)
+	if r.Method != http.MethodHead && bodyAllowed(v.Status) {
 		w.Write(a.Body)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -28,14 +29,19 @@ func hops(h http.Header) {
 	}
 }
 
-// hand adds Roam's header fields to those of an answer.
+// hand adds the header fields of an answer of the cache's, which others have too, to those of this one.
 func (p *Proxy) hand(to, from http.Header, v *visit) {
-	from = from.Clone()
-	hops(from)
-	p.returned(from, v)
 	for name, values := range from {
-		to[name] = append(to[name], values...)
+		switch {
+		case name == "Location":
+			to[name] = slices.Clone(values)
+		case to[name] == nil:
+			to[name] = values
+		default:
+			to[name] = append(to[name], values...)
+		}
 	}
+	p.returned(to, v)
 }
 
 // returned makes Roam's header fields fit for the tool. A cookie would be the credential's session, which is no tool's; a

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"roamproxy/cache"
@@ -42,6 +43,7 @@ type visit struct {
 type journey struct {
 	limiter.Trip
 	route    string
+	away     atomic.Bool   // it is with Roam, and not in the line
 	upstream time.Duration // from sending to the header of the answer, over all attempts
 	perDay   int           // how many calls the tool may make in a day; 0: any number
 	reserved bool          // one of them is kept for this call
@@ -50,11 +52,26 @@ type journey struct {
 type visitKey struct{}
 type journeyKey struct{}
 
-func visiting(r *http.Request) *visit { return r.Context().Value(visitKey{}).(*visit) }
+func visiting(r *http.Request) *visit { return visitOf(r.Context()) }
 
 // learn takes over what became of the visit's call.
 func (v *visit) learn(j *journey) {
 	v.Queue, v.Upstream, v.Attempts = j.Waited, j.upstream, j.Attempts
+}
+
+func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
+
+// caller is how the visit stands in the line.
+func (v *visit) caller() limiter.Caller {
+	return limiter.Caller{Tool: v.tool.line, Urgency: v.wants.urgency, Longest: v.wants.longest}
+}
+
+// patience is how long the visit would wait for a turn.
+func (v *visit) patience() time.Duration {
+	if v.wants.longest < 0 {
+		return v.lane.quota.MaxWait
+	}
+	return v.wants.longest
 }
 
 func travelling(ctx context.Context) *journey {
@@ -65,7 +82,7 @@ func travelling(ctx context.Context) *journey {
 // depart begins a journey on ctx.
 func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
 	j := &journey{route: v.Route, perDay: v.tool.CallsPerDay}
-	j.Caller = limiter.Caller{Tool: v.tool.line, Urgency: v.wants.urgency, Longest: v.wants.longest}
+	j.Caller = v.caller()
 	return j, limiter.WithTrip(context.WithValue(ctx, journeyKey{}, j), &j.Trip)
 }
 

@@ -82,7 +82,7 @@ func wire(c Config, log *zap.Logger) (a *app, err error) {
 	for _, k := range c.Credentials {
 		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: source(k), Quota: k.Quota})
 	}
-	if a.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, FillTimeout: fillTimeout(c)}); err != nil {
+	if a.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c)}); err != nil {
 		return nil, err
 	}
 	a.close = append(a.close, a.cache.Close)

@@ -1,0 +1,120 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// fetched is an answer, and whose it is.
+type fetched struct {
+	*Answer
+	own    bool     // of the one request alone
+	varies []string // of those alone who sent the same in these fields
+}
+
+// errUnasked says that Roam answered a condition that it was not asked.
+var errUnasked = errors.New("a 304 that answers no condition")
+
+// fetch asks Roam, reads the answer, and keeps it if it may be kept.
+func (c *Cache) fetch(ctx context.Context, q question, call Call) (got *fetched, err error) {
+	under := c.begin(q.Route)
+	var e *Entry
+	defer func() {
+		if stored := c.end(under, q.Question, e); got != nil {
+			got.Stored = stored
+		}
+	}()
+	call.Conditions = q.kept.conditions()
+	res, sent, err := send(ctx, q.ask, call)
+	if err == nil && res.StatusCode == http.StatusNotModified && call.Conditions != nil {
+		received := time.Now()
+		res.Body.Close()
+		if confirmed := q.kept.confirmed(res, sent, received); confirmed != nil {
+			own := personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
+			if !own && res.Header["Set-Cookie"] == nil {
+				e = confirmed
+			}
+			got = &fetched{Answer: confirmed.answer(Miss, q.Rule, received), own: own, varies: confirmed.Varies}
+			got.fwd, got.confirmed = "stale", true
+			return got, nil
+		}
+		call.Conditions = nil // it is about something else: what is kept is worth nothing any more
+		res, sent, err = send(ctx, q.ask, call)
+	}
+	if err != nil {
+		return nil, err
+	}
+	received := time.Now()
+	if res.StatusCode == http.StatusNotModified {
+		res.Body.Close()
+		return nil, fmt.Errorf("cache: Roam's answer to %s: %w", q.Route, errUnasked)
+	}
+	body, whole, err := c.read(res)
+	if err != nil {
+		res.Body.Close()
+		return nil, fmt.Errorf("cache: Roam's answer to %s broke off: %w", q.Route, err)
+	}
+	got = &fetched{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Age: delta(res.Header.Get("Age")), Result: Miss, fwd: "uri-miss"}}
+	if !whole {
+		got.Stream = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), res.Body), res.Body}
+		return got, nil
+	}
+	res.Body.Close()
+	got.Body, got.Length = body, int64(len(body))
+	if res.StatusCode != http.StatusOK {
+		return got, nil
+	}
+	got.own = personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
+	got.varies, _ = nominated(res.Header["Vary"])
+	if kept := newEntry(q.Route, res.Header, body, sent, received); storable(res, q.Rule, kept) {
+		e = kept
+		got.Header, got.Age, got.TTL = kept.Header, kept.Age, kept.ttl(q.Rule, received)
+	}
+	return got, nil
+}
+
+// send asks, and tells when the last of the request went out: the time in the line does not make an answer older.
+func send(ctx context.Context, ask Fill, call Call) (res *http.Response, sent time.Time, err error) {
+	var wrote atomic.Pointer[time.Time]
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
+		now := time.Now()
+		wrote.Store(&now)
+	}})
+	res, err = ask(ctx, call)
+	if at := wrote.Load(); at != nil {
+		return res, *at, err
+	}
+	return res, time.Now(), err
+}
+
+// read reads an answer as long as it can be kept. The bytes take no more memory than they need.
+func (c *Cache) read(res *http.Response) (body []byte, whole bool, err error) {
+	size := int64(bytes.MinRead)
+	if res.ContentLength >= 0 {
+		size += min(res.ContentLength, c.o.MaxBody) // the buffer wants some room beyond what it reads, or it grows
+	}
+	buffer := bytes.NewBuffer(make([]byte, 0, size))
+	if _, err = io.CopyN(buffer, res.Body, c.o.MaxBody+1); err == nil {
+		return buffer.Bytes(), false, nil
+	}
+	if body = buffer.Bytes(); err != io.EOF {
+		return nil, false, err
+	}
+	if res.ContentLength > int64(len(body)) {
+		return nil, false, io.ErrUnexpectedEOF
+	}
+	if cap(body) > len(body)+len(body)/8 {
+		body = bytes.Clone(body)
+	}
+	return body, true, nil
+}

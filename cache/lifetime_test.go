@@ -1,0 +1,186 @@
+package cache
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func bubble(t *testing.T, f func(*testing.T)) { t.Helper(); synctest.Test(t, f) }
+
+func origin() Question {
+	q := groups()
+	q.Rule = Rule{Origin: true, Stale: time.Hour}
+	return q
+}
+
+func TestSection4_2_1_CalculatingFreshnessLifetime(t *testing.T) {
+	const nine, later = "Mon, 05 Jan 2026 09:00:00 GMT", "Mon, 05 Jan 2026 09:00:30 GMT"
+	for _, tt := range []struct {
+		name   string
+		header []string
+		want   string
+	}{
+		{"no header", nil, "fwd=uri-miss {"},
+		{"max-age", []string{"Cache-Control", "max-age=60"}, "hit; ttl=60 {"},
+		{"s-maxage before max-age", []string{"Cache-Control", "max-age=60, s-maxage=90"}, "hit; ttl=90 {"},
+		{"max-age before Expires (section 5.3)", []string{"Cache-Control", "max-age=60", "Date", nine, "Expires", later}, "hit; ttl=60 {"},
+		{"Expires", []string{"Date", nine, "Expires", later}, "hit; ttl=30 {"},
+		{"Expires without a Date", []string{"Expires", "Sat, 01 Jan 2000 00:00:20 GMT"}, "hit; ttl=20 {"},
+		{"Expires in the past", []string{"Date", later, "Expires", nine}, "fwd=uri-miss {"},
+		{"Expires that is no date", []string{"Expires", "0"}, "fwd=uri-miss {"},
+		{"max-age that is no number", []string{"Cache-Control", "max-age=soon"}, "fwd=uri-miss {"},
+		{"no-cache (section 5.2.2.4)", []string{"Cache-Control", "no-cache, max-age=60"}, "fwd=uri-miss {"},
+		{"no heuristics from Last-Modified (section 4.2.2)", []string{"Last-Modified", nine}, "fwd=stale; stored {"},
+	} {
+		bubble(t, func(t *testing.T) {
+			c := open(t, Options{})
+			r := &roam{answer: func(int) (*http.Response, error) { return response(200, `{}`, tt.header...), nil }}
+			ask(t, c, origin(), r)
+			q := origin()
+			q.Rule.Stale = 0
+			if got := ask(t, c, q, r); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSection4_2_3_CalculatingAge(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		age  string
+		want time.Duration
+	}{
+		{"none", "", 2 * time.Second},
+		{"what another cache says", "20", 22 * time.Second},
+		{"what is no number", "old", 2 * time.Second},
+		{"what is below zero", "-5", 2 * time.Second},
+	} {
+		bubble(t, func(t *testing.T) {
+			c := open(t, Options{})
+			res := response(200, "{}", "Age", tt.age)
+			fill := func(ctx context.Context, _ Call) (*http.Response, error) {
+				time.Sleep(50 * time.Second) // in the line, which makes nothing older
+				httptrace.ContextClientTrace(ctx).WroteRequest(httptrace.WroteRequestInfo{})
+				time.Sleep(2 * time.Second)
+				return res, nil
+			}
+			first, err := c.Do(t.Context(), groups(), fill)
+			if err != nil || first.Age != tt.want {
+				t.Fatalf("%s: age %v on arrival (%v), want %v", tt.name, first.Age, err, tt.want)
+			}
+			time.Sleep(5 * time.Second)
+			if a, err := c.Do(t.Context(), groups(), fill); err != nil || a.Age != tt.want+5*time.Second || a.TTL != 30*time.Second-a.Age {
+				t.Errorf("%s: age %v and ttl %v 5 s later, want %v", tt.name, a.Age, a.TTL, tt.want+5*time.Second)
+			}
+		})
+	}
+}
+
+func TestSection4_2_4_ServingStaleResponses(t *testing.T) {
+	throttled := func(int) (*http.Response, error) { return nil, errQuota }
+	for _, tt := range []struct {
+		name    string
+		after   time.Duration
+		control string // of the first answer
+		header  string // of the request
+		answer  func(int) (*http.Response, error)
+		want    string
+	}{
+		{"while Roam throttles", 70 * time.Second, "", "", throttled, `hit; ttl=-40; detail=throttled {"ok":true,"call":1}`},
+		{"while Roam says 429 after all", 70 * time.Second, "", "", status(429), `hit; ttl=-40; detail=throttled {"ok":true,"call":1}`},
+		{"while Roam fails", 70 * time.Second, "", "", status(503), `hit; ttl=-40; detail=error {"ok":true,"call":1}`},
+		{"while Roam is away", 70 * time.Second, "", "", func(int) (*http.Response, error) { return nil, errAway }, `hit; ttl=-40; detail=error {"ok":true,"call":1}`},
+		{"but not for ever", 11 * time.Minute, "", "", throttled, `paused`},
+		{"not for who wants a new one", 70 * time.Second, "", "no-cache", throttled, `paused`},
+		{"not for who says how old it may be", 70 * time.Second, "", "max-age=90", throttled, `paused`},
+		{"for who says how stale it may be", 70 * time.Second, "", "max-stale=39, max-age=50", throttled, `paused`},
+		{"not when Roam says no", 70 * time.Second, "", "", status(404), `fwd=stale {}`},
+		{"not with must-revalidate", 70 * time.Second, "must-revalidate", "", throttled, `paused`},
+		{"not with proxy-revalidate", 70 * time.Second, "proxy-revalidate", "", throttled, `paused`},
+		{"not with s-maxage", 70 * time.Second, "s-maxage=60", "", throttled, `paused`},
+		{"not with no-cache", 70 * time.Second, "no-cache", "", throttled, `paused`},
+	} {
+		bubble(t, func(t *testing.T) {
+			c := open(t, Options{Throttled: func(err error) bool { return err == errQuota }})
+			r := &roam{answer: func(int) (*http.Response, error) {
+				return response(200, `{"ok":true,"call":1}`, "Cache-Control", tt.control), nil
+			}}
+			ask(t, c, groups(), r)
+			time.Sleep(tt.after)
+			r.answer = tt.answer
+			if got := ask(t, c, groups("Cache-Control", tt.header), r); got != tt.want {
+				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+			}
+		})
+	}
+}
+
+func status(code int) func(int) (*http.Response, error) {
+	return func(int) (*http.Response, error) { return response(code, "{}"), nil }
+}
+
+func TestSection5_2_1_RequestDirectives(t *testing.T) {
+	for _, tt := range []struct{ name, header, value, want string }{
+		{"nothing", "X", "", "hit; ttl=20"},
+		{"no-store", "Cache-Control", "no-store", "fwd=bypass"},
+		{"no-cache", "Cache-Control", "No-Cache", "fwd=request; stored"},
+		{"max-age that it has", "Cache-Control", "max-age=10", "hit; ttl=20"},
+		{"max-age that it has not", "Cache-Control", "max-age=9", "fwd=stale; stored"},
+		{"max-age that is no number", "Cache-Control", "max-age=soon", "fwd=stale; stored"},
+		{"min-fresh that it has", "Cache-Control", "min-fresh=20", "hit; ttl=20"},
+		{"min-fresh that it has not", "Cache-Control", "min-fresh=21", "fwd=stale; stored"},
+		{"only-if-cached", "Cache-Control", "only-if-cached", "hit; ttl=20"},
+		{"only-if-cached and newer", "Cache-Control", "only-if-cached, max-age=1", ErrOnlyIfCached.Error()},
+		{"a range (section 3.3)", "Range", "bytes=0-1", "fwd=bypass"},
+		{"a state that only Roam knows (section 4.3.2)", "If-Match", `"x"`, "fwd=bypass"},
+		{"another such state", "If-Unmodified-Since", "Mon, 05 Jan 2026 09:00:00 GMT", "fwd=bypass"},
+	} {
+		bubble(t, func(t *testing.T) {
+			c, r := open(t, Options{}), &roam{}
+			ask(t, c, groups(), r)
+			time.Sleep(10 * time.Second)
+			if got := ask(t, c, groups(tt.header, tt.value), r); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSection5_2_1_2_MaxStale(t *testing.T) {
+	for _, tt := range []struct{ name, control, value, want string }{
+		{"any", "", "max-stale", "hit; ttl=-40 {"},
+		{"as much as it is", "", "max-stale=40", "hit; ttl=-40 {"},
+		{"less than it is", "", "max-stale=39", "fwd=stale; stored {"},
+		{"any, of what Roam forbids", "must-revalidate", "max-stale", "fwd=stale; stored {"},
+		{"any, and only what is kept", "", "max-stale, only-if-cached", "hit; ttl=-40 {"},
+	} {
+		bubble(t, func(t *testing.T) {
+			c := open(t, Options{})
+			r := &roam{answer: func(int) (*http.Response, error) { return response(200, "{}", "Cache-Control", tt.control), nil }}
+			ask(t, c, groups(), r)
+			time.Sleep(70 * time.Second)
+			if got := ask(t, c, groups("Cache-Control", tt.value), r); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSection4_HeadIsAnsweredFromAKeptGet(t *testing.T) {
+	c, r := open(t, Options{}), &roam{}
+	head := groups()
+	head.Head = true
+	if got := ask(t, c, head, r); strings.Contains(got, "stored") {
+		t.Errorf("a HEAD was kept: %s", got)
+	}
+	ask(t, c, groups(), r)
+	if got := ask(t, c, head, r); !strings.HasPrefix(got, "hit") {
+		t.Errorf("a HEAD of a kept GET: %s", got)
+	}
+}

@@ -1,0 +1,56 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// standIn tells why an old answer is served at once, although nobody has refused or failed, or nothing.
+//
+// Two things make it so. The line stands still: then waiting would bring nothing that is worth it. Or somebody is asking Roam
+// already, or may do so in the background because a token lies there that nobody waits for. The second holds only for as
+// long after the answer expired as it was fresh, so that what is read all the time never waits, and what is read seldom is
+// never older than twice its ttl while all is well: a refresh begins with a reader, and stops when there is none.
+func (c *Cache) standIn(ctx context.Context, q question, wants directives, now time.Time) string {
+	if q.kept == nil || !q.kept.servable(q.Rule, wants, now) {
+		return ""
+	}
+	idle, paused := c.o.Line.State(ctx)
+	late := -q.kept.ttl(q.Rule, now)
+	switch {
+	case paused:
+		return Throttled
+	case q.Head || late >= q.kept.lifetime(q.Rule):
+		return ""
+	case c.refresh(ctx, q, idle):
+		return Revalidating
+	}
+	return ""
+}
+
+// refresh tells whether Roam is being asked, and begins to in the background when there is nothing else to be done there.
+func (c *Cache) refresh(ctx context.Context, q question, idle bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flights[q.key] != nil {
+		return true
+	}
+	if idle {
+		c.start(ctx, q, Call{Spare: true})
+	}
+	return idle
+}
+
+// lifetime is how long the entry is fresh, by its rule.
+func (e *Entry) lifetime(r Rule) time.Duration {
+	if r.Origin {
+		return e.Lifetime
+	}
+	return r.TTL
+}
+
+func (e *Entry) standIn(r Rule, now time.Time, detail string) *Answer {
+	a := e.answer(Stale, r, now)
+	a.Detail = detail
+	return a
+}

@@ -1,0 +1,237 @@
+package cache
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// line is a line as a test wants it. An asker's patience is on its context.
+type line struct {
+	mu           sync.Mutex
+	idle, paused bool
+	away         bool // whether fills have left the line
+	full         bool // whether who joins is told that it will be too late
+	joined       int
+}
+
+type patience struct{}
+
+func patient(t *testing.T, d time.Duration) context.Context {
+	return context.WithValue(t.Context(), patience{}, d)
+}
+
+func (l *line) Depart(ctx context.Context) context.Context { return ctx }
+
+func (l *line) State(context.Context) (idle, paused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.idle, l.paused
+}
+
+func (l *line) Patience(ctx context.Context) time.Duration {
+	if d, ok := ctx.Value(patience{}).(time.Duration); ok {
+		return d
+	}
+	return -1
+}
+
+func (l *line) Join(context.Context, context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.joined++
+	if l.full {
+		return errQuota
+	}
+	return nil
+}
+
+func (l *line) Late(context.Context, context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away {
+		return nil
+	}
+	return errQuota
+}
+
+func queued(t *testing.T, l *line) *Cache {
+	return open(t, Options{Line: l, Throttled: func(err error) bool { return err == errQuota }})
+}
+
+func TestOldAnswersAreServedAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		line   *line
+		after  time.Duration
+		header string
+		want   string
+		takes  time.Duration // how long the tool waits
+		calls  int           // in all
+	}{
+		{"while the line stands still", &line{paused: true}, 9 * time.Minute, "", `hit; ttl=-509; detail=throttled {"ok":true,"call":1}`, 0, 1},
+		{"while a token lies there that nobody waits for", &line{idle: true}, 45 * time.Second, "", `hit; ttl=-14; detail=revalidating {"ok":true,"call":1}`, 0, 2},
+		{"but not when it expired long ago", &line{idle: true}, 61 * time.Second, "", `fwd=stale; stored {"ok":true,"call":2}`, time.Second, 2},
+		{"and not when others wait for the token", &line{}, 45 * time.Second, "", `fwd=stale; stored {"ok":true,"call":2}`, time.Second, 2},
+		{"and not to who wants a newer one", &line{idle: true, paused: true}, 45 * time.Second, "max-age=40", `fwd=stale; stored {"ok":true,"call":2}`, time.Second, 2},
+		{"or a new one", &line{idle: true, paused: true}, 45 * time.Second, "no-cache", `fwd=request; stored {"ok":true,"call":2}`, time.Second, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, r := queued(t, tt.line), &roam{takes: time.Second}
+			ask(t, c, groups(), r)
+			time.Sleep(tt.after - time.Second)
+			start := time.Now()
+			got := ask(t, c, groups("Cache-Control", tt.header), r)
+			if took := time.Since(start); got != tt.want || took != tt.takes {
+				t.Errorf("%s: %s after %v, want %s after %v", tt.name, got, took, tt.want, tt.takes)
+			}
+			time.Sleep(5 * time.Second)
+			if r.calls != tt.calls {
+				t.Errorf("%s: %d calls, want %d", tt.name, r.calls, tt.calls)
+			}
+		})
+	}
+}
+
+// However many read it, one refresh goes out, by a spare token; when nobody reads, none does.
+func TestARefreshInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := queued(t, &line{idle: true}), &roam{}
+		ask(t, c, groups(), r)
+		r.takes = 2 * time.Second
+		time.Sleep(40 * time.Second)
+		for range 50 {
+			if got := ask(t, c, groups(), r); got != `hit; ttl=-10; detail=revalidating {"ok":true,"call":1}` {
+				t.Fatalf("while it is under way: %s", got)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		if got := ask(t, c, groups(), r); got != `hit; ttl=29 {"ok":true,"call":2}` && got != `hit; ttl=28 {"ok":true,"call":2}` && got != `hit; ttl=27 {"ok":true,"call":2}` {
+			t.Errorf("after it: %s", got)
+		}
+		if r.calls != 2 || r.asked[0].Spare || !r.asked[1].Spare {
+			t.Errorf("asked %+v, want once for the tool and once with a spare token", r.asked)
+		}
+		time.Sleep(time.Hour)
+		if r.calls != 2 {
+			t.Errorf("%d calls for what nobody reads", r.calls-2)
+		}
+	})
+}
+
+func TestARefreshThatFailsChangesNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer func(int) (*http.Response, error)
+	}{
+		{"there was no token after all", func(int) (*http.Response, error) { return nil, errQuota }},
+		{"Roam failed", status(500)},
+		{"Roam said no", status(404)},
+		{"a panic", func(int) (*http.Response, error) { panic("oh") }},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, r := queued(t, &line{idle: true}), &roam{}
+			ask(t, c, groups(), r)
+			time.Sleep(40 * time.Second)
+			r.answer = tt.answer
+			for range 2 {
+				if got := ask(t, c, groups(), r); !strings.HasPrefix(got, "hit; ttl=-10; detail=revalidating") {
+					t.Errorf("%s: %s", tt.name, got)
+				}
+				synctest.Wait()
+			}
+			if r.calls != 3 || len(c.flights) != 0 || len(c.under) != 0 {
+				t.Errorf("%s: %d calls, and %d flights are left", tt.name, r.calls, len(c.flights))
+			}
+		})
+	}
+}
+
+// A write during a refresh: the old answer must not come back by it.
+func TestARefreshThatAWriteOvertookIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, r := queued(t, &line{idle: true}), &roam{takes: time.Second}
+		ask(t, c, groups(), r)
+		time.Sleep(40 * time.Second)
+		ask(t, c, groups(), r)
+		synctest.Wait()
+		c.Drop(func(string) bool { return true })
+		time.Sleep(2 * time.Second)
+		if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
+			t.Errorf("after the write: %s", got)
+		}
+	})
+}
+
+// Who waits for the fill of another leaves at the end of his own patience, if it is in the line still, and fails nobody.
+func TestEachAskerHasHisOwnPatience(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		away  bool
+		after time.Duration // when the short of patience have an answer
+		want  string
+	}{
+		{"a fill in the line", false, 3 * time.Second, "paused"},
+		{"a fill that has left it", true, 10 * time.Second, `{"ok":true,"call":1}`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := &line{away: tt.away}
+			c, r := queued(t, l), &roam{takes: 10 * time.Second}
+			start := time.Now()
+			var all sync.WaitGroup
+			for i := range 4 {
+				short := i%2 == 0 // the first one too
+				all.Go(func() {
+					ctx := t.Context()
+					if short {
+						ctx = patient(t, 3*time.Second)
+					}
+					a, err := c.Do(ctx, groups(), r.fill)
+					got, took := "", time.Since(start)
+					if err != nil {
+						got = err.Error()
+					} else {
+						got = string(a.Body)
+					}
+					want, after := `{"ok":true,"call":1}`, 10*time.Second
+					if short {
+						want, after = tt.want, tt.after
+					}
+					if got != want || took != after {
+						t.Errorf("%s, short of patience = %v: %s after %v, want %s after %v", tt.name, short, got, took, want, after)
+					}
+				})
+				synctest.Wait()
+			}
+			all.Wait()
+			if r.calls != 1 || l.joined != 3 {
+				t.Errorf("%s: %d calls, %d joined; want 1 and 3", tt.name, r.calls, l.joined)
+			}
+		})
+	}
+}
+
+// Who would come too late is told so on arrival, and has the old answer where there is one.
+func TestWhoWouldComeTooLateIsToldAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &line{}
+		c, r := queued(t, l), &roam{takes: 10 * time.Second}
+		ask(t, c, groups(), r)
+		time.Sleep(2 * time.Minute)
+		var all sync.WaitGroup
+		all.Go(func() { ask(t, c, groups(), r) })
+		synctest.Wait()
+		l.mu.Lock()
+		l.full = true
+		l.mu.Unlock()
+		start := time.Now()
+		if got := ask(t, c, groups(), r); got != `hit; ttl=-90; detail=throttled {"ok":true,"call":1}` || time.Since(start) != 0 {
+			t.Errorf("%s after %v", got, time.Since(start))
+		}
+		all.Wait()
+	})
+}

@@ -1,0 +1,84 @@
+package cache
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// varying answers each agent in its own way.
+func varying(vary string) func(int) (*http.Response, error) {
+	return func(n int) (*http.Response, error) {
+		return response(200, string(rune('0'+n)), "Content-Type", "text/plain", "Vary", vary), nil
+	}
+}
+
+func TestSection4_1_CalculatingCacheKeysWithVary(t *testing.T) {
+	c, r := open(t, Options{}), &roam{answer: varying("user-agent, Accept")}
+	for _, step := range []struct {
+		name   string
+		header []string
+		want   string
+	}{
+		{"one agent", []string{"User-Agent", "a"}, "fwd=uri-miss; stored 1"},
+		{"the same again", []string{"User-Agent", " a "}, "hit; ttl=29 1"},
+		{"another agent", []string{"User-Agent", "b"}, "fwd=uri-miss; stored 2"},
+		{"no agent", nil, "fwd=uri-miss; stored 3"},
+		{"an empty one", []string{"User-Agent", ""}, "fwd=uri-miss; stored 4"},
+		{"two", []string{"User-Agent", "a", "User-Agent", "b"}, "fwd=uri-miss; stored 5"},
+		{"two in one field", []string{"User-Agent", "a, b"}, "hit; ttl=29 5"},
+		{"the first again", []string{"User-Agent", "a"}, "hit; ttl=29 1"},
+		{"the second again", []string{"User-Agent", "b"}, "hit; ttl=29 2"},
+	} {
+		if got := ask(t, c, groups(step.header...), r); strings.Replace(got, "ttl=30", "ttl=29", 1) != step.want {
+			t.Errorf("%s: %s, want %s", step.name, got, step.want)
+		}
+	}
+	if _, n := c.Size(); n != 5 {
+		t.Errorf("%d answers are kept, want 5", n)
+	}
+	if n := c.Drop(func(string) bool { return true }); n != 5 {
+		t.Errorf("%d answers were dropped, want 5", n)
+	}
+	if got := ask(t, c, groups("User-Agent", "a"), r); got != "fwd=uri-miss; stored 6" {
+		t.Errorf("after the drop: %s", got)
+	}
+}
+
+// Section 4: an answer that turns out to be for one request alone is shared with nobody, and one that varies with those alone
+// who sent the same.
+func TestSection4_1_SharingWhatVaries(t *testing.T) {
+	for _, tt := range []struct {
+		name, control, vary string
+		calls               int
+	}{
+		{"the same for everybody", "", "", 1},
+		{"another for each agent", "", "User-Agent", 2},
+		{"another for each request", "", "*", 4},
+		{"for nobody else", "no-store", "", 4},
+		{"for that user", "private", "", 4},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := open(t, Options{})
+			r := &roam{takes: time.Second, answer: func(int) (*http.Response, error) {
+				return response(200, "{}", "Vary", tt.vary, "Cache-Control", tt.control), nil
+			}}
+			var all sync.WaitGroup
+			for i := range 4 {
+				all.Go(func() {
+					if got := ask(t, c, groups("User-Agent", string(rune('a'+i%2))), r); !strings.HasSuffix(got, " {}") {
+						t.Errorf("%s: %s", tt.name, got)
+					}
+				})
+				synctest.Wait()
+			}
+			all.Wait()
+			if r.calls != tt.calls {
+				t.Errorf("%s: %d calls for four who ask at once, want %d", tt.name, r.calls, tt.calls)
+			}
+		})
+	}
+}

@@ -1,0 +1,192 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// A poller of a list that does not change moves no bytes, and Roam never sees the tag that is ours.
+func TestAPollerOfWhatDoesNotChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{}
+		h := build(t, nil, e, unmetered)
+		first := h.do(t.Context(), "GET", "/v1/groups.list", "")
+		tag := first.Header().Get("Etag")
+		if first.Code != 200 || tag == "" || first.Header().Get("Date") == "" {
+			t.Fatalf("the first read: %d %v", first.Code, first.Header())
+		}
+		for _, step := range []struct {
+			name   string
+			after  time.Duration
+			want   string
+			forget bool
+		}{
+			{"a kept answer", 5 * time.Second, "roamproxy; hit; ttl=25", false},
+			{"an expired one", 2 * time.Minute, "roamproxy; fwd=stale; stored", false},
+			{"one that is not kept any more", 0, "roamproxy; fwd=uri-miss; stored", true},
+		} {
+			time.Sleep(step.after)
+			if step.forget {
+				h.Purge("/v1/*")
+			}
+			w := h.do(t.Context(), "GET", "/v1/groups.list", "", "If-None-Match", tag)
+			if w.Code != 304 || w.Body.Len() != 0 || w.Header().Get("Cache-Status") != step.want || w.Header().Get("Etag") != tag || h.last().Status != 304 {
+				t.Errorf("%s: %d with %d bytes, %v; want 304, %s", step.name, w.Code, w.Body.Len(), w.Header(), step.want)
+			}
+			for _, name := range []string{"Content-Type", "Content-Length"} {
+				if w.Header()[name] != nil {
+					t.Errorf("%s: the 304 has %s", step.name, name)
+				}
+			}
+			if e.req.Header["If-None-Match"] != nil {
+				t.Errorf("%s: Roam was asked with %v", step.name, e.req.Header["If-None-Match"])
+			}
+		}
+		e.answer = func(r *http.Request) (*http.Response, error) { return reply(r, 200, `{"ok":true,"new":1}`), nil }
+		h.Purge("/v1/*")
+		if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "If-None-Match", tag); w.Code != 200 || w.Header().Get("Etag") == tag {
+			t.Errorf("a list that changed: %d %v", w.Code, w.Header())
+		}
+	})
+}
+
+func TestRoamsOwnValidatorsAreUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("If-None-Match") == `"v1"` {
+				return reply(r, 304, "", "Etag", `"v1"`), nil
+			}
+			return reply(r, 200, `{"ok":true}`, "Etag", `"v1"`), nil
+		}}
+		h := build(t, nil, e, unmetered)
+		h.do(t.Context(), "GET", "/v1/groups.list", "")
+		time.Sleep(2 * time.Minute)
+		w := h.do(t.Context(), "GET", "/v1/groups.list", "")
+		if got := w.Header().Get("Cache-Status"); w.Code != 200 || w.Body.String() != `{"ok":true}` || got != "roamproxy; fwd=stale; fwd-status=304; stored" {
+			t.Errorf("%d %s, %s", w.Code, w.Body, got)
+		}
+		if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Range", "bytes=0-3", "If-None-Match", `"v1"`); w.Code != 304 || w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
+			t.Errorf("a range passes through with its condition: %d %v", w.Code, w.Header())
+		}
+	})
+}
+
+// While Roam asks for quiet, and when the wait would be too long, what is old is served at once.
+func TestOldAnswersWhileTheLineIsLong(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		prefer string
+		occupy func(h *house)
+		want   string
+	}{
+		{"the quota is paused", "", func(h *house) {
+			h.roam.Script(roamtest.Throttle("20"))
+			go h.do(context.Background(), "GET", "/v1/user.list", "", "Prefer", "wait=30")
+			time.Sleep(time.Second)
+		}, "roamproxy; hit; ttl=-31; detail=throttled"},
+		{"the wait is longer than the longest", "wait=2", func(h *house) {
+			h.bucket.Drain(time.Now())
+			for range 5 {
+				go h.post(context.Background())
+			}
+			synctest.Wait()
+		}, "roamproxy; hit; ttl=-30; detail=throttled"},
+		{"nobody waits", "", func(*house) {}, "roamproxy; fwd=stale; stored"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := build(t, roamtest.New(roamtest.Options{}), nil)
+			h.do(t.Context(), "GET", "/v1/groups.list", "")
+			time.Sleep(time.Minute)
+			tt.occupy(h)
+			start := time.Now()
+			w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Prefer", tt.prefer)
+			if got := w.Header().Get("Cache-Status"); w.Code != 200 || got != tt.want || time.Since(start) != 0 || w.Header().Get("Age") == "0" {
+				t.Errorf("%s: %d %s after %v, age %s; want %s at once", tt.name, w.Code, got, time.Since(start), w.Header().Get("Age"), tt.want)
+			}
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+// A refresh in the background takes a token only when it leaves one for the next caller, and nobody waits.
+func TestARefreshTakesNobodysToken(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		tokens int // that are left
+		want   string
+		calls  int
+	}{
+		{"a full bucket", 10, "roamproxy; hit; ttl=-5; detail=revalidating", 1},
+		{"two tokens", 2, "roamproxy; hit; ttl=-5; detail=revalidating", 1},
+		{"one token: the tool asks for itself", 1, "roamproxy; fwd=stale; stored", 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := build(t, roamtest.New(roamtest.Options{}), nil)
+			h.do(t.Context(), "GET", "/v1/groups.list", "")
+			time.Sleep(35 * time.Second)
+			for range 10 - tt.tokens {
+				h.post(t.Context())
+			}
+			before := h.roam.Calls()
+			w := h.do(t.Context(), "GET", "/v1/groups.list", "")
+			synctest.Wait()
+			if got := w.Header().Get("Cache-Status"); got != tt.want || h.roam.Calls()-before != tt.calls {
+				t.Errorf("%s: %s with %d calls, want %s with %d", tt.name, got, h.roam.Calls()-before, tt.want, tt.calls)
+			}
+			if got := h.last(); got.Attempts != 0 && strings.Contains(tt.want, "hit") {
+				t.Errorf("%s: the visit of a stale answer counts %d calls", tt.name, got.Attempts)
+			}
+		})
+	}
+}
+
+// Several who ask the same stand in the line as the most favoured of them would, and each leaves at his own longest wait.
+func TestAFillStandsWhereItsMostFavouredAskerWould(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h.bucket.Drain(time.Now())
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1","text":"x"}`, "Roamproxy-Tool", "flood")
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		read := func(tool string, header ...string) (int, time.Duration, string) {
+			w := h.do(t.Context(), "GET", "/v1/groups.list", "", append(header, "Roamproxy-Tool", tool)...)
+			return w.Code, time.Since(start), w.Header().Get("Roamproxy-Error")
+		}
+		all.Go(func() { // behind the twenty
+			if code, took, _ := read("flood"); code != 200 || took > 5*time.Second {
+				t.Errorf("the first to ask: %d after %v, want its answer with that of the one who joined", code, took)
+			}
+		})
+		synctest.Wait()
+		time.Sleep(1500 * time.Millisecond)
+		all.Go(func() {
+			if code, took, reason := read("hasty", "Prefer", "wait=0"); code != 429 || took > 2*time.Second || reason != "wait_too_long" {
+				t.Errorf("who does not want to wait: %d %s after %v, want 429", code, reason, took)
+			}
+		})
+		synctest.Wait()
+		all.Go(func() {
+			if code, took, _ := read("other"); code != 200 || took > 5*time.Second {
+				t.Errorf("who joined from an empty lane: %d after %v, want a turn before the flood's", code, took)
+			}
+		})
+		all.Wait()
+		reads := slices.DeleteFunc(h.roam.Journal(), func(c roamtest.Call) bool { return c.Method != "GET" })
+		if len(reads) != 1 {
+			t.Errorf("%d reads reached Roam, want 1", len(reads))
+		}
+	})
+}
