@@ -11,26 +11,27 @@ import (
 
 	"go.uber.org/zap"
 
-	"roamproxy/metrics"
+	"roamproxy/proxy"
 )
 
 // adminPages is everything that the admin listener answers, a line each.
-func (r *running) adminPages(c Admin, gate func(http.Handler) http.Handler) *metrics.Admin {
+func (r *running) adminPages(c Config, gate func(http.Handler) http.Handler) http.Handler {
 	pages := r.metrics.Admin(gate)
 	pages.Handle("POST /api/resume", r.resume)
-	if c.Debug {
+	pages.Handle("POST /-/reload", r.answerReload)
+	if c.Admin.Debug {
 		pages.Handle("GET /debug/pprof/", pprof.Index)
 		pages.Handle("GET /debug/pprof/profile", pprof.Profile)
 		pages.Handle("GET /debug/pprof/trace", pprof.Trace)
 		pages.Handle("GET /debug/pprof/symbol", pprof.Symbol)
 	}
 	pages.Handle("POST /api/purge", r.purge)
-	return pages
+	return proxy.Guard(pages, reach(c.Admin.Listen, c.Hosts))
 }
 
 // purge forgets the kept answers of the routes that match, and answers how many those were.
 func (r *running) purge(w http.ResponseWriter, req *http.Request) {
-	n, err := r.proxy.Purge(req.FormValue("match"))
+	n, err := r.current().proxy.Purge(req.FormValue("match"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return

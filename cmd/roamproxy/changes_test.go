@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"roamproxy/metrics"
 )
 
@@ -49,9 +47,9 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 
 func TestAFloodOfCallsIsSampled(t *testing.T) {
 	var out bytes.Buffer
-	log, level := newLog(Log{Level: "info", Format: "json"}, &out)
+	log := newLog(Log{Level: "info", Format: "json"}, &out)
 	dropped := 0
-	access := sampled(log, func() { dropped++ })
+	access := sampled(log.Logger, func() { dropped++ })
 	for range 1000 {
 		access.Info("call")
 	}
@@ -65,7 +63,7 @@ func TestAFloodOfCallsIsSampled(t *testing.T) {
 		t.Error("the warning or the change of state was left out")
 	}
 	out.Reset()
-	level.SetLevel(zap.WarnLevel)
+	log.configure(Log{Level: "warn", Format: "json"})
 	access.Info("call")
 	if log.Info("call"); out.Len() > 0 {
 		t.Errorf("with the level raised, there is %q", out.String())

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
-	"go.uber.org/zap"
 	"golang.org/x/term"
 
 	"roamproxy/proxy/credential"
@@ -43,7 +43,7 @@ func (d demoCmd) Run(p *program) error {
 	c := defaults(func(string) string { return "" })
 	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", roam.URL, state
 	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
-	server, err := start(c, zap.NewNop())
+	server, err := start(c, newLog(c.Log, io.Discard), nil)
 	if err != nil {
 		return err
 	}

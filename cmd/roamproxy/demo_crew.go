@@ -190,7 +190,7 @@ func (c *crew) draw(at time.Duration) string {
 	if c.proxy == nil {
 		line("")
 	} else {
-		state := c.proxy.queues["roam"].State()
+		state := c.proxy.queues()["roam"].State()
 		waiting := 0
 		for _, n := range state.Waiting {
 			waiting += n

@@ -48,14 +48,19 @@ func load(path string, getenv func(string) string, flags []override) (*Loaded, e
 		c.StateDir, d.sources["state_dir"] = stateDir(getenv)
 	}
 	d.mistakes = append(d.mistakes, c.validate(d.sources)...)
-	if len(d.mistakes) > 0 {
-		errs := make([]error, len(d.mistakes))
-		for i, m := range d.mistakes {
-			errs[i] = m
-		}
-		return nil, errors.Join(errs...)
+	if err := joined(d.mistakes); err != nil {
+		return nil, err
 	}
 	return &Loaded{c, d.sources}, nil
+}
+
+// joined is all mistakes as one error; nil when there are none.
+func joined(mistakes []Mistake) error {
+	errs := make([]error, len(mistakes))
+	for i, m := range mistakes {
+		errs[i] = m
+	}
+	return errors.Join(errs...)
 }
 
 // environment are the variables that stand for a key.

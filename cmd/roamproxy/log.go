@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -10,11 +11,28 @@ import (
 	"golang.org/x/term"
 )
 
-// newLog writes to w: readable on a terminal, JSON otherwise, unless told. The level can be changed while it is in use.
-func newLog(c Log, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
-	level := zap.NewAtomicLevel()
-	level.UnmarshalText([]byte(c.Level)) // it was checked; info where it is none
-	file, isFile := w.(*os.File)
+// logger writes to one place, at a level and in a form that a reload may change.
+type logger struct {
+	*zap.Logger
+	out  io.Writer
+	core *changing
+}
+
+// newLog writes to w: readable on a terminal, JSON otherwise, unless told.
+func newLog(c Log, w io.Writer) *logger {
+	l := &logger{out: w, core: &changing{}}
+	l.configure(c)
+	l.Logger = zap.New(l.core)
+	return l
+}
+
+// configure changes level and form from the next line on.
+func (l *logger) configure(c Log) {
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		level = zap.InfoLevel
+	}
+	file, isFile := l.out.(*os.File)
 	encoding := zap.NewProductionEncoderConfig()
 	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
 	encoding.EncodeDuration = zapcore.StringDurationEncoder
@@ -24,7 +42,22 @@ func newLog(c Log, w io.Writer) (*zap.Logger, zap.AtomicLevel) {
 		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(encoding)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level)), level
+	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(l.out)), level)
+	l.core.now.Store(&core)
+}
+
+// changing is a zapcore.Core that can be replaced while others write to it.
+type changing struct{ now atomic.Pointer[zapcore.Core] }
+
+func (c *changing) core() zapcore.Core                             { return *c.now.Load() }
+func (c *changing) Enabled(l zapcore.Level) bool                   { return c.core().Enabled(l) }
+func (c *changing) With(fields []zapcore.Field) zapcore.Core       { return c.core().With(fields) }
+func (c *changing) Write(e zapcore.Entry, f []zapcore.Field) error { return c.core().Write(e, f) }
+func (c *changing) Sync() error                                    { return c.core().Sync() }
+
+// Check leaves the decision to the core of the moment.
+func (c *changing) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return c.core().Check(e, ce)
 }
 
 // Of the access lines of one second and level, this many are written, and after them one of as many. At the usual quota none is

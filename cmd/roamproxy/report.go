@@ -14,18 +14,23 @@ type reporter struct {
 	metrics *metrics.Metrics
 	log     *zap.Logger // what changes
 	access  *zap.Logger // a line a call, fewer under a flood
-	quotas  map[string]*metrics.Quota
 }
 
 func newReporter(m *metrics.Metrics, log *zap.Logger) *reporter {
-	return &reporter{metrics: m, log: log, access: sampled(log, m.Unlogged), quotas: make(map[string]*metrics.Quota)}
+	return &reporter{metrics: m, log: log, access: sampled(log, m.Unlogged)}
 }
 
 // Met makes a caller's name known to the metrics.
 func (r *reporter) Met(tool string) { r.metrics.Tool(tool) }
 
+// counted is the reporter with the quotas of one configuration.
+type counted struct {
+	*reporter
+	quotas map[string]*metrics.Quota
+}
+
 // Sent counts a call to Roam.
-func (r *reporter) Sent(quota, route string, status int, d time.Duration) {
+func (r counted) Sent(quota, route string, status int, d time.Duration) {
 	r.quotas[quota].Sent(route, status, d)
 }
 

@@ -19,10 +19,11 @@ type resumed struct {
 
 // resume ends by hand the pause of the quota that ?quota= names, or of all.
 func (r *running) resume(w http.ResponseWriter, req *http.Request) {
-	names := slices.Sorted(maps.Keys(r.queues))
+	queues := r.queues()
+	names := slices.Sorted(maps.Keys(queues))
 	answer, status := resumed{OK: true, Resumed: []string{}, Open: []string{}}, http.StatusOK
 	if name := req.URL.Query().Get("quota"); name != "" {
-		if _, known := r.queues[name]; !known {
+		if _, known := queues[name]; !known {
 			answer.OK, answer.Error, status = false, "there is no quota of this name", http.StatusNotFound
 			names = nil
 		} else {
@@ -30,7 +31,7 @@ func (r *running) resume(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	for _, name := range names {
-		if r.queues[name].Resume() {
+		if queues[name].Resume() {
 			r.log.Info("pause ended by hand", zap.String("quota", name))
 			answer.Resumed = append(answer.Resumed, name)
 		} else {

@@ -45,7 +45,7 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 	}
 	answered := make(chan int)
 	go func() { answered <- post(c, "http://"+r.addr) }()
-	for !r.queues["roam"].State().Paused {
+	for !r.queues()["roam"].State().Paused {
 		<-time.After(time.Millisecond)
 	}
 	for _, tt := range []struct {
@@ -59,7 +59,7 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 		{"a quota that is not paused", "/api/resume?quota=other", "", "let-me", 200, []string{}, []string{"other"}},
 		{"all", "/api/resume", "", "let-me", 200, []string{"roam"}, []string{"other"}},
 	} {
-		if paused := r.queues["roam"].State().Paused; !paused {
+		if paused := r.queues()["roam"].State().Paused; !paused {
 			t.Errorf("%s: the pause is over already", tt.name)
 		}
 		status, got := ask(tt.path, tt.origin, tt.token)

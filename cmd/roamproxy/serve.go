@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
-
-	"roamproxy/proxy"
 )
 
 type serveCmd struct {
@@ -23,41 +25,53 @@ type serveCmd struct {
 
 // Run serves until it is interrupted, and then lets calls end.
 func (s serveCmd) Run(p *program) error {
-	l, err := load(s.Config, p.getenv, []override{
-		{"listen", s.Listen, "--listen"}, {"admin.listen", s.AdminListen, "--admin-listen"}, {"upstream.url", s.UpstreamURL, "--upstream-url"}, {"log.level", s.LogLevel, "--log-level"},
-	})
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before anything else: one that comes too early must not end the process
+	defer signal.Stop(hangups)
+	read := func() (*Loaded, error) {
+		return load(s.Config, p.getenv, []override{
+			{"listen", s.Listen, "--listen"}, {"admin.listen", s.AdminListen, "--admin-listen"}, {"upstream.url", s.UpstreamURL, "--upstream-url"}, {"log.level", s.LogLevel, "--log-level"},
+		})
+	}
+	l, err := read()
 	if err != nil {
 		return errors.Join(err, errors.New("nothing was started; roamproxy check shows the whole configuration"))
 	}
-	log, _ := newLog(l.Log, p.err)
+	log := newLog(l.Log, p.err)
 	defer log.Sync()
-	server, err := start(l.Config, log)
+	server, err := start(l.Config, log, read)
 	if err != nil {
 		return err
 	}
-	select {
-	case <-p.ctx.Done():
-	case err := <-server.failed:
-		server.stop(l.Limits)
-		return err
+	defer func() { server.stop(server.current().config.Limits) }()
+	for {
+		select {
+		case <-hangups:
+			server.reload("SIGHUP") // logs what was wrong, and changes nothing then
+		case <-p.ctx.Done():
+			return nil
+		case err := <-server.failed:
+			return err
+		}
 	}
-	server.stop(l.Limits)
-	return nil
 }
 
 // running is a roamproxy with its listeners.
 type running struct {
 	*app
-	log          *zap.Logger
+	log          *logger
+	read         func() (*Loaded, error) // the configuration, again; nil: there is none to read
+	reloading    sync.Mutex              // one reload at a time
 	tools, admin *http.Server
-	addr         string // where tools connect
+	pages        swapped // of the admin listener
+	addr         string  // where tools connect
 	adminAddr    string
 	failed       chan error
 }
 
-// start listens first, so that what is wrong shows at once.
-func start(c Config, log *zap.Logger) (*running, error) {
-	r := &running{log: log, failed: make(chan error, 2)}
+// start listens first, so that what is wrong shows at once. read is for reloads.
+func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error) {
+	r := &running{log: log, read: read, failed: make(chan error, 2)}
 	gate, err := adminGate(c.Admin)
 	if err != nil {
 		return nil, err
@@ -71,20 +85,21 @@ func start(c Config, log *zap.Logger) (*running, error) {
 		forTools.Close()
 		return nil, fmt.Errorf("admin.listen: %w", err)
 	}
-	if r.app, err = wire(c, log); err != nil {
+	if r.app, err = wire(c, log.Logger); err != nil {
 		forTools.Close()
 		forAdmin.Close()
 		return nil, err
 	}
-	quiet, _ := zap.NewStdLogAt(log, zap.DebugLevel)
+	quiet, _ := zap.NewStdLogAt(log.Logger, zap.DebugLevel)
 	server := func(h http.Handler) *http.Server {
 		return &http.Server{
 			Handler: h, ErrorLog: quiet, ReadHeaderTimeout: time.Duration(c.Limits.ReadHeaderTimeout), IdleTimeout: time.Duration(c.Limits.IdleTimeout),
 			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
 		}
 	}
-	r.tools = server(r.proxy)
-	r.admin = server(proxy.Guard(r.adminPages(c.Admin, gate), reach(c.Admin.Listen, c.Hosts)))
+	r.tools = server(r.app)
+	r.pages.set(r.adminPages(c, gate))
+	r.admin = server(&r.pages)
 	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
 	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
 	for server, listener := range map[*http.Server]net.Listener{r.tools: forTools, r.admin: forAdmin} {
@@ -111,11 +126,7 @@ func (r *running) stop(l Limits) {
 	grace := time.Duration(l.ShutdownGrace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), func() {
-		for _, q := range r.queues {
-			q.Close()
-		}
-	})
+	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), r.closeLines)
 	defer refuse.Stop()
 	if err := r.tools.Shutdown(ctx); err != nil {
 		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))

@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"roamproxy/metrics"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
@@ -38,8 +36,7 @@ func serving(t *testing.T, roam roamtest.Options, log io.Writer, change func(*Co
 	if mistakes := c.validate(nil); len(mistakes) > 0 {
 		t.Fatal(mistakes)
 	}
-	logger, _ := newLog(c.Log, log)
-	r, err := start(c, logger)
+	r, err := start(c, newLog(c.Log, log), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +337,7 @@ func TestStoppingTellsWhoStillWaits(t *testing.T) {
 	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", upstream.URL, t.TempDir()
 	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
 	c.Quotas[0].Rate, c.Quotas[0].Burst = 0.05, 2
-	r, err := start(c, zap.NewNop())
+	r, err := start(c, newLog(c.Log, io.Discard), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +351,7 @@ func TestStoppingTellsWhoStillWaits(t *testing.T) {
 		}
 		answers <- res
 	}()
-	for deadline := time.Now().Add(5 * time.Second); len(r.queues["roam"].State().Waiting) == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(5 * time.Second); len(r.queues()["roam"].State().Waiting) == 0 && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond)
 	}
 	r.stop(Limits{ShutdownGrace: Duration(time.Second)})

@@ -6,9 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
+	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,147 +21,95 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// app is all of roamproxy but its listeners:
+// app is all of roamproxy but its listeners. What lives as long as the process is here; what follows from the configuration is
+// in a generation, which a reload replaces:
 //
-//	tools ──► proxy ──► cache
-//	            │
-//	            └─────► limiter (one queue a quota) ──► Roam
-//	            ▼
-//	        reporter ──► metrics, log
+//	tools ──► app ──► generation: proxy ──► cache
+//	                                │
+//	                                └─────► limiter (one line a quota) ──► Roam
+//	                                ▼
+//	                            reporter ──► metrics, log
 type app struct {
-	proxy   *proxy.Proxy
-	cache   *cache.Cache
-	queues  map[string]*limiter.Queue
+	log     *zap.Logger
 	metrics *metrics.Metrics
 	health  *metrics.Health
-	close   []func()
-}
+	report  *reporter
+	budgets *proxy.Budgets
 
-func (a *app) Close() {
-	for _, c := range slices.Backward(a.close) {
-		c()
-	}
+	mu  sync.RWMutex // guards now; held for reading while a request enters a generation, so that none enters a replaced one
+	now *generation
+
+	changing sync.Mutex // one change at a time; guards lines
+	lines    map[string]*line
+	behind   sync.WaitGroup // what goes on beside the requests, until stopping is done
+	stopping context.Context
+	stop     context.CancelFunc
 }
 
 // wire builds an app out of a configuration that was checked.
-func wire(c Config, log *zap.Logger) (a *app, err error) {
+func wire(c Config, log *zap.Logger) (*app, error) {
 	version, revision := built()
-	a = &app{metrics: metrics.New(version, revision), queues: make(map[string]*limiter.Queue)}
-	a.health = a.metrics.Health
-	defer func() {
-		if err != nil {
-			a.Close()
-		}
-	}()
-	upstream, err := url.Parse(c.Upstream.URL)
-	if err != nil {
+	a := &app{log: log, metrics: metrics.New(version, revision), lines: make(map[string]*line)}
+	a.stopping, a.stop = context.WithCancel(context.Background())
+	a.health, a.report = a.metrics.Health, newReporter(a.metrics, log)
+	a.budgets = a.openBudgets(c.StateDir)
+	if err := a.change(c); err != nil {
 		return nil, err
 	}
-	upstream.Path = ""
-	report := newReporter(a.metrics, log)
-	o := proxy.Options{
-		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), Observer: report,
-		Bodies: &limiter.Bodies{Max: int64(c.Limits.QueueBytes)},
-	}
-	base := proxy.NewBase(c.Upstream.MaxInFlight)
-	a.close = append(a.close, base.CloseIdleConnections)
-	o.Base = base
-	if o.Tools, err = tools(c.Tools); err != nil {
-		return nil, err
-	}
-	o.Budgets = a.budgets(c.StateDir, log)
-	for _, q := range c.Quotas {
-		quota, err := a.quota(c, q, report, log)
-		if err != nil {
-			return nil, err
-		}
-		o.Quotas = append(o.Quotas, quota)
-	}
-	for _, k := range c.Credentials {
-		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: source(k), Quota: k.Quota})
-	}
-	if a.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c)}); err != nil {
-		return nil, err
-	}
-	a.close = append(a.close, a.cache.Close)
-	a.metrics.CacheState(a.cache.Size)
-	o.Cache = a.cache
-	o.Rules, o.Drops = rules(c.Cache)
-	if a.proxy, err = proxy.New(o); err != nil {
-		return nil, err
-	}
-	for name := range a.proxy.Problems() {
-		check := func() error { return a.proxy.Problems()[name] }
-		a.metrics.Credential(name, func() bool { return check() == nil })
-		a.health.Check("credential "+name, check)
-	}
-	a.watch(report)
+	a.metrics.CacheState(func() (int64, int) { return a.current().cache.Size() })
+	a.behind.Go(func() { a.metrics.Watch(a.stopping, a.report.watched) }) // what the status page shows, and what the log says of changes
 	return a, nil
 }
 
-// watch samples what the status page shows, and logs what changes.
-func (a *app) watch(report *reporter) {
-	ctx, stop := context.WithCancel(context.Background())
-	var watching sync.WaitGroup
-	watching.Go(func() { a.metrics.Watch(ctx, report.watched) })
-	a.close = append(a.close, func() { stop(); watching.Wait() })
+// ServeHTTP answers with the configuration that is in force when the request comes.
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.RLock()
+	g := a.now
+	g.users.Add(1)
+	a.mu.RUnlock()
+	defer g.users.Done()
+	g.proxy.ServeHTTP(w, r)
 }
 
-// quota starts one line with the level and the pause that the last process left.
-func (a *app) quota(c Config, q Quota, report *reporter, log *zap.Logger) (proxy.Quota, error) {
-	bucket, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
-	if err != nil {
-		return proxy.Quota{}, fmt.Errorf("quota %s: %w", q.Name, err)
-	}
-	state := limiter.OpenState(c.StateDir, q.Name)
-	paused, err := state.Restore(bucket)
-	if err != nil {
-		log.Warn("the quota starts with an empty bucket", zap.String("quota", q.Name), zap.Error(err))
-	}
-	a.health.Check("state of quota "+q.Name, func() error {
-		if err := state.Err(); err != nil {
-			return fmt.Errorf("state_dir cannot be written, so a restart begins with an empty bucket: %w", err)
-		}
-		return nil
-	})
-	var queue *limiter.Queue
-	names := make([]string, 0, len(c.Tools))
-	for _, t := range c.Tools {
-		names = append(names, t.Name)
-	}
-	a.health.Check("line of quota "+q.Name, func() error { return stuck(queue.State().Oldest, time.Duration(q.MaxWait)) })
-	counts := a.metrics.Quota(q.Name, names)
-	a.metrics.QuotaState(q.Name, func() metrics.QuotaState {
-		s := queue.State()
-		return metrics.QuotaState{Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Capacity: s.Capacity, InFlight: s.InFlight}
-	})
-	report.quotas[q.Name] = counts
-	queue = limiter.New(limiter.Options{
-		Bucket: bucket, MaxInFlight: c.Upstream.MaxInFlight, MaxWait: time.Duration(q.MaxWait), MaxQueue: q.MaxQueue,
-		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause), Paused: paused, Keeper: state, Observer: counts,
-	})
-	a.queues[q.Name] = queue
-	a.close = append(a.close, queue.Close)
-	return proxy.Quota{Name: q.Name, Queue: queue, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)}, nil
+func (a *app) current() *generation {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.now
 }
 
-// A call leaves the line at its longest wait at the latest. This much later is not the machine being slow.
-const stuckAfter = 10 * time.Second
-
-// stuck tells that a line stands still although nothing keeps it: a fault of ours, which a restart mends.
-func stuck(oldest, maxWait time.Duration) error {
-	if oldest <= maxWait+stuckAfter {
-		return nil
-	}
-	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the line is stuck; restart roamproxy, and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
+// Close ends everything. No request may be under way.
+func (a *app) Close() {
+	a.stop()
+	a.behind.Wait()
+	g := a.current()
+	g.cache.Close()
+	a.closeLines()
+	g.base.CloseIdleConnections()
 }
 
-// budgets opens the counts of the day.
-func (a *app) budgets(dir string, log *zap.Logger) *proxy.Budgets {
+// queues are those of all quotas, by name, with those that are being left.
+func (a *app) queues() map[string]*limiter.Queue {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	all := make(map[string]*limiter.Queue)
+	for name, l := range a.lines {
+		all[name] = l.queue
+	}
+	return all
+}
+
+// closeLines refuses all who wait in any line.
+func (a *app) closeLines() {
+	for _, q := range a.queues() {
+		q.Close()
+	}
+}
+
+// openBudgets opens the counts of the day.
+func (a *app) openBudgets(dir string) *proxy.Budgets {
 	b, err := proxy.OpenBudgets(dir)
 	if err != nil {
-		log.Warn("calls_per_day", zap.Error(err))
+		a.log.Warn("calls_per_day", zap.Error(err))
 	}
 	a.health.Check("calls of the day", func() error {
 		if err := b.Err(); err != nil {

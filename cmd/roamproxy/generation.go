@@ -1,0 +1,183 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"roamproxy/cache"
+	"roamproxy/limiter"
+	"roamproxy/metrics"
+	"roamproxy/proxy"
+	"roamproxy/proxy/credential"
+)
+
+// generation is one configuration at work. Requests that entered it end in it, even when a reload has put another in its place;
+// what both want alike is handed on.
+type generation struct {
+	config  Config
+	proxy   *proxy.Proxy
+	cache   *cache.Cache
+	bodies  *limiter.Bodies
+	base    *http.Transport
+	sources map[string]credential.Source
+	users   sync.WaitGroup // requests under way
+}
+
+// change puts a configuration that was checked into force. On an error everything stays as it was.
+func (a *app) change(c Config) error {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	last := a.now // only written below, with both locks held
+	if last == nil {
+		last = &generation{}
+	}
+	g, err := a.build(c, last)
+	if err != nil {
+		return err
+	}
+	for _, q := range c.Quotas {
+		a.configure(a.lines[q.Name], c, q)
+	}
+	a.mu.Lock()
+	a.now = g
+	a.mu.Unlock()
+	for name := range g.sources {
+		check := func() error { return a.current().proxy.Problems()[name] }
+		a.metrics.Credential(name, func() bool { return check() == nil })
+		a.health.Check("credential "+name, check)
+	}
+	for name := range last.sources {
+		if g.sources[name] == nil {
+			a.metrics.Credential(name, nil)
+			a.health.Check("credential "+name, nil)
+		}
+	}
+	if last.proxy != nil {
+		a.behind.Go(func() { a.retire(last, g) })
+	}
+	return nil
+}
+
+// build makes a generation out of what is new in c and what last has already.
+func (a *app) build(c Config, last *generation) (g *generation, err error) {
+	g = &generation{config: c, cache: last.cache, bodies: last.bodies, base: last.base, sources: make(map[string]credential.Source)}
+	var undo []func()
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, u := range slices.Backward(undo) {
+			u()
+		}
+	}()
+	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight {
+		g.base = proxy.NewBase(c.Upstream.MaxInFlight)
+	}
+	if g.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
+		g.bodies = &limiter.Bodies{Max: int64(c.Limits.QueueBytes)}
+	}
+	if g.cache == nil || !sameAnswers(c, last.config) {
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c)}); err != nil {
+			return nil, err
+		}
+		undo = append(undo, g.cache.Close)
+	}
+	upstream, err := url.Parse(c.Upstream.URL)
+	if err != nil {
+		return nil, err
+	}
+	upstream.Path = ""
+	report := counted{a.report, make(map[string]*metrics.Quota)}
+	o := proxy.Options{
+		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
+		MaxBody: int64(c.Limits.MaxBody), Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets,
+	}
+	o.Rules, o.Drops = rules(c.Cache)
+	if o.Tools, err = tools(c.Tools); err != nil {
+		return nil, err
+	}
+	for _, q := range c.Quotas {
+		l := a.lines[q.Name]
+		if _, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter)); err != nil {
+			return nil, fmt.Errorf("quota %s: %w", q.Name, err)
+		}
+		if l == nil {
+			if l, err = a.line(c, q); err != nil {
+				return nil, err
+			}
+			a.lines[q.Name] = l
+			undo = append(undo, func() { a.drop(q.Name) })
+		}
+		report.quotas[q.Name] = l.counts(a.metrics, c.Tools)
+		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)})
+	}
+	for _, k := range c.Credentials {
+		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) {
+			g.sources[k.Name] = last.sources[k.Name]
+		} else {
+			g.sources[k.Name] = source(k)
+		}
+		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: g.sources[k.Name], Quota: k.Quota})
+	}
+	g.proxy, err = proxy.New(o)
+	return g, err
+}
+
+// retire closes what only the old generation used, once its last request and every fill that outlived one are over.
+func (a *app) retire(old, next *generation) {
+	gone := make(chan struct{})
+	go func() { old.users.Wait(); close(gone) }()
+	select {
+	case <-gone:
+		select {
+		case <-time.After(fillTimeout(old.config)):
+		case <-a.stopping.Done():
+		}
+	case <-a.stopping.Done():
+	}
+	if old.cache != next.cache {
+		old.cache.Close()
+	}
+	if old.base != next.base {
+		old.base.CloseIdleConnections()
+	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	for _, name := range slices.Collect(maps.Keys(a.lines)) {
+		if !slices.ContainsFunc(a.now.config.Quotas, func(q Quota) bool { return q.Name == name }) {
+			a.drop(name)
+		}
+	}
+}
+
+// sameAnswers tells whether what was kept under one configuration may be handed out under the other: it came from the same Roam,
+// and under each name with the same secret. A secret that was replaced may be that of another workspace.
+func sameAnswers(c, last Config) bool {
+	for _, k := range c.Credentials {
+		if before := find(last.Credentials, k.Name); before != nil && !sameSecret(k, *before) {
+			return false
+		}
+	}
+	return c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize && c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
+}
+
+// sameSecret tells whether both get their secret in the same way, whatever quota it counts against.
+func sameSecret(a, b Credential) bool {
+	a.Quota = b.Quota
+	return reflect.DeepEqual(a, b)
+}
+
+func find(all []Credential, name string) *Credential {
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"roamproxy/limiter"
+	"roamproxy/metrics"
+)
+
+// line is one quota's line with what belongs to it. It outlives generations: its level, its pause and who waits in it are Roam's
+// truth and the tools', not the configuration's.
+type line struct {
+	name   string
+	queue  *limiter.Queue
+	bucket *limiter.Local
+}
+
+// line starts one with the level and the pause that the last process left.
+func (a *app) line(c Config, q Quota) (*line, error) {
+	bucket, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
+	if err != nil {
+		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
+	}
+	state := limiter.OpenState(c.StateDir, q.Name)
+	paused, err := state.Restore(bucket)
+	if err != nil {
+		a.log.Warn("the quota starts with an empty bucket", zap.String("quota", q.Name), zap.Error(err))
+	}
+	a.health.Check("state of quota "+q.Name, func() error {
+		if err := state.Err(); err != nil {
+			return fmt.Errorf("state_dir cannot be written, so a restart begins with an empty bucket: %w", err)
+		}
+		return nil
+	})
+	l := &line{name: q.Name, bucket: bucket}
+	o := bounds(c, q)
+	o.Bucket, o.Paused, o.Keeper, o.Observer = bucket, paused, state, l.counts(a.metrics, c.Tools)
+	l.queue = limiter.New(o)
+	a.metrics.QuotaState(q.Name, l.state)
+	return l, nil
+}
+
+// configure puts the present numbers of a quota into force. Level, pause and whoever waits stay as they are.
+func (a *app) configure(l *line, c Config, q Quota) {
+	l.bucket.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) // cannot fail: build made a bucket like it
+	l.queue.Reconfigure(bounds(c, q))
+	a.health.Check("line of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
+}
+
+func bounds(c Config, q Quota) limiter.Options {
+	return limiter.Options{
+		MaxInFlight: c.Upstream.MaxInFlight, MaxWait: time.Duration(q.MaxWait), MaxQueue: q.MaxQueue,
+		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause),
+	}
+}
+
+// counts has every tool's series there from the start.
+func (l *line) counts(m *metrics.Metrics, tools []Tool) *metrics.Quota {
+	names := make([]string, 0, len(tools))
+	for _, t := range tools {
+		names = append(names, t.Name)
+	}
+	return m.Quota(l.name, names)
+}
+
+// state is what a scrape asks for.
+func (l *line) state() metrics.QuotaState {
+	s := l.queue.State()
+	return metrics.QuotaState{Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Capacity: s.Capacity, InFlight: s.InFlight}
+}
+
+// drop ends a line that no configuration names any more.
+func (a *app) drop(name string) {
+	a.lines[name].queue.Close()
+	delete(a.lines, name)
+	a.metrics.QuotaState(name, nil)
+	a.health.Check("state of quota "+name, nil)
+	a.health.Check("line of quota "+name, nil)
+}
+
+// A call leaves the line at its longest wait at the latest. This much later is not the machine being slow.
+const stuckAfter = 10 * time.Second
+
+// stuck tells that a line stands still although nothing keeps it: a fault of ours, which a restart mends.
+func stuck(oldest, maxWait time.Duration) error {
+	if oldest <= maxWait+stuckAfter {
+		return nil
+	}
+	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the line is stuck; restart roamproxy, and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+)
+
+// reload reads the configuration again and puts it into force. Connections, waiting calls, levels and pauses stay as they are;
+// calls under way end under the configuration that they began with. The error is every mistake, joined, and nothing has changed
+// then.
+func (r *running) reload(by string) error {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	err := r.again()
+	r.metrics.Reloaded(err == nil)
+	if err != nil {
+		r.log.Error("the configuration was not reloaded; the old one stays in force", zap.String("by", by), zap.Strings("mistakes", list(err)))
+		return err
+	}
+	r.log.Info("the configuration was reloaded", zap.String("by", by))
+	return nil
+}
+
+func (r *running) again() error {
+	if r.read == nil {
+		return errors.New("this roamproxy was started without a configuration that could be read again")
+	}
+	l, err := r.read()
+	if err != nil {
+		return err
+	}
+	if err := l.frozen(r.current().config); err != nil {
+		return err
+	}
+	gate, err := adminGate(l.Admin)
+	if err != nil {
+		return err
+	}
+	if err := r.change(l.Config); err != nil {
+		return err
+	}
+	r.pages.set(r.adminPages(l.Config, gate))
+	r.log.configure(l.Log)
+	return nil
+}
+
+// frozen names what differs from the configuration in force and cannot change while the process runs.
+func (l *Loaded) frozen(now Config) error {
+	v := &checker{sources: l.Sources}
+	for _, f := range []struct {
+		key      string
+		new, old any
+	}{
+		{"listen", l.Listen, now.Listen},
+		{"listen_group", l.ListenGroup, now.ListenGroup},
+		{"admin.listen", l.Admin.Listen, now.Admin.Listen},
+		{"state_dir", l.StateDir, now.StateDir},
+		{"limits.read_header_timeout", l.Limits.ReadHeaderTimeout, now.Limits.ReadHeaderTimeout},
+		{"limits.idle_timeout", l.Limits.IdleTimeout, now.Limits.IdleTimeout},
+	} {
+		v.want(f.new == f.old, f.key, "is %v while roamproxy runs; restart it to make it %v", f.old, f.new)
+	}
+	return joined(v.mistakes)
+}
+
+// answerReload is POST /-/reload: 200, or 400 with every mistake.
+func (r *running) answerReload(w http.ResponseWriter, req *http.Request) {
+	answer := map[string]any{"reloaded": true}
+	w.Header().Set("Content-Type", "application/json")
+	if err := r.reload(req.Method + " " + req.URL.Path); err != nil {
+		answer = map[string]any{"reloaded": false, "mistakes": list(err)}
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	json.NewEncoder(w).Encode(answer)
+}
+
+// list is each of the errors that were joined.
+func list(err error) []string {
+	var all []string
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, e.Error())
+		}
+		return all
+	}
+	return []string{err.Error()}
+}
+
+// swapped is a handler that can be replaced while it answers.
+type swapped struct{ now atomic.Pointer[http.Handler] }
+
+func (s *swapped) set(h http.Handler) { s.now.Store(&h) }
+
+func (s *swapped) ServeHTTP(w http.ResponseWriter, r *http.Request) { (*s.now.Load()).ServeHTTP(w, r) }
