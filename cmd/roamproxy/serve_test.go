@@ -103,14 +103,14 @@ func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
 
 func TestTheRateIsUsed(t *testing.T) {
 	const rate, calls = 40, 300
-	r, roam := serving(t, roamtest.Options{Rate: rate}, io.Discard, func(c *Config) {
-		c.Quotas[0].Rate, c.Quotas[0].Jitter = rate, Duration(100*time.Millisecond) // a busy machine pushes calls that far together
+	r, roam := serving(t, roamtest.Options{Rate: rate, Burst: 20}, io.Discard, func(c *Config) {
+		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = rate, 20, Duration(250*time.Millisecond) // a busy machine pushes calls that far together
 	})
 	c := client(t)
 	floods(t, c, "http://"+r.addr, 10) // opens the connections: that may take longer than the jitter
 	floods(t, c, "http://"+r.addr, calls)
 	journal := roam.Journal()
-	after := journal[20:] // the burst is gone
+	after := journal[30:] // the burst is gone
 	took := after[len(after)-1].Time.Sub(after[0].Time)
 	used := float64(len(after)-1) / rate / took.Seconds()
 	if used < 0.99 || roam.Refused() != 0 {
