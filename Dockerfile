@@ -2,14 +2,21 @@
 ARG BUILD_IMAGE=golang:1.26
 ARG RUN_IMAGE=gcr.io/distroless/static-debian12:nonroot
 
-FROM ${BUILD_IMAGE} AS build
+# With buildx the toolchain runs on the builder's own platform and compiles for the target's; without it both are the same.
+FROM --platform=${BUILDPLATFORM:-linux} ${BUILD_IMAGE} AS build
+ARG TARGETOS
+ARG TARGETARCH
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
+# With .git, out of which the version comes.
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /roamproxy ./cmd/roamproxy && mkdir /state
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags='-s -w' -o /roamproxy ./cmd/roamproxy && mkdir /state
 
 FROM ${RUN_IMAGE}
+LABEL org.opencontainers.image.title="roamproxy" \
+      org.opencontainers.image.description="One quota of the Roam HQ API, shared fairly by all your tools." \
+      org.opencontainers.image.documentation="/README.md"
 COPY --from=build /roamproxy /roamproxy
 COPY --from=build --chown=65532:65532 /state /var/lib/roamproxy
 # Without a volume a container that is created anew starts with a full bucket.
