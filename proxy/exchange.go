@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -58,21 +57,6 @@ func (s *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, err
 	}
 	return s.next.RoundTrip(req)
-}
-
-// NewBase is the network: a connection for every call that may be under way, kept alive, and no decoding of what Roam encoded.
-func NewBase(maxInFlight int) *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext, // the standard library's own habit, and less patience
-		ForceAttemptHTTP2:      true,
-		MaxIdleConns:           maxInFlight,
-		MaxIdleConnsPerHost:    maxInFlight, // the default of 2 costs a new connection for nearly every call of a burst
-		IdleConnTimeout:        90 * time.Second,
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxResponseHeaderBytes: 256 << 10, // far above any answer's header, far below what would hurt
-		DisableCompression:     true,
-	}
 }
 
 // instrument counts and times what really went out.

@@ -278,7 +278,10 @@ func TestProblemsOnTheWay(t *testing.T) {
 func TestFaultsOfTheConnection(t *testing.T) {
 	server := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
 	defer server.Close()
-	base := NewBase(10)
+	base, err := NewBase(BaseOptions{MaxInFlight: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer base.CloseIdleConnections()
 	h := build(t, server.Roam, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(server.URL); p.proxy.Timeout = time.Second })
 	for _, tt := range []struct {

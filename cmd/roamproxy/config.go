@@ -37,6 +37,7 @@ type Upstream struct {
 	URL         string   `key:"url"`
 	Timeout     Duration `key:"timeout"`
 	MaxInFlight int      `key:"max_in_flight"`
+	CAFile      string   `key:"ca_file"`
 }
 
 // Credential is what calls are made with.
@@ -48,7 +49,7 @@ type Credential struct {
 	Quota      string            `key:"quota"`
 }
 
-// OAuth is read, and refused, until there is a Source for it.
+// OAuth says how access tokens are had.
 type OAuth struct {
 	ClientID         string            `key:"client_id"`
 	ClientSecret     credential.Secret `key:"client_secret"`
@@ -56,6 +57,8 @@ type OAuth struct {
 	RefreshToken     credential.Secret `key:"refresh_token"`
 	RefreshTokenFile string            `key:"refresh_token_file"`
 	TokenURL         string            `key:"token_url"`
+	AuthorizeURL     string            `key:"authorize_url"`
+	Scopes           []string          `key:"scopes"`
 }
 
 // Quota is one token bucket and its line.
@@ -153,7 +156,15 @@ func defaults(getenv func(string) string) Config {
 }
 
 // An element of a list begins with its own defaults, so that a zero that is written is told from a key that is not.
-func (c *Credential) defaults() { c.Quota = "roam" }
+func (c *Credential) defaults() {
+	c.Quota = "roam"
+	c.OAuth.TokenURL, c.OAuth.AuthorizeURL = "https://ro.am/oauth/token", "https://ro.am/oauth/authorize"
+}
+
+// used tells whether somebody wrote any of it.
+func (o OAuth) used() bool {
+	return o.ClientID+o.ClientSecretFile+o.RefreshTokenFile != "" || !o.ClientSecret.IsZero() || !o.RefreshToken.IsZero()
+}
 
 func (q *Quota) defaults() {
 	q.Rate, q.Burst, q.Jitter, q.Adapt = 1, 10, Duration(200*time.Millisecond), true

@@ -124,7 +124,10 @@ func TestSingleMistakes(t *testing.T) {
 		{"wide pages, for now", "cache: {rules: [{match: GET /v1/x, page_size: 100}]}", "not supported by this version"},
 		{"a body in the key of a GET", "cache: {rules: [{match: GET /v1/x, key_body: true}]}", "is for a POST that reads"},
 		{"a POST without its body in the key", "cache: {rules: [{match: POST /v1/x}]}", "say key_body: true"},
-		{"OAuth, for now", "credentials: [{name: a, api_key: x, oauth: {client_id: y}}]", "not supported by this version"},
+		{"OAuth and a key", "credentials: [{name: a, api_key: x, oauth: {client_id: y}}]", "both oauth and an API key"},
+		{"OAuth without a client", "credentials: [{name: a, oauth: {refresh_token: y}}]", "credentials[0].oauth.client_id: is missing"},
+		{"a client secret twice", "credentials: [{name: a, oauth: {client_id: y, client_secret: a, client_secret_file: b}}]", "both client_secret"},
+		{"tokens in the clear", "credentials: [{name: a, oauth: {client_id: y, token_url: 'http://ro.am/oauth/token'}}]", "c.yaml:1: credentials[0].oauth.token_url: ro.am would get secrets unencrypted"},
 		{"a number that is none", "quotas: [{name: roam, rate: .nan}]", "want a number"},
 		{"a file without end", strings.Repeat("#", fileSize+1), "larger than"},
 	} {

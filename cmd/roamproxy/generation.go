@@ -76,8 +76,18 @@ func (a *app) build(c Config, last *generation) (g *generation, err error) {
 			u()
 		}
 	}()
-	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight {
-		g.base = proxy.NewBase(c.Upstream.MaxInFlight)
+	upstream, err := url.Parse(c.Upstream.URL)
+	if err != nil {
+		return nil, err
+	}
+	upstream.Path = ""
+	if err := proxy.Loop(a.stopping, upstream, a.own); err != nil {
+		return nil, err
+	}
+	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" || last.config.Upstream.CAFile != "" { // whose content may be new
+		if g.base, err = proxy.NewBase(proxy.BaseOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile, Own: a.own}); err != nil {
+			return nil, err
+		}
 	}
 	if g.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
 		g.bodies = &limiter.Bodies{Max: int64(c.Limits.QueueBytes)}
@@ -88,11 +98,6 @@ func (a *app) build(c Config, last *generation) (g *generation, err error) {
 		}
 		undo = append(undo, g.cache.Close)
 	}
-	upstream, err := url.Parse(c.Upstream.URL)
-	if err != nil {
-		return nil, err
-	}
-	upstream.Path = ""
 	report := counted{a.report, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
@@ -118,10 +123,10 @@ func (a *app) build(c Config, last *generation) (g *generation, err error) {
 		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)})
 	}
 	for _, k := range c.Credentials {
-		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) {
+		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) && g.base == last.base {
 			g.sources[k.Name] = last.sources[k.Name]
 		} else {
-			g.sources[k.Name] = source(k)
+			g.sources[k.Name] = source(k, c.StateDir, g.base)
 		}
 		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: g.sources[k.Name], Quota: k.Quota})
 	}

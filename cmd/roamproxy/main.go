@@ -25,6 +25,7 @@ func main() {
 type program struct {
 	ctx    context.Context
 	getenv func(string) string
+	in     io.Reader
 	out    io.Writer
 	err    io.Writer
 }
@@ -34,6 +35,7 @@ type commands struct {
 	Demo     demoCmd     `cmd:"" help:"See what it is for: a simulated Roam and three tools, without the proxy and with it. Takes under a minute and no key."`
 	Simulate simulateCmd `cmd:"" help:"Run the simulated Roam API alone."`
 	Check    checkCmd    `cmd:"" help:"Read and check the configuration, and print what is in force and where each value comes from."`
+	Login    loginCmd    `cmd:"" help:"Obtain the first refresh token of an OAuth credential, with a browser here or elsewhere."`
 	Token    tokenCmd    `cmd:"" help:"Make a token for a tool, and print the lines for the configuration."`
 	Health   healthCmd   `cmd:"" help:"Ask a running roamproxy whether it lives."`
 	Top      topCmd      `cmd:"" help:"Watch a running roamproxy in the terminal: tokens, line, tools, cache."`
@@ -77,7 +79,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		fmt.Fprintf(err, "roamproxy: %s; roamproxy --help lists what there is\n", problem)
 		return exitUsage
 	}
-	if problem := chosen.Run(&program{ctx, getenv, out, err}); problem != nil {
+	if problem := chosen.Run(&program{ctx, getenv, os.Stdin, out, err}); problem != nil {
 		for line := range strings.Lines(problem.Error()) {
 			fmt.Fprintln(err, "roamproxy:", strings.TrimRight(line, "\n"))
 		}

@@ -85,7 +85,7 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 		forTools.Close()
 		return nil, fmt.Errorf("admin.listen: %w", err)
 	}
-	if r.app, err = wire(c, log.Logger); err != nil {
+	if r.app, err = wire(c, log.Logger, forTools.Addr(), forAdmin.Addr()); err != nil {
 		forTools.Close()
 		forAdmin.Close()
 		return nil, err

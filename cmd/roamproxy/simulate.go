@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"roamproxy/proxy/roamtest"
@@ -25,8 +26,17 @@ func (s simulateCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "simulated Roam on http://%s, %v calls a second after %d at once, API key %s\n", listener.Addr(), s.Rate, s.Burst, roamtest.DefaultKey)
-	server := &http.Server{Handler: roamtest.New(roamtest.Options{Rate: s.Rate, Burst: s.Burst}), ReadHeaderTimeout: 10 * time.Second}
+	fmt.Fprintf(p.out, "simulated Roam on http://%s, %v calls a second after %d at once, API key %s\nOAuth: client app with the secret app-secret, at /oauth/authorize and /oauth/token\n", listener.Addr(), s.Rate, s.Burst, roamtest.DefaultKey)
+	roam := roamtest.New(roamtest.Options{Rate: s.Rate, Burst: s.Burst})
+	oauth := roam.NewOAuth(roamtest.OAuthOptions{})
+	both := func(w http.ResponseWriter, r *http.Request) { // and no http.ServeMux, which would tidy paths up
+		if strings.HasPrefix(r.URL.Path, "/oauth/") {
+			oauth.ServeHTTP(w, r)
+			return
+		}
+		roam.ServeHTTP(w, r)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(both), ReadHeaderTimeout: 10 * time.Second}
 	stop := context.AfterFunc(p.ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(listener); err != http.ErrServerClosed {

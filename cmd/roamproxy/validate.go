@@ -112,14 +112,34 @@ func (c Config) checkUpstream(v *checker) {
 	for i, k := range c.Credentials {
 		key := fmt.Sprintf("credentials[%d]", i)
 		checkName(v, key+".name", k.Name, names)
-		v.want(k.OAuth == (OAuth{}), key+".oauth", "is not supported by this version; use api_key or api_key_file")
+		checkOAuth(v, key+".oauth", k.OAuth)
 		switch {
+		case k.OAuth.used():
+			v.want(k.APIKey.IsZero() && k.APIKeyFile == "", key, "has both oauth and an API key; keep one")
 		case !k.APIKey.IsZero() && k.APIKeyFile != "":
 			v.bad(key, "has both api_key and api_key_file; keep one")
 		case k.APIKey.IsZero() && k.APIKeyFile == "":
 			v.bad(key+".api_key", "there is no API key; set ROAM_API_KEY, or %s.api_key_file", key)
 		}
 		v.want(slices.ContainsFunc(c.Quotas, func(q Quota) bool { return q.Name == k.Quota }), key+".quota", "there is no quota %q", k.Quota)
+	}
+}
+
+func checkOAuth(v *checker, key string, o OAuth) {
+	if !o.used() {
+		return
+	}
+	v.want(o.ClientID != "", key+".client_id", "is missing")
+	v.want(o.ClientSecret.IsZero() || o.ClientSecretFile == "", key, "has both client_secret and client_secret_file; keep one")
+	v.want(o.RefreshToken.IsZero() || o.RefreshTokenFile == "", key, "has both refresh_token and refresh_token_file; keep one")
+	for name, address := range map[string]string{".token_url": o.TokenURL, ".authorize_url": o.AuthorizeURL} {
+		u, err := url.Parse(address)
+		switch {
+		case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
+			v.bad(key+name, "want an address such as https://ro.am/oauth/token, not %q", address)
+		case u.Scheme == "http":
+			v.want(loopback(net.JoinHostPort(u.Hostname(), "80")), key+name, "%s would get secrets unencrypted; use https", u.Host)
+		}
 	}
 }
 

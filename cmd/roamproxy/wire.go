@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -31,6 +32,7 @@ import (
 //	                            reporter ──► metrics, log
 type app struct {
 	log     *zap.Logger
+	own     []net.Addr // where we listen
 	metrics *metrics.Metrics
 	health  *metrics.Health
 	report  *reporter
@@ -46,10 +48,10 @@ type app struct {
 	stop     context.CancelFunc
 }
 
-// wire builds an app out of a configuration that was checked.
-func wire(c Config, log *zap.Logger) (*app, error) {
+// wire builds an app out of a configuration that was checked. own is where we listen, which must not be Roam.
+func wire(c Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	version, revision := built()
-	a := &app{log: log, metrics: metrics.New(version, revision), lines: make(map[string]*line)}
+	a := &app{log: log, own: own, metrics: metrics.New(version, revision), lines: make(map[string]*line)}
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.health, a.report = a.metrics.Health, newReporter(a.metrics, log)
 	a.budgets = a.openBudgets(c.StateDir)
@@ -134,7 +136,10 @@ func fillTimeout(c Config) time.Duration {
 	return longest + 2*time.Duration(c.Upstream.Timeout)
 }
 
-func source(k Credential) credential.Source {
+func source(k Credential, dir string, base http.RoundTripper) credential.Source {
+	if k.OAuth.used() {
+		return credential.NewOAuth(oauth(k, dir, base))
+	}
 	if k.APIKeyFile != "" {
 		return credential.NewFile(k.APIKeyFile)
 	}

@@ -56,6 +56,7 @@ type Roam struct {
 	faults  []*Fault
 	headers map[string]http.Header
 	data    data
+	oauth   *OAuth // nil: nobody gives tokens
 }
 
 // New makes a simulated Roam with a full bucket.
@@ -84,8 +85,8 @@ func New(o Options) *Roam {
 func (r *Roam) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	entry := r.begin(req)
 	key, ok := bearer(req)
-	if !ok || !slices.Contains(r.options.Keys, key) && !slices.Contains(r.options.ReadOnly, key) {
-		r.fail(w, req, entry, http.StatusUnauthorized, "invalid_token", "The access token is missing or invalid.")
+	if accepted, code := r.accepts(key); !ok || !accepted {
+		r.fail(w, req, entry, http.StatusUnauthorized, code, "The access token is missing or invalid.")
 		return
 	}
 	if f := r.fault(req, entry); f != nil {
@@ -102,6 +103,19 @@ func (r *Roam) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.answer(w, req, entry, key)
+}
+
+// accepts tells whether a credential is good, and with which code it is refused otherwise.
+func (r *Roam) accepts(key string) (ok bool, code string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slices.Contains(r.options.Keys, key) || slices.Contains(r.options.ReadOnly, key) {
+		return true, ""
+	}
+	if r.oauth == nil {
+		return false, "invalid_token"
+	}
+	return r.oauth.knows(key)
 }
 
 // admit takes a token, or refuses the call.

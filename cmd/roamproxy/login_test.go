@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// agreeing is a login under way, against a simulated Roam.
+type agreeing struct {
+	roam   *roamtest.Server
+	server *roamtest.OAuth
+	config string
+	state  string
+	page   string // to open
+	out    *lockedBuffer
+	keys   *io.PipeWriter // what is typed
+	ended  chan error
+}
+
+func login(t *testing.T, o roamtest.OAuthOptions) *agreeing {
+	t.Helper()
+	a := &agreeing{roam: roamtest.NewServer(roamtest.Options{}), state: t.TempDir(), out: &lockedBuffer{}, ended: make(chan error, 1)}
+	t.Cleanup(a.roam.Close)
+	a.server = a.roam.NewOAuth(o)
+	pages := httptest.NewServer(a.server)
+	t.Cleanup(pages.Close)
+	a.config = filepath.Join(t.TempDir(), "c.yaml")
+	os.WriteFile(a.config, []byte(`
+credentials:
+  - name: alice
+    oauth: {client_id: app, client_secret: app-secret, token_url: "`+pages.URL+`/oauth/token", authorize_url: "`+pages.URL+`/oauth/authorize", scopes: [a, b]}
+state_dir: `+a.state+"\nupstream: {url: \""+a.roam.URL+"\"}\n"), 0o600)
+	in, keys := io.Pipe()
+	a.keys = keys
+	t.Cleanup(func() { keys.Close() })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	t.Cleanup(cancel)
+	go func() {
+		a.ended <- loginCmd{Credential: "alice", Config: a.config, Listen: "127.0.0.1:0"}.Run(&program{ctx, func(string) string { return "" }, in, a.out, io.Discard})
+	}()
+	for deadline := time.Now().Add(10 * time.Second); a.page == "" && time.Now().Before(deadline); <-time.After(time.Millisecond) {
+		a.page = regexp.MustCompile(`http://\S+/oauth/authorize\S+`).FindString(a.out.String())
+	}
+	if a.page == "" {
+		t.Fatal("no page to open is shown")
+	}
+	return a
+}
+
+// agree opens the page, and is where the browser is led.
+func (a *agreeing) agree(t *testing.T) *url.URL {
+	t.Helper()
+	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer c.CloseIdleConnections()
+	res, err := c.Get(a.page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	to, err := res.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func visit(t *testing.T, u string) int {
+	t.Helper()
+	c := client(t)
+	res, _ := get(t, c, u)
+	c.CloseIdleConnections()
+	return res.StatusCode
+}
+
+func TestALoginInABrowser(t *testing.T) {
+	a := login(t, roamtest.OAuthOptions{})
+	page, _ := url.Parse(a.page)
+	if q := page.Query(); q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || q.Get("scope") != "a b" || q.Get("redirect_uri") == "" {
+		t.Errorf("the page to open is %s", a.page)
+	}
+	back := a.agree(t)
+	foreign := *back
+	foreign.RawQuery = url.Values{"state": {"mine"}, "code": {"stolen"}}.Encode()
+	if got := visit(t, foreign.String()); got != 400 {
+		t.Errorf("a page with another state is answered %d, want 400", got)
+	}
+	if got := visit(t, strings.Replace(back.String(), "/callback", "/", 1)); got != 404 {
+		t.Errorf("another path is answered %d, want 404", got)
+	}
+	if got := visit(t, back.String()); got != 200 {
+		t.Errorf("the browser comes back and is answered %d, want 200", got)
+	}
+	if err := <-a.ended; err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(a.out.String(), "rmr-") || strings.Contains(a.out.String(), "rma-") || strings.Contains(a.out.String(), "app-secret") {
+		t.Errorf("a secret is shown: %s", a.out)
+	}
+	if c, err := http.Get(back.String()); err == nil {
+		c.Body.Close()
+		t.Error("it still listens")
+	}
+	l, err := load(a.config, environ{}.get, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Listen, l.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	r, err := start(l.Config, newLog(l.Log, io.Discard), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.stop(Limits{ShutdownGrace: Duration(time.Second)})
+	if got := post(client(t), "http://"+r.addr); got != 200 {
+		t.Errorf("a call with what was obtained is answered %d", got)
+	}
+	if res, body := get(t, client(t), "http://"+r.adminAddr+"/readyz"); res.StatusCode != 200 {
+		t.Errorf("readyz: %d %s", res.StatusCode, body)
+	}
+}
+
+func TestALoginOverSSH(t *testing.T) {
+	a := login(t, roamtest.OAuthOptions{})
+	back := a.agree(t)
+	io.WriteString(a.keys, "\nwhat?\nhttp://127.0.0.1/callback?state=x&code=y\n "+back.String()+" \n")
+	if err := <-a.ended; err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(a.out.String(), "That is not the address"); n != 2 {
+		t.Errorf("two of the lines were none, %d were said to be: %s", n, a.out)
+	}
+	if left, err := os.ReadFile(filepath.Join(a.state, "oauth-alice.json")); err != nil || !bytes.Contains(left, []byte("rmr-")) {
+		t.Errorf("it leaves %s (%v)", left, err)
+	}
+}
+
+func TestALoginThatFails(t *testing.T) {
+	denied := login(t, roamtest.OAuthOptions{Deny: true})
+	io.WriteString(denied.keys, denied.agree(t).String()+"\n")
+	if err := <-denied.ended; err == nil || !strings.Contains(err.Error(), "access_denied") {
+		t.Errorf("whoever was asked does not agree: %v", err)
+	}
+	away := login(t, roamtest.OAuthOptions{})
+	away.server.Fail(500)
+	if got := visit(t, away.agree(t).String()); got != 502 {
+		t.Errorf("the browser is answered %d, want 502", got)
+	}
+	if err := <-away.ended; err == nil || !strings.Contains(err.Error(), "answered 500") || strings.Contains(err.Error(), "app-secret") {
+		t.Errorf("the token endpoint fails: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(away.state, "*.new")); len(left) > 0 {
+		t.Errorf("it leaves %v", left)
+	}
+	for name, command := range map[string][]string{"no credential": {"login", "-config", away.config, "bob"}, "public": {"login", "-config", away.config, "-listen", "0.0.0.0:0", "alice"}} {
+		if code, out, err := invoke(t, nil, command...); code != exitWrong {
+			t.Errorf("%s: exit %d, %s%s", name, code, out, err)
+		}
+	}
+}
+
+func TestNotReadyWithoutALogin(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
+		c.Credentials[0].APIKey = Credential{}.APIKey
+		c.Credentials[0].OAuth = OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
+	})
+	if res, body := get(t, client(t), "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "roamproxy login org") {
+		t.Errorf("readyz: %d %s", res.StatusCode, body)
+	}
+}

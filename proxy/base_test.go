@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func fetched(t *testing.T, o BaseOptions, address string) error {
+	t.Helper()
+	base, err := NewBase(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer base.CloseIdleConnections()
+	req, _ := http.NewRequest("GET", address, nil)
+	res, err := base.RoundTrip(req)
+	if err == nil {
+		res.Body.Close()
+	}
+	return err
+}
+
+func TestTheNetworkChecksWhomItTalksTo(t *testing.T) {
+	serve := func(most uint16) *httptest.Server {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		s.TLS = &tls.Config{MaxVersion: most}
+		s.Config.ErrorLog = nil
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		return s
+	}
+	modern, old := serve(tls.VersionTLS13), serve(tls.VersionTLS11)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: modern.Certificate().Raw}), 0o600)
+	if err := fetched(t, BaseOptions{}, modern.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate that nobody signed: %v", err)
+	}
+	if err := fetched(t, BaseOptions{CAFile: ca}, modern.URL); err != nil {
+		t.Errorf("one that ca_file names: %v", err)
+	}
+	if err := fetched(t, BaseOptions{CAFile: ca}, old.URL); err == nil || !strings.Contains(err.Error(), "version") {
+		t.Errorf("TLS 1.1: %v", err)
+	}
+	os.WriteFile(ca, []byte("no certificate"), 0o600)
+	if _, err := NewBase(BaseOptions{CAFile: ca}); err == nil || !strings.Contains(err.Error(), "upstream.ca_file: there is no certificate in "+ca) {
+		t.Errorf("a file without a certificate: %v", err)
+	}
+	if _, err := NewBase(BaseOptions{CAFile: ca + "?"}); err == nil {
+		t.Error("a file that is not there is no problem")
+	}
+}
+
+func TestAnUpstreamThatIsRoamproxyItself(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	addr := server.Listener.Addr().(*net.TCPAddr)
+	everywhere := &net.TCPAddr{IP: net.IPv6unspecified, Port: addr.Port}
+	for _, tt := range []struct {
+		name, host string
+		own        net.Addr
+		loop       bool
+	}{
+		{"by address", "127.0.0.1", addr, true},
+		{"by name", "localhost", addr, true},
+		{"by an address of the machine", "127.0.0.1", everywhere, true},
+		{"another port", "127.0.0.1", &net.TCPAddr{IP: addr.IP, Port: addr.Port + 1}, false},
+		{"another address", "127.0.0.1", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2), Port: addr.Port}, false},
+		{"a Unix socket", "127.0.0.1", &net.UnixAddr{Name: "/x"}, false},
+	} {
+		upstream := &url.URL{Scheme: "http", Host: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port)).String()}
+		upstream.Host = strings.Replace(upstream.Host, "127.0.0.1", tt.host, 1)
+		if err := Loop(t.Context(), upstream, []net.Addr{tt.own}); errors.Is(err, ErrLoop) != tt.loop {
+			t.Errorf("%s, at start: %v, want a loop = %v", tt.name, err, tt.loop)
+		}
+		if err := fetched(t, BaseOptions{Own: []net.Addr{tt.own}}, upstream.String()); errors.Is(err, ErrLoop) != tt.loop {
+			t.Errorf("%s, when it connects: %v, want a loop = %v", tt.name, err, tt.loop)
+		}
+	}
+	if err := Loop(t.Context(), &url.URL{Scheme: "https", Host: "roam.invalid"}, []net.Addr{addr}); err != nil {
+		t.Errorf("a name that is not known: %v", err)
+	}
+}

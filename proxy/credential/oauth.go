@@ -1,0 +1,297 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// OAuthOptions says how access tokens are had.
+type OAuthOptions struct {
+	Name         string // of the credential, and of the file in Dir
+	ClientID     string
+	ClientSecret Source // nil: a client without one
+	RefreshToken Source // the first one; nil: what roamproxy login left in Dir
+	TokenURL     string
+	Dir          string       // where rotated refresh tokens are kept
+	Client       *http.Client // must not follow redirects: it sends secrets
+}
+
+// OAuth is a Source by the refresh grant (RFC 6749, section 6). One refresh runs at a time, whoever asks, over all processes
+// that share Dir. It begins ahead of the access token's end, beside the calls, which use the old token meanwhile; only when there
+// is no token to use do calls wait for it. It is a Renewer.
+type OAuth struct {
+	o    OAuthOptions
+	file grantFile
+
+	mu      sync.Mutex // guards the following
+	grant   Grant
+	ahead   time.Time // from when on another is wanted; zero: not before Roam refuses this one
+	flight  chan struct{}
+	err     error     // of the last refresh
+	dead    string    // seedOf a refresh token that the server refused for good
+	after   time.Time // no refresh before this
+	backoff time.Duration
+}
+
+var _ Renewer = (*OAuth)(nil)
+
+// NewOAuth makes a Source with the access token that is kept, if that is good. Nobody is asked yet; where there is nothing to ask
+// with, Err says so.
+func NewOAuth(o OAuthOptions) *OAuth {
+	s := &OAuth{o: o, file: newGrantFile(o.Dir, o.Name)}
+	if g, adopted, err := s.latest(context.Background(), Grant{}); err != nil {
+		s.err = err
+	} else if adopted {
+		s.landed(g, nil)
+	}
+	return s
+}
+
+const (
+	// tokenSlack is how long before its end an access token is not sent any more: a call may be under way for a while.
+	tokenSlack = 10 * time.Second
+	// mostAhead bounds how early a token is replaced. Of one that lives a week, an hour or two are nothing to lose.
+	mostAhead = 2 * time.Hour
+	// refreshTime bounds one refresh.
+	refreshTime = 30 * time.Second
+	// A failed refresh is tried again after a second, then two, and at most twice a minute.
+	firstBackoff, lastBackoff = time.Second, 30 * time.Second
+)
+
+// Secret is the access token of the moment.
+func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
+	for waited := false; ; waited = true {
+		s.mu.Lock()
+		now := time.Now()
+		usable, access, problem := s.usable(now), s.grant.Access, s.err
+		var flight <-chan struct{}
+		switch {
+		case usable && (s.ahead.IsZero() || now.Before(s.ahead) || now.Before(s.after)):
+		case waited && problem == nil: // however short its life is
+			usable = true
+		case !usable && problem != nil && (waited || now.Before(s.after)):
+			s.mu.Unlock()
+			return Secret{}, fmt.Errorf("%w: %w", ErrCredential, problem)
+		default:
+			flight = s.refresh()
+		}
+		s.mu.Unlock()
+		if usable {
+			return access, nil
+		}
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return Secret{}, context.Cause(ctx)
+		}
+	}
+}
+
+// usable tells whether the access token may be sent. The lock is held.
+func (s *OAuth) usable(now time.Time) bool {
+	return !s.grant.Access.IsZero() && (s.grant.Expires.IsZero() || now.Before(s.grant.Expires.Add(-tokenSlack)))
+}
+
+// Renew gets another access token than old, unless old was had a moment ago: what refuses a new token will refuse the next.
+func (s *OAuth) Renew(ctx context.Context, old Secret) (Secret, error) {
+	s.mu.Lock()
+	now := time.Now()
+	if s.grant.Access.Reveal() != old.Reveal() || now.Sub(s.grant.Had) < refusalAge || now.Before(s.after) {
+		defer s.mu.Unlock()
+		return s.grant.Access, nil
+	}
+	flight := s.refresh()
+	s.mu.Unlock()
+	select {
+	case <-flight:
+	case <-ctx.Done():
+		return Secret{}, context.Cause(ctx)
+	}
+	return s.Last(), nil
+}
+
+// Last is the access token that was had last.
+func (s *OAuth) Last() Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.grant.Access
+}
+
+// Err tells why no access token can be had: at once when the grant is dead, otherwise when the last one has ended.
+func (s *OAuth) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil && (s.dead != "" || !s.usable(time.Now())) {
+		return s.err
+	}
+	return nil
+}
+
+// refresh starts one unless one is under way. The lock is held. It does not depend on whoever asked: a refresh that is called
+// off half way may have spent the refresh token.
+func (s *OAuth) refresh() <-chan struct{} {
+	if s.flight != nil {
+		return s.flight
+	}
+	flight := make(chan struct{})
+	s.flight = flight
+	had := s.grant
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), refreshTime)
+		defer cancel()
+		grant, err := s.exchange(ctx, had)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.landed(grant, err)
+		s.flight = nil
+		close(flight)
+	}()
+	return flight
+}
+
+// landed takes over what a refresh brought. The lock is held.
+func (s *OAuth) landed(grant Grant, err error) {
+	now := time.Now()
+	if !grant.Access.IsZero() && grant.Access.Reveal() != s.grant.Access.Reveal() {
+		s.grant, s.ahead = grant, time.Time{}
+		if !grant.Expires.IsZero() {
+			ahead := max(min(grant.Expires.Sub(grant.Had)/10, mostAhead), 0)
+			s.ahead = grant.Expires.Add(-ahead/2 - rand.N(ahead/2+1)) // so that those who began together do not ask together
+		}
+	}
+	s.err = err
+	if err == nil {
+		s.dead, s.after, s.backoff = "", time.Time{}, 0
+		return
+	}
+	s.backoff = min(max(2*s.backoff, firstBackoff), lastBackoff)
+	s.after = now.Add(s.backoff)
+}
+
+// exchange has the refresh token, ours or one that somebody else left meanwhile, replaced by the server. It runs once at a time.
+func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
+	unlock, err := s.file.lock()
+	if err != nil {
+		return Grant{}, fmt.Errorf("state_dir cannot be written, and a rotated refresh token must be kept: %w", err)
+	}
+	defer unlock()
+	from, adopted, err := s.latest(ctx, had)
+	if err != nil || adopted {
+		return from, err
+	}
+	s.mu.Lock()
+	dead := s.dead
+	s.mu.Unlock()
+	if seedOf(from.Refresh) == dead {
+		return Grant{}, errDead
+	}
+	room, err := s.file.prepare()
+	if err != nil {
+		return Grant{}, fmt.Errorf("state_dir cannot be written, and a rotated refresh token must be kept: %w", err)
+	}
+	grant, err := s.ask(ctx, from)
+	if err != nil {
+		room.discard()
+		if errors.Is(err, errDead) {
+			s.mu.Lock()
+			s.dead = seedOf(from.Refresh)
+			s.mu.Unlock()
+		}
+		return Grant{}, err
+	}
+	if err := room.keep(grant); err != nil {
+		return grant, fmt.Errorf("the new refresh token could not be written to state_dir, so a restart will need roamproxy login: %w", err)
+	}
+	return grant, nil
+}
+
+// latest is what to refresh: the kept grant, or the configured refresh token when that is newer. When the kept one is not the
+// one that we had and its access token is good, somebody else has refreshed, or logged in, and it is adopted as it is.
+func (s *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, err error) {
+	g, err = s.file.read()
+	if err != nil {
+		return Grant{}, false, err
+	}
+	if s.o.RefreshToken != nil {
+		first, err := s.o.RefreshToken.Secret(ctx)
+		if err != nil {
+			return Grant{}, false, fmt.Errorf("refresh_token: %w", err)
+		}
+		if seed := seedOf(first); g.Refresh.IsZero() || g.Seed != seed {
+			return Grant{Refresh: first, Seed: seed}, false, nil
+		}
+	}
+	if g.Refresh.IsZero() {
+		return Grant{}, false, fmt.Errorf("there is no refresh token yet; run roamproxy login %s", s.o.Name)
+	}
+	adopted = g.Access.Reveal() != had.Access.Reveal() && (g.Expires.IsZero() || time.Until(g.Expires) > tokenSlack)
+	return g, adopted, nil
+}
+
+// errDead says that a person must log in again.
+var errDead = errors.New("the refresh token is not valid any more (invalid_grant); run roamproxy login")
+
+// ask sends the refresh token to the server.
+func (s *OAuth) ask(ctx context.Context, from Grant) (Grant, error) {
+	config, err := s.config(ctx)
+	if err != nil {
+		return Grant{}, err
+	}
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.o.Client)
+	token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: from.Refresh.Reveal()}).Token()
+	if err != nil {
+		return Grant{}, told(err)
+	}
+	return granted(token, from.Seed)
+}
+
+func (s *OAuth) config(ctx context.Context) (*oauth2.Config, error) {
+	config := &oauth2.Config{ClientID: s.o.ClientID, Endpoint: oauth2.Endpoint{TokenURL: s.o.TokenURL, AuthStyle: oauth2.AuthStyleInParams}}
+	if s.o.ClientSecret != nil {
+		secret, err := s.o.ClientSecret.Secret(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("client_secret: %w", err)
+		}
+		config.ClientSecret = secret.Reveal()
+	}
+	return config, nil
+}
+
+// granted is the Grant in a server's answer.
+func granted(token *oauth2.Token, seed string) (Grant, error) {
+	g := Grant{NewSecret(token.AccessToken), NewSecret(token.RefreshToken), time.Now().Round(0), token.Expiry.Round(0), seed}
+	if !strings.EqualFold(token.Type(), "bearer") {
+		return Grant{}, errors.New("the token endpoint gave a token that is no Bearer")
+	}
+	if err := usable(token.AccessToken); err != nil {
+		return Grant{}, fmt.Errorf("the token endpoint gave an access token that cannot be sent: %w", err)
+	}
+	return g, nil
+}
+
+// told is what may be told of a failure: the answer's text could repeat what was sent.
+func told(err error) error {
+	var refused *oauth2.RetrieveError
+	switch {
+	case !errors.As(err, &refused):
+		return fmt.Errorf("the token endpoint could not be asked: %w", err)
+	case refused.ErrorCode == "invalid_grant":
+		return errDead
+	case refused.Response == nil:
+		return errors.New("the token endpoint gave no usable answer")
+	}
+	for _, code := range []string{"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"} { // RFC 6749, section 5.2
+		if refused.ErrorCode == code {
+			return fmt.Errorf("the token endpoint answered %d %s", refused.Response.StatusCode, code)
+		}
+	}
+	return fmt.Errorf("the token endpoint answered %d", refused.Response.StatusCode)
+}

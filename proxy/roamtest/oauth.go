@@ -1,0 +1,221 @@
+package roamtest
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// OAuthOptions describes Roam's authorization server. The zero value has the client "app" with the secret "app-secret".
+type OAuthOptions struct {
+	ClientID, ClientSecret string
+	Lifetime               time.Duration // of an access token; 0 means Roam's week
+	Deny                   bool          // whoever is asked does not agree
+}
+
+// OAuth plays the pages of Roam's that give tokens, /oauth/authorize and /oauth/token, as an http.Handler. A refresh token is
+// good for one refresh; an old one that comes again ends the grant, as does a code. Who is asked agrees at once. It belongs to a
+// Roam, which accepts the access tokens, and like it may be used by many goroutines.
+type OAuth struct {
+	roam *Roam
+	o    OAuthOptions
+
+	// All below is guarded by roam.mu.
+	codes    map[string]*request
+	refresh  map[string]*grant // by refresh token, old ones too
+	access   map[string]*grant
+	asked    int // calls of /oauth/token
+	rotated  int
+	failures []int
+}
+
+// request is what somebody agreed to.
+type request struct {
+	redirect, challenge string
+	given               *grant // once the code was used
+}
+
+// grant is everything that came of one agreement.
+type grant struct {
+	refresh string // the one that is good
+	access  map[string]time.Time
+	revoked bool
+}
+
+// NewOAuth makes the authorization server of r.
+func (r *Roam) NewOAuth(o OAuthOptions) *OAuth {
+	if o.ClientID == "" {
+		o.ClientID, o.ClientSecret = "app", "app-secret"
+	}
+	if o.Lifetime <= 0 {
+		o.Lifetime = 7 * 24 * time.Hour
+	}
+	a := &OAuth{roam: r, o: o, codes: make(map[string]*request), refresh: make(map[string]*grant), access: make(map[string]*grant)}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.oauth = a
+	return a
+}
+
+// ServeHTTP answers both pages.
+func (a *OAuth) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	switch {
+	case req.URL.Path == "/oauth/authorize" && req.Method == http.MethodGet:
+		a.authorize(w, req)
+	case req.URL.Path == "/oauth/token" && req.Method == http.MethodPost:
+		a.token(w, req)
+	default:
+		http.NotFound(w, req)
+	}
+}
+
+// Grant agrees without a page, and is its first refresh token.
+func (a *OAuth) Grant() string {
+	a.roam.mu.Lock()
+	defer a.roam.mu.Unlock()
+	g := &grant{access: make(map[string]time.Time)}
+	a.rotate(g)
+	return g.refresh
+}
+
+// Fail answers the next calls of /oauth/token with these statuses, in this order.
+func (a *OAuth) Fail(statuses ...int) {
+	a.roam.mu.Lock()
+	defer a.roam.mu.Unlock()
+	a.failures = append(a.failures, statuses...)
+}
+
+// Revoke ends every grant.
+func (a *OAuth) Revoke() {
+	a.roam.mu.Lock()
+	defer a.roam.mu.Unlock()
+	for _, g := range a.refresh {
+		g.revoked = true
+	}
+}
+
+// Expire ends every access token, before its time.
+func (a *OAuth) Expire() {
+	a.roam.mu.Lock()
+	defer a.roam.mu.Unlock()
+	for _, g := range a.refresh {
+		clear(g.access)
+	}
+}
+
+// Asked is how often /oauth/token was called, and how many refresh tokens that replaced.
+func (a *OAuth) Asked() (calls, rotated int) {
+	a.roam.mu.Lock()
+	defer a.roam.mu.Unlock()
+	return a.asked, a.rotated
+}
+
+func (a *OAuth) authorize(w http.ResponseWriter, req *http.Request) {
+	q := req.URL.Query()
+	redirect, err := url.Parse(q.Get("redirect_uri"))
+	if err != nil || q.Get("client_id") != a.o.ClientID || redirect.Scheme != "http" || redirect.Hostname() != "127.0.0.1" {
+		http.Error(w, "unknown client or redirect_uri", http.StatusBadRequest) // never followed: it may be anybody's
+		return
+	}
+	answer := url.Values{"state": {q.Get("state")}}
+	switch {
+	case q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "":
+		answer.Set("error", "invalid_request")
+	case a.o.Deny:
+		answer.Set("error", "access_denied")
+	default:
+		code := "code-" + rand.Text()
+		a.roam.mu.Lock()
+		a.codes[code] = &request{redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge")}
+		a.roam.mu.Unlock()
+		answer.Set("code", code)
+	}
+	redirect.RawQuery = answer.Encode()
+	http.Redirect(w, req, redirect.String(), http.StatusFound)
+}
+
+func (a *OAuth) token(w http.ResponseWriter, req *http.Request) {
+	req.Body = http.MaxBytesReader(w, req.Body, 64<<10)
+	req.ParseForm()
+	f := req.PostForm
+	a.roam.mu.Lock()
+	defer a.roam.mu.Unlock()
+	a.asked++
+	var g *grant
+	switch {
+	case len(a.failures) > 0:
+		status := a.failures[0]
+		a.failures = a.failures[1:]
+		http.Error(w, "no: "+f.Encode(), status) // repeats what was sent, as careless servers do
+		return
+	case f.Get("client_id") != a.o.ClientID || f.Get("client_secret") != a.o.ClientSecret:
+		refuse(w, http.StatusUnauthorized, "invalid_client")
+		return
+	case f.Get("grant_type") == "authorization_code":
+		g = a.redeem(f)
+	case f.Get("grant_type") == "refresh_token":
+		if g = a.refresh[f.Get("refresh_token")]; g != nil && g.refresh != f.Get("refresh_token") {
+			g.revoked = true // somebody uses an old one, who may be a thief
+		}
+	default:
+		refuse(w, http.StatusBadRequest, "unsupported_grant_type")
+		return
+	}
+	if g == nil || g.revoked {
+		refuse(w, http.StatusBadRequest, "invalid_grant")
+		return
+	}
+	if f.Get("grant_type") == "refresh_token" {
+		a.rotated++
+	}
+	access := a.rotate(g)
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(map[string]any{"access_token": access, "refresh_token": g.refresh, "token_type": "Bearer", "expires_in": int(a.o.Lifetime.Seconds())})
+}
+
+// redeem is what a code stands for, once.
+func (a *OAuth) redeem(f url.Values) *grant {
+	r := a.codes[f.Get("code")]
+	sum := sha256.Sum256([]byte(f.Get("code_verifier")))
+	switch {
+	case r == nil || r.redirect != f.Get("redirect_uri") || r.challenge != base64.RawURLEncoding.EncodeToString(sum[:]):
+		return nil
+	case r.given != nil:
+		r.given.revoked = true
+		return nil
+	}
+	r.given = &grant{access: make(map[string]time.Time)}
+	return r.given
+}
+
+// rotate gives a grant new tokens. The access tokens of before live on to their end.
+func (a *OAuth) rotate(g *grant) (access string) {
+	g.refresh, access = "rmr-"+rand.Text(), "rma-"+rand.Text()
+	a.refresh[g.refresh], a.access[access] = g, g
+	g.access[access] = time.Now().Add(a.o.Lifetime)
+	return access
+}
+
+// knows tells whether an access token is good, and with which code it is refused otherwise. The lock is held.
+func (a *OAuth) knows(access string) (good bool, code string) {
+	if g := a.access[access]; g != nil && g.revoked {
+		return false, "token_revoked"
+	} else if g != nil && time.Now().Before(g.access[access]) {
+		return true, ""
+	}
+	return false, "invalid_token"
+}
+
+func refuse(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"error":%q,"error_description":"no"}`, code)
+}
+
+// Transport is an http.RoundTripper to the authorization server without a socket, as that of a Roam is.
+func (a *OAuth) Transport() http.RoundTripper { return direct{a} }
