@@ -24,7 +24,7 @@ func sample() *Metrics {
 	m := New("1.2.3", "abcdef")
 	q := m.Quota("roam", []string{"bot"})
 	m.QuotaState("roam", func() QuotaState {
-		return QuotaState{Tokens: 7.5, Burst: 9.8, Rate: 1, Paused: true, PauseTotal: 12 * time.Second, Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2}
+		return QuotaState{Tokens: 7.5, Burst: 9.8, Rate: 0.75, ConfiguredRate: 1, ConfiguredBurst: 10, Paused: true, PauseTotal: 12 * time.Second, Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2}
 	})
 	q.Waited("bot", "sent", 1200*time.Millisecond)
 	q.Waited("unknown", "refused", 0)

@@ -9,13 +9,14 @@ import (
 
 // QuotaState is what is true of a quota at the moment of a scrape.
 type QuotaState struct {
-	Tokens, Burst, Rate float64
-	Paused              bool
-	PausedFor           time.Duration // until the next call may be tried
-	PauseTotal          time.Duration // spent in pauses since the start
-	Length              map[string]int
-	Oldest              time.Duration
-	Capacity, InFlight  int
+	Tokens, Burst, Rate             float64 // as they are in force
+	ConfiguredRate, ConfiguredBurst float64 // as they were set
+	Paused                          bool
+	PausedFor                       time.Duration // until the next call may be tried
+	PauseTotal                      time.Duration // spent in pauses since the start
+	Length                          map[string]int
+	Oldest                          time.Duration
+	Capacity, InFlight              int
 }
 
 // state is the collector of everything that exists already somewhere else.
@@ -61,10 +62,13 @@ func newState(m *Metrics) *state {
 	describe("roamproxy_quota_tokens", "gauge", "Calls that could go at once now.", "quota")
 	describe("roamproxy_quota_burst", "gauge", "Calls that can ever go at once, without the part held back for the network's jitter.", "quota")
 	describe("roamproxy_quota_rate", "gauge", "Calls a second that are sent when more wait.", "quota")
+	describe("roamproxy_quota_configured_rate", "gauge", "Calls a second as configured. A rate in force below it means that somebody else spends the quota.", "quota")
+	describe("roamproxy_quota_configured_burst", "gauge", "Calls at once as configured.", "quota")
 	describe("roamproxy_quota_paused", "gauge", "1 while the line stands still because Roam answered 429. Normally 0.", "quota")
 	describe("roamproxy_quota_pause_seconds_total", "counter", "Time that the line has stood still because Roam answered 429.", "quota")
 	describe("roamproxy_cache_bytes", "gauge", "Memory that kept answers take.")
 	describe("roamproxy_cache_entries", "gauge", "Answers that are kept.")
+	describe("roamproxy_ready", "gauge", "0 when calls cannot go through for a reason that somebody must mend; /readyz names it. Normally 1.")
 	describe("roamproxy_credential_ok", "gauge", "0 when Roam refused the credential or it cannot be read. Normally 1.", "credential")
 	return s
 }
@@ -106,13 +110,15 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 	for _, q := range s.quotas {
 		now := q.ask()
 		for name, value := range map[string]float64{
-			"roamproxy_upstream_in_flight":   float64(now.InFlight),
-			"roamproxy_queue_oldest_seconds": now.Oldest.Seconds(),
-			"roamproxy_queue_capacity":       float64(now.Capacity),
-			"roamproxy_quota_tokens":         now.Tokens,
-			"roamproxy_quota_burst":          now.Burst,
-			"roamproxy_quota_rate":           now.Rate,
-			"roamproxy_quota_paused":         number(now.Paused),
+			"roamproxy_upstream_in_flight":     float64(now.InFlight),
+			"roamproxy_queue_oldest_seconds":   now.Oldest.Seconds(),
+			"roamproxy_queue_capacity":         float64(now.Capacity),
+			"roamproxy_quota_tokens":           now.Tokens,
+			"roamproxy_quota_burst":            now.Burst,
+			"roamproxy_quota_rate":             now.Rate,
+			"roamproxy_quota_configured_rate":  now.ConfiguredRate,
+			"roamproxy_quota_configured_burst": now.ConfiguredBurst,
+			"roamproxy_quota_paused":           number(now.Paused),
 		} {
 			tell(prometheus.GaugeValue, name, value, q.name)
 		}
@@ -121,6 +127,11 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 			tell(prometheus.GaugeValue, "roamproxy_queue_length", float64(length), q.name, tool)
 		}
 	}
+	ready := true
+	for _, check := range s.m.Health.Results() {
+		ready = ready && check.OK
+	}
+	tell(prometheus.GaugeValue, "roamproxy_ready", number(ready))
 	for _, c := range s.credentials {
 		tell(prometheus.GaugeValue, "roamproxy_credential_ok", number(c.ask()), c.name)
 	}

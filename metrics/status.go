@@ -36,6 +36,7 @@ type QuotaStatus struct {
 	Tokens     float64  `json:"tokens"`
 	Burst      float64  `json:"burst"`
 	Rate       float64  `json:"rate"`
+	Configured float64  `json:"configured_rate"`
 	Paused     bool     `json:"paused"`
 	PausedFor  float64  `json:"paused_for_seconds"`
 	PauseTotal float64  `json:"pause_seconds_total"` // since the start
@@ -126,7 +127,7 @@ func (m *Metrics) Status(history bool) Status {
 
 func (m *Metrics) quotaStatus(name string, now QuotaState, waiting map[string]int) QuotaStatus {
 	q := QuotaStatus{
-		Name: name, Tokens: now.Tokens, Burst: now.Burst, Rate: now.Rate, Paused: now.Paused, PausedFor: now.PausedFor.Seconds(),
+		Name: name, Tokens: now.Tokens, Burst: now.Burst, Rate: now.Rate, Configured: now.ConfiguredRate, Paused: now.Paused, PausedFor: now.PausedFor.Seconds(),
 		PauseTotal: now.PauseTotal.Seconds(), Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight, Line: []Share{},
 	}
 	for tool, n := range m.state.lengths(now.Length) {

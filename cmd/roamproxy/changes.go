@@ -16,6 +16,9 @@ type change struct {
 	fields []zap.Field
 }
 
+// noticeable is a fall of the rate that is worth a line.
+const noticeable = 0.99
+
 // changes compares two moments, so that what changed is told once, with what to do, and what stays is not told again.
 func changes(before, now metrics.Status) (all []change) {
 	tell := func(level zapcore.Level, text string, fields ...zap.Field) {
@@ -36,6 +39,17 @@ func changes(before, now metrics.Status) (all []change) {
 			tell(zap.InfoLevel, "the pause is over: Roam let a call pass", quota, lasting("lasted", q.LastPause), zap.Int("waiting", q.Waiting))
 		case refused > 0 && !q.Paused:
 			tell(zap.WarnLevel, "Roam answered 429, and let a call pass soon after", quota, zap.Int("times", refused))
+		}
+	}
+	for _, q := range now.Quotas {
+		old, ok := pick(before.Quotas, func(b metrics.QuotaStatus) bool { return b.Name == q.Name })
+		switch {
+		case !ok || q.Configured != old.Configured: // a reload has its own line
+		case q.Rate < old.Rate*noticeable:
+			tell(zap.WarnLevel, "the rate fell, because Roam refused calls that the quota should have paid for: somebody else spends it; see who else holds the key",
+				zap.String("quota", q.Name), zap.Float64("rate", q.Rate), zap.Float64("configured", q.Configured))
+		case q.Rate >= q.Configured && old.Rate < old.Configured:
+			tell(zap.InfoLevel, "the rate is the configured one again", zap.String("quota", q.Name), zap.Float64("rate", q.Rate))
 		}
 	}
 	for _, c := range now.Checks {

@@ -15,6 +15,9 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 	quota := func(paused bool, throttled int) metrics.Status {
 		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Paused: paused, PausedFor: 10, LastPause: 12.3, Throttled: throttled}}}
 	}
+	rate := func(is, configured float64) metrics.Status {
+		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Rate: is, Configured: configured}}}
+	}
 	check := func(problem string) metrics.Status {
 		return metrics.Status{Checks: []metrics.CheckResult{{Name: "credential org", OK: problem == "", Problem: problem}}}
 	}
@@ -29,6 +32,11 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 		{"it ends", quota(true, 2), quota(false, 2), []string{"INFO the pause is over"}},
 		{"one between two looks", quota(false, 2), quota(false, 3), []string{"WARN Roam answered 429, and let a call pass soon after"}},
 		{"a quota that is new", metrics.Status{}, quota(true, 1), nil},
+		{"the rate falls", rate(1, 1), rate(0.5, 1), []string{"WARN the rate fell"}},
+		{"it falls again", rate(0.5, 1), rate(0.25, 1), []string{"WARN the rate fell"}},
+		{"it creeps back", rate(0.25, 1), rate(0.26, 1), nil},
+		{"it is back", rate(0.99, 1), rate(1, 1), []string{"INFO the rate is the configured one again"}},
+		{"a reload makes it smaller", rate(1, 1), rate(0.5, 0.5), nil},
 		{"a credential is refused", check(""), check("401"), []string{"ERROR not ready: somebody must mend this"}},
 		{"it is still", check("401"), check("401"), nil},
 		{"it is for another reason", check("401"), check("unreadable"), []string{"ERROR still not ready"}},

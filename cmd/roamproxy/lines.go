@@ -39,7 +39,6 @@ func (a *app) line(c Config, q Quota) (*line, error) {
 	o := bounds(c, q)
 	o.Bucket, o.Paused, o.Keeper, o.Observer = bucket, paused, state, l.counts(a.metrics, c.Tools)
 	l.queue = limiter.New(o)
-	a.metrics.QuotaState(q.Name, l.state)
 	return l, nil
 }
 
@@ -47,6 +46,7 @@ func (a *app) line(c Config, q Quota) (*line, error) {
 func (a *app) configure(l *line, c Config, q Quota) {
 	l.bucket.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) // cannot fail: build made a bucket like it
 	l.queue.Reconfigure(bounds(c, q))
+	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(q) })
 	a.health.Check("line of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
 }
 
@@ -67,9 +67,12 @@ func (l *line) counts(m *metrics.Metrics, tools []Tool) *metrics.Quota {
 }
 
 // state is what a scrape asks for.
-func (l *line) state() metrics.QuotaState {
+func (l *line) state(q Quota) metrics.QuotaState {
 	s := l.queue.State()
-	return metrics.QuotaState{Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Capacity: s.Capacity, InFlight: s.InFlight}
+	return metrics.QuotaState{
+		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
+		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Capacity: s.Capacity, InFlight: s.InFlight,
+	}
 }
 
 // drop ends a line that no configuration names any more.

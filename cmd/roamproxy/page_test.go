@@ -20,11 +20,11 @@ import (
 
 var screenshots = flag.String("screenshots", "", "write pictures of the status page into this folder")
 
-// daily is some traffic: a flood, calm readers, and a call that would not wait.
-func daily(t *testing.T, base string, until context.Context) {
+// daily is some traffic until ctx ends: a flood, calm readers, and a call now and then that would not wait.
+func daily(ctx context.Context, t *testing.T, base string) {
 	c := client(t)
 	ask := func(method, path, tool string, header ...string) {
-		req, _ := http.NewRequestWithContext(until, method, base+path, strings.NewReader(`{"chat":"C-1","text":"hello"}`))
+		req, _ := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(`{"chat":"C-1","text":"hello"}`))
 		req.Header.Set("Roamproxy-Tool", tool)
 		for i := 0; i+1 < len(header); i += 2 {
 			req.Header.Set(header[i], header[i+1])
@@ -36,26 +36,25 @@ func daily(t *testing.T, base string, until context.Context) {
 	}
 	var all sync.WaitGroup
 	t.Cleanup(all.Wait)
-	for range 14 {
-		all.Go(func() { ask("POST", "/v1/chat.post", "exporter") })
-	}
-	for _, path := range []string{"/v1/groups.list", "/v1/user.list?limit=10", "/v1/chat.history?chat=C-1"} {
+	again := func(every time.Duration, do func()) {
 		all.Go(func() {
-			for range 5 {
-				ask("GET", path, "dashboard")
+			for ctx.Err() == nil {
+				do()
+				select {
+				case <-time.After(every):
+				case <-ctx.Done():
+				}
 			}
 		})
 	}
+	for range 8 {
+		again(0, func() { ask("POST", "/v1/nothing.create", "exporter") }) // 404, which is to be seen, too
+	}
+	for _, path := range []string{"/v1/groups.list", "/v1/user.list?limit=10", "/v1/chat.history?chat=C-1"} {
+		again(300*time.Millisecond, func() { ask("GET", path, "dashboard") })
+	}
+	again(200*time.Millisecond, func() { ask("POST", "/v1/chat.post", "impatient", "Prefer", "wait=0") })
 	all.Go(func() { ask("POST", "/v1/chat.post", "standup-bot", "X-Request-Id", "standup-17") })
-	all.Go(func() {
-		for until.Err() == nil {
-			ask("POST", "/v1/chat.post", "impatient", "Prefer", "wait=0")
-			select {
-			case <-time.After(200 * time.Millisecond):
-			case <-until.Done():
-			}
-		}
-	})
 }
 
 func TestStatusPageInABrowser(t *testing.T) {
@@ -73,7 +72,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 	}
 	b.picture(t, "quiet")
 
-	daily(t, "http://"+r.addr, traffic)
+	daily(traffic, t, "http://"+r.addr)
 	const sent = `document.querySelectorAll(".picture .panel:first-child rect.sent").length`
 	b.until(t, "calls that go out show", sent+" > 0")
 	b.until(t, "those who wait show", `[...document.querySelectorAll(".line tbody th")].some((th) => th.textContent === "exporter")`)

@@ -1,0 +1,161 @@
+package metrics
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// dashboard is what the rules below look at of deploy/grafana/roamproxy.json.
+type dashboard struct {
+	UID, Title, Description string
+	Editable                bool
+	SchemaVersion           int
+	Templating              struct{ List []variable }
+	Panels                  []panel
+}
+
+type variable struct {
+	Name, Label, Type, AllValue string
+	Query                       any
+	IncludeAll, Multi           bool
+	Refresh                     int
+	Datasource                  struct{ UID string }
+}
+
+type panel struct {
+	ID                       int
+	Type, Title, Description string
+	Datasource               struct{ Type, UID string }
+	GridPos                  struct{ X, Y, W, H int }
+	FieldConfig              struct{ Defaults struct{ Unit string } }
+	Targets                  []struct {
+		RefID, Expr, LegendFormat string
+		Datasource                struct{ UID string }
+	}
+}
+
+func readDashboard(t *testing.T) (d dashboard) {
+	t.Helper()
+	content, err := os.ReadFile("../deploy/grafana/roamproxy.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, &d); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// The rules are the usual ones of Grafana's own dashboard linter, which cannot be had here, and what keeps panels apart.
+func TestDashboardKeepsTheUsualRules(t *testing.T) {
+	d := readDashboard(t)
+	bad := func(format string, args ...any) { t.Errorf(format, args...) }
+	if d.UID != "roamproxy" || d.Title == "" || d.Description == "" || d.Editable || d.SchemaVersion < 36 {
+		bad("the dashboard: uid %q, title %q, editable %v, schema %d; want the fixed uid, a title and a description, not to be edited in place", d.UID, d.Title, d.Editable, d.SchemaVersion)
+	}
+	var names []string
+	for _, v := range d.Templating.List {
+		names = append(names, v.Name)
+		switch {
+		case v.Label == "":
+			bad("variable %s has no label", v.Name)
+		case v.Name == "datasource":
+			if v.Type != "datasource" || v.Query != "prometheus" {
+				bad("variable datasource is %+v", v)
+			}
+		case v.Type != "query" || !v.IncludeAll || !v.Multi || v.AllValue != ".+" || v.Refresh != 2 || v.Datasource.UID != "${datasource}":
+			bad("variable %s is %+v; want a query of ${datasource} with All as .+, asked again when the time changes", v.Name, v)
+		}
+	}
+	if want := []string{"datasource", "job", "instance", "quota", "tool"}; !slices.Equal(names, want) {
+		bad("variables %v, want %v", names, want)
+	}
+	ids, titles := map[int]bool{}, map[string]bool{}
+	for i, p := range d.Panels {
+		if ids[p.ID] || titles[p.Title] || p.ID == 0 || p.Title == "" {
+			bad("panel %q, id %d: want both, and each once", p.Title, p.ID)
+		}
+		ids[p.ID], titles[p.Title] = true, true
+		for _, q := range d.Panels[:i] {
+			a, b := p.GridPos, q.GridPos
+			if a.X < b.X+b.W && b.X < a.X+a.W && a.Y < b.Y+b.H && b.Y < a.Y+a.H {
+				bad("panels %q and %q are one over the other", p.Title, q.Title)
+			}
+		}
+		if p.GridPos.X+p.GridPos.W > 24 {
+			bad("panel %q is wider than the screen", p.Title)
+		}
+		if p.Type != "row" {
+			lintPanel(t, p)
+		}
+	}
+}
+
+var (
+	selectors = regexp.MustCompile(`([a-z_]+)\{([^}]*)\}`)
+	ranges    = regexp.MustCompile(`\[([^\]]*)\]`)
+)
+
+func lintPanel(t *testing.T, p panel) {
+	t.Helper()
+	if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource.Type != "prometheus" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+		t.Errorf("panel %q: description %q, unit %q, data source %+v, %d queries; want all", p.Title, p.Description, p.FieldConfig.Defaults.Unit, p.Datasource, len(p.Targets))
+	}
+	for i, target := range p.Targets {
+		where := fmt.Sprintf("panel %q, query %s", p.Title, target.RefID)
+		if target.RefID != string(rune('A'+i)) || target.LegendFormat == "" || target.Datasource.UID != "${datasource}" {
+			t.Errorf("%s: legend %q, data source %q", where, target.LegendFormat, target.Datasource.UID)
+		}
+		found := selectors.FindAllStringSubmatch(target.Expr, -1)
+		if len(found) == 0 {
+			t.Errorf("%s asks for nothing: %s", where, target.Expr)
+		}
+		for _, s := range found {
+			name, matchers := s[1], s[2]
+			if !strings.Contains(matchers, `job=~"$job"`) || !strings.Contains(matchers, `instance=~"$instance"`) {
+				t.Errorf("%s: %s is not of the chosen job and instance", where, name)
+			}
+			counted := strings.HasSuffix(name, "_total") || strings.HasSuffix(name, "_bucket") || strings.HasSuffix(name, "_count") || strings.HasSuffix(name, "_sum")
+			if rated := regexp.MustCompile(`(rate|increase)\(` + regexp.QuoteMeta(s[0]) + `\[`).MatchString(target.Expr); counted != rated {
+				t.Errorf("%s: %s: counters, and they alone, are asked for their rate: %s", where, name, target.Expr)
+			}
+		}
+		for _, r := range ranges.FindAllStringSubmatch(target.Expr, -1) {
+			if r[1] != "$__rate_interval" {
+				t.Errorf("%s: the range is %s, want $__rate_interval, which suits every scrape interval", where, r[1])
+			}
+		}
+		if strings.Contains(target.Expr, "histogram_quantile") && !strings.Contains(target.Expr, "by (le") {
+			t.Errorf("%s: a quantile without le", where)
+		}
+	}
+}
+
+// What dashboard, rules and alerts ask for is what is exposed, by name and by label.
+func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
+	exposed := scrape(t, sample(), "") + "\nroamproxy_redis_up 1\n" // of a quota that replicas share
+	var asked []string
+	for _, p := range readDashboard(t).Panels {
+		for _, target := range p.Targets {
+			asked = append(asked, target.Expr)
+		}
+	}
+	for _, file := range []string{"rules.yaml", "alerts.yaml"} {
+		content, err := os.ReadFile("../deploy/prometheus/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, string(content))
+	}
+	all := strings.Join(asked, "\n")
+	for _, name := range regexp.MustCompile(`[a-z_:]*roamproxy_[a-z_:]+[a-z0-9]*`).FindAllString(all, -1) {
+		if !strings.Contains(exposed, "\n"+name) && !strings.Contains(all, "record: "+name) {
+			t.Errorf("%s is asked for, and neither exposed nor recorded", name)
+		}
+	}
+}

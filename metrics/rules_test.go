@@ -1,0 +1,104 @@
+package metrics
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"roamproxy/proxy/roamtest"
+)
+
+func promtool(t *testing.T, stdin string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(roamtest.Program(t, "promtool"), args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+func TestPromtoolHasNothingToSayOfTheMetrics(t *testing.T) {
+	var ours []string
+	for line := range strings.Lines(scrape(t, sample(), "")) {
+		if strings.Contains(line, "roamproxy_") {
+			ours = append(ours, line)
+		}
+	}
+	promtool(t, strings.Join(ours, ""), "check", "metrics")
+}
+
+func TestPromtoolAcceptsRulesAndConfiguration(t *testing.T) {
+	promtool(t, "", "check", "config", "--lint=all", "--lint-fatal", "../deploy/prometheus/prometheus.yaml")
+}
+
+// Each alert fires where it should and is quiet where it should be: the cases are in deploy/prometheus/tests.
+func TestAlertsFire(t *testing.T) {
+	files, err := filepath.Glob("../deploy/prometheus/tests/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	promtool(t, "", append([]string{"test", "rules"}, files...)...)
+}
+
+type alert struct {
+	Alert, Expr string
+	Labels      struct{ Severity string }
+	Annotations struct {
+		Summary, Description string
+		Runbook              string `yaml:"runbook_url"`
+	}
+}
+
+// Names, severities and words are as the mixins have them; every alert has a case that fires, one that does not, and a place in
+// README that says what to do.
+func TestAlertsSayWhatToDo(t *testing.T) {
+	content, err := os.ReadFile("../deploy/prometheus/alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct{ Groups []struct{ Rules []alert } }
+	if err := yaml.Unmarshal(content, &file); err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases strings.Builder
+	for _, name := range []string{"alerts.yaml", "days.yaml"} {
+		content, err := os.ReadFile("../deploy/prometheus/tests/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases.Write(content)
+	}
+	for _, g := range file.Groups {
+		for _, a := range g.Rules {
+			if !regexp.MustCompile(`^Roamproxy([A-Z][a-z0-9]+)+$`).MatchString(a.Alert) {
+				t.Errorf("%s is not in CamelCase after Roamproxy", a.Alert)
+			}
+			if s := a.Labels.Severity; s != "critical" && s != "warning" && s != "info" {
+				t.Errorf("%s has severity %q", a.Alert, s)
+			}
+			if !strings.HasSuffix(a.Annotations.Summary, ".") || strings.Contains(a.Annotations.Summary, "{{") || !strings.Contains(a.Annotations.Description, "{{") {
+				t.Errorf("%s: summary %q, description %q; want a sentence without figures, and one with", a.Alert, a.Annotations.Summary, a.Annotations.Description)
+			}
+			if want := "README.md#" + strings.ToLower(a.Alert); a.Annotations.Runbook != want || !strings.Contains(string(readme), "\n#### "+a.Alert+"\n") {
+				t.Errorf("%s: runbook %q, want %q and its heading in README", a.Alert, a.Annotations.Runbook, want)
+			}
+			block := regexp.MustCompile(`alertname: `+a.Alert+`\n +exp_alerts:(.*)`).FindAllStringSubmatch(cases.String(), -1)
+			fires, quiet := false, false
+			for _, b := range block {
+				fires, quiet = fires || b[1] == "", quiet || b[1] == " []"
+			}
+			if !fires || !quiet {
+				t.Errorf("%s: a case that fires: %v, one that does not: %v; want both", a.Alert, fires, quiet)
+			}
+		}
+	}
+}
