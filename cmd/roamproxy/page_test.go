@@ -90,7 +90,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 	b.until(t, "its end shows", `document.querySelector(".quota .tag").textContent === "flows"`)
 
 	b.do(t, "asking about a call", chromedp.Navigate(admin+"/?call=standup-17"))
-	b.until(t, "its answer comes", `document.querySelector(".found")?.textContent.includes("in the line of quota roam")`)
+	b.until(t, "its answer comes", `document.querySelector(".found")?.textContent.includes("Roam took")`)
 	b.picture(t, "why")
 	b.accessible(t)
 	b.withoutScripts(t, admin)
