@@ -19,7 +19,8 @@ type Answer struct {
 	Cache               string // hit, miss, shared, stale or bypass
 	Queue, Upstream     time.Duration
 	Duration            time.Duration
-	Attempts            int // calls to Roam
+	Attempts            int  // calls to Roam
+	Paged               bool // a hit or shared answer that only a wide page made possible
 }
 
 // refused tells whether roamproxy itself refused, rather than Roam or the network.
@@ -37,7 +38,7 @@ func (m *Metrics) Answered(a Answer) {
 	m.requests.WithLabelValues(tool, route, code(a.Code), cache).Inc()
 	m.journal.answered(a, tool, route, time.Now())
 	if a.Reason == "" {
-		m.cacheAnswered(cache)
+		m.cacheAnswered(cache, a.Paged)
 	} else if a.refused() {
 		m.refused.WithLabelValues(tool, known(a.Reason, reasons())).Inc()
 	}
@@ -60,10 +61,13 @@ func reasons() []string {
 const lineReasons = 4
 
 // cacheAnswered counts what became of a request in the cache, and the call that this saved.
-func (m *Metrics) cacheAnswered(result string) {
+func (m *Metrics) cacheAnswered(result string, paged bool) {
 	m.cached.WithLabelValues(result).Inc()
 	switch result {
 	case "hit", "shared", "stale":
+		if paged {
+			result = "page"
+		}
 		m.saved.WithLabelValues(result).Inc()
 	}
 }

@@ -19,6 +19,9 @@ import (
 
 // kept answers a read that may be kept.
 func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
+	if p.paged(w, r) {
+		return
+	}
 	body, whole, err := asked(w, r)
 	if err != nil {
 		p.fail(w, r, err)
@@ -57,7 +60,7 @@ func (p *Proxy) ask(r *http.Request, body []byte) (*cache.Answer, error) {
 		return v.lane.exchange.RoundTrip(out)
 	}
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
-		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule, Head: r.Method == http.MethodHead, Request: r.Header,
+		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
 	}, fill)
 	if j := made.Load(); j != nil && !j.Spare {
 		v.learn(j)

@@ -38,6 +38,8 @@ func describe(err error) (status int, code, kind string) {
 		return 503, "shutting_down", "destination_unavailable"
 	case errors.Is(err, errUnsupported):
 		return 501, "unsupported", "http_request_error"
+	case errors.As(err, new(*roamError)):
+		return 400, "bad_request", "http_request_error"
 	case errors.Is(err, errTarget), errors.Is(err, errAmbiguous):
 		return 400, "bad_request", "http_request_error"
 	case errors.Is(err, errHost):
@@ -130,6 +132,10 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v.Status, v.Code, v.Err = status, code, err
 	p.unsettled(r, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
+	var roams *roamError
+	if errors.As(err, &roams) {
+		body = roams.body(v.Route)
+	}
 	h := w.Header()
 	var refusal *limiter.Refusal
 	if errors.As(err, &refusal) && (status == 429 || status == 503) {

@@ -76,6 +76,7 @@ type Proxy struct {
 	guard   guard
 	tools   *tools
 	routes  routes
+	shapes  shapes
 	lanes   map[string]*lane // by credential
 	usual   *lane
 	stream  *httputil.ReverseProxy

@@ -14,6 +14,8 @@ import (
 type Rule struct {
 	Match   string // "METHOD path" as path.Match has it
 	KeyBody bool   // a POST that reads: its body joins the key
+	// PageSize is how many items of a list Roam is asked for at a time; 0: as many as the tool asks for.
+	PageSize int
 	cache.Rule
 }
 
@@ -86,7 +88,7 @@ func (p *Proxy) recognize(next http.Handler) http.Handler {
 }
 
 // rule finds what is said of the request. A HEAD is kept as its GET is.
-func (t routes) rule(r *http.Request, route string) cache.Rule {
+func (t routes) rule(r *http.Request, route string) Rule {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -94,15 +96,15 @@ func (t routes) rule(r *http.Request, route string) cache.Rule {
 	for i, rule := range t.rules {
 		if ok, _ := path.Match(rule.Match, method+" "+route); ok {
 			if method != http.MethodGet && (method != http.MethodPost || !rule.KeyBody) {
-				return cache.Rule{} // a write, for all we know
+				return Rule{} // a write, for all we know
 			}
 			if i >= t.own && strings.Contains(r.URL.RawQuery, "expand=status") {
-				return cache.Rule{} // who is there now changes by the minute
+				return Rule{} // who is there now changes by the minute
 			}
-			return rule.Rule
+			return rule
 		}
 	}
-	return cache.Rule{}
+	return Rule{}
 }
 
 // route names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths taken out.

@@ -20,6 +20,7 @@ type Visit struct {
 	Quota               string
 	Status              int    // 499: the tool went away before an answer began
 	Cache               string // hit, miss, shared, stale or bypass
+	Paged               bool   // the answer was cut out of a wide page that was there: a call that only the page saved
 	Code                string // of an answer of our own; empty when it is Roam's
 	Queue, Upstream     time.Duration
 	Attempts            int // how often the call of this visit was sent; 0: never, or another visit's answer was shared
@@ -35,7 +36,7 @@ type visit struct {
 	host    string // as the tool called us
 	tool    *tool
 	lane    *lane
-	rule    cache.Rule
+	rule    Rule
 	wants   wants
 }
 

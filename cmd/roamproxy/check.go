@@ -37,6 +37,9 @@ func printRules(w io.Writer, c Cache) {
 		case !r.Keeps():
 			ttl = "never"
 		}
+		if r.PageSize > 0 {
+			ttl += fmt.Sprintf(", pages of %d", r.PageSize)
+		}
 		if i < len(configured) {
 			origin = fmt.Sprintf("cache.rules[%d]", i)
 		}

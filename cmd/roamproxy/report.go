@@ -38,7 +38,7 @@ func (r counted) Sent(quota, route string, status int, d time.Duration) {
 func (r *reporter) Left(v proxy.Visit) {
 	r.metrics.Answered(metrics.Answer{
 		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
-		Cache: v.Cache, Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts,
+		Cache: v.Cache, Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
 	})
 	level := zap.InfoLevel
 	if v.Status >= 500 {

@@ -191,7 +191,8 @@ func (c Config) checkCache(v *checker) {
 	for i, r := range c.Cache.Rules {
 		key := fmt.Sprintf("cache.rules[%d]", i)
 		checkPattern(v, key+".match", r.Match)
-		v.want(r.PageSize == 0, key+".page_size", "is not supported by this version")
+		v.want(r.PageSize >= 0 && r.PageSize <= 1000, key+".page_size", "want 1 to 1000 items, or 0 for the tool's own pages, not %d", r.PageSize)
+		v.want(r.PageSize == 0 || r.TTL != (TTL{}), key+".page_size", "needs a ttl: a wide page that is not kept is asked for again for each part of it")
 		method, _, _ := strings.Cut(r.Match, " ")
 		v.want(!r.KeyBody || method == "POST", key+".key_body", "is for a POST that reads, and %q is none", r.Match)
 		v.want(r.KeyBody || method != "POST" || r.TTL == (TTL{}), key+".match", "only a POST that reads can be kept; say key_body: true if this one does, or ttl: 0")

@@ -178,7 +178,7 @@ func tools(configured []Tool) ([]proxy.Tool, error) {
 
 func rules(c Cache) (rules []proxy.Rule, drops []proxy.Drop) {
 	for _, r := range c.Rules {
-		rules = append(rules, proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, Rule: cache.Rule{TTL: time.Duration(r.TTL.Duration), Stale: time.Duration(r.Stale), Origin: r.TTL.Origin}})
+		rules = append(rules, proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Rule: cache.Rule{TTL: time.Duration(r.TTL.Duration), Stale: time.Duration(r.Stale), Origin: r.TTL.Origin}})
 	}
 	for _, d := range c.Drop {
 		drops = append(drops, proxy.Drop{After: d.After, Routes: d.Routes})
