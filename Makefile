@@ -5,7 +5,7 @@ FUZZTIME ?= 20s
 RACE := $(if $(shell command -v $${CC:-cc}),-race)
 # Programs that some tests drive, and the Debian packages that have them. Without one its tests are left out and make test says
 # so; where CI is set they fail instead (roamtest.Program).
-PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium
+PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check fmt vet arrows bench fuzz image

@@ -9,17 +9,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-// testBucket holds for every Bucket of 1 call a second and 3 at once that starts full. advance lets its time pass.
-func testBucket(t *testing.T, b Bucket, advance func(time.Duration)) {
+// testBucket holds for every Bucket of 1 call a second and 3 at once that starts full. advance lets its time pass. A bucket whose
+// clock is not the test's own may be this much ahead of what is wanted, but for what was told before.
+func testBucket(t *testing.T, b Bucket, advance func(time.Duration), ahead time.Duration) {
 	take := func(want time.Duration) {
 		t.Helper()
-		if got := b.Take(time.Now()); got != want {
+		if got := b.Take(time.Now()); got > want || got < want-ahead {
 			t.Errorf("the wait is %v, want %v", got, want)
 		}
 	}
 	level := func(want float64) {
 		t.Helper()
-		if got := b.Level(time.Now()); got < want-1e-6 || got > want+1e-6 {
+		if got := b.Level(time.Now()); got < want-1e-6 || got > want+ahead.Seconds()+1e-6 {
 			t.Errorf("the level is %v, want %v", got, want)
 		}
 	}
@@ -51,7 +52,7 @@ func TestLocal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		testBucket(t, b, time.Sleep)
+		testBucket(t, b, time.Sleep, 0)
 	})
 }
 

@@ -16,6 +16,8 @@ const (
 type pause struct {
 	state      pauseState
 	generation uint64
+	shared     uint64 // the generation that the replicas who share the quota give it
+	elsewhere  bool   // it is another replica's call that probes
 	until      time.Time
 	began      time.Time
 	ended      time.Duration // sum of the pauses that are over
@@ -25,12 +27,12 @@ func (p *pause) begin(now time.Time, quiet time.Duration) {
 	if p.state == open {
 		p.began = now
 	}
-	p.state, p.until = shut, now.Add(quiet)
+	p.state, p.until, p.elsewhere = shut, now.Add(quiet), false
 	p.generation++
 }
 
 func (p *pause) end(now time.Time) {
-	p.state = open
+	p.state, p.elsewhere = open, false
 	p.ended += now.Sub(p.began)
 }
 

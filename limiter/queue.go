@@ -93,6 +93,9 @@ func New(o Options) *Queue {
 		q.pause.begin(q.epoch, min(o.Paused, o.MaxPause))
 		q.observer.PauseBegan(max(o.Paused, 0))
 	}
+	if s, ok := q.bucket.(sharer); ok {
+		s.serve(q)
+	}
 	go q.dispatch()
 	return q
 }
@@ -232,6 +235,7 @@ func (q *Queue) Resume() bool {
 	paused := q.pause.state == shut
 	if paused {
 		q.pause.until = time.Now()
+		q.tell("resume")
 		q.look()
 	}
 	q.mu.Unlock()

@@ -23,6 +23,7 @@ func (t *Turn) Answered() {
 	opens := t.probe && q.pause.state == probing && q.pause.generation == t.generation
 	if opens {
 		q.pause.end(time.Now())
+		q.tell("answered")
 		q.observer.PauseEnded()
 		q.look()
 	}
@@ -46,6 +47,7 @@ func (t *Turn) Throttled(quiet time.Duration) {
 		q.bucket.Drain(now) // whatever we believed, Roam says that nothing is left
 		q.tokenAt = time.Time{}
 		q.pause.begin(now, quiet)
+		q.tell("throttled")
 		q.observer.PauseBegan(quiet)
 		q.look()
 	}
@@ -88,6 +90,7 @@ func (t *Turn) unused() {
 func (q *Queue) unanswered(t *Turn) {
 	if t.probe && !t.settled && q.pause.state == probing && q.pause.generation == t.generation {
 		q.pause.state = shut // its time is over, so the next call is the probe
+		q.tell("unsure")
 	}
 }
 

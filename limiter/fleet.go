@@ -1,0 +1,224 @@
+package limiter
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// Replicas share a quota in Redis (or Valkey). All that they share of it is one hash, and one script does everything with it,
+// so that nothing can come between two steps: the bucket, the pause, whose turn the next token is, and which replicas are there.
+//
+// Why all of them together never spend more than the bucket, whatever happens to Redis, a replica or the network between:
+//
+//   - A replica spends a token only when the script's answer gave it one, or when it is cut off, and then at rate/replicas from an
+//     empty bucket that never holds more than one call. An answer that is lost loses its token.
+//   - Every replica tells the script when it was last heard, and is heard ten times a second. Cut off, it begins to earn tokens
+//     of its own only a lease after it was last heard; a lease after the time that it told last, which is earlier, the script
+//     begins to take that share out of the bucket, until it is heard again.
+//   - A Redis that was restarted, or another one after a failover, knows nothing or too little. The script sees that by the
+//     server's run id and starts with an empty bucket, and until the others have had the time to come back it takes the
+//     shares of all who are missing.
+//
+// What remains is the one call that a replica which was cut off may have saved when it comes back. A replica that died without
+// a word looks the same as one that was cut off: its share is kept for it, until as many as share the quota are there again or
+// it is forgotten. A replica that says goodbye, or that was never heard, leaves nothing behind.
+const (
+	beat     = 100 * time.Millisecond // how often each is heard, and how old the news of a pause may be
+	lease    = time.Second            // ten beats: one that is late cuts nobody off
+	settling = 6 * time.Second        // a replica comes back within 5 s of Redis
+	late     = 250 * time.Millisecond // after this the next in turn has the token of who did not come for it
+	forget   = 10 * time.Minute       // a crashed machine is mended or replaced by then
+	patience = 100 * time.Millisecond // for one answer. A call may stand behind a beat that waits as well, and then waits twice this
+	away     = 250 * time.Millisecond // between attempts to come back
+)
+
+//go:embed share.lua
+var shareScript string
+
+// FleetOptions says how replicas find each other.
+type FleetOptions struct {
+	// Connect connects to Redis, or says why that is not possible now. It may take a second and is asked until it succeeds.
+	Connect  func() (rueidis.Client, error)
+	Prefix   string           // of every key; the same for all replicas of one deployment
+	Replicas int              // how many share each quota; below 1 counts as 1
+	Changed  func(away error) // told once when Redis is lost, with the reason, and with nil when it is back; nil: nobody is told
+}
+
+// Fleet is this process as one of the replicas that share quotas. Its methods may be called by many goroutines.
+type Fleet struct {
+	o      FleetOptions
+	id     string
+	script *rueidis.Lua
+
+	mu      sync.Mutex // guards the following
+	client  rueidis.Client
+	away    error // why calls go on without Redis; nil: they do not
+	told    bool  // somebody was told of away
+	buckets []*Redis
+
+	kick   chan struct{} // of one place: something is to be told at once
+	ctx    context.Context
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+var errNotYet = errors.New("not connected yet")
+
+// NewFleet begins to connect, and lets calls go on alone until that has succeeded. Close must be called.
+func NewFleet(o FleetOptions) *Fleet {
+	o.Replicas = max(o.Replicas, 1)
+	if o.Changed == nil {
+		o.Changed = func(error) {}
+	}
+	f := &Fleet{o: o, id: rand.Text(), script: rueidis.NewLuaScript(shareScript), away: errNotYet, kick: make(chan struct{}, 1), ended: make(chan struct{})}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	go f.live()
+	return f
+}
+
+// Close says goodbye for every bucket that is left and ends the connection.
+func (f *Fleet) Close() {
+	f.cancel()
+	<-f.ended
+	for _, b := range f.all() {
+		b.Close()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.client != nil {
+		f.client.Close()
+		f.client = nil
+	}
+	f.away = errors.New("closed")
+}
+
+// Client is the connection, or nil while Redis is away.
+func (f *Fleet) Client() rueidis.Client {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.away != nil {
+		return nil
+	}
+	return f.client
+}
+
+// Away is why calls go on without Redis, nil when they do not.
+func (f *Fleet) Away() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.away
+}
+
+func (f *Fleet) all() []*Redis {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]*Redis(nil), f.buckets...)
+}
+
+// live is heard once a beat, for every bucket, and comes back when Redis does.
+func (f *Fleet) live() {
+	defer close(f.ended)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-f.kick:
+		case <-f.ctx.Done():
+			return
+		}
+		pause := beat
+		if err := f.round(); err != nil {
+			f.lost(err)
+			pause = away
+		} else {
+			f.found()
+		}
+		timer.Reset(pause)
+	}
+}
+
+func (f *Fleet) round() error {
+	if err := f.connect(); err != nil {
+		return err
+	}
+	for _, b := range f.all() {
+		if err := b.beat(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) connect() error {
+	f.mu.Lock()
+	client := f.client
+	f.mu.Unlock()
+	if client != nil {
+		return nil
+	}
+	client, err := f.o.Connect()
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.client = client
+	return nil
+}
+
+// soon has the next beat come at once.
+func (f *Fleet) soon() {
+	select {
+	case f.kick <- struct{}{}:
+	default:
+	}
+}
+
+// lost makes every bucket go on alone.
+func (f *Fleet) lost(err error) {
+	f.mu.Lock()
+	tell := !f.told && f.ctx.Err() == nil
+	f.told, f.away = true, err
+	f.mu.Unlock()
+	for _, b := range f.all() {
+		b.leave()
+	}
+	if tell {
+		f.o.Changed(err)
+	}
+}
+
+func (f *Fleet) found() {
+	f.mu.Lock()
+	tell := f.away != nil
+	f.told, f.away = false, nil
+	f.mu.Unlock()
+	if tell {
+		f.o.Changed(nil)
+	}
+}
+
+// run asks the script.
+func (f *Fleet) run(ctx context.Context, key string, args []string) (shared, error) {
+	f.mu.Lock()
+	client := f.client
+	f.mu.Unlock()
+	if client == nil {
+		return shared{}, errNotYet
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s, err := readShared(f.script.Exec(ctx, client, []string{key}, args))
+	if err != nil {
+		return s, fmt.Errorf("limiter: redis: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,107 @@
+package limiter
+
+import "time"
+
+// sharer is a Bucket that shares the pause too. The Queue tells it what Roam said, with the line's lock held, and it has the
+// Queue follow what other replicas were told.
+type sharer interface {
+	Bucket
+	serve(q *Queue)
+	tell(w word)
+	told() bool // nothing is left to be told
+}
+
+// serve names the line that follows.
+func (b *Redis) serve(q *Queue) {
+	b.mu.Lock()
+	b.line = q
+	b.mu.Unlock()
+	b.fleet.soon()
+}
+
+// tell has a word told with the next beat, which comes at once. While Redis is away nothing is noted: a pause that is not over
+// when it is back is told then.
+func (b *Redis) tell(w word) {
+	b.mu.Lock()
+	if b.joined {
+		b.words = append(b.words, w)
+	}
+	b.mu.Unlock()
+	b.fleet.soon()
+}
+
+// told reports that no word waits to be told.
+func (b *Redis) told() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.words) == 0
+}
+
+// tell passes a word on to where the pause is shared. The lock is held.
+func (q *Queue) tell(kind string) {
+	if s, ok := q.bucket.(sharer); ok {
+		s.tell(word{kind: kind, generation: q.pause.shared, until: q.pause.until})
+	}
+}
+
+// quiet is how long nothing may leave, as far as this line knows.
+func (q *Queue) quiet() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.pause.remaining(time.Now())
+}
+
+// leftAlone has the line look again, and, where another replica was about to probe, probe itself.
+func (q *Queue) leftAlone() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.pause.elsewhere {
+		q.pause.state, q.pause.elsewhere = shut, false
+	}
+	q.changed = true
+	q.look()
+}
+
+// follow brings the line's pause in step with the shared one, unless Roam said something meanwhile that is not told yet. Back
+// says that Redis was away, so what the bucket said before is no longer true.
+func (q *Queue) follow(s shared, back bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	before := q.pause.state
+	if q.bucket.(sharer).told() {
+		q.step(time.Now(), s)
+	}
+	if back || q.pause.state != before {
+		q.changed = true
+		q.look()
+	}
+}
+
+// step makes the pause what s says. A probe of ours that is under way stays one: what Roam answers it is told by itself. The
+// lock is held.
+func (q *Queue) step(now time.Time, s shared) {
+	p := &q.pause
+	news, elsewhere := p.shared != s.generation, s.state == probing && !s.mine
+	p.shared = s.generation
+	switch {
+	case s.state == open && p.state == open:
+		return
+	case s.state == open:
+		p.end(now)
+		q.observer.PauseEnded()
+		return
+	case p.state == open:
+		p.begin(now, s.quiet)
+		q.observer.PauseBegan(s.quiet)
+	case p.state == probing && !p.elsewhere && !news:
+		return
+	case p.state == probing && !p.elsewhere:
+		p.generation++ // another replica was refused after our probe had left: ours does not end that pause
+		p.state, p.until = shut, now.Add(s.quiet)
+	default:
+		p.state, p.until = shut, now.Add(s.quiet)
+	}
+	if p.elsewhere = elsewhere; elsewhere {
+		p.state = probing
+	}
+}

@@ -1,0 +1,105 @@
+package roamtest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Redis is a real redis-server of a test's own, on loopback, that keeps nothing on disk.
+type Redis struct {
+	Addr string
+
+	t       redisTest
+	program string
+	dir     string
+	args    []string
+	server  *exec.Cmd
+}
+
+type redisTest interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+	TempDir() string
+}
+
+// NewRedis starts a redis-server, with more of its own arguments if need be, and stops it when the test is over. Where there is
+// none the test is left out (Program).
+func NewRedis(t redisTest, args ...string) *Redis {
+	t.Helper()
+	r := &Redis{t: t, program: Program(t, "redis-server"), dir: t.TempDir(), args: args}
+	t.Cleanup(r.Kill)
+	r.Start()
+	return r
+}
+
+// URL is how to reach it.
+func (r *Redis) URL() string { return "redis://" + r.Addr }
+
+// Start starts it, for the second time on the same port: empty.
+func (r *Redis) Start() {
+	r.t.Helper()
+	for range 5 { // the port may have been taken between asking for it and using it
+		if r.Addr == "" {
+			free, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				r.t.Fatalf("a free port: %v", err)
+			}
+			r.Addr = free.Addr().String()
+			free.Close()
+		}
+		_, port, _ := net.SplitHostPort(r.Addr)
+		log, err := os.Create(filepath.Join(r.dir, "redis.log"))
+		if err != nil {
+			r.t.Fatalf("%v", err)
+		}
+		r.server = exec.Command(r.program, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", r.dir}, r.args...)...)
+		r.server.Stdout, r.server.Stderr = log, log
+		if err := r.server.Start(); err != nil {
+			r.t.Fatalf("redis-server: %v", err)
+		}
+		log.Close()
+		if r.answers() {
+			return
+		}
+		r.Kill()
+		r.Addr = ""
+	}
+	said, _ := os.ReadFile(filepath.Join(r.dir, "redis.log"))
+	r.t.Fatalf("redis-server does not answer: %s", said)
+}
+
+// answers waits until somebody listens.
+func (r *Redis) answers() bool {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if c, err := net.Dial("tcp", r.Addr); err == nil {
+			fmt.Fprint(c, "PING\r\n")
+			c.SetDeadline(deadline)
+			_, err = c.Read(make([]byte, 1))
+			c.Close()
+			return err == nil
+		}
+	}
+	return false
+}
+
+// Kill ends it as a crash would.
+func (r *Redis) Kill() {
+	if r.server != nil && r.server.Process != nil {
+		r.server.Process.Kill()
+		r.server.Wait()
+		r.server = nil
+	}
+}
+
+// Hang stops it from answering, while its connections stay; Go on with Resume.
+func (r *Redis) Hang() { r.server.Process.Signal(syscall.SIGSTOP) }
+
+// Resume ends a Hang.
+func (r *Redis) Resume() { r.server.Process.Signal(syscall.SIGCONT) }
