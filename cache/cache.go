@@ -120,6 +120,9 @@ type Cache struct {
 	mu      sync.Mutex // guards the following; held while an answer is put into the store, and never during a fill
 	flights map[Key]*flight
 	under   map[*fill]struct{} // every fill under way, shared or not
+	closed  bool
+
+	flying sync.WaitGroup // flights, which may outlive who asked
 }
 
 // New makes a cache. Close must be called to end its store.
@@ -158,8 +161,17 @@ func (noLine) Patience(context.Context) time.Duration          { return -1 }
 func (noLine) Join(context.Context, context.Context) error     { return nil }
 func (noLine) Late(_ context.Context, _ context.Context) error { return nil }
 
-// Close ends the store. No Do may be under way.
-func (c *Cache) Close() { c.store.Close() }
+// Close calls off the refreshes in the background, and ends the store. No Do may be under way.
+func (c *Cache) Close() {
+	c.mu.Lock()
+	c.closed = true
+	for _, f := range c.flights {
+		f.cancel()
+	}
+	c.mu.Unlock()
+	c.flying.Wait()
+	c.store.Close()
+}
 
 // Size is how much is kept.
 func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }

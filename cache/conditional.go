@@ -26,6 +26,9 @@ func (a *Answer) Unchanged(request http.Header) bool {
 	if tags, ok := request["If-None-Match"]; ok {
 		return matches(tags, a.Header.Get("Etag"))
 	}
+	if request["If-Modified-Since"] == nil {
+		return false
+	}
 	since, err := http.ParseTime(request.Get("If-Modified-Since"))
 	if err != nil {
 		return false

@@ -105,7 +105,9 @@ func (c *Cache) start(ctx context.Context, q question, call Call) *flight {
 	own, cancel := context.WithCancel(c.o.Line.Depart(context.WithoutCancel(ctx)))
 	f := &flight{route: q.Route, request: q.Request, askers: 1, ctx: own, cancel: cancel, done: make(chan struct{})}
 	c.flights[q.key] = f
+	c.flying.Add(1)
 	go func() {
+		defer c.flying.Done()
 		defer func() {
 			if p := recover(); p != nil {
 				f.err = fmt.Errorf("cache: a fill of %s panicked: %v", q.Route, p)

@@ -13,8 +13,9 @@ import (
 type Key string
 
 // NewKey makes the key of a request: the credential's name, which stays when its secret is rotated, method, escaped path, query
-// (sorted by name, the order of repeats kept), the header fields that choose a form of the answer, and the hash of the body, for a
-// POST that reads, with what says how to read it. A HEAD has the key of its GET. Each part is preceded by its length, so that no two divisions look alike.
+// (sorted by name, the order of repeats kept), the header fields that choose a form of the answer, and the hash of the body, for
+// a POST that reads, with what says how to read it. A HEAD has the key of its GET. Each part is preceded by its length, so that
+// no two divisions look alike.
 func NewKey(credential string, r *http.Request, body []byte) Key {
 	method := r.Method
 	if method == http.MethodHead {
@@ -24,9 +25,9 @@ func NewKey(credential string, r *http.Request, body []byte) Key {
 	key = part(key, credential)
 	key = part(key, method)
 	key = part(key, r.URL.EscapedPath())
-	key = part(key, sorted(r.URL.RawQuery))
+	key = query(key, r.URL.RawQuery)
 	key = fields(key, r.Header, "Roam-Version", "Accept", "Origin")
-	key = part(key, encodings(r.Header["Accept-Encoding"]))
+	key = encodings(key, r.Header["Accept-Encoding"])
 	if len(body) > 0 {
 		sum := sha256.Sum256(body)
 		key = append(key, sum[:]...)
@@ -50,14 +51,21 @@ func part(key []byte, value string) []byte {
 	return append(binary.AppendUvarint(key, uint64(len(value))), value...)
 }
 
-// sorted orders a query by the names as Roam reads them, and leaves the text of each pair as it is.
-func sorted(query string) string {
-	if !strings.Contains(query, "&") {
-		return query
+// query writes a query ordered by the names as Roam reads them, and leaves the text of each pair as it is.
+func query(key []byte, raw string) []byte {
+	pairs := make([]string, 0, 16) // more are rare
+	for pair := range strings.SplitSeq(raw, "&") {
+		pairs = append(pairs, pair)
 	}
-	pairs := strings.Split(query, "&")
 	slices.SortStableFunc(pairs, func(a, b string) int { return strings.Compare(name(a), name(b)) })
-	return strings.Join(pairs, "&")
+	key = binary.AppendUvarint(key, uint64(len(raw)))
+	for i, pair := range pairs {
+		if i > 0 {
+			key = append(key, '&')
+		}
+		key = append(key, pair...)
+	}
+	return key
 }
 
 func name(pair string) string {
@@ -68,15 +76,25 @@ func name(pair string) string {
 	return raw
 }
 
-// encodings orders what is accepted, so that clients who say the same in another order share an answer.
-func encodings(values []string) string {
+// encodings writes what is accepted in an order of its own, so that clients who say the same in another order share an answer.
+// Nothing at all means anything (RFC 9110, section 12.5.3).
+func encodings(key []byte, values []string) []byte {
 	if values == nil {
-		return "any"
+		return append(key, 0)
 	}
-	all := strings.Split(strings.ToLower(strings.Join(values, ",")), ",")
-	for i := range all {
-		all[i] = strings.ReplaceAll(strings.TrimSpace(all[i]), " ", "")
+	all := make([]string, 0, 8) // more are rare
+	for _, value := range values {
+		for coding := range strings.SplitSeq(value, ",") {
+			coding = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(coding)), " ", "")
+			if !slices.Contains(all, coding) {
+				all = append(all, coding)
+			}
+		}
 	}
 	slices.Sort(all)
-	return "," + strings.Join(slices.Compact(all), ",")
+	key = binary.AppendUvarint(append(key, 1), uint64(len(all)))
+	for _, coding := range all {
+		key = part(key, coding)
+	}
+	return key
 }

@@ -39,6 +39,11 @@ func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 		{"a body", NewKey("org", request("GET", "/v1/user.list?a=1&b=2"), []byte("x")), false},
 		{"a version of the API", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Roam-Version", "2026-05-01"), nil), false},
 		{"another form", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Accept", "text/vtt"), nil), false},
+		{"another body", NewKey("org", request("GET", "/v1/user.list?a=1&b=2"), []byte("y")), false},
+		{"an encoding that is refused", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Accept-Encoding", "gzip;q=0"), nil), false},
+		{"no encoding", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Accept-Encoding", ""), nil), false},
+		{"another origin", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Origin", "http://a.example"), nil), false},
+		{"the parts of one field in two", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Accept", "a", "Accept", "b"), nil), false},
 		{"another encoding", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Accept-Encoding", "gzip"), nil), false},
 	} {
 		if same := tt.key == base; same != tt.same {

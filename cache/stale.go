@@ -35,10 +35,11 @@ func (c *Cache) refresh(ctx context.Context, q question, idle bool) bool {
 	if c.flights[q.key] != nil {
 		return true
 	}
-	if idle {
-		c.start(ctx, q, Call{Spare: true})
+	if !idle || c.closed {
+		return false
 	}
-	return idle
+	c.start(ctx, q, Call{Spare: true})
+	return true
 }
 
 // lifetime is how long the entry is fresh, by its rule.

@@ -90,6 +90,7 @@ func TestOldAnswersAreServedAtOnce(t *testing.T) {
 				t.Errorf("%s: %s after %v, want %s after %v", tt.name, got, took, tt.want, tt.takes)
 			}
 			time.Sleep(5 * time.Second)
+			synctest.Wait()
 			if r.calls != tt.calls {
 				t.Errorf("%s: %d calls, want %d", tt.name, r.calls, tt.calls)
 			}
@@ -119,6 +120,26 @@ func TestARefreshInTheBackground(t *testing.T) {
 		time.Sleep(time.Hour)
 		if r.calls != 2 {
 			t.Errorf("%d calls for what nobody reads", r.calls-2)
+		}
+	})
+}
+
+func TestClosingCallsRefreshesOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, err := New(Options{Line: &line{idle: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &roam{}
+		ask(t, c, groups(), r)
+		r.takes = time.Minute
+		time.Sleep(40 * time.Second)
+		ask(t, c, groups(), r)
+		synctest.Wait()
+		start := time.Now()
+		c.Close()
+		if took := time.Since(start); r.calls != 2 || took != 0 || len(c.flights) != 0 {
+			t.Errorf("closing took %v, and %d flights are left of %d calls", took, len(c.flights), r.calls)
 		}
 	})
 }

@@ -42,30 +42,39 @@ func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
 // ask puts a question to the cache.
 func (p *Proxy) ask(r *http.Request, body []byte) (*cache.Answer, error) {
 	v := visiting(r)
-	var made atomic.Pointer[journey] // by our own fill, once it is over
-	fill := func(ctx context.Context, call cache.Call) (*http.Response, error) {
-		j := travelling(ctx)
-		j.Spare = call.Spare
-		defer made.Store(j)
-		out := p.question(r).WithContext(ctx)
-		if len(body) > 0 {
-			out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-		}
-		if call.Through {
-			cache.Foreign(out.Header)
-		} else {
-			unconditional(out.Header)
-			maps.Copy(out.Header, call.Conditions)
-		}
-		return v.lane.exchange.RoundTrip(out)
-	}
+	f := &filling{p: p, r: r, body: body}
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
 		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
-	}, fill)
-	if j := made.Load(); j != nil && !j.Spare {
+	}, f.fill)
+	if j := f.made.Load(); j != nil && !j.Spare {
 		v.learn(j)
 	}
 	return a, err
+}
+
+// filling is a question on its way to Roam, if it comes to that.
+type filling struct {
+	p    *Proxy
+	r    *http.Request
+	body []byte
+	made atomic.Pointer[journey] // by our own fill, once it is over
+}
+
+func (f *filling) fill(ctx context.Context, call cache.Call) (*http.Response, error) {
+	j := travelling(ctx)
+	j.Spare = call.Spare
+	defer f.made.Store(j)
+	out := f.p.question(f.r).WithContext(ctx)
+	if len(f.body) > 0 {
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
+	}
+	if call.Through {
+		cache.Foreign(out.Header)
+	} else {
+		unconditional(out.Header)
+		maps.Copy(out.Header, call.Conditions)
+	}
+	return visiting(f.r).lane.exchange.RoundTrip(out)
 }
 
 // give hands an answer to the tool, or says that the tool has it already.
@@ -81,7 +90,7 @@ func (p *Proxy) give(w http.ResponseWriter, r *http.Request, a *cache.Answer) {
 	p.hand(h, from, v)
 	p.mark(h, v, a.CacheStatus())
 	if a.Result == cache.Hit || a.Result == cache.Stale || a.Age >= time.Second {
-		h["Age"] = []string{strconv.FormatInt(int64(a.Age/time.Second), 10)}
+		v.tell(h, "Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
 	}
 	if a.Stream != nil {
 		defer a.Stream.Close()

@@ -16,11 +16,28 @@ func (p *Proxy) mark(h http.Header, v *visit, cacheStatus string) {
 	if v.Attempts > 0 && v.Cache != cache.Stale {
 		v.RoamID = h.Get(idHeader)
 	}
-	h[idHeader] = []string{v.ID}
-	h.Add("Cache-Status", cacheStatus)
-	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds()))
+	delete(h, idHeader)
+	v.tell(h, idHeader, v.ID)
+	v.tell(h, "Cache-Status", cacheStatus)
+	timing := "queue;dur=0, upstream;dur=0" // of every hit
+	if v.Queue|v.Upstream != 0 {
+		timing = fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds())
+	}
+	v.tell(h, "Server-Timing", timing)
 	policy, limit := v.lane.told.fields()
-	h["Ratelimit-Policy"], h["Ratelimit"] = append(h["Ratelimit-Policy"], policy), append(h["Ratelimit"], limit)
+	v.tell(h, "Ratelimit-Policy", policy)
+	v.tell(h, "Ratelimit", limit)
+}
+
+// tell adds a field to those of the answer. Room for the few that every answer has is in the visit.
+func (v *visit) tell(h http.Header, name, value string) {
+	if len(h[name]) > 0 || v.said == len(v.fields) {
+		h[name] = append(h[name], value)
+		return
+	}
+	v.fields[v.said] = value
+	h[name] = v.fields[v.said : v.said+1 : v.said+1]
+	v.said++
 }
 
 // told is the quota in header fields (IETF draft-ietf-httpapi-ratelimit-headers). A tenth of a second is short enough for a

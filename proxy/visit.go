@@ -38,6 +38,9 @@ type visit struct {
 	lane    *lane
 	rule    Rule
 	wants   wants
+	nobody  tool // until it is known who asks
+	fields  [6]string
+	said    int // how many of them are taken
 }
 
 // journey is one call on its way to Roam. It belongs to the fill or to the stream that makes it, which may outlive a visit.
@@ -90,7 +93,8 @@ func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
 // account begins the visit, and reports it at its end, even when the answer breaks off.
 func (p *Proxy) account(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{arrived: time.Now(), host: r.Host, tool: &tool{}, lane: p.usual}
+		v := &visit{arrived: time.Now(), host: r.Host, lane: p.usual}
+		v.tool = &v.nobody
 		v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
 		v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
 		defer func() {
@@ -118,6 +122,9 @@ const idLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 
 // traceID is the second part of a traceparent (W3C Trace Context, section 3.2).
 func traceID(traceparent string) string {
+	if traceparent == "" {
+		return ""
+	}
 	parts := strings.Split(traceparent, "-")
 	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" {
 		return ""

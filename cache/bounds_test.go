@@ -1,0 +1,66 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// What is really held, bodies, header fields and keys, stays within the bound, whatever the answers are like.
+func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
+	const bound = 8 << 20
+	for _, tt := range []struct {
+		name              string
+		body, fields, key int
+	}{
+		{"many small answers", 50, 2, 40},
+		{"answers of some KiB", 5000, 6, 200},
+		{"large answers", 300 << 10, 6, 200},
+		{"long header fields", 10, 60, 40},
+		{"long keys", 10, 2, 4000},
+	} {
+		before := heap()
+		c, err := New(Options{MaxSize: bound})
+		if err != nil {
+			t.Fatal(err)
+		}
+		enough := 3*bound/(tt.body+tt.key+80*tt.fields) + 100
+		for i := range enough {
+			q := groups()
+			q.Key = Key(fmt.Sprint(i, strings.Repeat("k", tt.key)))
+			fill := func(context.Context, Call) (*http.Response, error) {
+				res := response(200, fmt.Sprintf("%0*d", tt.body, i), "Content-Type", "text/plain")
+				for f := range tt.fields {
+					res.Header.Set(fmt.Sprint("X-", f), strings.Repeat("v", 1+f))
+				}
+				if i%2 == 0 { // of a length that is not known before
+					res.ContentLength, res.TransferEncoding = -1, []string{"chunked"}
+					res.Body = io.NopCloser(strings.NewReader(fmt.Sprintf("%0*d", tt.body, i)))
+				}
+				return res, nil
+			}
+			if a, err := c.Do(t.Context(), q, fill); err != nil || !a.Stored {
+				t.Fatalf("%s: answer %d is not kept (%v)", tt.name, i, err)
+			}
+		}
+		bytes, entries := c.Size()
+		held := heap() - before
+		if held > bound || bytes > bound || bytes < bound/2 || held < bytes/3 {
+			t.Errorf("%s: %d KiB are held and %d KiB counted in %d entries, want at most %d", tt.name, held>>10, bytes>>10, entries, bound>>10)
+		}
+		c.Close()
+	}
+}
+
+func heap() int64 {
+	var m runtime.MemStats
+	for range 3 {
+		runtime.GC()
+	}
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

@@ -1,0 +1,82 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// quiet is a connection that takes everything, and counts.
+type quiet struct {
+	header http.Header
+	status int
+	writes int
+	bytes  int
+}
+
+func (q *quiet) Header() http.Header                { return q.header }
+func (q *quiet) WriteHeader(status int)             { q.status = status }
+func (q *quiet) SetWriteDeadline(_ time.Time) error { return nil }
+func (q *quiet) Write(p []byte) (int, error) {
+	q.writes++
+	q.bytes += len(p)
+	return len(p), nil
+}
+
+// answering is a house that keeps a list of this size, and a request for it.
+func answering(t testing.TB, size int) (*house, *http.Request) {
+	body := `{"ok":true,"x":"` + strings.Repeat("x", size-18) + `"}`
+	h := build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, body), nil }}, unmetered)
+	h.o.Observer = nobody{} // which does not gather visits
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/groups.list?limit=10&expand=a", nil)
+	r.Host, r.Header = "127.0.0.1:8080", http.Header{"User-Agent": {"bot/1"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip, deflate"}, "Roamproxy-Tool": {"bot"}}
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	return h, r
+}
+
+type nobody struct{}
+
+func (nobody) Met(string)                               {}
+func (nobody) Left(Visit)                               {}
+func (nobody) Sent(_, _ string, _ int, _ time.Duration) {}
+
+// A body over 4 KiB that goes out in pieces is two system calls, and two packets.
+func TestAHitIsOneWrite(t *testing.T) {
+	for _, size := range []int{1 << 10, 16 << 10, 1 << 20} {
+		h, r := answering(t, size)
+		q := &quiet{header: make(http.Header)}
+		h.ServeHTTP(q, r)
+		if q.status != 200 || q.writes != 1 || q.bytes != size || q.header.Get("Content-Length") != fmt.Sprint(size) || !strings.HasPrefix(q.header.Get("Cache-Status"), "roamproxy; hit") {
+			t.Errorf("%d bytes went out in %d writes: %d %v", q.bytes, q.writes, q.status, q.header)
+		}
+	}
+}
+
+// The figure is a promise: a hit leaves little to clean up.
+func TestAHitAllocatesLittle(t *testing.T) {
+	h, r := answering(t, 16<<10)
+	q := &quiet{header: make(http.Header)}
+	if got := testing.AllocsPerRun(1000, func() { clear(q.header); h.ServeHTTP(q, r) }); got > 10 { // nine, and one that the race detector makes
+		t.Errorf("a hit makes %v allocations, want nine", got)
+	}
+}
+
+func BenchmarkHit(b *testing.B) {
+	for _, size := range []int{1 << 10, 16 << 10} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			h, r := answering(b, size)
+			q := &quiet{header: make(http.Header)}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(q.header)
+				h.ServeHTTP(q, r)
+			}
+			if q.status != 200 || !strings.HasPrefix(q.header.Get("Cache-Status"), "roamproxy; hit") {
+				b.Fatal(q.status, q.header)
+			}
+		})
+	}
+}
