@@ -1,6 +1,9 @@
 package proxy
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -153,6 +156,9 @@ func (p *Proxy) walk(k *walk) (*cache.Answer, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := whole(a); err != nil {
+			return nil, err
+		}
 		pg, ok := readable(a)
 		if !ok || p.perhapsWhole(k, pg) {
 			if size == k.limit || a.Status != http.StatusOK && a.Status != http.StatusBadRequest {
@@ -173,6 +179,31 @@ func (p *Proxy) walk(k *walk) (*cache.Answer, error) {
 		}
 		return k.part(visiting(k.r), a, pg, at), nil
 	}
+}
+
+// wholeSize bounds a page that is read to be cut and not to be kept.
+const wholeSize = 8 << 20
+
+// whole reads a page that the tool wants nobody to keep. What is no page of a list may be larger, and stays a stream.
+func whole(a *cache.Answer) error {
+	if a.Stream == nil || a.Result != cache.Bypass {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(a.Stream, wholeSize+1))
+	if err != nil {
+		a.Stream.Close()
+		return fmt.Errorf("proxy: Roam's answer broke off: %w", err)
+	}
+	if len(body) > wholeSize {
+		a.Stream = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), a.Stream), a.Stream}
+		return nil
+	}
+	a.Stream.Close()
+	a.Stream, a.Body, a.Length = nil, body, int64(len(body))
+	return nil
 }
 
 // readable is the answer as a page, if it is one.

@@ -302,6 +302,9 @@ func TestWhatIsAndIsNotAWalk(t *testing.T) {
 			t.Errorf("%s: %d %s after %d calls, want %d %s after %d", tt.name, w.Code, w.Body, len(*asked)-before, tt.status, tt.want, tt.calls)
 		}
 	}
+	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Cache-Control", "no-store"); w.Code != 200 || !strings.Contains(w.Body.String(), `["\u00e9",4]`) || w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
+		t.Errorf("a part that nobody is to keep: %d %s %v", w.Code, w.Body, w.Header())
+	}
 	second := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "")
 	if tag := second.Header().Get("Etag"); tag == first.Header().Get("Etag") || tag != cache.Tag(second.Body.Bytes()) || second.Header().Get("Last-Modified") != "" {
 		t.Errorf("the fields of a part: %v", second.Header())

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -98,13 +99,31 @@ func (t routes) rule(r *http.Request, route string) Rule {
 			if method != http.MethodGet && (method != http.MethodPost || !rule.KeyBody) {
 				return Rule{} // a write, for all we know
 			}
-			if i >= t.own && strings.Contains(r.URL.RawQuery, "expand=status") {
+			if i >= t.own && expandsStatus(r.URL.RawQuery) {
 				return Rule{} // who is there now changes by the minute
 			}
 			return rule
 		}
 	}
 	return Rule{}
+}
+
+// expandsStatus tells whether one of the things that the answer is to be expanded by is who is there.
+func expandsStatus(query string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		rawName, rawValue, _ := strings.Cut(pair, "=")
+		name, err := url.QueryUnescape(rawName)
+		value, err2 := url.QueryUnescape(rawValue)
+		if err != nil || err2 != nil {
+			return true // for all we know
+		}
+		for what := range strings.SplitSeq(value, ",") {
+			if name == "expand" && strings.TrimSpace(what) == "status" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // route names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths taken out.
