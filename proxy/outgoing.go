@@ -80,13 +80,13 @@ func narrow(h http.Header) {
 }
 
 // strip takes away what is not for Roam: what belongs to the connection, who the tool is or says it is, what would let it
-// speak for others, and what was said to roamproxy.
+// speak for others, and what was said to roamproxy, such as Expect: the body is here already when a call leaves.
 func strip(h http.Header) {
 	hops(h)
 	narrow(h)
 	for name := range h {
 		switch name {
-		case "Authorization", "Cookie", "Forwarded", "Baggage", "X-Http-Method-Override", "Prefer", "Priority":
+		case "Authorization", "Cookie", "Forwarded", "Baggage", "X-Http-Method-Override", "Prefer", "Priority", "Expect":
 			delete(h, name)
 			continue
 		}

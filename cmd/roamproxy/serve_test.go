@@ -4,14 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -298,35 +295,6 @@ func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
 	start := time.Now()
 	if post(c, "http://"+r.addr); time.Since(start) < 500*time.Millisecond || roam.Refused() > 0 {
 		t.Errorf("the first call left after %v; want an empty bucket", time.Since(start))
-	}
-}
-
-// What is sent raw, and what comes back: HTTP/1.0 is answered once, and its connection ends.
-func TestRawRequests(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{Rate: 100, Burst: 100}, io.Discard, func(c *Config) { c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 100, 100, 0 })
-	for _, tt := range []struct{ name, request, want string }{
-		{"HTTP/1.0 that wants to stay", "GET /v1/meeting.transcript HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.0 404"},
-		{"HTTP/1.0 with chunks", "POST /v1/chat.post HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "HTTP/1.0 "},
-		{"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 501"},
-		{"an absolute target", "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 400"},
-		{"the star", "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 "},
-		{"both lengths", "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "HTTP/1.1 400"},
-	} {
-		before := roam.Calls()
-		conn, err := net.Dial("tcp", r.addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprint(conn, tt.request)
-		conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-		answer, err := io.ReadAll(conn)
-		conn.Close()
-		if err != nil || !strings.HasPrefix(string(answer), tt.want) {
-			t.Errorf("%s: %q (%v), want %q and the end of the connection", tt.name, answer, err, tt.want)
-		}
-		if n := len(regexp.MustCompile(`HTTP/1\.[01] \d`).FindAll(answer, -1)); n != 1 || roam.Calls() > before+1 {
-			t.Errorf("%s: %d answers and %d calls", tt.name, n, roam.Calls()-before)
-		}
 	}
 }
 
