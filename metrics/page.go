@@ -84,7 +84,6 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // or nginx would keep the events
 	controller := http.NewResponseController(w)
-	controller.SetReadDeadline(time.Time{}) // or the server would take its own deadline for the browser leaving
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
