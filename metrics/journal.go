@@ -113,6 +113,9 @@ func (j *journal) answered(a Answer, tool, route string, now time.Time) {
 	default:
 		c.Bypass = 1
 	}
+	if a.Paged {
+		c.Paged = 1
+	}
 	if a.refused() {
 		c.Refused = 1
 	} else if a.Code >= 500 {

@@ -46,7 +46,7 @@ func TestToolsShareTheQuota(t *testing.T) {
 	}
 	q.Waited("bot", "sent", 0)
 	q.Waited("bot", "refused", 0)
-	m.Answered(Answer{Tool: "bot", Cache: "hit", Code: 200, Route: "/v1/groups.list"})
+	m.Answered(Answer{Tool: "bot", Cache: "hit", Code: 200, Route: "/v1/groups.list", Paged: true})
 	m.Answered(Answer{Tool: "bot", Cache: "bypass", Code: 503})
 	m.Answered(Answer{Tool: "bot", Cache: "bypass", Code: 429, Reason: "queue_full"})
 	var got []string
@@ -54,6 +54,9 @@ func TestToolsShareTheQuota(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %.2f sent %d saved %d failed %d refused %d", tool.Name, tool.Share, tool.Sent, tool.Saved, tool.Failed, tool.Refused))
 	}
 	want := []string{"other 0.75 sent 3 saved 0 failed 0 refused 0", "bot 0.25 sent 1 saved 1 failed 1 refused 1", "idle 0.00 sent 0 saved 0 failed 0 refused 0"}
+	if c := m.Status(false).Cache; c.Saved != 1 || c.Paged != 1 {
+		t.Errorf("%d saved, %d of them by wide pages; want one, and that", c.Saved, c.Paged)
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("tools:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -80,6 +80,7 @@ type CacheStatus struct {
 	Bytes   int64         `json:"bytes"`
 	Entries int           `json:"entries"`
 	Saved   int           `json:"saved"`
+	Paged   int           `json:"paged"` // of those, by wide pages
 	Routes  []RouteStatus `json:"routes"`
 }
 
@@ -186,6 +187,7 @@ func (j *journal) tell(s *Status, tools []string, waiting map[string]int, histor
 		if c := w.sum(s.Now); c.Calls > 0 {
 			s.Cache.Routes = append(s.Cache.Routes, RouteStatus{Route: route, Saved: c.Saved(), Counts: c})
 			s.Cache.Saved += c.Saved()
+			s.Cache.Paged += c.Paged
 		}
 	}
 	slices.SortFunc(s.Cache.Routes, func(a, b RouteStatus) int { return cmp.Or(b.Calls-a.Calls, cmp.Compare(a.Route, b.Route)) })

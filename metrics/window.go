@@ -16,6 +16,7 @@ type Counts struct {
 	Shared  int           `json:"shared"`
 	Stale   int           `json:"stale"`
 	Bypass  int           `json:"bypass"`
+	Paged   int           `json:"paged"`   // of hit and shared: what only a wide page made possible
 	Refused int           `json:"refused"` // by roamproxy
 	Failed  int           `json:"failed"`  // answered 5xx
 	Sent    int           `json:"sent"`    // turns in the line, each of which is a call to Roam
@@ -33,6 +34,7 @@ func (c *Counts) add(d Counts) {
 	c.Shared += d.Shared
 	c.Stale += d.Stale
 	c.Bypass += d.Bypass
+	c.Paged += d.Paged
 	c.Refused += d.Refused
 	c.Failed += d.Failed
 	c.Sent += d.Sent
