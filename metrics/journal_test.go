@@ -122,7 +122,7 @@ func TestWhyACallWaited(t *testing.T) {
 			paused   float64
 			want     []string
 		}{
-			{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{"in the line of quota roam for 5.0 s", "For 2.0 s of that the line stood still", "4 calls had their turn: 3 of exporter, 1 of bot"}},
+			{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{"in the line of quota roam for 5.0 s", "For 2.0 s of that the line stood still", "Turns that went before it: 4, of them 3 of exporter, 1 of bot"}},
 			{"it was refused", "b", []Share{}, 0, []string{"It was not sent: roamproxy answered 429, its turn would have come after its longest wait."}},
 			{"it shared", "c", nil, 0, []string{"asked what another call was asking", "after 3.0 s"}},
 			{"it failed", "e", nil, 0, []string{"It did not wait", "sent 2 times", "It ended with 504, Roam did not answer in time"}},

@@ -100,7 +100,7 @@ func (w *Why) tell() {
 		for _, b := range w.Before {
 			parts = append(parts, fmt.Sprintf("%d of %s", b.N, b.Tool))
 		}
-		say("Meanwhile %d calls had their turn: %s.", n, strings.Join(parts, ", "))
+		say("Turns that went before it: %d, of them %s.", n, strings.Join(parts, ", "))
 	} else if w.Queue > brief && w.Paused <= brief {
 		say("Nobody went before it: it waited for the next token, or for a slot of max_in_flight.")
 	}
