@@ -65,6 +65,7 @@ type Options struct {
 	Throttled   func(error) bool // whether an error of a fill is about the quota and not about Roam; nil: none is
 	Line        Line             // nil: there is none
 	Store       Store            // nil: NewMemory(MaxSize)
+	Shared      *Redis           // what replicas have in common; nil: nothing
 }
 
 // Line is where fills wait for their turn. An asker's context is that of Do. The
@@ -149,7 +150,11 @@ func New(o Options) (*Cache, error) {
 		}
 		o.Store = memory
 	}
-	return &Cache{o: o, store: o.Store, flights: make(map[Key]*flight), under: make(map[*fill]struct{})}, nil
+	c := &Cache{o: o, store: o.Store, flights: make(map[Key]*flight), under: make(map[*fill]struct{})}
+	if o.Shared != nil {
+		o.Shared.serve(c)
+	}
+	return c, nil
 }
 
 // noLine lets everybody go at once.
@@ -170,6 +175,9 @@ func (c *Cache) Close() {
 	}
 	c.mu.Unlock()
 	c.flying.Wait()
+	if c.o.Shared != nil {
+		c.o.Shared.close()
+	}
 	c.store.Close()
 }
 
@@ -194,12 +202,12 @@ func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 	if wants.has("only-if-cached") {
 		return nil, ErrOnlyIfCached
 	}
-	if detail := c.standIn(ctx, question{q, key, kept, ask}, wants, now); detail != "" {
+	if detail := c.standIn(ctx, question{q, key, kept, ask, ""}, wants, now); detail != "" {
 		return kept.standIn(q.Rule, now, detail), nil
 	}
 	var a *Answer
 	var err error
-	switch asked := (question{q, key, kept, ask}); {
+	switch asked := (question{q, key, kept, ask, ""}); {
 	case q.Head:
 		a, err = c.pass(ctx, ask, "uri-miss")
 	case wants.has("no-cache"):
@@ -226,6 +234,8 @@ type question struct {
 	key  Key // of the form of the answer that the request gets
 	kept *Entry
 	ask  Fill
+
+	generation string // of the route among the replicas, before Roam is asked
 }
 
 // partial tells whether a request is about a part of the answer, or about a state that only Roam knows (RFC 9111, section 4.3.2).

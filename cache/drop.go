@@ -25,9 +25,20 @@ func (c *Cache) end(f *fill, q Question, e *Entry) (stored bool) {
 	return c.keep(q, e)
 }
 
-// Drop forgets every answer whose route matches, for every credential, and reports how many answers that were. An answer that
-// is on its way now is not kept, and nobody who asks from now on shares it.
+// Drop forgets every answer whose route matches, for every credential, and reports how many answers that were in memory. An
+// answer that is on its way now is not kept, and nobody who asks from now on shares it. With replicas it is done when all who
+// can be reached have done so too.
 func (c *Cache) Drop(match func(route string) bool) int {
+	n := c.forget(match)
+	if c.o.Shared != nil {
+		c.o.Shared.drop(match)
+		n += c.forget(match) // what came from the others meanwhile
+	}
+	return n
+}
+
+// forget drops from memory alone.
+func (c *Cache) forget(match func(route string) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for f := range c.under {

@@ -27,7 +27,11 @@ func (c *Cache) fetch(ctx context.Context, q question, call Call) (got *fetched,
 	under := c.begin(q.Route)
 	var e *Entry
 	defer func() {
-		if stored := c.end(under, q.Question, e); got != nil {
+		stored := c.end(under, q.Question, e)
+		if stored {
+			c.shareOut(q, e)
+		}
+		if got != nil {
 			got.Stored = stored
 		}
 	}()

@@ -158,7 +158,7 @@ func (c *Cache) leave(key Key, f *flight, first bool) {
 func (f *flight) fly(c *Cache, q question, call Call) {
 	deadline := time.AfterFunc(c.o.FillTimeout, f.cancel)
 	var got *fetched
-	got, f.err = c.fetch(f.ctx, q, call)
+	got, f.err = c.obtain(f.ctx, q, call)
 	if f.err != nil && f.ctx.Err() != nil {
 		if f.err = context.Canceled; !deadline.Stop() {
 			f.err = context.DeadlineExceeded
@@ -189,6 +189,9 @@ func (e *ending) Close() error {
 
 // alone fills for one asker, and keeps the answer for all.
 func (c *Cache) alone(ctx context.Context, q question, fwd string) (*Answer, error) {
+	if c.o.Shared != nil {
+		q.generation = c.o.Shared.claim(q.key, q.Route, false).generation
+	}
 	got, err := c.fetch(c.o.Line.Depart(ctx), q, Call{})
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 type Health struct {
 	mu       sync.Mutex // guards the following
 	checks   []source[error]
+	notes    []source[string]
 	draining bool
 }
 
@@ -20,6 +21,14 @@ func (h *Health) Check(name string, check func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks = put(h.checks, name, check)
+}
+
+// Note adds something that an operator should know and need not mend, or replaces the one of this name; nil takes it away. There
+// is nothing to say while it is empty.
+func (h *Health) Note(name string, note func() string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.notes = put(h.notes, name, note)
 }
 
 // Drain makes the process not ready, for good: it is about to stop.
@@ -34,12 +43,13 @@ type CheckResult struct {
 	Name    string `json:"name"`
 	OK      bool   `json:"ok"`
 	Problem string `json:"problem,omitempty"`
+	Note    string `json:"note,omitempty"` // what to know although all is well
 }
 
 // Results are those of all checks, in the order in which they were added.
 func (h *Health) Results() []CheckResult {
 	h.mu.Lock()
-	checks, draining := h.checks, h.draining
+	checks, notes, draining := h.checks, h.notes, h.draining
 	h.mu.Unlock()
 	results := make([]CheckResult, 0, len(checks)+1)
 	add := func(name, problem string) {
@@ -54,6 +64,9 @@ func (h *Health) Results() []CheckResult {
 			problem = err.Error()
 		}
 		add(c.name, problem)
+	}
+	for _, n := range notes {
+		results = append(results, CheckResult{Name: n.name, OK: true, Note: n.ask()})
 	}
 	return results
 }
@@ -74,10 +87,13 @@ func (m *Metrics) alive(w http.ResponseWriter, r *http.Request) {
 // Ready answers /readyz: 200, or 503 with what is to be mended. With ?verbose it names every check.
 func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
 	results := h.Results()
-	problems := make(map[string]string)
+	problems, notes := make(map[string]string), make(map[string]string)
 	for _, r := range results {
 		if !r.OK {
 			problems[r.Name] = r.Problem
+		}
+		if r.Note != "" {
+			notes[r.Name] = r.Note
 		}
 	}
 	status := http.StatusOK
@@ -85,6 +101,9 @@ func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusServiceUnavailable
 	}
 	body := map[string]any{"ready": len(problems) == 0, "problems": problems}
+	if len(notes) > 0 {
+		body["notes"] = notes
+	}
 	if r.URL.Query().Has("verbose") {
 		body["checks"] = results
 	}

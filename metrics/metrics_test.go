@@ -40,6 +40,7 @@ func sample() *Metrics {
 	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "hit"})
 	m.CacheState(func() (int64, int) { return 4096, 3 })
 	m.Credential("org", func() bool { return true })
+	m.RedisState(func() bool { return true })
 	m.Reloaded(false)
 	return m
 }

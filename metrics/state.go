@@ -28,6 +28,7 @@ type state struct {
 	quotas      []source[QuotaState]
 	credentials []source[bool]
 	cache       func() (bytes int64, entries int)
+	redis       func() bool
 }
 
 type source[T any] struct {
@@ -70,6 +71,7 @@ func newState(m *Metrics) *state {
 	describe("roamproxy_cache_entries", "gauge", "Answers that are kept.")
 	describe("roamproxy_ready", "gauge", "0 when calls cannot go through for a reason that somebody must mend; /readyz names it. Normally 1.")
 	describe("roamproxy_credential_ok", "gauge", "0 when Roam refused the credential or it cannot be read. Normally 1.", "credential")
+	describe("roamproxy_redis_up", "gauge", "0 while Redis is away and this replica goes on alone; only where redis.url is set. Normally 1.")
 	return s
 }
 
@@ -92,6 +94,13 @@ func (m *Metrics) CacheState(ask func() (bytes int64, entries int)) {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
 	m.state.cache = ask
+}
+
+// RedisState asks at every scrape whether Redis is there. Where nothing is shared nobody need ask.
+func (m *Metrics) RedisState(up func() bool) {
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	m.state.redis = up
 }
 
 // Describe and Collect make it a prometheus.Collector.
@@ -134,6 +143,9 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 	tell(prometheus.GaugeValue, "roamproxy_ready", number(ready))
 	for _, c := range s.credentials {
 		tell(prometheus.GaugeValue, "roamproxy_credential_ok", number(c.ask()), c.name)
+	}
+	if s.redis != nil {
+		tell(prometheus.GaugeValue, "roamproxy_redis_up", number(s.redis()))
 	}
 	if s.cache != nil {
 		bytes, entries := s.cache()

@@ -110,10 +110,12 @@ type CacheDrop struct {
 	Routes []string `key:"routes"`
 }
 
-// Redis is read, and refused, until replicas can share a quota.
+// Redis is where replicas share quotas, pauses and the cache; without a URL there is one process.
 type Redis struct {
-	URL      string `key:"url"`
-	Replicas int    `key:"replicas"`
+	URL          RedisURL `key:"url"`
+	PasswordFile string   `key:"password_file"`
+	Prefix       string   `key:"prefix"`
+	Replicas     int      `key:"replicas"`
 }
 
 // Limits bound what a tool may take.
@@ -146,7 +148,7 @@ func defaults(getenv func(string) string) Config {
 		Credentials: []Credential{org},
 		Quotas:      []Quota{quota},
 		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},
-		Redis:       Redis{Replicas: 2},
+		Redis:       Redis{Prefix: "roamproxy", Replicas: 2},
 		Limits: Limits{
 			MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second), IdleTimeout: Duration(2 * time.Minute),
 			QueueBytes: 64 << 20, ShutdownGrace: Duration(25 * time.Second),

@@ -65,7 +65,7 @@ quotas:
   - {name: roam, rate: 0, burst: 1, jitter: 200ms, max_queue: many}
   - {name: roam, max_wait: -1s}
 cache: {max_size: 64MB, rules: [{match: "/v1/x", ttl: soon}]}
-redis: {url: "redis://x"}
+redis: {url: "http://:secret@x", replicas: 0, prefix: "{a}"}
 log: {level: loud}
 log: {level: info}
 browsers: ["http://localhost:3000/"]
@@ -90,7 +90,9 @@ browsers: ["http://localhost:3000/"]
 		"cache.max_size: want a size such as 64MiB",
 		"cache.rules[0].match: want METHOD /path",
 		"cache.rules[0].ttl: want a duration with a unit",
-		"redis.url: is not supported by this version",
+		"redis.url: want redis://user:password@host:port/database",
+		"redis.replicas: want at least 1, not 0",
+		"redis.prefix: want 1 to 64 letters",
 		`log.level: want debug, info, warn or error, not "loud"`,
 		"c.yaml:14: log: is there already, in line 13",
 		"browsers[0]: want an origin",
@@ -129,6 +131,9 @@ func TestSingleMistakes(t *testing.T) {
 		{"OAuth without a client", "credentials: [{name: a, oauth: {refresh_token: y}}]", "credentials[0].oauth.client_id: is missing"},
 		{"a client secret twice", "credentials: [{name: a, oauth: {client_id: y, client_secret: a, client_secret_file: b}}]", "both client_secret"},
 		{"tokens in the clear", "credentials: [{name: a, oauth: {client_id: y, token_url: 'http://ro.am/oauth/token'}}]", "c.yaml:1: credentials[0].oauth.token_url: ro.am would get secrets unencrypted"},
+		{"a password twice", "redis: {url: 'redis://:geheim@r', password_file: c.yaml}", "redis.password_file: there is a password in redis.url too"},
+		{"a password file that is not there", "redis: {url: 'redis://r', password_file: /nonexistent}", "c.yaml:1: redis.password_file: open /nonexistent"},
+		{"a database that is no number", "redis: {url: 'redis://r/geheim'}", "c.yaml:1: redis.url: want redis://"},
 		{"a number that is none", "quotas: [{name: roam, rate: .nan}]", "want a number"},
 		{"a file without end", strings.Repeat("#", fileSize+1), "larger than"},
 	} {
@@ -141,7 +146,7 @@ func TestSingleMistakes(t *testing.T) {
 func TestWhereValuesComeFrom(t *testing.T) {
 	env := home()
 	env["ROAMPROXY_LOG_LEVEL"], env["PORT"] = "debug", "7000"
-	l, err := loadText(t, env, "listen: 127.0.0.1:${PORT}\nadmin: {listen: \"127.0.0.1:${OTHER:-7001}\"}\nlog: {level: error}\nquotas: [{name: roam, rate: 2}]\nbrowsers: http://a.example\nlimits: {max_body: 1.5MiB}\ncache: {rules: [{match: GET /v1/$$x, ttl: origin}]}\n")
+	l, err := loadText(t, env, "listen: 127.0.0.1:${PORT}\nadmin: {listen: \"127.0.0.1:${OTHER:-7001}\"}\nlog: {level: error}\nquotas: [{name: roam, rate: 2}]\nbrowsers: http://a.example\nlimits: {max_body: 1.5MiB}\nredis: {url: \"rediss://ours:geheim@redis.example:6380/2?addr=other:6380\"}\ncache: {rules: [{match: GET /v1/$$x, ttl: origin}]}\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,12 +155,12 @@ func TestWhereValuesComeFrom(t *testing.T) {
 	}
 	var out strings.Builder
 	l.print(&out)
-	for _, want := range []string{"c.yaml:1, $PORT", "# $ROAMPROXY_LOG_LEVEL", "# $ROAM_API_KEY", "# $HOME", "rate: 2 ", "# default", `[redacted]`} {
+	for _, want := range []string{"c.yaml:1, $PORT", "# $ROAMPROXY_LOG_LEVEL", "# $ROAM_API_KEY", "# $HOME", "rate: 2 ", "# default", `[redacted]`, `url: "rediss://ours:[redacted]@redis.example:6380/2?addr=other:6380"`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
 	}
-	if strings.Contains(out.String(), "rmk-secret") {
+	if strings.Contains(out.String(), "rmk-secret") || strings.Contains(out.String(), "geheim") {
 		t.Error("the secret is printed")
 	}
 }

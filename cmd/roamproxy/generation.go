@@ -93,7 +93,7 @@ func (a *app) build(c Config, last *generation) (g *generation, err error) {
 		g.bodies = &limiter.Bodies{Max: int64(c.Limits.QueueBytes)}
 	}
 	if g.cache == nil || !sameAnswers(c, last.config) {
-		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c)}); err != nil {
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c), Shared: a.sharedAnswers(c)}); err != nil {
 			return nil, err
 		}
 		undo = append(undo, g.cache.Close)

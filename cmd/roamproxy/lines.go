@@ -15,17 +15,23 @@ import (
 type line struct {
 	name   string
 	queue  *limiter.Queue
-	bucket *limiter.Local
+	bucket bucket
+}
+
+// bucket is a Local of this process, or a Redis that is shared.
+type bucket interface {
+	limiter.Bucket
+	Reconfigure(perSecond, burst float64, jitter time.Duration) error
 }
 
 // line starts one with the level and the pause that the last process left.
 func (a *app) line(c Config, q Quota) (*line, error) {
-	bucket, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
+	local, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
 	if err != nil {
 		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
 	}
 	state := limiter.OpenState(c.StateDir, q.Name)
-	paused, err := state.Restore(bucket)
+	paused, err := state.Restore(local)
 	if err != nil {
 		a.log.Warn("the quota starts with an empty bucket", zap.String("quota", q.Name), zap.Error(err))
 	}
@@ -35,9 +41,14 @@ func (a *app) line(c Config, q Quota) (*line, error) {
 		}
 		return nil
 	})
-	l := &line{name: q.Name, bucket: bucket}
+	l := &line{name: q.Name, bucket: local}
+	if a.fleet != nil { // which knows the level better
+		if l.bucket, err = a.fleet.Bucket(q.Name, q.Rate, q.Burst, time.Duration(q.Jitter)); err != nil {
+			return nil, fmt.Errorf("quota %s: %w", q.Name, err)
+		}
+	}
 	o := bounds(c, q)
-	o.Bucket, o.Paused, o.Keeper, o.Observer = bucket, paused, state, l.counts(a.metrics, c.Tools)
+	o.Bucket, o.Paused, o.Keeper, o.Observer = l.bucket, paused, state, l.counts(a.metrics, c.Tools)
 	l.queue = limiter.New(o)
 	return l, nil
 }
@@ -78,6 +89,9 @@ func (l *line) state(q Quota) metrics.QuotaState {
 // drop ends a line that no configuration names any more.
 func (a *app) drop(name string) {
 	a.lines[name].queue.Close()
+	if shared, ok := a.lines[name].bucket.(*limiter.Redis); ok {
+		shared.Close()
+	}
 	delete(a.lines, name)
 	a.metrics.QuotaState(name, nil)
 	a.health.Check("state of quota "+name, nil)

@@ -59,6 +59,10 @@ func (l *Loaded) frozen(now Config) error {
 		{"listen_group", l.ListenGroup, now.ListenGroup},
 		{"admin.listen", l.Admin.Listen, now.Admin.Listen},
 		{"state_dir", l.StateDir, now.StateDir},
+		{"redis.url", l.Redis.URL, now.Redis.URL},
+		{"redis.password_file", l.Redis.PasswordFile, now.Redis.PasswordFile},
+		{"redis.prefix", l.Redis.Prefix, now.Redis.Prefix},
+		{"redis.replicas", l.Redis.Replicas, now.Redis.Replicas},
 		{"limits.read_header_timeout", l.Limits.ReadHeaderTimeout, now.Limits.ReadHeaderTimeout},
 		{"limits.idle_timeout", l.Limits.IdleTimeout, now.Limits.IdleTimeout},
 	} {

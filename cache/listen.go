@@ -1,0 +1,134 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// serve has c forget what other replicas drop, until close.
+func (r *Redis) serve(c *Cache) {
+	r.cache = c
+	r.done.Go(r.listen)
+	r.done.Go(r.heed)
+	r.done.Go(r.watch)
+}
+
+func (r *Redis) close() {
+	r.cancel()
+	r.done.Wait()
+}
+
+// listen passes on every message, whenever there is a channel.
+func (r *Redis) listen() {
+	for r.ctx.Err() == nil {
+		if client := r.o.Client(); client != nil {
+			client.Receive(r.ctx, client.B().Subscribe().Channel(r.key("dropped")).Build(), func(m rueidis.PubSubMessage) {
+				if d, ok := decodeDropped(m.Message); ok {
+					select {
+					case r.said <- d:
+					default: // watch will see that something was missed
+					}
+				}
+			})
+		}
+		r.sleep(waking)
+	}
+}
+
+// heed forgets, and counts itself among those who have.
+func (r *Redis) heed() {
+	for {
+		select {
+		case d := <-r.said:
+			r.forget(d.Routes)
+			r.mu.Lock()
+			if d.Number == r.number+1 {
+				r.number = d.Number
+			}
+			r.mu.Unlock()
+			if client := r.o.Client(); client != nil {
+				key := r.heardKey(d.Number)
+				client.DoMulti(r.ctx, client.B().Incr().Key(key).Build(), client.B().Expire().Key(key).Seconds(10).Build())
+			}
+		case <-r.ctx.Done():
+			return
+		}
+	}
+}
+
+// watch looks whether something was dropped that no message told of, and tells what could not be told.
+func (r *Redis) watch() {
+	for r.ctx.Err() == nil {
+		r.sleep(waking)
+		client := r.o.Client()
+		if client == nil {
+			continue
+		}
+		r.mu.Lock()
+		untold := r.untold
+		r.untold = nil
+		r.mu.Unlock()
+		if len(untold) > 0 {
+			r.drop(func(route string) bool {
+				for _, match := range untold {
+					if match(route) {
+						return true
+					}
+				}
+				return false
+			})
+		}
+		r.catchUp(client)
+	}
+}
+
+// catchUp forgets what was dropped unheard.
+func (r *Redis) catchUp(client rueidis.Client) {
+	answers := client.DoMulti(r.ctx, client.B().Get().Key(r.key("drops")).Build())
+	number, err := answers[0].AsInt64()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return
+	}
+	r.mu.Lock()
+	heard := r.number
+	r.mu.Unlock()
+	if number == heard {
+		return
+	}
+	now, err := client.Do(r.ctx, client.B().Hgetall().Key(r.key("routes")).Build()).AsStrMap()
+	if err != nil {
+		return
+	}
+	var routes []string
+	r.mu.Lock()
+	for route, generation := range now {
+		if r.known[route] != generation {
+			routes = append(routes, route)
+		}
+	}
+	for route := range r.known {
+		if now[route] == "" {
+			routes = append(routes, route)
+		}
+	}
+	r.number, r.known = number, now
+	r.mu.Unlock()
+	r.forget(routes)
+}
+
+// forget drops routes from this replica's memory.
+func (r *Redis) forget(routes []string) {
+	gone := make(map[string]bool, len(routes))
+	for _, route := range routes {
+		gone[route] = true
+	}
+	r.cache.forget(func(route string) bool { return gone[route] || gone[everything] })
+}
+
+func (r *Redis) sleep(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-r.ctx.Done():
+	}
+}

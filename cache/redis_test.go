@@ -1,0 +1,272 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// fleet is caches of several replicas over one Redis.
+type fleet struct {
+	server *roamtest.Redis
+	client rueidis.Client
+	away   atomic.Bool // for the last replica
+	caches []*Cache
+}
+
+func newFleet(t *testing.T, n int) *fleet { return newFleetWith(t, n, 20*time.Second) }
+
+func newFleetWith(t *testing.T, n int, patience time.Duration) *fleet {
+	t.Helper()
+	f := &fleet{server: roamtest.NewRedis(t)}
+	o, err := rueidis.ParseURL(f.server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.DisableCache, o.DisableRetry = true, true
+	if f.client, err = rueidis.NewClient(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.client.Close)
+	for i := range n {
+		own, err := rueidis.NewClient(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(own.Close)
+		client := func() rueidis.Client {
+			if i == n-1 && f.away.Load() {
+				return nil
+			}
+			return own
+		}
+		shared := NewRedis(RedisOptions{Client: client, Prefix: "test", Answer: 1 << 20})
+		shared.patience, shared.hearing = patience, patience
+		f.caches = append(f.caches, open(t, Options{Shared: shared}))
+	}
+	until(t, "all listen", func() bool {
+		heard, _ := f.client.Do(t.Context(), f.client.B().PubsubNumsub().Channel("{test}:cache:dropped").Build()).ToArray()
+		if len(heard) != 2 {
+			return false
+		}
+		listening, _ := heard[1].AsInt64()
+		return listening == int64(n)
+	})
+	return f
+}
+
+// until waits for something that another goroutine or another program does.
+func until(t testing.TB, what string, true func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !true(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 20 s", what)
+		}
+	}
+}
+
+func ofGroups(route string) bool { return strings.HasPrefix(route, "/v1/groups.") }
+
+func TestAnAnswerIsThereForAllReplicas(t *testing.T) {
+	f, r := newFleet(t, 2), &roam{}
+	if got := ask(t, f.caches[0], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":1}`) {
+		t.Errorf("the first replica: %s", got)
+	}
+	for range 2 { // from Redis, and then from memory
+		if got := ask(t, f.caches[1], groups(), r); !strings.HasPrefix(got, "hit; ttl=") || !strings.HasSuffix(got, `"call":1}`) {
+			t.Errorf("the other replica: %s, want the same answer", got)
+		}
+	}
+	life, err := f.client.Do(t.Context(), f.client.B().Pttl().Key(f.caches[0].o.Shared.answer("k")).Build()).AsInt64()
+	if most := groups().Rule.TTL + groups().Rule.Stale; err != nil || life > most.Milliseconds() || life < most.Milliseconds()-5000 {
+		t.Errorf("kept for another %d ms (%v), want ttl and stale: %v", life, err, most)
+	}
+}
+
+func TestAllReplicasAskOnce(t *testing.T) {
+	f, r := newFleet(t, 3), &roam{takes: 300 * time.Millisecond}
+	var mu sync.Mutex
+	seen := map[string]int{}
+	var all sync.WaitGroup
+	for _, c := range f.caches {
+		for range 20 {
+			all.Go(func() {
+				got := ask(t, c, groups(), r)
+				mu.Lock()
+				seen[got]++
+				mu.Unlock()
+			})
+		}
+	}
+	all.Wait()
+	want := map[string]int{`fwd=uri-miss; stored {"ok":true,"call":1}`: 1, `fwd=uri-miss; collapsed {"ok":true,"call":1}`: 59}
+	if r.calls != 1 || !maps.Equal(seen, want) {
+		t.Errorf("%d calls, answers %v, want one call and %v", r.calls, seen, want)
+	}
+}
+
+func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
+	f, r := newFleet(t, 3), &roam{}
+	for round := range 20 {
+		for _, c := range f.caches {
+			ask(t, c, groups(), r)
+		}
+		f.caches[round%3].Drop(ofGroups)
+		for i, c := range f.caches {
+			if _, kept := c.find(groups()); kept != nil {
+				t.Fatalf("round %d: replica %d still has what replica %d dropped", round, i, round%3)
+			}
+		}
+		if got := ask(t, f.caches[(round+1)%3], groups(), r); !strings.Contains(got, fmt.Sprintf(`"call":%d}`, round+2)) {
+			t.Errorf("round %d: after the drop %s, want a new answer", round, got)
+		}
+	}
+}
+
+func TestADropThatNoMessageToldOfIsNoticed(t *testing.T) {
+	f, r := newFleet(t, 2), &roam{}
+	ask(t, f.caches[0], groups(), r)
+	ask(t, f.caches[1], groups(), r)
+	shared := f.caches[0].o.Shared
+	silent := []string{shared.key("another channel"), groups().Route}
+	if err := shared.drops.Exec(t.Context(), f.client, []string{shared.key("routes"), shared.key("drops")}, silent).Error(); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	for i, c := range f.caches {
+		until(t, fmt.Sprint("replica ", i, " forgetting"), func() bool { _, kept := c.find(groups()); return kept == nil })
+	}
+	t.Logf("noticed after %v", time.Since(start))
+}
+
+func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
+	f := newFleet(t, 2)
+	asked, answered := make(chan struct{}), make(chan struct{})
+	slow := func(context.Context, Call) (*http.Response, error) {
+		close(asked)
+		<-answered
+		return response(200, `{"ok":true,"before":true}`), nil
+	}
+	var all sync.WaitGroup
+	all.Go(func() { f.caches[0].Do(t.Context(), groups(), slow) })
+	<-asked
+	f.caches[1].Drop(ofGroups)
+	close(answered)
+	all.Wait()
+	r := &roam{}
+	for i, c := range f.caches {
+		if got := ask(t, c, groups(), r); strings.Contains(got, "before") {
+			t.Errorf("replica %d: %s, which is of before the write", i, got)
+		}
+	}
+}
+
+func TestADeadReplicasLockIsNotForEver(t *testing.T) {
+	f, r := newFleet(t, 1), &roam{}
+	dead := f.caches[0].o.Shared
+	if c := dead.claim("k", groups().Route, true); c.lock == "" {
+		t.Fatal("no lock")
+	}
+	start := time.Now()
+	got := ask(t, f.caches[0], groups(), r)
+	if took := time.Since(start); !strings.Contains(got, "stored") || took < lockLife/2 {
+		t.Errorf("%s after %v, want an answer once the lock has ended, after %v", got, took, lockLife)
+	}
+}
+
+func TestWithoutRedisThereIsTheMemory(t *testing.T) {
+	f, r := newFleet(t, 2), &roam{}
+	ask(t, f.caches[1], groups(), r)
+	ask(t, f.caches[0], groups(), r)
+	f.away.Store(true)
+	if got := ask(t, f.caches[1], groups(), r); !strings.HasPrefix(got, "hit") {
+		t.Errorf("Redis away: %s, want a hit in memory", got)
+	}
+	f.caches[1].Drop(ofGroups)
+	if got := ask(t, f.caches[1], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":2}`) {
+		t.Errorf("Redis away, after a drop: %s, want a new answer", got)
+	}
+	if got := ask(t, f.caches[0], groups(), r); !strings.HasPrefix(got, "hit") {
+		t.Errorf("the other replica, which nobody could tell: %s", got)
+	}
+	f.away.Store(false)
+	until(t, "telling of it", func() bool { _, kept := f.caches[0].find(groups()); return kept == nil })
+}
+
+func TestAHangingRedisHoldsUpNobody(t *testing.T) {
+	f, r := newFleetWith(t, 1, redisTime), &roam{}
+	f.server.Hang()
+	defer f.server.Resume()
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if got := ask(t, f.caches[0], groups(), r); !strings.Contains(got, "stored") && !strings.Contains(got, "collapsed") {
+				t.Errorf("Redis hangs: %s", got)
+			}
+		})
+	}
+	all.Wait()
+	if got := f.caches[0].Drop(ofGroups); got != 1 {
+		t.Errorf("dropped %d answers in memory, want 1", got)
+	}
+}
+
+func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
+	f, r := newFleet(t, 2), &roam{}
+	ask(t, f.caches[0], groups(), r)
+	key := f.caches[0].o.Shared.answer("k")
+	whole, err := f.client.Do(t.Context(), f.client.B().Hget().Key(key).Field("entry").Build()).AsBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{"another version": "\x02" + string(whole[1:]), "cut": string(whole[:len(whole)-1]), "empty": "", "a turned bit": string(whole[:20]) + "\x00" + string(whole[21:])} {
+		f.client.Do(t.Context(), f.client.B().Hset().Key(key).FieldValue().FieldValue("entry", data).Build())
+		if c := f.caches[1].o.Shared.claim("k", groups().Route, false); c.entry != nil || c.generation == "" {
+			t.Errorf("%s: %+v, want nothing", name, c.entry)
+		}
+	}
+}
+
+// Whatever Redis holds is an entry of ours or nothing, and what we write is read as it was.
+func FuzzEntry(f *testing.F) {
+	now := time.Unix(1_800_000_000, 0)
+	whole := encode(&Entry{Route: "/v1/groups.list", Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, now)
+	f.Add(whole)
+	f.Add(whole[:len(whole)-3])
+	f.Add([]byte{encoded, 2, '{', '}', 0, 0, 0, 0})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e := decode(data, 0, now)
+		if e == nil {
+			return
+		}
+		again := decode(encode(e, now), 0, now)
+		if again == nil || again.Route != e.Route || string(again.Body) != string(e.Body) || !again.Received.Equal(e.Received) || len(again.Header) != len(e.Header) {
+			t.Errorf("%+v is read as %+v", e, again)
+		}
+	})
+}
+
+func BenchmarkSharedHit(b *testing.B) {
+	c, err := New(Options{Shared: NewRedis(RedisOptions{Client: func() rueidis.Client { return nil }, Prefix: "test"})})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	r := &roam{}
+	ask(b, c, groups(), r)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.Do(b.Context(), groups(), r.fill)
+	}
+}

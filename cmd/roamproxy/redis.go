@@ -1,0 +1,149 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/zap"
+
+	"roamproxy/cache"
+	"roamproxy/limiter"
+)
+
+// RedisURL is an address with, perhaps, a password in it, which is never shown.
+type RedisURL string
+
+func (u *RedisURL) parse(s string) error {
+	*u = RedisURL(s)
+	return nil
+}
+
+// String is what may be seen of it.
+func (u RedisURL) String() string {
+	parsed, err := url.Parse(string(u))
+	switch {
+	case u == "":
+		return `""`
+	case err != nil:
+		return `"[redacted]"` // it may be a password with a sign that belongs encoded
+	case parsed.User != nil:
+		name := ""
+		if parsed.User.Username() != "" {
+			name = url.PathEscape(parsed.User.Username())
+		}
+		parsed.User = nil
+		return fmt.Sprintf("%q", strings.Replace(parsed.String(), "//", "//"+name+":[redacted]@", 1))
+	}
+	return fmt.Sprintf("%q", parsed.String())
+}
+
+// How long Redis may take to let us connect. A call never waits for that; only the next attempt does.
+const redisDial = time.Second
+
+// options are what the library wants to know. A password file is read again for each connection.
+func (r Redis) options() (rueidis.ClientOption, error) {
+	o, err := rueidis.ParseURL(string(r.URL))
+	if err != nil {
+		return o, errors.New("want redis://user:password@host:port/database, rediss:// for TLS, ?addr=host:port for more of a cluster, ?master_set=name for Sentinel")
+	}
+	if o.Dialer.Timeout == 0 {
+		o.Dialer.Timeout = redisDial
+	}
+	if o.ConnWriteTimeout == 0 {
+		o.ConnWriteTimeout = 2 * redisDial
+	}
+	o.ClientName = "roamproxy"
+	o.DisableCache = true // what is kept in memory is dropped by messages of our own, which say when it is gone
+	o.DisableRetry = true // a call does not wait longer because a first try failed
+	if r.PasswordFile != "" {
+		user := o.Username
+		o.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
+			content, err := os.ReadFile(r.PasswordFile)
+			if err != nil {
+				return rueidis.AuthCredentials{}, fmt.Errorf("redis.password_file: %w", err)
+			}
+			return rueidis.AuthCredentials{Username: user, Password: strings.TrimSpace(string(content))}, nil
+		}
+	}
+	return o, nil
+}
+
+func (c Config) checkRedis(v *checker) {
+	r := c.Redis
+	v.want(r.Replicas >= 1, "redis.replicas", "want at least 1, not %d", r.Replicas)
+	v.want(regexp.MustCompile(`^[a-zA-Z0-9:._-]{1,64}$`).MatchString(r.Prefix), "redis.prefix", "want 1 to 64 letters, digits and :._-, not %q", r.Prefix)
+	if r.URL == "" {
+		v.want(r.PasswordFile == "", "redis.password_file", "is of no use without redis.url")
+		return
+	}
+	o, err := r.options()
+	if err != nil {
+		v.bad("redis.url", "%v", err)
+		return
+	}
+	v.want(o.Password == "" || r.PasswordFile == "", "redis.password_file", "there is a password in redis.url too; keep one")
+	if r.PasswordFile != "" {
+		if _, err := os.ReadFile(r.PasswordFile); err != nil {
+			v.bad("redis.password_file", "%v", err)
+		}
+	}
+}
+
+// share begins to share the quotas with other replicas.
+func (a *app) share(r Redis) error {
+	o, err := r.options()
+	if err != nil {
+		return fmt.Errorf("redis.url: %w", err)
+	}
+	a.fleet = limiter.NewFleet(limiter.FleetOptions{
+		Connect: func() (rueidis.Client, error) { return rueidis.NewClient(o) },
+		Prefix:  r.Prefix, Replicas: r.Replicas,
+		Changed: func(away error) {
+			if away == nil {
+				a.log.Info("Redis is there: quota, pauses and cache are shared", zap.Stringer("redis", r.URL))
+				return
+			}
+			a.log.Warn("Redis is away: this replica goes on with its share of the rate and with what it has in memory, and comes back by itself",
+				zap.Stringer("redis", r.URL), zap.Int("replicas", r.Replicas), zap.String("error", short(away.Error())))
+		},
+	})
+	a.metrics.RedisState(func() bool { return a.fleet.Away() == nil })
+	a.health.Note("redis", func() string {
+		if away := a.fleet.Away(); away != nil {
+			return fmt.Sprintf("away (%v): calls go on at 1/%d of the rate, and nothing is shared", short(away.Error()), r.Replicas)
+		}
+		return ""
+	})
+	return nil
+}
+
+// sharedAnswers is the cache's second tier, where there is one.
+func (a *app) sharedAnswers(c Config) *cache.Redis {
+	if a.fleet == nil {
+		return nil
+	}
+	return cache.NewRedis(cache.RedisOptions{
+		Client: a.fleet.Client, Prefix: c.Redis.Prefix, Partition: partition(c),
+		Answer: int64(c.Cache.MaxBody) + 1<<20, // and its header
+	})
+}
+
+// partition keeps apart the answers of another Roam and of other secrets: one that was replaced may be that of another workspace.
+// It shows no secret, and nobody can try any against it without having one already.
+func partition(c Config) string {
+	sum := hmac.New(sha256.New, []byte("roamproxy cache"))
+	fmt.Fprintf(sum, "%q", c.Upstream.URL)
+	for _, k := range c.Credentials {
+		fmt.Fprintf(sum, "%q%q%q", k.Name, k.APIKey.Reveal(), k.APIKeyFile)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16]
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// replica is one of several roamproxies in processes of their own that share a quota.
+type replica struct {
+	cmd         *exec.Cmd
+	base, admin string
+	said        *lockedBuffer
+}
+
+// replicas starts n of them, with these lines in their configuration besides what all need, and waits until they share.
+func replicas(t *testing.T, n int, roam *roamtest.Server, redis *roamtest.Redis, lines string) []*replica {
+	t.Helper()
+	var all []*replica
+	for range n {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "roamproxy.yaml")
+		text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: %s}\nstate_dir: %s\nredis: {url: %s, replicas: %d}\nlog: {format: json}\n%s", roam.URL, dir, redis.URL(), n, lines)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := &replica{cmd: exec.Command(os.Args[0], "serve", "-config", file), said: &lockedBuffer{}}
+		r.cmd.Env = append(os.Environ(), "ROAMPROXY_TEST_MAIN=1", "ROAM_API_KEY="+roamtest.DefaultKey)
+		stderr, err := r.cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(r.kill)
+		for lines := bufio.NewScanner(stderr); r.base == "" && lines.Scan(); {
+			fmt.Fprintln(r.said, lines.Text())
+			var line struct{ Msg, Listen, Admin string }
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
+				r.base, r.admin = "http://"+line.Listen, "http://"+line.Admin
+			}
+		}
+		if r.base == "" {
+			t.Fatalf("roamproxy did not start: %s", r.said)
+		}
+		go io.Copy(r.said, stderr)
+		all = append(all, r)
+	}
+	together(t, all)
+	return all
+}
+
+func (r *replica) kill() {
+	r.cmd.Process.Kill()
+	r.cmd.Wait()
+}
+
+// metric is a value that is scraped.
+func (r *replica) metric(t *testing.T, name string) string {
+	_, body := get(t, http.DefaultClient, r.admin+"/metrics")
+	for line := range strings.Lines(body) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// becomes waits until a metric has a value everywhere.
+func becomes(t *testing.T, all []*replica, name, value string) {
+	t.Helper()
+	for i, r := range all {
+		for deadline := time.Now().Add(20 * time.Second); r.metric(t, name) != value; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("replica %d: %s is %q, want %s", i, name, r.metric(t, name), value)
+			}
+		}
+	}
+}
+
+func together(t *testing.T, all []*replica) { t.Helper(); becomes(t, all, "roamproxy_redis_up", "1") }
+
+const twentyASecond = "quotas: [{name: roam, rate: 20, burst: 10, jitter: 200ms}]\ncache: {rules: [{match: GET /v1/token.info, ttl: 0}]}\n"
+
+// writes sends so many through each replica, and counts what they are answered.
+func writes(t *testing.T, all []*replica, each int) (answers map[int]int) {
+	t.Helper()
+	c := client(t)
+	var mu sync.Mutex
+	answers = make(map[int]int)
+	var sent sync.WaitGroup
+	for _, r := range all {
+		for range each {
+			sent.Go(func() {
+				got := post(c, r.base)
+				mu.Lock()
+				answers[got]++
+				mu.Unlock()
+			})
+		}
+	}
+	sent.Wait()
+	return answers
+}
+
+func TestThreeReplicasUseOneQuota(t *testing.T) {
+	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+	defer roam.Close()
+	all := replicas(t, 3, roam, redis, twentyASecond)
+	if got := writes(t, all, 40); got[200] != 120 || roam.Refused() != 0 {
+		t.Errorf("120 writes were answered %v, and %d calls refused; want 200 for all and none", got, roam.Refused())
+	}
+	journal := roam.Journal()
+	after := journal[20:] // the burst is gone, and everybody has told that it is there
+	took := after[len(after)-1].Time.Sub(after[0].Time)
+	if used := float64(len(after)-1) / 20 / took.Seconds(); used < 0.98 {
+		t.Errorf("%.1f %% of the rate was used, want at least 98 %%", 100*used)
+	}
+}
+
+func TestReplicasOutliveRedis(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		breaks, mends func(*roamtest.Redis)
+	}{
+		{"it is killed and comes back empty", (*roamtest.Redis).Kill, (*roamtest.Redis).Start},
+		{"it hangs for three seconds", (*roamtest.Redis).Hang, (*roamtest.Redis).Resume},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+			defer roam.Close()
+			all := replicas(t, 3, roam, redis, twentyASecond)
+			var answers map[int]int
+			var sent sync.WaitGroup
+			sent.Go(func() { answers = writes(t, all, 60) })
+			for roam.Calls() < 30 {
+				time.Sleep(time.Millisecond)
+			}
+			tt.breaks(redis)
+			becomes(t, all, "roamproxy_redis_up", "0")
+			for i, r := range all {
+				res, body := get(t, http.DefaultClient, r.admin+"/readyz")
+				if res.StatusCode != 200 || !strings.Contains(body, "calls go on at 1/3 of the rate") {
+					t.Errorf("replica %d: /readyz is %d %s, want 200 and a note", i, res.StatusCode, body)
+				}
+			}
+			before := roam.Calls()
+			time.Sleep(3 * time.Second)
+			if gone := roam.Calls() - before; gone < 10 {
+				t.Errorf("%d calls in the three seconds without Redis, want that they go on", gone)
+			}
+			tt.mends(redis)
+			together(t, all)
+			sent.Wait()
+			if answers[200] != 180 || roam.Refused() != 0 {
+				t.Errorf("180 writes were answered %v, and %d calls refused; want 200 for all and none", answers, roam.Refused())
+			}
+			for i, r := range all {
+				lost, back := strings.Count(r.said.String(), "Redis is away"), strings.Count(r.said.String(), "Redis is there")
+				if lost < 1 || lost > 10 || back != lost+1 { // a busy machine may lose it more than once
+					t.Errorf("replica %d has %d lines of Redis lost and %d of Redis back, want one for each change", i, lost, back)
+				}
+			}
+		})
+	}
+}
+
+func TestAReplicaThatDiesWhileItAsksForAll(t *testing.T) {
+	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20, Latency: time.Minute}), roamtest.NewRedis(t)
+	defer roam.Close()
+	all := replicas(t, 3, roam, redis, twentyASecond)
+	c := client(t)
+	ask := func(r *replica) { c.Get(r.base + "/v1/groups.list") }
+	var asked sync.WaitGroup
+	asked.Go(func() { ask(all[0]) })
+	for roam.Calls() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	asked.Go(func() { ask(all[1]) })
+	time.Sleep(500 * time.Millisecond)
+	if got := roam.Calls(); got != 1 {
+		t.Errorf("%d calls for one question at two replicas, want 1", got)
+	}
+	all[0].kill()
+	for deadline := time.Now().Add(15 * time.Second); roam.Calls() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the other replica still waits for the dead one's answer")
+		}
+	}
+	all[1].kill()
+	asked.Wait()
+}
+
+func TestAReplicaThatDiesAsTheProber(t *testing.T) {
+	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+	defer roam.Close()
+	all := replicas(t, 3, roam, redis, twentyASecond)
+	roam.Script(roamtest.Throttle("1"), roamtest.Hang())
+	c := client(t)
+	var asked sync.WaitGroup
+	asked.Go(func() { post(c, all[0].base) }) // is refused, and then probes, and Roam says nothing
+	becomes(t, all, `roamproxy_quota_paused{quota="roam"}`, "1")
+	for roam.Calls() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	var answered atomic.Int32
+	for _, r := range all[1:] {
+		asked.Go(func() { answered.Store(int32(post(c, r.base))) })
+	}
+	time.Sleep(500 * time.Millisecond)
+	if got := roam.Calls(); got != 2 {
+		t.Errorf("%d calls while a probe is under way, want that call and the refused one", got)
+	}
+	all[0].kill()
+	asked.Wait()
+	if got := answered.Load(); got != 200 {
+		t.Errorf("once the prober is dead another is answered %d, want 200", got)
+	}
+	becomes(t, all[1:], `roamproxy_quota_paused{quota="roam"}`, "0")
+}
+
+func TestAWriteIsSeenThroughEveryReplica(t *testing.T) {
+	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+	defer roam.Close()
+	all := replicas(t, 3, roam, redis, twentyASecond)
+	c := client(t)
+	for _, r := range all {
+		get(t, c, r.base+"/v1/groups.list")
+	}
+	if got := roam.Calls(); got != 1 {
+		t.Errorf("%d calls for one question at three replicas, want 1", got)
+	}
+	res, err := c.Post(all[0].base+"/v1/group.create", "application/json", strings.NewReader(`{"name":"new","description":""}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	for i, r := range all {
+		if res, body := get(t, c, r.base+"/v1/groups.list"); !strings.Contains(body, `"new"`) {
+			t.Errorf("replica %d, after the write (%s): %s", i, res.Header.Get("Cache-Status"), body)
+		}
+	}
+}
