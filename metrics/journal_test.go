@@ -103,8 +103,10 @@ func TestWhyACallWaited(t *testing.T) {
 		q.Waited("exporter", "sent", 0)
 		q.Waited("exporter", "sent", 0)
 		time.Sleep(time.Second)
-		q.PauseBegan(2 * time.Second)
-		time.Sleep(2 * time.Second)
+		q.PauseBegan(time.Second)
+		time.Sleep(time.Second)
+		q.PauseBegan(time.Second) // its probe was refused: the same pause, made longer
+		time.Sleep(time.Second)
 		q.PauseEnded()
 		q.Waited("exporter", "sent", 0)
 		q.Waited("bot", "sent", 0)
