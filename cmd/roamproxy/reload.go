@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 )
 
@@ -15,6 +16,8 @@ import (
 func (r *running) reload(by string) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
+	r.notifyReloading()
+	defer r.notify(daemon.SdNotifyReady)
 	err := r.again()
 	r.metrics.Reloaded(err == nil)
 	if err != nil {

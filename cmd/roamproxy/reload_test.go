@@ -42,7 +42,11 @@ func configure(t *testing.T, options roamtest.Options, lines string) *configured
 	if c.running, err = start(l.Config, newLog(l.Log, c.log), read); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.stop(Limits{ShutdownGrace: Duration(2 * time.Second)}) })
+	t.Cleanup(func() {
+		if c.running != nil {
+			c.stop(Limits{ShutdownGrace: Duration(2 * time.Second)})
+		}
+	})
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 )
 
@@ -44,6 +45,8 @@ func (s serveCmd) Run(p *program) error {
 		return err
 	}
 	defer func() { server.stop(server.current().config.Limits) }()
+	server.notify(daemon.SdNotifyReady)
+	server.behind.Go(func() { server.beat(server.stopping) })
 	for {
 		select {
 		case <-hangups:
@@ -117,11 +120,13 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 // refusalTime is kept of the grace for telling those who still wait that they were not sent.
 const refusalTime = 2 * time.Second
 
-// stop is not ready first, serves for the delay, then takes no new connection and lets calls end within the grace. Who still
-// waits near its end is told to come again.
+// stop is not ready first, serves for the delay with every answer the last of its connection, then takes no new connection and
+// lets calls end within the grace. Who still waits near its end is told to come again.
 func (r *running) stop(l Limits) {
 	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
+	r.notify(daemon.SdNotifyStopping)
 	r.health.Drain()
+	r.leaving.Store(true)
 	time.Sleep(time.Duration(l.ShutdownDelay))
 	grace := time.Duration(l.ShutdownGrace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)

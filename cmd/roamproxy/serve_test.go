@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -113,30 +111,6 @@ func TestTheRateIsUsed(t *testing.T) {
 	if used < 0.99 || roam.Refused() != 0 {
 		t.Errorf("%.1f %% of the rate was used, and %d calls refused; want at least 99 %% and none", 100*used, roam.Refused())
 	}
-}
-
-// process is roamproxy in a process of its own.
-func process(t *testing.T, roam, state string) (cmd *exec.Cmd, base string) {
-	t.Helper()
-	cmd = exec.Command(os.Args[0], "serve", "-listen", "127.0.0.1:0", "-admin-listen", "127.0.0.1:0", "-upstream-url", roam)
-	cmd.Env = append(os.Environ(), "ROAMPROXY_TEST_MAIN=1", "ROAM_API_KEY="+roamtest.DefaultKey, "ROAMPROXY_STATE_DIR="+state)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		var line struct{ Msg, Listen string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-			go io.Copy(io.Discard, stderr)
-			return cmd, "http://" + line.Listen
-		}
-	}
-	t.Fatal("roamproxy did not start")
-	return nil, ""
 }
 
 func TestKilledThreeTimesInTheMidstOfABurst(t *testing.T) {
@@ -295,36 +269,6 @@ func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
 	start := time.Now()
 	if post(c, "http://"+r.addr); time.Since(start) < 500*time.Millisecond || roam.Refused() > 0 {
 		t.Errorf("the first call left after %v; want an empty bucket", time.Since(start))
-	}
-}
-
-func TestStoppingTellsWhoStillWaits(t *testing.T) {
-	upstream := roamtest.NewServer(roamtest.Options{Burst: 1})
-	defer upstream.Close()
-	c := defaults(func(string) string { return "" })
-	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", upstream.URL, t.TempDir()
-	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
-	c.Quotas[0].Rate, c.Quotas[0].Burst = 0.05, 2
-	r, err := start(c, newLog(c.Log, io.Discard), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tools := client(t)
-	post(tools, "http://"+r.addr)
-	answers := make(chan *http.Response, 1)
-	go func() {
-		res, err := tools.Post("http://"+r.addr+"/v1/chat.post", "application/json", bytes.NewReader([]byte(`{"chat":"C-1"}`)))
-		if err == nil {
-			res.Body.Close()
-		}
-		answers <- res
-	}()
-	for deadline := time.Now().Add(5 * time.Second); len(r.queues()["roam"].State().Waiting) == 0 && time.Now().Before(deadline); {
-		<-time.After(time.Millisecond)
-	}
-	r.stop(Limits{ShutdownGrace: Duration(time.Second)})
-	if res := <-answers; res == nil || res.StatusCode != 503 && res.StatusCode != 200 {
-		t.Errorf("who waited got %+v, want 503", res)
 	}
 }
 

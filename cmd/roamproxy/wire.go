@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,6 +48,7 @@ type app struct {
 	behind   sync.WaitGroup // what goes on beside the requests, until stopping is done
 	stopping context.Context
 	stop     context.CancelFunc
+	leaving  atomic.Bool // the process is about to stop
 }
 
 // wire builds an app out of a configuration that was checked. own is where we listen, which must not be Roam.
@@ -79,6 +81,9 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.users.Add(1)
 	a.mu.RUnlock()
 	defer g.users.Done()
+	if a.leaving.Load() {
+		w.Header().Set("Connection", "close") // so that nobody sends the next call into a connection that is about to end
+	}
 	g.proxy.ServeHTTP(w, r)
 }
 
