@@ -10,10 +10,11 @@ import (
 )
 
 type checkCmd struct {
-	Config string `help:"Configuration file." placeholder:"FILE"`
+	Config  string `help:"Configuration file." placeholder:"FILE"`
+	Connect bool   `help:"Ask Roam whose each credential is. Costs one call of its quota, past the line of a roamproxy that runs."`
 }
 
-// Run prints the configuration in force, or every mistake in it.
+// Run prints the configuration in force, or every mistake in it, and, if that is wanted, what Roam says to it.
 func (c checkCmd) Run(p *program) error {
 	l, err := load(c.Config, p.getenv, nil)
 	if err != nil {
@@ -22,6 +23,9 @@ func (c checkCmd) Run(p *program) error {
 	}
 	l.print(p.out)
 	printRules(p.out, l.Cache)
+	if c.Connect {
+		return l.connect(p)
+	}
 	return nil
 }
 

@@ -31,15 +31,17 @@ type program struct {
 }
 
 type commands struct {
-	Serve    serveCmd    `cmd:"" help:"Run the proxy. With ROAM_API_KEY set it needs no file."`
-	Demo     demoCmd     `cmd:"" help:"See what it is for: a simulated Roam and three tools, without the proxy and with it. Takes under a minute and no key."`
-	Simulate simulateCmd `cmd:"" help:"Run the simulated Roam API alone."`
-	Check    checkCmd    `cmd:"" help:"Read and check the configuration, and print what is in force and where each value comes from."`
-	Login    loginCmd    `cmd:"" help:"Obtain the first refresh token of an OAuth credential, with a browser here or elsewhere."`
-	Token    tokenCmd    `cmd:"" help:"Make a token for a tool, and print the lines for the configuration."`
-	Health   healthCmd   `cmd:"" help:"Ask a running roamproxy whether it lives."`
-	Top      topCmd      `cmd:"" help:"Watch a running roamproxy in the terminal: tokens, line, tools, cache."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" help:"Run the proxy. With ROAM_API_KEY set it needs no file."`
+	Demo       demoCmd       `cmd:"" help:"See what it is for: a simulated Roam and three tools, without the proxy and with it. Takes under a minute and no key."`
+	Simulate   simulateCmd   `cmd:"" help:"Run the simulated Roam API alone."`
+	Check      checkCmd      `cmd:"" help:"Read and check the configuration, and print what is in force and where each value comes from."`
+	Login      loginCmd      `cmd:"" help:"Obtain the first refresh token of an OAuth credential, with a browser here or elsewhere."`
+	Token      tokenCmd      `cmd:"" help:"Make a token for a tool, and print the lines for the configuration."`
+	Health     healthCmd     `cmd:"" help:"Ask a running roamproxy whether it lives."`
+	Top        topCmd        `cmd:"" help:"Watch a running roamproxy in the terminal: tokens, line, tools, cache."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Completion completionCmd `cmd:"" help:"Print the completion of commands and flags for a shell."`
+	Man        manCmd        `cmd:"" help:"Print the manual page."`
 }
 
 const description = `One quota of the Roam HQ API, shared fairly by all your tools.
@@ -79,7 +81,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		fmt.Fprintf(err, "roamproxy: %s; roamproxy --help lists what there is\n", problem)
 		return exitUsage
 	}
-	if problem := chosen.Run(&program{ctx, getenv, os.Stdin, out, err}); problem != nil {
+	if problem := chosen.Run(&program{ctx, getenv, os.Stdin, out, err}, parser); problem != nil {
 		for line := range strings.Lines(problem.Error()) {
 			fmt.Fprintln(err, "roamproxy:", strings.TrimRight(line, "\n"))
 		}

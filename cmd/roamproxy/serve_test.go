@@ -97,9 +97,9 @@ func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
 }
 
 func TestTheRateIsUsed(t *testing.T) {
-	const rate, calls = 40, 300
+	const rate, calls = 20, 200
 	r, roam := serving(t, roamtest.Options{Rate: rate, Burst: 20}, io.Discard, func(c *Config) {
-		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = rate, 20, Duration(250*time.Millisecond) // a busy machine pushes calls that far together
+		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = rate, 20, Duration(500*time.Millisecond) // a busy machine pushes calls that far together
 	})
 	c := client(t)
 	floods(t, c, "http://"+r.addr, 10) // opens the connections: that may take longer than the jitter

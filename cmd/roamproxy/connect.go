@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"roamproxy/proxy"
+	"roamproxy/proxy/credential"
+)
+
+// connect asks Roam once for each credential whose it is, and prints that beside what is configured. It uses the credential's own
+// step and the network as the proxy does, but no line: nobody else may be running.
+func (l *Loaded) connect(p *program) error {
+	upstream, err := url.Parse(l.Upstream.URL)
+	if err != nil {
+		return err
+	}
+	base, err := proxy.NewBase(proxy.BaseOptions{MaxInFlight: 1, CAFile: l.Upstream.CAFile})
+	if err != nil {
+		return err
+	}
+	defer base.CloseIdleConnections()
+	var wrong []error
+	for _, k := range l.Credentials {
+		if k.OAuth.used() {
+			fmt.Fprintf(p.out, "\ncredential %s is not tried: its refresh token is good for one use, which is the running roamproxy's; see its /readyz\n", k.Name)
+			continue
+		}
+		fmt.Fprintf(p.out, "\ncredential %s, by one call of token.info at %s\n", k.Name, l.Upstream.URL)
+		rt := &credential.Transport{Next: base, Name: k.Name, Source: source(k, l.StateDir, base), Scheme: upstream.Scheme, Host: upstream.Host}
+		if err := l.ask(p, rt, k); err != nil {
+			wrong = append(wrong, fmt.Errorf("credential %s: %w", k.Name, err))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// infoSize is far more than token.info answers.
+const infoSize = 64 << 10
+
+func (l *Loaded) ask(p *program, rt http.RoundTripper, k Credential) error {
+	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(l.Upstream.Timeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(l.Upstream.URL, "/")+"/v1/token.info", nil)
+	if err != nil {
+		return err
+	}
+	res, err := rt.RoundTrip(req)
+	if err != nil {
+		return fmt.Errorf("Roam was not reached: %w", err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, infoSize))
+	if err != nil {
+		return fmt.Errorf("Roam's answer broke off: %w", err)
+	}
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized:
+		return errors.New("Roam answered 401: the key is wrong, or was revoked; make a new one in Roam's administration")
+	case http.StatusTooManyRequests:
+		return fmt.Errorf("Roam answered 429: the key is in use, and its quota is spent at this moment; try again in %s s", res.Header.Get("Retry-After"))
+	default:
+		return fmt.Errorf("Roam answered %s: %.200q", res.Status, body)
+	}
+	var info struct {
+		Addr   string
+		Scopes []string
+		Roam   struct{ ID, Name string }
+	}
+	if err := json.Unmarshal(body, &info); err != nil {
+		return fmt.Errorf("this is not what Roam answers to token.info, so upstream.url may be something else: %w", err)
+	}
+	fmt.Fprintf(p.out, "  workspace  %q (%q)\n  acts as    %q\n  scopes     %q\n", info.Roam.Name, info.Roam.ID, info.Addr, info.Scopes)
+	q := l.Quotas[slices.IndexFunc(l.Quotas, func(q Quota) bool { return q.Name == k.Quota })]
+	fmt.Fprintf(p.out, "  quota      %s: %v at once, then %v a second, as configured\n", q.Name, q.Burst, q.Rate)
+	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
+		if !strings.Contains(strings.ToLower(name), "ratelimit") {
+			continue
+		}
+		fmt.Fprintf(p.out, "             Roam says %s: %q\n", name, res.Header.Get(name))
+	}
+	return nil
+}

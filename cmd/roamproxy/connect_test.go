@@ -1,0 +1,40 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"roamproxy/proxy/roamtest"
+)
+
+func TestCheckConnect(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		key   string
+		fault []roamtest.Fault
+		code  int
+		want  []string
+	}{
+		{"a key that is good", roamtest.DefaultKey, nil, exitOK, []string{`workspace  "Example Ltd."`, `"chat:read"`, "quota      roam: 10 at once, then 1 a second"}},
+		{"a key that Roam refuses", "rmk-wrong", nil, exitWrong, []string{"credential org: Roam answered 401: the key is wrong"}},
+		{"a quota that is spent", roamtest.DefaultKey, []roamtest.Fault{roamtest.Throttle("7")}, exitWrong, []string{"429", "try again in 7 s"}},
+	} {
+		roam := roamtest.NewServer(roamtest.Options{})
+		roam.Script(tt.fault...)
+		env := environ{"ROAM_API_KEY": tt.key, "ROAMPROXY_UPSTREAM_URL": roam.URL, "HOME": t.TempDir()}
+		code, out, err := invoke(t, env, "check", "-connect")
+		for _, want := range tt.want {
+			if code != tt.code || !strings.Contains(out+err, want) {
+				t.Errorf("%s: exit %d, want %d and %q in\n%s%s", tt.name, code, tt.code, want, out, err)
+			}
+		}
+		if strings.Contains(out+err, tt.key) || len(roam.Journal()) != 1 {
+			t.Errorf("%s: the key is shown, or it took %d calls instead of one", tt.name, len(roam.Journal()))
+		}
+		roam.Close()
+	}
+	code, _, err := invoke(t, environ{"ROAM_API_KEY": "x", "ROAMPROXY_UPSTREAM_URL": "http://127.0.0.1:1", "HOME": t.TempDir()}, "check", "-connect")
+	if code != exitWrong || !strings.Contains(err, "Roam was not reached") {
+		t.Errorf("nobody there: exit %d, %s", code, err)
+	}
+}
