@@ -11,16 +11,16 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// replica is roamproxy in a process of its own.
-type replica struct {
+// spawned is roamproxy in a process of its own.
+type spawned struct {
 	*exec.Cmd
 	base, admin string
 }
 
 // launch starts one on free ports, and returns when it serves.
-func launch(t *testing.T, roam, state string, env ...string) *replica {
+func launch(t *testing.T, roam, state string, env ...string) *spawned {
 	t.Helper()
-	r := &replica{Cmd: exec.Command(os.Args[0], "serve", "-listen", "127.0.0.1:0", "-admin-listen", "127.0.0.1:0", "-upstream-url", roam)}
+	r := &spawned{Cmd: exec.Command(os.Args[0], "serve", "-listen", "127.0.0.1:0", "-admin-listen", "127.0.0.1:0", "-upstream-url", roam)}
 	r.Env = append(append(os.Environ(), "ROAMPROXY_TEST_MAIN=1", "ROAM_API_KEY="+roamtest.DefaultKey, "ROAMPROXY_STATE_DIR="+state), env...)
 	stderr, err := r.StderrPipe()
 	if err != nil {

@@ -26,11 +26,11 @@ import (
 type balancer struct {
 	http.Handler
 	mu       sync.Mutex
-	replicas []*replica
+	replicas []*spawned
 	next     int
 }
 
-func balance(t *testing.T, replicas ...*replica) (*balancer, string) {
+func balance(t *testing.T, replicas ...*spawned) (*balancer, string) {
 	b := &balancer{replicas: replicas}
 	network := &http.Transport{DisableKeepAlives: true} // a connection that is about to end could take a write with it
 	b.Handler = &httputil.ReverseProxy{
@@ -62,7 +62,7 @@ func (b *balancer) roundTrip(network http.RoundTripper, req *http.Request) (*htt
 	}
 }
 
-func (b *balancer) pick(network http.RoundTripper) *replica {
+func (b *balancer) pick(network http.RoundTripper) *spawned {
 	for {
 		b.mu.Lock()
 		b.next++
@@ -102,7 +102,7 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "roamproxy.yaml") // half of the quota each
 	os.WriteFile(config, []byte("quotas: [{name: roam, rate: 20, burst: 10, jitter: 250ms}]\nlimits: {shutdown_delay: 200ms, shutdown_grace: 5s}\n"), 0o600)
 	states := []string{t.TempDir(), t.TempDir()}
-	start := func(i int) *replica { return launch(t, roam.URL, states[i], "ROAMPROXY_CONFIG="+config) }
+	start := func(i int) *spawned { return launch(t, roam.URL, states[i], "ROAMPROXY_CONFIG="+config) }
 	b, base := balance(t, start(0), start(1))
 	tools := client(t)
 	var load sync.WaitGroup
