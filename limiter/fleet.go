@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ type FleetOptions struct {
 	Connect  func() (rueidis.Client, error)
 	Prefix   string           // of every key; the same for all replicas of one deployment
 	Replicas int              // how many share each quota; below 1 counts as 1
-	Changed  func(away error) // told once when Redis is lost, with the reason, and with nil when it is back; nil: nobody is told
+	Changed  func(away error) // told once when Redis is lost, and of another reason, and with nil when it is back; nil: nobody is told
 }
 
 // Fleet is this process as one of the replicas that share quotas. Its methods may be called by many goroutines.
@@ -59,8 +60,8 @@ type Fleet struct {
 
 	mu      sync.Mutex // guards the following
 	client  rueidis.Client
-	away    error // why calls go on without Redis; nil: they do not
-	told    bool  // somebody was told of away
+	away    error  // why calls go on without Redis; nil: they do not
+	told    string // what kind of reason somebody was told of; "": of none
 	buckets []*Redis
 
 	kick   chan struct{} // of one place: something is to be told at once
@@ -185,8 +186,11 @@ func (f *Fleet) soon() {
 // lost makes every bucket go on alone.
 func (f *Fleet) lost(err error) {
 	f.mu.Lock()
-	tell := !f.told && f.ctx.Err() == nil
-	f.told, f.away = true, err
+	tell := f.ctx.Err() == nil && (f.told == "" || kind(err) != noAnswer && kind(err) != f.told)
+	if tell {
+		f.told = kind(err)
+	}
+	f.away = err
 	f.mu.Unlock()
 	for _, b := range f.all() {
 		b.leave()
@@ -196,10 +200,23 @@ func (f *Fleet) lost(err error) {
 	}
 }
 
+// noAnswer is the kind of every reason that Redis did not give itself.
+const noAnswer = "no answer"
+
+// kind is what must be different for a reason to be told again: Redis' own first word, such as WRONGPASS.
+func kind(err error) string {
+	var said *rueidis.RedisError
+	if errors.As(err, &said) {
+		first, _, _ := strings.Cut(said.Error(), " ")
+		return first
+	}
+	return noAnswer
+}
+
 func (f *Fleet) found() {
 	f.mu.Lock()
 	tell := f.away != nil
-	f.told, f.away = false, nil
+	f.told, f.away = "", nil
 	f.mu.Unlock()
 	if tell {
 		f.o.Changed(nil)

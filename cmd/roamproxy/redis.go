@@ -91,11 +91,6 @@ func (c Config) checkRedis(v *checker) {
 		return
 	}
 	v.want(o.Password == "" || r.PasswordFile == "", "redis.password_file", "there is a password in redis.url too; keep one")
-	if r.PasswordFile != "" {
-		if _, err := os.ReadFile(r.PasswordFile); err != nil {
-			v.bad("redis.password_file", "%v", err)
-		}
-	}
 }
 
 // share begins to share the quotas with other replicas.

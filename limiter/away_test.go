@@ -1,0 +1,183 @@
+package limiter
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// do runs a command of redis-cli's kind.
+func do(t *testing.T, r *roamtest.Redis, command string) {
+	t.Helper()
+	c, err := dialer(r)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	words := strings.Fields(command)
+	if err := c.Do(context.Background(), c.B().Arbitrary(words...).Build()).Error(); err != nil {
+		t.Fatalf("%s: %v", command, err)
+	}
+}
+
+// user is what the documents say that a user of Redis must be allowed.
+const user = "ACL SETUSER replica on >secret ~{test}:* &{test}:* +@connection +@read +@write +@scripting +@pubsub +info +time"
+
+// However Redis is away, a call does not wait for it, the reason is told once, and when it is back so is the replica.
+func TestRedisAwayInEveryForm(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		breaks, mends func(*testing.T, *roamtest.Redis)
+		want          string // in what is told
+	}{
+		{"refused", func(_ *testing.T, r *roamtest.Redis) { r.Kill() }, func(t *testing.T, r *roamtest.Redis) { r.Start(); do(t, r, user) }, ""},
+		{"hanging", func(_ *testing.T, r *roamtest.Redis) { r.Hang() }, func(_ *testing.T, r *roamtest.Redis) { r.Resume() }, "deadline"},
+		{"a copy that may not be written", func(t *testing.T, r *roamtest.Redis) { do(t, r, "REPLICAOF 127.0.0.1 1") }, func(t *testing.T, r *roamtest.Redis) { do(t, r, "REPLICAOF NO ONE") }, "READONLY"},
+		{"out of memory", func(t *testing.T, r *roamtest.Redis) { do(t, r, "CONFIG SET maxmemory 1") }, func(t *testing.T, r *roamtest.Redis) { do(t, r, "CONFIG SET maxmemory 0") }, "OOM"},
+		{"a user without rights", func(t *testing.T, r *roamtest.Redis) { do(t, r, "ACL SETUSER replica -hset") }, func(t *testing.T, r *roamtest.Redis) { do(t, r, "ACL SETUSER replica +hset") }, "can't run"},
+		{"another password", func(t *testing.T, r *roamtest.Redis) {
+			do(t, r, "ACL SETUSER replica resetpass >other")
+			do(t, r, "CLIENT KILL USER replica")
+		}, func(t *testing.T, r *roamtest.Redis) { do(t, r, "ACL SETUSER replica >secret") }, "WRONGPASS"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := roamtest.NewRedis(t)
+			do(t, r, user)
+			var told atomic.Pointer[string]
+			var changes atomic.Int64
+			f := NewFleet(FleetOptions{Prefix: "test", Replicas: 2, Connect: func() (rueidis.Client, error) {
+				o, err := rueidis.ParseURL("redis://replica:secret@" + r.Addr)
+				if err != nil {
+					return nil, err
+				}
+				o.DisableCache, o.DisableRetry, o.Dialer.Timeout, o.ConnWriteTimeout = true, true, time.Second, 2*time.Second
+				return rueidis.NewClient(o)
+			}, Changed: func(away error) {
+				changes.Add(1)
+				if away != nil {
+					text := away.Error()
+					told.Store(&text)
+				}
+			}})
+			t.Cleanup(f.Close)
+			b := share(t, f, 50, 5)
+			joined(t, f)
+			start := changes.Load()
+			tt.breaks(t, r)
+			for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
+				asked := time.Now()
+				b.Take(asked)
+				if took := time.Since(asked); took > 250*time.Millisecond && f.ctx.Err() == nil {
+					t.Errorf("a call waited %v for Redis, want at most 250 ms", took)
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if f.Away() == nil || told.Load() == nil || !strings.Contains(*told.Load(), tt.want) {
+				t.Errorf("away = %v, want one that says %q", f.Away(), tt.want)
+			}
+			if rate, _ := b.Limits(); rate != 25 {
+				t.Errorf("goes on at %v a second, want half of 50", rate)
+			}
+			tt.mends(t, r)
+			since := time.Now()
+			joined(t, f)
+			if took := time.Since(since); took > 5*time.Second {
+				t.Errorf("back after %v, want within 5 s", took)
+			}
+			if got := changes.Load() - start; got < 2 || got > 4 {
+				t.Errorf("told of %d changes, want 2: away and back; or 3: away, why, and back", got)
+			}
+		})
+	}
+}
+
+// slow is a way to Redis on which every answer takes its time.
+func slow(t *testing.T, to string, by *atomic.Int64) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			pass := func(dst, src net.Conn, late bool) {
+				defer dst.Close()
+				buf := make([]byte, 64<<10)
+				for {
+					n, err := src.Read(buf)
+					if late {
+						time.Sleep(time.Duration(by.Load()))
+					}
+					if _, w := dst.Write(buf[:n]); err != nil || w != nil {
+						return
+					}
+				}
+			}
+			go pass(out, in, false)
+			go pass(in, out, true)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestASlowRedisIsUsedOrLeft(t *testing.T) {
+	r := roamtest.NewRedis(t)
+	var late atomic.Int64
+	through := &roamtest.Redis{Addr: slow(t, r.Addr, &late)}
+	f := replica(t, through, 2)
+	b := share(t, f, 50, 5)
+	joined(t, f)
+	late.Store(int64(20 * time.Millisecond))
+	time.Sleep(10 * beat)
+	if err := f.Away(); err != nil {
+		t.Errorf("answers take 20 ms: %v, want that it is used", err)
+	}
+	late.Store(int64(300 * time.Millisecond))
+	until(t, "leaving", func() bool { return f.Away() != nil })
+	for range 20 {
+		asked := time.Now()
+		b.Take(asked)
+		if took := time.Since(asked); took > 250*time.Millisecond {
+			t.Errorf("a call waited %v for a slow Redis, want at most 250 ms", took)
+		}
+	}
+	late.Store(0)
+	joined(t, f)
+}
+
+// One node that has every slot is a Cluster as far as keys are concerned.
+func TestClusterHasAQuotaInOneSlot(t *testing.T) {
+	r := roamtest.NewRedis(t, "--cluster-enabled", "yes")
+	do(t, r, "CLUSTER ADDSLOTSRANGE 0 16383")
+	until(t, "the cluster", func() bool {
+		c, err := dialer(r)()
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		state, _ := c.Do(t.Context(), c.B().ClusterInfo().Build()).ToString()
+		return strings.Contains(state, "cluster_state:ok")
+	})
+	f := replica(t, r, 1)
+	b := share(t, f, 1000, 5)
+	joined(t, f)
+	until(t, "a token", func() bool { return b.Take(time.Now()) == 0 })
+}
