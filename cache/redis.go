@@ -29,7 +29,7 @@ var (
 )
 
 const (
-	redisTime = 75 * time.Millisecond  // for one answer of Redis; a call needs two of them and a token's, and never waits 250 ms
+	redisTime = 50 * time.Millisecond  // for one answer of Redis; a call needs two of them, a token's and a count's, and waits 250 ms at most
 	lockLife  = 3 * time.Second        // of a fill, held for longer as long as its replica lives
 	peek      = 50 * time.Millisecond  // between looks at what another replica is filling
 	hearing   = 100 * time.Millisecond // for the others to forget what a write dropped

@@ -237,6 +237,25 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 	}
 }
 
+func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
+	f := newFleet(t, 1)
+	r := f.caches[0].o.Shared
+	entry := func(body string) *Entry {
+		return &Entry{Route: groups().Route, Header: http.Header{}, Body: []byte(body), Received: time.Now()}
+	}
+	before := r.claim("k", groups().Route, false).generation
+	f.caches[0].Drop(ofGroups)
+	after := r.claim("k", groups().Route, false).generation
+	if before == after {
+		t.Fatalf("the drop left the generation %s", after)
+	}
+	r.put("k", entry("new"), after, time.Minute)
+	r.put("k", entry("old"), before, time.Minute)
+	if got := r.claim("k", groups().Route, false).entry; got == nil || string(got.Body) != "new" {
+		t.Errorf("kept %+v, want the new answer", got)
+	}
+}
+
 // Whatever Redis holds is an entry of ours or nothing, and what we write is read as it was.
 func FuzzEntry(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)

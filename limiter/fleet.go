@@ -54,9 +54,9 @@ type FleetOptions struct {
 
 // Fleet is this process as one of the replicas that share quotas. Its methods may be called by many goroutines.
 type Fleet struct {
-	o      FleetOptions
-	id     string
-	script *rueidis.Lua
+	o             FleetOptions
+	id            string
+	script, calls *rueidis.Lua
 
 	mu      sync.Mutex // guards the following
 	client  rueidis.Client
@@ -78,7 +78,7 @@ func NewFleet(o FleetOptions) *Fleet {
 	if o.Changed == nil {
 		o.Changed = func(error) {}
 	}
-	f := &Fleet{o: o, id: rand.Text(), script: rueidis.NewLuaScript(shareScript), away: errNotYet, kick: make(chan struct{}, 1), ended: make(chan struct{})}
+	f := &Fleet{o: o, id: rand.Text(), script: rueidis.NewLuaScript(shareScript), calls: rueidis.NewLuaScript(callsScript), away: errNotYet, kick: make(chan struct{}, 1), ended: make(chan struct{})}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	go f.live()
 	return f

@@ -22,12 +22,14 @@ var errBudget = errors.New("this tool has used up its calls_per_day; the count b
 // still waits has its place in the count, so that nobody waits for a turn that may not be used; what was really sent is in a
 // file before it leaves, so that a restart forgets nothing. It may be used by many goroutines, and by several Proxies in turn.
 type Budgets struct {
-	path string
+	path   string
+	shared Counter // nil: nobody else makes calls of these tools
 
 	mu      sync.Mutex // guards the following; not held while the file is written
 	day     string     // of the counts
 	used    map[string]int
 	waiting map[string]int // calls that have not left yet
+	untold  map[string]int // of used, calls that the others do not know of yet
 	err     error
 
 	writing sync.Mutex // taken before mu: what is written last is what was true last
@@ -42,7 +44,7 @@ type counts struct {
 // OpenBudgets reads what is known of today from a file in dir. Where it cannot be understood the error says so, and every
 // bounded tool has used up its day: nobody knows how much of it is left.
 func OpenBudgets(dir string) (*Budgets, error) {
-	b := &Budgets{path: filepath.Join(dir, "budgets.json"), day: today(time.Now()), used: make(map[string]int), waiting: make(map[string]int)}
+	b := &Budgets{path: filepath.Join(dir, "budgets.json"), day: today(time.Now()), used: make(map[string]int), waiting: make(map[string]int), untold: make(map[string]int)}
 	content, err := os.ReadFile(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return b, nil
@@ -104,10 +106,13 @@ func (b *Budgets) spend(tool string, most int, reserved bool) error {
 		b.free(tool)
 	}
 	err := b.left(tool, most)
-	if err == nil {
+	if err == nil && b.shared == nil {
 		b.used[tool]++
 	}
 	b.mu.Unlock()
+	if err == nil && b.shared != nil {
+		err = b.together(tool, most)
+	}
 	if err == nil {
 		b.keep()
 	}
@@ -118,7 +123,7 @@ func (b *Budgets) spend(tool string, most int, reserved bool) error {
 func (b *Budgets) left(tool string, most int) error {
 	now := time.Now()
 	if day := today(now); day > b.day { // a clock that goes back earns nothing
-		b.day, b.used = day, make(map[string]int)
+		b.day, b.used, b.untold = day, make(map[string]int), make(map[string]int)
 	}
 	if b.used == nil || b.used[tool]+b.waiting[tool] >= most {
 		return &limiter.Refusal{Reason: errBudget, RetryAfter: untilMidnight(now)}

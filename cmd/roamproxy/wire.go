@@ -62,6 +62,7 @@ func wire(c Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 		if err := a.share(c.Redis); err != nil {
 			return nil, err
 		}
+		a.budgets.Share(a.fleet)
 	}
 	if err := a.change(c); err != nil {
 		if a.fleet != nil {

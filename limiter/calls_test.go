@@ -1,0 +1,54 @@
+package limiter
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"roamproxy/proxy/roamtest"
+)
+
+func TestCallsOfADayAreCountedForAllReplicas(t *testing.T) {
+	r := roamtest.NewRedis(t)
+	fleets := []*Fleet{replica(t, r, 2), replica(t, r, 2)}
+	for _, f := range fleets {
+		joined(t, f)
+	}
+	var made atomic.Int64
+	var all sync.WaitGroup
+	for _, f := range fleets {
+		for range 5 {
+			all.Go(func() {
+				for range 10 {
+					if _, ok, err := f.Spend("2026-01-05", "bot", 30, 0, 0); err == nil && ok {
+						made.Add(1)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+	if got := made.Load(); got > 30 || got < 25 { // on a busy machine an answer may be lost, and its call with it
+		t.Errorf("two replicas made %d calls, want 30 in all", got)
+	}
+	for _, tt := range []struct {
+		name          string
+		tool          string
+		untold, known int
+		used          int
+		ok            bool
+	}{
+		{"what could not be told counts", "exporter", 4, 0, 5, true},
+		{"and so does what others made", "exporter", 0, 0, 6, true},
+		{"a day that was lost goes on where the replica knows it", "bridge", 2, 20, 23, true},
+		{"and no further than it may", "bridge", 7, 0, 30, false},
+	} {
+		until(t, tt.name, func() bool {
+			used, ok, err := fleets[0].Spend("2026-01-05", tt.tool, 30, tt.untold, tt.known)
+			if err == nil && (used != tt.used || ok != tt.ok) {
+				t.Errorf("%s: used %d, may = %v; want %d and %v", tt.name, used, ok, tt.used, tt.ok)
+			}
+			return err == nil
+		})
+	}
+}
