@@ -8,7 +8,7 @@ RACE := $(if $(shell command -v $${CC:-cc}),-race)
 PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt vet arrows bench fuzz image
+.PHONY: help demo run test check fmt vet arrows bench fuzz release image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,16 @@ bench: ## the benchmarks; compare two outputs with: go tool benchstat old new
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@$(GO) list ./... | while read -r p; do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
+VERSION = $(shell git describe --tags --always --dirty)
+
+release: ## programs for PLATFORMS, with bills of materials and check sums, in dist/; the same commit gives the same bytes
+	@rm -rf dist && mkdir dist && $(GO) run ./cmd/roamproxy man >dist/roamproxy.1
+	@for p in $(PLATFORMS); do \
+	  name=roamproxy-$(VERSION)-$${p%/*}-$${p#*/}; echo "$$name"; \
+	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -buildvcs=true -ldflags='-s -w' -o "dist/$$name" ./cmd/roamproxy || exit 1; done
+	@$(GO) run ./deploy/release dist
 
 image: ## the container image
 	docker build -t roamproxy .
