@@ -72,7 +72,10 @@ func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
 		return i.next.RoundTrip(req)
 	}
 	var wrote atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { wrote.Store(true) }})
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		WroteRequest:         func(httptrace.WroteRequestInfo) { wrote.Store(true) },
+		GotFirstResponseByte: func() { wrote.Store(true) }, // which may be told first
+	})
 	start := time.Now()
 	j.away.Store(true)
 	res, err := i.next.RoundTrip(req.WithContext(ctx))

@@ -106,7 +106,12 @@ func (b *between) pass(near, far *net.TCPConn) {
 		io.Copy(far, io.TeeReader(near, b))
 		far.CloseWrite()
 	})
-	io.Copy(near, far)
+	deliver(near, far)
 	near.CloseWrite()
 	up.Wait()
+}
+
+// deliver copies until either end is over, and not within the kernel, which keeps pipes for it.
+func deliver(to io.Writer, from io.Reader) {
+	io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from})
 }

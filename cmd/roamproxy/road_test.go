@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// road is a roamproxy with a network that can be spoiled before it and behind it.
+type road struct {
+	t              *testing.T
+	r              *running
+	roam           *roamtest.Server
+	before, behind *between
+	tool           *http.Client
+	goroutines     int
+	files          int
+}
+
+func newRoad(t *testing.T, change func(*Config)) *road {
+	p := &road{t: t, roam: roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})}
+	t.Cleanup(p.roam.Close)
+	p.behind = newBetween(t, strings.TrimPrefix(p.roam.URL, "http://"))
+	p.r, _ = serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
+		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.addr, Duration(time.Second)
+		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
+		c.Limits.ReadHeaderTimeout = Duration(time.Second)
+		if change != nil {
+			change(c)
+		}
+	})
+	p.before = newBetween(t, p.r.addr)
+	p.tool = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: 20 * time.Second}
+	t.Cleanup(p.tool.CloseIdleConnections)
+	p.call("POST", "/v1/chat.post", "")
+	p.quiet()
+	p.goroutines, p.files = runtime.NumGoroutine(), files(t)
+	return p
+}
+
+// quiet ends idle connections, so that the next call makes a new one.
+func (p *road) quiet() {
+	p.r.current().base.CloseIdleConnections()
+	p.tool.CloseIdleConnections()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	p.until("connections end", func() (string, bool) {
+		n := p.behind.connections() + p.before.connections()
+		return fmt.Sprint(n, " are there"), n == 0
+	})
+}
+
+// until waits for what must come.
+func (p *road) until(what string, met func() (string, bool)) {
+	p.t.Helper()
+	var state string
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		var ok bool
+		if state, ok = met(); ok {
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
+	p.t.Fatalf("%s: still not: %s", what, state)
+}
+
+// call makes one call and says what became of it: its status, with what roamproxy says of the sending, or with "cut" where the
+// answer did not come whole.
+func (p *road) call(method, target, body string) string {
+	if body == "" && method == "POST" {
+		body = `{"chat":"C-1","text":"hello"}`
+	}
+	req, _ := http.NewRequest(method, "http://"+p.before.addr+target, strings.NewReader(body))
+	res, err := p.tool.Do(req)
+	if err != nil {
+		return "nothing"
+	}
+	defer res.Body.Close()
+	var told bytes.Buffer
+	_, err = io.CopyN(&told, res.Body, 40<<20)
+	got := strconv.Itoa(res.StatusCode)
+	switch {
+	case err == nil:
+		return got + " endless"
+	case err != io.EOF:
+		return got + " cut"
+	case strings.Contains(told.String(), "may have reached"):
+		return got + " perhaps sent"
+	case strings.Contains(told.String(), "not sent"):
+		return got + " not sent"
+	}
+	return got
+}
+
+// sends is how many calls to Roam were counted.
+func (p *road) sends() (n int) {
+	_, exposed := get(p.t, p.tool, "http://"+p.r.adminAddr+"/metrics")
+	for line := range strings.Lines(exposed) {
+		if strings.HasPrefix(line, "roamproxy_upstream_requests_total{") {
+			count, _ := strconv.ParseFloat(strings.Fields(line)[1], 64)
+			n += int(count)
+		}
+	}
+	return n
+}
+
+// clean waits until nothing is left of a call: no slot, no place, no connection, no goroutine, no descriptor.
+func (p *road) clean(name string) {
+	p.t.Helper()
+	p.until(name+": slots and places are free", func() (string, bool) {
+		s := p.r.queues()["roam"].State()
+		return fmt.Sprintf("%+v", s), s.InFlight == 0 && len(s.Waiting) == 0
+	})
+	p.quiet()
+	p.until(name+": goroutines end", func() (string, bool) {
+		n := runtime.NumGoroutine()
+		return fmt.Sprintf("%d of them, %d before", n, p.goroutines), n <= p.goroutines
+	})
+	p.until(name+": descriptors are closed", func() (string, bool) {
+		n := files(p.t)
+		return fmt.Sprintf("%d of them, %d before", n, p.files), n <= p.files
+	})
+}
+
+// settled checks what a fault left: nothing but calls that were counted, and a way for the next one. Of those that were sent,
+// the network may have lost some.
+func (p *road) settled(name string, calls, sends, want, lost int) {
+	p.t.Helper()
+	p.clean(name)
+	seen, counted := p.roam.Calls()-calls, p.sends()-sends
+	if seen != want || counted < seen || counted > seen+lost {
+		p.t.Errorf("%s: Roam saw %d calls and %d were counted; want %d, and %d lost", name, seen, counted, want, lost)
+	}
+	if got := p.call("POST", "/v1/chat.post", ""); got != "200" {
+		p.t.Errorf("%s: the next call: %s, want 200", name, got)
+	}
+	p.quiet()
+}
+
+// files counts our open descriptors.
+func files(t *testing.T) int {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("left out: descriptors cannot be counted here")
+	}
+	return len(open)
+}
