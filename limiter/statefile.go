@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,13 +47,16 @@ func (q *Queue) keep() {
 	q.keeper.Keep(k)
 }
 
-// StateFile is the Keeper on disk: one small file, replaced by rename, so that kill -9 at any moment leaves the old or the
-// new one. It is not synced: a machine that loses power is away for longer than a page cache, and what it may find afterwards,
-// an empty file, reads as damaged and means an empty bucket.
+// StateFile is the Keeper on disk: one small file, written over in a single write of always the same size, so that kill -9 at any
+// moment leaves the old or the new state. It is not synced: a machine that loses power is away for longer than a page cache, and
+// what it may find afterwards, half of each, reads as damaged and means an empty bucket. A new file by rename each time would
+// be the usual way; it takes 0.9 ms of a call on ext4, which then writes the file out at once, and this takes 6 µs.
 type StateFile struct {
 	path string
+	file *os.File    // open since the last write; Keep's caller writes one at a time
+	info os.FileInfo // of file
 
-	mu  sync.Mutex // guards err; Keep's caller already writes one at a time
+	mu  sync.Mutex // guards err
 	err error
 }
 
@@ -61,8 +65,10 @@ var _ Keeper = (*StateFile)(nil)
 // format is the first word of a state file; another one is not ours to read.
 const format = "roamproxy-state-1"
 
-// stateSize bounds what is read of a state file. Ours have some 150 bytes.
-const stateSize = 4096
+const (
+	stateSize  = 4096 // bounds what is read of a state file
+	recordSize = 256  // of ours, which have some 150 bytes and then spaces
+)
 
 // OpenState names the file in which a quota's state is kept, in a directory that is made if need be, and tries whether it can
 // be written. Where it cannot, Err says so at once and Restore finds an empty bucket.
@@ -135,6 +141,9 @@ func encodeState(k Kept) []byte {
 	if err != nil { // a level that is no number; such a file reads as damaged, which is what it is
 		body = nil
 	}
+	if room := recordSize - len(format) - len(" 01234567 \n") - len(body); room > 0 {
+		body = append(body, bytes.Repeat([]byte{' '}, room)...)
+	}
 	return fmt.Appendf(nil, "%s %08x %s\n", format, crc32.ChecksumIEEE(body), body)
 }
 
@@ -156,17 +165,35 @@ func decodeState(data []byte) (k Kept, err error) {
 	return k, nil
 }
 
-// Keep replaces the file. When that fails the old one is emptied, so that a restart does not believe it.
+// Keep writes the file. When that fails the old state is emptied, so that a restart does not believe it.
 func (f *StateFile) Keep(k Kept) {
-	next := f.path + ".new"
-	err := os.WriteFile(next, encodeState(k), 0o600)
+	err := f.open()
 	if err == nil {
-		err = os.Rename(next, f.path)
+		_, err = f.file.WriteAt(encodeState(k), 0)
 	}
 	if err != nil {
 		os.Truncate(f.path, 0)
 	}
 	f.failed(err)
+}
+
+// open sees to it that file is what a restart will find, should somebody have removed or replaced that.
+func (f *StateFile) open() error {
+	if there, err := os.Stat(f.path); err == nil && f.file != nil && os.SameFile(there, f.info) {
+		return nil
+	}
+	if f.file != nil {
+		f.file.Close()
+	}
+	var err error
+	if f.file, err = os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE, 0o600); err != nil {
+		f.file = nil
+		return err
+	}
+	if f.info, err = f.file.Stat(); err == nil && f.info.Size() > recordSize {
+		err = f.file.Truncate(recordSize) // it is not of ours
+	}
+	return err
 }
 
 func (f *StateFile) failed(err error) {

@@ -94,21 +94,77 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 
 func TestAStateThatIsNoLongerWrittenIsNoLongerBelieved(t *testing.T) {
 	dir := t.TempDir()
+	path := filepath.Join(dir, "quota-roam.state")
 	state := OpenState(dir, "roam")
 	state.Keep(Kept{Level: 10, At: time.Now()})
-	os.Mkdir(filepath.Join(dir, "quota-roam.state.new"), 0o700) // in the way of the next write
+	state.file.Close() // a disk that takes no more
 	state.Keep(Kept{Level: 0, At: time.Now()})
 	if state.Err() == nil {
 		t.Error("Err = nil, want the failed write")
 	}
-	os.Remove(filepath.Join(dir, "quota-roam.state.new"))
 	b, _ := NewLocal(1, 10, 0)
 	if _, err := OpenState(dir, "roam").Restore(b); err == nil {
 		t.Error("the stale level of 10 was believed")
 	}
+	os.Remove(path)
+	os.Mkdir(path, 0o700) // in the way of the next
+	state.Keep(Kept{Level: 1, At: time.Now()})
+	if state.Err() == nil {
+		t.Error("Err = nil, want that a directory is in the way")
+	}
+	os.Remove(path)
 	state.Keep(Kept{Level: 2, At: time.Now()})
 	if state.Err() != nil {
 		t.Errorf("Err = %v after a write that worked", state.Err())
+	}
+}
+
+// The file is written in place, so it must be the one that a restart will find, and nothing of an older one may stay in it.
+func TestTheStateIsWhereARestartLooks(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "quota-roam.state")
+	os.WriteFile(path, []byte(strings.Repeat("of another program\n", 100)), 0o600)
+	state := OpenState(dir, "roam")
+	found := func() float64 {
+		t.Helper()
+		b, _ := NewLocal(1, 10, 0)
+		if _, err := OpenState(dir, "roam").Restore(b); err != nil {
+			t.Error(err)
+		}
+		return b.Level(time.Now())
+	}
+	long := Kept{Level: 1.0 / 3, At: time.Now(), Paused: true, Until: time.Now().In(time.FixedZone("", 3600))}
+	for _, k := range []Kept{{Level: 1, At: time.Now()}, long, {Level: 2, At: time.Now().UTC()}} {
+		state.Keep(k)
+		if got := found(); got < k.Level || got > k.Level+0.5 {
+			t.Errorf("a restart finds %v, want %v", got, k.Level)
+		}
+		if info, err := os.Stat(path); err != nil || info.Size() != recordSize {
+			t.Errorf("the file has %d bytes, want always %d", info.Size(), recordSize)
+		}
+	}
+	os.Remove(path)
+	state.Keep(Kept{Level: 3, At: time.Now()})
+	if got := found(); got < 3 || got > 3.5 {
+		t.Errorf("after the file was removed a restart finds %v, want 3", got)
+	}
+	os.Rename(path, path+".away")
+	os.WriteFile(path, encodeState(Kept{Level: 9, At: time.Now()}), 0o600)
+	state.Keep(Kept{Level: 4, At: time.Now()})
+	if got := found(); got < 4 || got > 4.5 {
+		t.Errorf("after the file was replaced a restart finds %v, want 4", got)
+	}
+}
+
+func BenchmarkKeep(b *testing.B) {
+	state := OpenState(b.TempDir(), "roam")
+	k := Kept{Level: 4, At: time.Now()}
+	b.ReportAllocs()
+	for b.Loop() {
+		state.Keep(k)
+	}
+	if state.Err() != nil {
+		b.Fatal(state.Err())
 	}
 }
 
