@@ -83,7 +83,7 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 			if f.Away() == nil || told.Load() == nil || !strings.Contains(*told.Load(), tt.want) {
 				t.Errorf("away = %v, want one that says %q", f.Away(), tt.want)
 			}
-			if rate, _ := b.Limits(); rate != 25 {
+			if rate := b.Limits(time.Now()).Rate; rate != 25 {
 				t.Errorf("goes on at %v a second, want half of 50", rate)
 			}
 			tt.mends(t, r)

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Bucket holds a quota's tokens. A Queue asks it from one goroutine at a time; Level and Limits may be called at any time.
+// Bucket holds a quota's tokens. A Queue asks it for tokens from one goroutine at a time. All others may be called at any time,
+// and must not wait for anything.
 type Bucket interface {
 	// Take spends one token at now and returns 0, or spends nothing and returns how long until there will be one.
 	Take(now time.Time) time.Duration
@@ -19,8 +20,13 @@ type Bucket interface {
 	Drain(now time.Time)
 	// Level is how many tokens there are at now, at most the burst.
 	Level(now time.Time) float64
-	// Limits are the calls a second that are paid for and how many may go at once. Burst has the jitter's share taken off.
-	Limits() (perSecond, burst float64)
+	// Limits are in force at now: what is paid for, or what was learned to be left of it.
+	Limits(now time.Time) Limits
+	// Paid is what was configured, with the jitter's share taken off the burst.
+	Paid() Limits
+	// Learned is what refusals have taught, and Learn replaces it. Whoever shares the tokens shares this.
+	Learned() Learned
+	Learn(Learned)
 }
 
 // unit is how many of x/time/rate's whole tokens make one call. Its burst is an integer, ours is not once the jitter's share
@@ -35,8 +41,10 @@ const tolerance = 1e-6
 // Local is the Bucket of one process: arithmetic by x/time/rate, asked only at the moment of dispatch and always with an
 // explicit now. Nobody ever waits inside it.
 type Local struct {
-	mu      sync.Mutex // guards limiter and its level, which x/time/rate reads and spends in two calls
-	limiter *rate.Limiter
+	mu      sync.Mutex    // guards the following, and the level, which x/time/rate reads and spends in two calls
+	limiter *rate.Limiter // at the limits in force
+	paid    Limits
+	learned Learned
 	last    time.Time // the latest now that was used: a clock that goes back must not earn twice
 }
 
@@ -53,11 +61,11 @@ func NewLocal(perSecond, burst float64, jitter time.Duration) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), whole)}, nil
+	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), whole), paid: Limits{perSecond, float64(whole) / unit}}, nil
 }
 
-// Reconfigure changes what NewLocal was given and keeps the level, or what the new burst leaves of it: a quota that is
-// described anew has not been refilled. After an error nothing has changed. It may be called while a Queue uses the bucket;
+// Reconfigure changes what NewLocal was given and keeps the level, or what the new burst leaves of it, and what was learned: a
+// quota that is described anew has not been refilled. After an error nothing has changed. It may be called while a Queue uses the bucket;
 // Queue.Reconfigure then makes the line look at the new limits at once.
 func (l *Local) Reconfigure(perSecond, burst float64, jitter time.Duration) error {
 	whole, err := atOnce(perSecond, burst, jitter)
@@ -67,9 +75,8 @@ func (l *Local) Reconfigure(perSecond, burst float64, jitter time.Duration) erro
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.forward(time.Now())
-	level := l.limiter.TokensAt(now)
-	l.limiter = rate.NewLimiter(rate.Limit(perSecond*unit), whole)
-	l.set(now, level)
+	l.paid = Limits{perSecond, float64(whole) / unit}
+	l.enforce(now)
 	return nil
 }
 
@@ -126,20 +133,56 @@ func (l *Local) Level(now time.Time) float64 {
 	return max(l.limiter.TokensAt(l.forward(now))/unit, 0)
 }
 
-// Limits are the rate and the burst in force.
-func (l *Local) Limits() (perSecond, burst float64) {
+// Limits are in force at now.
+func (l *Local) Limits(now time.Time) Limits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return float64(l.limiter.Limit()) / unit, float64(l.limiter.Burst()) / unit
+	return l.learned.limits(now, l.paid)
 }
 
-// forward keeps time from going back.
+// Paid is what NewLocal or Reconfigure was given, less the jitter's share.
+func (l *Local) Paid() Limits {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.paid
+}
+
+// Learned is what Learn was given last.
+func (l *Local) Learned() Learned {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.learned
+}
+
+// Learn puts what was learned in force from its own moment on.
+func (l *Local) Learn(learned Learned) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.learned = learned
+	l.enforce(l.last)
+}
+
+// forward keeps time from going back, and the limits at what is in force.
 func (l *Local) forward(now time.Time) time.Time {
 	if now.Before(l.last) {
 		return l.last
 	}
+	if !l.learned.At.IsZero() {
+		l.enforce(now)
+	}
 	l.last = now
 	return now
+}
+
+// enforce brings the limiter to the limits of now; what accrued before did so at the old ones.
+func (l *Local) enforce(now time.Time) {
+	is := l.learned.limits(now, l.paid)
+	if limit := rate.Limit(is.Rate * unit); limit != l.limiter.Limit() {
+		l.limiter.SetLimitAt(now, limit)
+	}
+	if burst := int(math.Floor(is.Burst*unit + tolerance)); burst != l.limiter.Burst() {
+		l.limiter.SetBurstAt(now, burst)
+	}
 }
 
 // set makes the level tokens at now. A new limiter is full; spending from it is the only way x/time/rate has to say less.

@@ -24,8 +24,8 @@ func testBucket(t *testing.T, b Bucket, advance func(time.Duration), ahead time.
 			t.Errorf("the level is %v, want %v", got, want)
 		}
 	}
-	if rate, burst := b.Limits(); rate != 1 || burst != 3 {
-		t.Errorf("limits are %v and %v, want 1 and 3", rate, burst)
+	if is := b.Limits(time.Now()); is != (Limits{1, 3}) || b.Paid() != is {
+		t.Errorf("limits are %v of the %v that are paid for, want 1 and 3", is, b.Paid())
 	}
 	level(3)
 	for range 3 {
@@ -66,7 +66,7 @@ func TestJitterHoldsBackItsShareOfTheBurst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, got := b.Limits(); got < tt.want-1e-9 || got > tt.want+1e-9 {
+		if got := b.Limits(time.Now()).Burst; got < tt.want-1e-9 || got > tt.want+1e-9 {
 			t.Errorf("%v at once with %v of jitter leave %v, want %v", tt.burst, tt.jitter, got, tt.want)
 		}
 	}

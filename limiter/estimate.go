@@ -36,10 +36,9 @@ func (q *Queue) refusal(now time.Time, t Tool, c *call, longest, waited time.Dur
 // estimate is how long the call with n others before it will wait, if nobody else comes and Roam answers as it did: for its
 // token, for the end of the pause and its probe, and for a slot, whichever is last.
 func (q *Queue) estimate(now time.Time, n int) time.Duration {
-	rate, _ := q.bucket.Limits()
 	wait := time.Duration(0)
 	if missing := float64(n+1) - q.bucket.Level(now) - tolerance/unit; missing > 0 {
-		wait = seconds(missing / rate)
+		wait = seconds(missing / q.bucket.Limits(now).Rate)
 	}
 	switch q.pause.state {
 	case shut:

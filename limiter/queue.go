@@ -14,6 +14,7 @@ type Options struct {
 	MaxQueue     int           // calls in the line, all tools together; 1000
 	DefaultPause time.Duration // a 429 without a usable Retry-After; 10 s
 	MaxPause     time.Duration // a longer Retry-After is probed after this long; 5 min
+	Adapt        bool          // learn from refusals how much of the quota is left for us
 	Paused       time.Duration // Roam's pause of before a restart goes on for this long; 0: none, below 0: over but not yet probed
 	Keeper       Keeper        // writes level and pause down before a call leaves; nil: they are not kept
 	Observer     Observer      // nil: nobody listens
@@ -59,6 +60,8 @@ type Queue struct {
 	inFlight  int
 	held      held
 	pause     pause
+	emptied   time.Time // Roam said 429, and the bucket has not been full since
+	careful   int       // after a pause, the calls that may be under way at once; 0: MaxInFlight
 	tokenAt   time.Time // the bucket said that there is no token before this
 	returned  int       // tokens whose calls left in the moment of their turn, to be put back
 	sleeps    time.Time // the dispatcher looks again by itself at this time
@@ -243,8 +246,8 @@ func (q *Queue) Resume() bool {
 	return paused
 }
 
-// Reconfigure puts the bounds of o in force: MaxInFlight, MaxWait, MaxQueue, DefaultPause and MaxPause, with the same defaults
-// as in New. The rest of o is not looked at; a bucket is changed by its own means, before this. Whoever waits keeps place and
+// Reconfigure puts the bounds of o in force: MaxInFlight, MaxWait, MaxQueue, DefaultPause, MaxPause and Adapt, with the same
+// defaults as in New. The rest of o is not looked at; a bucket is changed by its own means, before this. Whoever waits keeps place and
 // deadline, even where the new bounds would not have let him in, calls under way go on, and a pause lasts as long as it would
 // have, or for MaxPause from now where that is shorter.
 func (q *Queue) Reconfigure(o Options) {
@@ -253,6 +256,9 @@ func (q *Queue) Reconfigure(o Options) {
 	q.options = o.withDefaults()
 	if latest := time.Now().Add(q.options.MaxPause); q.pause.state == shut && q.pause.until.After(latest) {
 		q.pause.until = latest
+	}
+	if !q.options.Adapt {
+		q.bucket.Learn(Learned{})
 	}
 	q.changed = true
 	q.look()

@@ -39,8 +39,8 @@ func TestAReloadLeavesTheLevelAlone(t *testing.T) {
 			if err := b.Reconfigure(0, 10, 0); err == nil {
 				t.Errorf("%s: a rate of 0 was taken", tt.name)
 			}
-			if rate, _ := b.Limits(); rate != tt.rate {
-				t.Errorf("%s: after a refused change the rate is %v, want %v", tt.name, rate, tt.rate)
+			if got := b.Limits(time.Now()).Rate; got != tt.rate {
+				t.Errorf("%s: after a refused change the rate is %v, want %v", tt.name, got, tt.rate)
 			}
 		})
 	}

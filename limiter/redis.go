@@ -163,14 +163,28 @@ func (b *Redis) Level(now time.Time) float64 {
 }
 
 // Limits are the whole quota's, or the share of this replica while Redis is away.
-func (b *Redis) Limits() (perSecond, burst float64) {
+func (b *Redis) Limits(now time.Time) Limits {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.joined {
-		return b.alone.Limits()
+		return b.alone.Limits(now)
 	}
-	return b.rate, float64(b.burst) / float64(b.every)
+	return Limits{b.rate, float64(b.burst) / float64(b.every)}
 }
+
+// Paid is the whole quota, with the jitter's share taken off the burst.
+func (b *Redis) Paid() Limits {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Limits{b.rate, float64(b.burst) / float64(b.every)}
+}
+
+// Learned is nothing, and Learn does nothing: what one replica believes to be in the bucket lags behind what the others took,
+// so its refusals teach it nothing certain. A quota that is shared stays at what is configured, and the pauses do the rest.
+func (b *Redis) Learned() Learned { return Learned{} }
+
+// Learn does nothing; Learned says why.
+func (b *Redis) Learn(Learned) {}
 
 // beat lets this replica be heard, and tells what there is to tell.
 func (b *Redis) beat() error {

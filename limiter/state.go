@@ -4,20 +4,22 @@ import "time"
 
 // State is what is true of a queue at one moment.
 type State struct {
-	Tokens, Burst, Rate float64
-	Paused              bool
-	PausedFor           time.Duration  // until the next call may be tried; 0 when not paused
-	PauseTotal          time.Duration  // spent in pauses since the start
-	Waiting             map[string]int // by tool, only those with calls
-	Oldest              time.Duration  // how long the call that came first has waited
-	Capacity, InFlight  int
+	Tokens             float64
+	Rate, Burst        float64 // in force
+	Paid               Limits  // as configured, with the jitter's share taken off the burst
+	Paused             bool
+	PausedFor          time.Duration  // until the next call may be tried; 0 when not paused
+	PauseTotal         time.Duration  // spent in pauses since the start
+	Waiting            map[string]int // by tool, only those with calls
+	Oldest             time.Duration  // how long the call that came first has waited
+	Capacity, InFlight int
 }
 
 // State reports what is true now. It costs time in proportion to the tools that wait.
 func (q *Queue) State() State {
 	now := time.Now()
-	rate, burst := q.bucket.Limits()
-	s := State{Tokens: q.bucket.Level(now), Burst: burst, Rate: rate, Waiting: make(map[string]int)}
+	is := q.bucket.Limits(now)
+	s := State{Tokens: q.bucket.Level(now), Rate: is.Rate, Burst: is.Burst, Paid: q.bucket.Paid(), Waiting: make(map[string]int)}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)

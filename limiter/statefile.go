@@ -18,10 +18,11 @@ import (
 
 // Kept is what outlives a process.
 type Kept struct {
-	Level  float64   `json:"level"`                 // calls that could go
-	At     time.Time `json:"at"`                    // by the wall clock: nothing else goes on while no process runs
-	Paused bool      `json:"paused,omitempty"`      // Roam asked for quiet, and no probe has succeeded since
-	Until  time.Time `json:"paused_until,omitzero"` // the end of that quiet
+	Level   float64   `json:"level"`                 // calls that could go
+	At      time.Time `json:"at"`                    // by the wall clock: nothing else goes on while no process runs
+	Paused  bool      `json:"paused,omitempty"`      // Roam asked for quiet, and no probe has succeeded since
+	Until   time.Time `json:"paused_until,omitzero"` // the end of that quiet
+	Learned Learned   `json:"learned,omitzero"`      // what is left of the quota for us; its moment by the wall clock
 }
 
 // Keeper writes a queue's state down. A failure is the Keeper's to report: calls go on.
@@ -43,7 +44,8 @@ func (q *Queue) keep() {
 		k.Until = q.pause.until.Round(0)
 	}
 	q.mu.Unlock()
-	k.Level = q.bucket.Level(now)
+	k.Level, k.Learned = q.bucket.Level(now), q.bucket.Learned()
+	k.Learned.At = k.Learned.At.Round(0)
 	q.keeper.Keep(k)
 }
 
@@ -62,8 +64,16 @@ type StateFile struct {
 
 var _ Keeper = (*StateFile)(nil)
 
-// format is the first word of a state file; another one is not ours to read.
-const format = "roamproxy-state-1"
+// format is the first word of a state file that this version writes. The first one, which knew nothing of what is learned, is
+// read as well; any other is not ours to read.
+const (
+	format      = "roamproxy-state-2"
+	formerly    = "roamproxy-state-1"
+	formatNames = "roamproxy-state-"
+)
+
+// errVersion says that a state file was written by a version that this one does not know.
+var errVersion = errors.New("is not of this version")
 
 const (
 	stateSize  = 4096 // bounds what is read of a state file
@@ -87,7 +97,8 @@ func OpenState(dir, quota string) *StateFile {
 // Restore sets the bucket's level to what the file says, refilled by the time since, and tells how long Roam's pause still
 // lasts, in the way of Options.Paused. Without a file this is a first start and the bucket is left full. With a file that is
 // damaged, of another version or dated in the future, or in a directory that cannot be written, the bucket is emptied and the
-// error says why, in a sentence for the log: nothing is wrong with going on.
+// error says why, in a sentence for the log: nothing is wrong with going on. A file of another version is renamed, so that the
+// version that wrote it can have it back.
 func (f *StateFile) Restore(b *Local) (paused time.Duration, err error) {
 	now := time.Now()
 	if err := f.Err(); err != nil {
@@ -98,12 +109,17 @@ func (f *StateFile) Restore(b *Local) (paused time.Duration, err error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil
+	case errors.Is(err, errVersion):
+		b.Restore(now, 0)
+		aside := f.path + ".other-version"
+		f.failed(os.Rename(f.path, aside))
+		return 0, fmt.Errorf("limiter: starting with an empty bucket, because the state in %s %w; it is now %s", f.path, err, aside)
 	case err != nil:
 		b.Restore(now, 0)
 		return 0, fmt.Errorf("limiter: starting with an empty bucket, because the state in %s %w", f.path, err)
 	}
-	rate, _ := b.Limits()
-	b.Restore(now, k.Level+rate*now.Round(0).Sub(k.At).Seconds())
+	b.Learn(k.Learned)
+	b.Restore(now, k.Level+b.Limits(k.At).Rate*now.Round(0).Sub(k.At).Seconds())
 	if k.Paused {
 		paused = k.Until.Sub(now.Round(0))
 		if paused == 0 {
@@ -150,8 +166,11 @@ func encodeState(k Kept) []byte {
 func decodeState(data []byte) (k Kept, err error) {
 	damaged := errors.New("is damaged")
 	name, rest, _ := strings.Cut(string(data), " ")
-	if name != format {
-		return k, errors.New("is not of this version")
+	if name != format && name != formerly {
+		if strings.HasPrefix(name, formatNames) {
+			return k, errVersion
+		}
+		return k, damaged
 	}
 	sum, body, _ := strings.Cut(rest, " ")
 	body, ended := strings.CutSuffix(body, "\n")
@@ -159,7 +178,7 @@ func decodeState(data []byte) (k Kept, err error) {
 	if err != nil || !ended || crc32.ChecksumIEEE([]byte(body)) != uint32(want) {
 		return k, damaged
 	}
-	if err := json.Unmarshal([]byte(body), &k); err != nil || k.Level < 0 || k.At.IsZero() {
+	if err := json.Unmarshal([]byte(body), &k); err != nil || k.Level < 0 || k.At.IsZero() || !k.Learned.sound(k.At) {
 		return k, damaged
 	}
 	return k, nil

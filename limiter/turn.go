@@ -13,6 +13,7 @@ type Turn struct {
 	settled    bool // Roam's word on it has been told
 	done       bool
 	left       time.Time
+	held       float64 // what the bucket held when it had left
 }
 
 // Answered tells that Roam let the call through, whatever it then made of it. After a pause this opens the line.
@@ -20,10 +21,12 @@ func (t *Turn) Answered() {
 	q := t.queue
 	q.mu.Lock()
 	t.settled = true
+	q.trust()
 	opens := t.probe && q.pause.state == probing && q.pause.generation == t.generation
 	if opens {
 		q.pause.end(time.Now())
 		q.tell("answered")
+		q.careful = 1
 		q.observer.PauseEnded()
 		q.look()
 	}
@@ -31,6 +34,26 @@ func (t *Turn) Answered() {
 	if opens {
 		q.keep()
 	}
+}
+
+// trust lets one more call be under way at once after each answer that was no refusal. What accrued in a pause then goes out
+// in twos, fours and eights rather than all at once, so that few are refused should somebody else have spent it.
+func (q *Queue) trust() {
+	if q.careful == 0 {
+		return
+	}
+	if q.careful++; q.careful >= q.options.MaxInFlight {
+		q.careful = 0
+	}
+	q.look()
+}
+
+// slots is how many calls may be under way at once.
+func (q *Queue) slots() int {
+	if q.careful > 0 {
+		return min(q.careful, q.options.MaxInFlight)
+	}
+	return q.options.MaxInFlight
 }
 
 // Throttled tells that Roam answered 429 and asks for quiet: nothing leaves before that is over, or MaxPause, and then one
@@ -44,6 +67,10 @@ func (t *Turn) Throttled(quiet time.Duration) {
 	if begins {
 		now := time.Now()
 		quiet = min(quiet, q.options.MaxPause)
+		if q.options.Adapt && !t.probe { // a refused probe says only that the pause was too short
+			q.bucket.Learn(q.bucket.Learned().refused(now, q.bucket.Paid(), t.held, q.emptied))
+		}
+		q.emptied = now
 		q.bucket.Drain(now) // whatever we believed, Roam says that nothing is left
 		q.tokenAt = time.Time{}
 		q.pause.begin(now, quiet)

@@ -1,0 +1,156 @@
+package limiter
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func near(got, want float64) bool { return got > want-1e-3 && got < want+1e-3 }
+
+func TestWhatARefusalTeaches(t *testing.T) {
+	paid, now := Limits{Rate: 1, Burst: 10}, time.Now()
+	before := func(d time.Duration) time.Time { return now.Add(-d) }
+	for _, tt := range []struct {
+		name    string
+		was     Learned
+		held    float64
+		emptied time.Time
+		want    Learned
+	}{
+		{"the first one costs little", Learned{}, 9, time.Time{}, Learned{Rate: 0.95, Burst: 6, Left: 1}},
+		{"one a long time later is a first one", Learned{Rate: 0.5, Burst: 3, Left: 0.5, At: before(time.Hour)}, 5, time.Time{}, Learned{Rate: 0.95, Burst: 6, Left: 1}},
+		{"half of what we believed in ten seconds had not come", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 4, before(10 * time.Second), Learned{Rate: 0.465, Burst: 4.575, Left: 0.515}},
+		{"all had come but the last", Learned{Rate: 0.4, Burst: 6, Left: 0.5, At: before(100 * time.Second)}, 0, before(100 * time.Second), Learned{Rate: 0.3467, Burst: 7, Left: 0.4333}},
+		{"the bucket has been full since", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 0, time.Time{}, Learned{Rate: 0.6974, Burst: 6.1, Left: 0.9299}},
+		{"nothing falls for ever", Learned{Rate: 0.1, Burst: 1, Left: 0.1, At: before(time.Second)}, 0, time.Time{}, Learned{Rate: 0.1, Burst: 1.01, Left: 0.1}},
+	} {
+		got := tt.was.refused(now, paid, tt.held, tt.emptied)
+		if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(got.Left, tt.want.Left) || !got.At.Equal(now) {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestTheRateCreepsBack(t *testing.T) {
+	paid, now := Limits{Rate: 1, Burst: 10}, time.Now()
+	l := Learned{Rate: 0.4, Burst: 4, Left: 0.5, At: now}
+	for _, tt := range []struct {
+		after time.Duration
+		want  Limits
+	}{
+		{-time.Hour, Limits{0.4, 4}}, // a clock that was put back
+		{0, Limits{0.4, 4}},
+		{140 * time.Second, Limits{0.5, 5.4}},
+		{252 * time.Second, Limits{0.625, 6.52}},                                         // a quarter above what was left
+		{292 * time.Second, Limits{1 / (1/0.625 - 4*40.0/280), 6.92}},                    // four times as fast
+		{time.Hour, paid}, {1e6 * time.Second, paid}, {100 * 365 * 24 * time.Hour, paid}, // and no further
+	} {
+		if got := l.limits(now.Add(tt.after), paid); !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) {
+			t.Errorf("after %v: %+v, want %+v", tt.after, got, tt.want)
+		}
+	}
+}
+
+// Whatever refusals come when, the limits stay between the least share and what is paid for, never fall by themselves, and what
+// is written down is read again.
+func TestLearnedStaysWithinItsBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		paid := Limits{rapid.Float64Range(0.01, 500).Draw(t, "rate"), rapid.Float64Range(1, 100).Draw(t, "burst")}
+		now, l := time.Now(), Learned{}
+		var emptied time.Time
+		for range rapid.IntRange(1, 30).Draw(t, "refusals") {
+			l = l.refused(now, paid, rapid.Float64Range(0, paid.Burst).Draw(t, "held"), emptied)
+			if !l.sound(now) {
+				t.Fatalf("%+v is not sound", l)
+			}
+			is := l.limits(now, paid)
+			if is.Rate < paid.Rate*leastShare-1e-9 || is.Rate > paid.Rate || is.Burst < 1 || is.Burst > paid.Burst {
+				t.Fatalf("%+v is out of bounds for %+v", is, paid)
+			}
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "until the next")))
+			if later := l.limits(now, paid); later.Rate < is.Rate || later.Burst < is.Burst {
+				t.Fatalf("it fell from %+v to %+v although all was well", is, later)
+			}
+			emptied = time.Time{}
+			if rapid.Bool().Draw(t, "not full since") {
+				emptied = l.At
+			}
+		}
+	})
+}
+
+func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		f := newFixture(t, 1, 10, 0, Options{Adapt: true, Keeper: OpenState(dir, "roam")})
+		for range 3 { // somebody else has everything
+			f.spendAll()
+			f.post("bot")
+		}
+		f.post("bot")
+		learned := f.queue.State()
+		if learned.Rate > 0.8 || learned.Paid != (Limits{1, 10}) {
+			t.Fatalf("after three refusals the rate is %v of %v, want less than 0.8 of 1", learned.Rate, learned.Paid.Rate)
+		}
+		f.queue.bucket.(*Local).Reconfigure(2, 20, 0)
+		f.queue.Reconfigure(Options{Adapt: true})
+		if s := f.queue.State(); s.Rate != learned.Rate || s.Paid != (Limits{2, 20}) {
+			t.Errorf("after a reload the rate is %v of %v, want %v of 2", s.Rate, s.Paid.Rate, learned.Rate)
+		}
+		// kill -9
+		b, _ := NewLocal(1, 10, 0)
+		if _, err := OpenState(dir, "roam").Restore(b); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.Limits(time.Now()).Rate; !near(got, learned.Rate) {
+			t.Errorf("after a restart the rate is %v, want %v", got, learned.Rate)
+		}
+		f.queue.Reconfigure(Options{})
+		if s := f.queue.State(); s.Rate != 2 {
+			t.Errorf("with adapt turned off the rate is %v, want the 2 that are paid for", s.Rate)
+		}
+	})
+}
+
+func TestWithoutAdaptNothingIsLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 10, 0, Options{})
+		f.spendAll()
+		f.post("bot")
+		if s := f.queue.State(); s.Rate != 1 || s.Burst != 10 {
+			t.Errorf("limits are %v and %v, want 1 and 10", s.Rate, s.Burst)
+		}
+	})
+}
+
+func TestStateOfTheFirstFormatIsRead(t *testing.T) {
+	dir := t.TempDir()
+	old := strings.Replace(string(encodeState(Kept{Level: 4, At: time.Now()})), format, formerly, 1)
+	os.WriteFile(filepath.Join(dir, "quota-roam.state"), []byte(old), 0o600)
+	b, _ := NewLocal(1, 10, 0)
+	if _, err := OpenState(dir, "roam").Restore(b); err != nil || b.Level(time.Now()) < 4 {
+		t.Errorf("level = %v, %v, want the 4 of the old file", b.Level(time.Now()), err)
+	}
+}
+
+func TestStateOfALaterVersionIsSetAside(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "quota-roam.state")
+	later := strings.Replace(string(encodeState(Kept{Level: 4, At: time.Now()})), format, "roamproxy-state-9", 1)
+	os.WriteFile(path, []byte(later), 0o600)
+	b, _ := NewLocal(1, 10, 0)
+	state := OpenState(dir, "roam")
+	if _, err := state.Restore(b); err == nil || !strings.Contains(err.Error(), "other-version") || b.Level(time.Now()) > 0.5 {
+		t.Errorf("level = %v, %v, want an empty bucket and to be told where the file is", b.Level(time.Now()), err)
+	}
+	state.Keep(Kept{Level: 1, At: time.Now()})
+	if got, _ := os.ReadFile(path + ".other-version"); string(got) != later {
+		t.Errorf("set aside: %q, want the file as it was", got)
+	}
+}
