@@ -59,6 +59,7 @@ type Queue struct {
 	spares    []*call      // who asked for a turn that nobody waits for; the dispatcher answers at once
 	inFlight  int
 	held      held
+	spread    spread
 	pause     pause
 	emptied   time.Time // Roam said 429, and the bucket has not been full since
 	careful   int       // after a pause, the calls that may be under way at once; 0: MaxInFlight

@@ -13,6 +13,7 @@ type State struct {
 	Waiting            map[string]int // by tool, only those with calls
 	Oldest             time.Duration  // how long the call that came first has waited
 	Capacity, InFlight int
+	Jitter             time.Duration // by how much the time to the first byte of the latest answers varies; the network itself varies by no more
 }
 
 // State reports what is true now. It costs time in proportion to the tools that wait.
@@ -23,6 +24,7 @@ func (q *Queue) State() State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)
+	s.Jitter = q.spread.width()
 	s.Capacity, s.InFlight = q.options.MaxQueue, q.inFlight
 	for name, f := range q.line.lanes {
 		if f.calls.Len() > 0 {

@@ -74,6 +74,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			turn.Done()
 		default:
 			turn.Answered()
+			if held.size < inMemory {
+				turn.timed()
+			}
 			if fresh && t.Repeat(res) {
 				fresh = false
 				discard(res.Body)

@@ -36,6 +36,13 @@ func (t *Turn) Answered() {
 	}
 }
 
+// timed tells that the first byte of the answer is here, for a call whose sending took no time worth speaking of.
+func (t *Turn) timed() {
+	t.queue.mu.Lock()
+	defer t.queue.mu.Unlock()
+	t.queue.spread.add(time.Since(t.left))
+}
+
 // trust lets one more call be under way at once after each answer that was no refusal. What accrued in a pause then goes out
 // in twos, fours and eights rather than all at once, so that few are refused should somebody else have spent it.
 func (q *Queue) trust() {

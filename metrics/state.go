@@ -16,6 +16,7 @@ type QuotaState struct {
 	PauseTotal                      time.Duration // spent in pauses since the start
 	Length                          map[string]int
 	Oldest                          time.Duration
+	Jitter                          time.Duration // by how much the time to the first byte varies
 	Capacity, InFlight              int
 }
 
@@ -56,6 +57,7 @@ func newState(m *Metrics) *state {
 		m.note(name, kind, help, labels)
 		s.desc[name] = prometheus.NewDesc(name, help, labels, nil)
 	}
+	describe("roamproxy_upstream_jitter_seconds", "gauge", "How much the time to the first byte of Roam's answers varies, over the latest 256 calls without the slowest hundredth. The setting jitter need be no larger; Roam's own work is in it.", "quota")
 	describe("roamproxy_upstream_in_flight", "gauge", "Calls that are with Roam now. At most max_in_flight.", "quota")
 	describe("roamproxy_queue_length", "gauge", "Calls that wait in the line. Usually zero.", "quota", "tool")
 	describe("roamproxy_queue_oldest_seconds", "gauge", "How long the call that came first has waited. Usually zero.", "quota")

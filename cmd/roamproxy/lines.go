@@ -64,7 +64,7 @@ func (a *app) configure(l *line, c Config, q Quota) {
 func bounds(c Config, q Quota) limiter.Options {
 	return limiter.Options{
 		MaxInFlight: c.Upstream.MaxInFlight, MaxWait: time.Duration(q.MaxWait), MaxQueue: q.MaxQueue,
-		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause),
+		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause), Adapt: q.Adapt,
 	}
 }
 
@@ -82,7 +82,7 @@ func (l *line) state(q Quota) metrics.QuotaState {
 	s := l.queue.State()
 	return metrics.QuotaState{
 		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
-		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Capacity: s.Capacity, InFlight: s.InFlight,
+		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight,
 	}
 }
 
