@@ -19,6 +19,8 @@ import (
 //     call in a hundred is refused, whatever the rate. Once a quarter above what was found left, somebody must have stopped,
 //     and it grows four times as fast. The burst grows by a call with every hundred.
 //
+// After a pause the calls that may be under way at once grow from one, so that few are refused together: Queue.trust.
+//
 // All of it is arithmetic on a Learned, which says how it was at one moment: limits tells from it how it is at any later one.
 // So the same value can be written to a file or shared by several processes, and nobody has to count.
 type Learned struct {

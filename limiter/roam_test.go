@@ -71,6 +71,11 @@ func (r *roam) answer(req *http.Request) (*http.Response, error) {
 		r.script = r.script[1:]
 		return next(req)
 	}
+	return r.byQuota()
+}
+
+// byQuota answers as the quota allows. The lock is held.
+func (r *roam) byQuota() (*http.Response, error) {
 	if !r.spend(time.Now()) {
 		r.refused++
 		return reply(429, "Retry-After", "10"), nil

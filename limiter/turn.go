@@ -26,7 +26,9 @@ func (t *Turn) Answered() {
 	if opens {
 		q.pause.end(time.Now())
 		q.tell("answered")
-		q.careful = 1
+		if q.options.Adapt {
+			q.careful = 1
+		}
 		q.observer.PauseEnded()
 		q.look()
 	}

@@ -1,0 +1,184 @@
+package limiter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// visit is one call of a random schedule, and what became of it.
+type visit struct {
+	tool     Tool
+	urgency  int
+	at       time.Duration // when it comes
+	longest  time.Duration // how long it waits
+	patience time.Duration // when its tool goes away; 0: never
+
+	ended time.Time
+	times int // how often it ended
+	err   error
+}
+
+// schedule is a random day of a line.
+type schedule struct {
+	tools    []Tool
+	visits   []*visit
+	refusals []int         // the calls, as counted by Roam, that are answered 429 without a reason
+	restart  time.Duration // the process is killed and another one takes over; 0: never
+	takes    time.Duration // Roam's answers
+	slots    int
+}
+
+func drawSchedule(t *rapid.T) schedule {
+	ms := func(label string, most int) time.Duration {
+		return time.Duration(rapid.IntRange(0, most).Draw(t, label)) * time.Millisecond
+	}
+	s := schedule{takes: ms("takes", 1500), slots: rapid.IntRange(1, 10).Draw(t, "slots")}
+	for i := range rapid.IntRange(1, 4).Draw(t, "tools") {
+		s.tools = append(s.tools, Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")})
+	}
+	for range rapid.IntRange(1, 40).Draw(t, "visits") {
+		v := &visit{tool: rapid.SampledFrom(s.tools).Draw(t, "tool"), urgency: rapid.IntRange(0, mildest).Draw(t, "urgency"), at: ms("at", 30_000), longest: ms("longest", 60_000)}
+		if rapid.IntRange(0, 4).Draw(t, "leaves") == 0 {
+			v.patience = time.Millisecond + ms("patience", 20_000)
+		}
+		s.visits = append(s.visits, v)
+	}
+	s.refusals = rapid.SliceOfN(rapid.IntRange(0, 30), 0, 2).Draw(t, "refusals")
+	if rapid.IntRange(0, 3).Draw(t, "restarts") == 0 {
+		s.restart = time.Second + ms("restart", 20_000)
+	}
+	return s
+}
+
+// TestInvariantsOfTheLine lets random schedules run against a Roam of the same quota, and looks at what happened.
+func TestInvariantsOfTheLine(t *testing.T) {
+	dir := t.TempDir()
+	run := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		s := drawSchedule(rt)
+		run++
+		var broken error
+		synctest.Test(t, func(t *testing.T) { broken = s.run(t, fmt.Sprint(dir, "/", run)) })
+		if broken != nil {
+			rt.Fatal(broken)
+		}
+	})
+}
+
+func (s schedule) run(t *testing.T, dir string) error {
+	const perSecond, burst = 1, 5
+	options := func(b *Local, paused time.Duration) Options {
+		return Options{Bucket: b, MaxInFlight: s.slots, Paused: paused, Keeper: OpenState(dir, "roam")}
+	}
+	bucket, _ := NewLocal(perSecond, burst, 0)
+	f := newFixture(t, perSecond, burst, 0, options(bucket, 0))
+	f.takes = s.takes
+	for n := range 31 {
+		next := f.fair
+		for _, refused := range s.refusals {
+			if refused == n {
+				next = says(429, "Retry-After", "3")
+			}
+		}
+		f.script = append(f.script, next)
+	}
+	var mu sync.Mutex // guards what visits tell, and f's queue
+	queue := func() *Queue { mu.Lock(); defer mu.Unlock(); return f.queue }
+	start := time.Now()
+	var calls sync.WaitGroup
+	for _, v := range s.visits {
+		calls.Go(func() {
+			time.Sleep(v.at)
+			ctx, cancel := t.Context(), context.CancelFunc(func() {})
+			if v.patience > 0 {
+				ctx, cancel = context.WithTimeout(ctx, v.patience)
+			}
+			defer cancel()
+			_, err := (&fixture{roam: f.roam, queue: queue(), rt: &Transport{Next: f.roam, Queue: queue(), Bodies: f.rt.Bodies}}).
+				call(ctx, "POST", &Trip{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: v.longest}}, "{}")
+			mu.Lock()
+			defer mu.Unlock()
+			v.ended, v.err, v.times = time.Now(), err, v.times+1
+		})
+	}
+	var broken error
+	for tick := time.Duration(0); tick < 100*time.Second; tick += 50 * time.Millisecond {
+		time.Sleep(50*time.Millisecond - time.Since(start)%(50*time.Millisecond))
+		synctest.Wait()
+		if s.restart > 0 && tick >= s.restart {
+			s.restart = 0
+			f.queue.Close() // those who wait are told so; the level and the pause are in the file
+			next, _ := NewLocal(perSecond, burst, 0)
+			paused, err := OpenState(dir, "roam").Restore(next)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			f.queue = New(options(next, paused))
+			mu.Unlock()
+			synctest.Wait()
+		}
+		if err := workConserving(queue(), s.slots); err != nil && broken == nil {
+			broken = fmt.Errorf("after %v: %w", tick, err)
+		}
+	}
+	calls.Wait()
+	last := queue()
+	state := last.State()
+	last.Close()
+	return errors.Join(broken, neverOverTheBucket(f), s.nobodyPastTheDeadline(start), s.everyCallEndsOnce(state))
+}
+
+// fair answers by the quota.
+func (r *roam) fair(*http.Request) (*http.Response, error) { return r.byQuota() }
+
+// workConserving, and no wake-up is lost: while somebody waits, a slot is free, a token is there and Roam has not asked for
+// quiet, the head of the line does not stand still.
+func workConserving(q *Queue, slots int) error {
+	s := q.State()
+	if len(s.Waiting) > 0 && s.InFlight < slots && s.Tokens >= 1 && !s.Paused {
+		return fmt.Errorf("work-conserving: %v wait, %d of %d slots are taken, there are %v tokens, and nobody leaves", s.Waiting, s.InFlight, slots, s.Tokens)
+	}
+	return nil
+}
+
+// neverOverTheBucket is Roam's word on it.
+func neverOverTheBucket(f *fixture) error {
+	if f.refused > 0 {
+		return fmt.Errorf("never over the bucket: Roam refused %d calls", f.refused)
+	}
+	return nil
+}
+
+// nobodyPastTheDeadline: who got no turn was told so by then, or when the answer of the turn that he had was there.
+func (s schedule) nobodyPastTheDeadline(start time.Time) error {
+	for i, v := range s.visits {
+		var r *Refusal
+		if took := v.ended.Sub(start.Add(v.at)); errors.As(v.err, &r) && took > v.longest+s.takes {
+			return fmt.Errorf("nobody past the deadline: call %d was refused after %v, its longest wait is %v: %w", i, took, v.longest, v.err)
+		}
+	}
+	return nil
+}
+
+// everyCallEndsOnce, with an answer, a refusal, or its tool's leaving, and leaves nothing behind.
+func (s schedule) everyCallEndsOnce(left State) error {
+	for i, v := range s.visits {
+		var r *Refusal
+		if ok := v.err == nil || errors.As(v.err, &r) || v.patience > 0 && errors.Is(v.err, context.DeadlineExceeded); v.times != 1 || !ok {
+			return fmt.Errorf("every call ends once: call %d ended %d times, with %v", i, v.times, v.err)
+		}
+	}
+	if left.InFlight != 0 || len(left.Waiting) != 0 {
+		return fmt.Errorf("every call ends once: %d slots are taken and %v wait, and all are gone", left.InFlight, left.Waiting)
+	}
+	return nil
+}
