@@ -104,3 +104,75 @@ func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// Nor may one that reads drop by drop, each drop in time.
+func TestAToolThatReadsDropByDropFreesItsSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
+		h := build(t, nil, e)
+		conn := connected(t, h)
+		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+		start := time.Now()
+		for piece := make([]byte, 4<<10); ; time.Sleep(time.Second) { // a sixteenth of the least pace
+			if _, err := io.ReadFull(conn, piece); err != nil {
+				break
+			}
+		}
+		synctest.Wait()
+		if took := time.Since(start); took < patience || took > 2*patience || h.queue.State().InFlight != 0 {
+			t.Errorf("cut after %v, with %d calls under way; want within %v, and none", took, h.queue.State().InFlight, 2*patience)
+		}
+	})
+}
+
+// One that reads at the least pace gets all, however long that takes.
+func TestAToolWithAThinLineGetsAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 10 << 20
+		e := &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", size)), nil }}
+		conn := connected(t, build(t, nil, e))
+		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+		res, err := http.ReadResponse(bufio.NewReader(&thin{conn}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
+			t.Errorf("%d bytes came (%v), want %d", n, err, size)
+		}
+	})
+}
+
+// thin is a line of the least pace.
+type thin struct{ net.Conn }
+
+func (l *thin) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p[:min(len(p), 4<<10)])
+	time.Sleep(time.Duration(n) * time.Second / leastPace)
+	return n, err
+}
+
+func TestAToolThatSendsDropByDropIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, nil, &echo{})
+		conn := connected(t, h)
+		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000\r\n\r\n")
+		start := time.Now()
+		go func() {
+			for {
+				if _, err := conn.Write([]byte("x")); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); res.StatusCode != 400 || took > 2*patience {
+			t.Errorf("%s after %v, want 400 within %v", res.Status, took, 2*patience)
+		}
+		conn.Close()
+		time.Sleep(2 * time.Second) // for the one that drips to notice
+	})
+}

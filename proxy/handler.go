@@ -103,7 +103,7 @@ func (p *Proxy) give(w http.ResponseWriter, r *http.Request, a *cache.Answer) {
 		}
 		w.WriteHeader(a.Status)
 		controller := http.NewResponseController(w)
-		if _, err := io.Copy(w, &download{a.Stream, controller}); err != nil {
+		if _, err := io.Copy(w, &download{ReadCloser: a.Stream, controller: controller}); err != nil {
 			v.Err = err
 			panic(http.ErrAbortHandler) // a cut answer must not look whole
 		}
@@ -128,7 +128,7 @@ func asked(w http.ResponseWriter, r *http.Request) (body []byte, whole bool, err
 	if r.Method != http.MethodPost {
 		return nil, true, nil
 	}
-	body, err = io.ReadAll(io.LimitReader(&upload{r.Body, http.NewResponseController(w)}, questionSize+1))
+	body, err = io.ReadAll(io.LimitReader(&upload{ReadCloser: r.Body, controller: http.NewResponseController(w)}, questionSize+1))
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", limiter.ErrBody, err)
 	}
@@ -153,7 +153,7 @@ func (p *Proxy) streamed(w http.ResponseWriter, r *http.Request) {
 	out := r.WithContext(ctx)
 	controller := http.NewResponseController(w)
 	if r.Body != nil && r.Body != http.NoBody {
-		out.Body = &upload{http.MaxBytesReader(w, r.Body, p.o.MaxBody), controller}
+		out.Body = &upload{ReadCloser: http.MaxBytesReader(w, r.Body, p.o.MaxBody), controller: controller}
 	}
 	p.stream.ServeHTTP(w, out.WithContext(context.WithValue(ctx, controllerKey{}, controller)))
 }
@@ -182,7 +182,7 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 			}
 			p.mark(res.Header, v, fwd)
 			if controller, ok := r.Context().Value(controllerKey{}).(*http.ResponseController); ok {
-				res.Body = &download{res.Body, controller}
+				res.Body = &download{ReadCloser: res.Body, controller: controller}
 			}
 			return nil
 		},

@@ -80,13 +80,15 @@ func narrow(h http.Header) {
 }
 
 // strip takes away what is not for Roam: what belongs to the connection, who the tool is or says it is, what would let it
-// speak for others, and what was said to roamproxy, such as Expect: the body is here already when a call leaves.
+// speak for others or call another method or path than the one that was allowed, and what was said to roamproxy, such as Expect:
+// the body is here already when a call leaves.
 func strip(h http.Header) {
 	hops(h)
 	narrow(h)
 	for name := range h {
 		switch name {
-		case "Authorization", "Cookie", "Forwarded", "Baggage", "X-Http-Method-Override", "Prefer", "Priority", "Expect":
+		case "Authorization", "Cookie", "Forwarded", "X-Real-Ip", "Baggage", "Prefer", "Priority", "Expect",
+			"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url":
 			delete(h, name)
 			continue
 		}
@@ -118,29 +120,56 @@ func unconditional(h http.Header) {
 // patience is how long a tool may make no progress, with its body or in reading its answer.
 const patience = 30 * time.Second
 
-// upload is a tool's body: bounded in size, and in time without progress.
+// leastPace is how fast a tool must send and read at least, over the whole of a body and besides its patience, in bytes a second:
+// half a megabit. A tool that reads an answer drop by drop holds a slot of everybody's.
+const leastPace = 64 << 10
+
+// pace measures a tool's own share of the time that a body takes.
+type pace struct {
+	bytes int64
+	spent time.Duration
+}
+
+// deadline is until when the tool must have taken or sent the next piece.
+func (p *pace) deadline(now time.Time) time.Time {
+	allowed := patience + time.Duration(p.bytes/leastPace)*time.Second - p.spent
+	return now.Add(min(allowed, patience))
+}
+
+// upload is a tool's body: bounded in size, and in time.
 type upload struct {
 	io.ReadCloser
 	controller *http.ResponseController
+	pace       pace
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	u.controller.SetReadDeadline(time.Now().Add(patience))
+	begun := time.Now()
+	u.controller.SetReadDeadline(u.pace.deadline(begun))
 	n, err := u.ReadCloser.Read(p)
+	u.pace.bytes, u.pace.spent = u.pace.bytes+int64(n), u.pace.spent+time.Since(begun)
 	if err == io.EOF { // after any other error net/http reads on, to see whether the rest is worth the connection
 		u.controller.SetReadDeadline(time.Time{}) // or net/http would take the deadline for the tool leaving
 	}
 	return n, err
 }
 
-// download is Roam's body on its way to a tool, which may take its time but not for ever.
+// download is Roam's body on its way to a tool, which may take its time but not for ever. What passes between two reads is the
+// tool's time; what a read takes is Roam's.
 type download struct {
 	io.ReadCloser
 	controller *http.ResponseController
+	pace       pace
+	handed     time.Time // when the tool got the last piece
 }
 
 func (d *download) Read(p []byte) (int, error) {
+	if !d.handed.IsZero() {
+		d.pace.spent += time.Since(d.handed)
+	}
 	n, err := d.ReadCloser.Read(p)
-	d.controller.SetWriteDeadline(time.Now().Add(patience))
+	d.handed = time.Now()
+	d.pace.bytes += int64(n)
+	d.controller.SetWriteDeadline(d.pace.deadline(d.handed))
 	return n, err
 }

@@ -17,7 +17,8 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// statusClientGone is for the log: nobody is left to read it.
+// statusClientGone is for the log: hardly anybody is left to read it. It is sent all the same, for a tool may have closed its own
+// half of the connection alone, and must not take an empty answer for a good one.
 const statusClientGone = 499
 
 // describe is the table from errors to answers: the status, the code, and the kind of RFC 9209, section 2.3.
@@ -156,9 +157,6 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	out, _ := json.Marshal(body)
 	out = append(out, '\n')
 	h.Set("Content-Length", strconv.Itoa(len(out)))
-	if status == statusClientGone {
-		return
-	}
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {

@@ -41,6 +41,7 @@ type Options struct {
 	Cache       *cache.Cache
 	Rules       []Rule // before the built-in ones
 	Drops       []Drop // besides the built-in ones
+	MaxCalls    int    // of one tool under way at once; 0: any number
 	MaxBody     int64  // of a request; 413 beyond
 	Observer    Observer
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -33,6 +35,7 @@ type tool struct {
 	Tool
 	line limiter.Tool
 	lane *lane
+	here atomic.Int64 // requests under way
 }
 
 // tools finds out who asks.
@@ -87,6 +90,11 @@ func (p *Proxy) identify(next http.Handler) http.Handler {
 			v.lane = v.tool.lane
 		}
 		v.Quota = v.lane.quota.Name
+		defer v.tool.here.Add(-1)
+		if n := v.tool.here.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
+			p.fail(w, r, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
+			return
+		}
 		if err := v.tool.may(r.Method, target(r)); err != nil {
 			p.fail(w, r, err)
 			return
@@ -116,16 +124,11 @@ func (t *tools) called(name string, valid *regexp.Regexp) *tool {
 
 // proven is the tool whose token the request has. Every token is compared, so that the time tells nothing.
 func (t *tools) proven(r *http.Request) *tool {
-	if len(r.Header["Authorization"]) != 1 {
+	token, ok := Presented(r.Header)
+	if !ok {
 		return nil
 	}
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok {
-		if _, token, ok = r.BasicAuth(); !ok {
-			return nil
-		}
-	}
-	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	sum := sha256.Sum256([]byte(token))
 	var found *tool
 	for _, k := range t.known {
 		for _, valid := range k.Tokens {
@@ -135,6 +138,29 @@ func (t *tools) proven(r *http.Request) *tool {
 		}
 	}
 	return found
+}
+
+// Presented is the token in a header's Authorization: a Bearer's (RFC 6750), or the password of Basic (RFC 7617). There must be
+// one field and no more, or roamproxy and somebody before it could each believe another.
+func Presented(h http.Header) (token string, ok bool) {
+	fields := h["Authorization"]
+	if len(fields) != 1 {
+		return "", false
+	}
+	scheme, value, _ := strings.Cut(fields[0], " ")
+	value = strings.TrimSpace(value)
+	switch strings.ToLower(scheme) {
+	case "bearer":
+		return value, value != ""
+	case "basic":
+		pair, err := base64.StdEncoding.DecodeString(value)
+		if err != nil {
+			return "", false
+		}
+		_, token, _ = strings.Cut(string(pair), ":")
+		return token, token != ""
+	}
+	return "", false
 }
 
 // may decides on the very bytes that are forwarded.
@@ -157,7 +183,7 @@ func (t *tool) may(method, escaped string) error {
 // ambiguous tells whether a server could read another path than we do.
 func ambiguous(escaped string) bool {
 	plain := escaped
-	for range 3 { // encoded twice is enough to fool two servers in a row
+	for range decodings {
 		if strings.Contains(plain, "//") || strings.ContainsAny(plain, "\\;\x00#") || !utf8.ValidString(plain) {
 			return true
 		}
@@ -170,10 +196,16 @@ func ambiguous(escaped string) bool {
 		if err != nil || strings.Count(next, "/") != strings.Count(plain, "/") {
 			return true
 		}
+		if next == plain {
+			return false
+		}
 		plain = next
 	}
-	return false
+	return true
 }
+
+// decodings is how often a path may be encoded, each time for another server in a row. Nobody has that many.
+const decodings = 8
 
 // target is the path as the tool wrote it.
 func target(r *http.Request) string {

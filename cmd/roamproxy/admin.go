@@ -1,17 +1,17 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
 	"net/http"
 	"net/http/pprof"
-	"os"
-	"strings"
 
 	"go.uber.org/zap"
 
 	"roamproxy/proxy"
+	"roamproxy/proxy/credential"
 )
 
 // adminPages is everything that the admin listener answers, a line each.
@@ -41,28 +41,22 @@ func (r *running) purge(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprintf(w, `{"purged":%d}`+"\n", n)
 }
 
-// adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer.
+// adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer. The file is read
+// again when its content changes, and a file that cannot be read any more leaves the last token in use.
 func adminGate(a Admin) (func(http.Handler) http.Handler, error) {
 	if a.TokenFile == "" {
 		return func(next http.Handler) http.Handler { return next }, nil
 	}
-	content, err := os.ReadFile(a.TokenFile)
-	if err != nil {
+	file := credential.NewFile(a.TokenFile)
+	if _, err := file.Secret(context.Background()); err != nil {
 		return nil, fmt.Errorf("admin.token_file: %w", err)
 	}
-	token := strings.TrimSpace(string(content))
-	if token == "" {
-		return nil, fmt.Errorf("admin.token_file: %s is empty", a.TokenFile)
-	}
-	want := sha256.Sum256([]byte(token))
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-			if !ok {
-				_, given, _ = r.BasicAuth()
-			}
-			sum := sha256.Sum256([]byte(given))
-			if subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
+			given, _ := proxy.Presented(r.Header)
+			token, err := file.Secret(r.Context())
+			sum, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token.Reveal()))
+			if err != nil || subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
 				w.Header().Set("WWW-Authenticate", `Basic realm="roamproxy admin"`)
 				http.Error(w, "This page needs the token of admin.token_file as password.", http.StatusUnauthorized)
 				return

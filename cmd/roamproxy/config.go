@@ -120,6 +120,8 @@ type Redis struct {
 
 // Limits bound what a tool may take.
 type Limits struct {
+	MaxConnections    int      `key:"max_connections"`
+	MaxCalls          int      `key:"max_calls"`
 	MaxBody           Size     `key:"max_body"`
 	ReadHeaderTimeout Duration `key:"read_header_timeout"`
 	IdleTimeout       Duration `key:"idle_timeout"`
@@ -150,7 +152,7 @@ func defaults(getenv func(string) string) Config {
 		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},
 		Redis:       Redis{Prefix: "roamproxy", Replicas: 2},
 		Limits: Limits{
-			MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second), IdleTimeout: Duration(2 * time.Minute),
+			MaxConnections: 4000, MaxCalls: 2000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second), IdleTimeout: Duration(2 * time.Minute),
 			QueueBytes: 64 << 20, ShutdownGrace: Duration(25 * time.Second),
 		},
 		Log: Log{Level: "info", Format: "auto"},

@@ -101,7 +101,7 @@ func (a *app) build(c Config, last *generation) (g *generation, err error) {
 	report := counted{a.report, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets,
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets,
 	}
 	o.Rules, o.Drops = rules(c.Cache)
 	if o.Tools, err = tools(c.Tools); err != nil {

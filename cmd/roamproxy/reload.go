@@ -66,6 +66,7 @@ func (l *Loaded) frozen(now Config) error {
 		{"redis.password_file", l.Redis.PasswordFile, now.Redis.PasswordFile},
 		{"redis.prefix", l.Redis.Prefix, now.Redis.Prefix},
 		{"redis.replicas", l.Redis.Replicas, now.Redis.Replicas},
+		{"limits.max_connections", l.Limits.MaxConnections, now.Limits.MaxConnections},
 		{"limits.read_header_timeout", l.Limits.ReadHeaderTimeout, now.Limits.ReadHeaderTimeout},
 		{"limits.idle_timeout", l.Limits.IdleTimeout, now.Limits.IdleTimeout},
 	} {

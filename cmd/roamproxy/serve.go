@@ -95,10 +95,12 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 	}
 	quiet, _ := zap.NewStdLogAt(log.Logger, zap.DebugLevel)
 	server := func(h http.Handler) *http.Server {
-		return &http.Server{
+		s := &http.Server{
 			Handler: h, ErrorLog: quiet, ReadHeaderTimeout: time.Duration(c.Limits.ReadHeaderTimeout), IdleTimeout: time.Duration(c.Limits.IdleTimeout),
 			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
 		}
+		newSeats(c.Limits.MaxConnections).bound(s)
+		return s
 	}
 	r.tools = server(r.app)
 	r.pages.set(r.adminPages(c, gate))

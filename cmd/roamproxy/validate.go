@@ -46,6 +46,8 @@ func (c Config) validate(sources map[string]string) []Mistake {
 	c.checkCache(v)
 	c.checkRedis(v)
 	v.want(c.StateDir != "", "state_dir", "there is no home directory to keep the state in; set state_dir or STATE_DIRECTORY")
+	v.want(c.Limits.MaxConnections >= 1, "limits.max_connections", "want at least 1, not %d", c.Limits.MaxConnections)
+	v.want(c.Limits.MaxCalls >= 1, "limits.max_calls", "want at least 1, not %d", c.Limits.MaxCalls)
 	v.want(c.Limits.MaxBody > 0, "limits.max_body", "want more than 0")
 	v.want(c.Limits.QueueBytes >= c.Limits.MaxBody, "limits.queue_bytes", "%v cannot hold one body of limits.max_body, %v", c.Limits.QueueBytes, c.Limits.MaxBody)
 	v.want(c.Limits.ReadHeaderTimeout > 0, "limits.read_header_timeout", "want more than 0: a caller that never ends its header would hold a connection for ever")

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// dial opens a connection and sends the beginning of something.
+func dial(t *testing.T, addr, begin string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	io.WriteString(conn, begin)
+	return conn
+}
+
+const plainCall = "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+// answers tells the status of the answer to one request on a connection that stays.
+func answers(t *testing.T, conn net.Conn, in *bufio.Reader) int {
+	t.Helper()
+	io.WriteString(conn, plainCall)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return 0
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	return res.StatusCode
+}
+
+// Callers that never end their header, in every way, are cut off, and the others served meanwhile.
+func TestSlowHeadersAreCut(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.ReadHeaderTimeout = Duration(300 * time.Millisecond) })
+	var all sync.WaitGroup
+	for i := range 50 {
+		conn := dial(t, r.addr, []string{"", "G", "GET /v1/groups.list HTTP/1.1\r\n", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX: "}[i%4])
+		all.Go(func() {
+			go func() { // drop by drop
+				for {
+					if _, err := io.WriteString(conn, "x"); err != nil {
+						return
+					}
+					<-time.After(50 * time.Millisecond)
+				}
+			}()
+			if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("connection %d is still open: %v", i, err)
+			}
+			conn.Close()
+		})
+	}
+	conn := dial(t, r.addr, "")
+	if got := answers(t, conn, bufio.NewReader(conn)); got != 200 {
+		t.Errorf("a call meanwhile is answered %d", got)
+	}
+	all.Wait()
+}
+
+// Who holds connections open without using them loses the oldest of them, and keeps nobody out.
+func TestConnectionsAreBounded(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.MaxConnections = 10 })
+	mine := dial(t, r.addr, "")
+	in := bufio.NewReader(mine)
+	for range 30 {
+		dial(t, r.addr, "GET / HTTP/1.1\r\nX: ")
+		if got := answers(t, mine, in); got != 200 {
+			t.Fatalf("a connection in use is answered %d", got)
+		}
+	}
+	fresh := dial(t, r.addr, "")
+	if got := answers(t, fresh, bufio.NewReader(fresh)); got != 200 {
+		t.Errorf("a new connection is answered %d", got)
+	}
+}
+
+// When every connection has a call under way, it is the newcomer that is closed.
+func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{Burst: 1}, io.Discard, func(c *Config) {
+		c.Limits.MaxConnections = 3
+		c.Quotas[0].Burst, c.Quotas[0].Rate, c.Quotas[0].Jitter = 1, 1, 0
+	})
+	answered := make(chan int, 3)
+	for range 3 {
+		conn := dial(t, r.addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n{\"chat\":\"C-1\"}")
+		go func() {
+			if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+				answered <- res.StatusCode
+			} else {
+				answered <- 0
+			}
+		}()
+	}
+	for deadline := time.Now().Add(5 * time.Second); len(r.queues()["roam"].State().Waiting) == 0 && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
+	for deadline := time.Now().Add(5 * time.Second); r.queues()["roam"].State().Waiting["local"]+len(answered) < 2 && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
+	for range 3 {
+		if got := <-answered; got != 200 {
+			t.Errorf("a call under way is answered %d, want 200", got)
+		}
+	}
+}
+
+func TestOneToolDoesNotTakeAll(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
+		c.Limits.MaxCalls = 5
+		c.Quotas[0].Burst, c.Quotas[0].Rate = 2, 0.5
+	})
+	c := client(t)
+	codes := make(chan string, 20)
+	for range 20 {
+		go func() {
+			req, _ := http.NewRequest("POST", "http://"+r.addr+"/v1/chat.post", strings.NewReader(`{"chat":"C-1"}`))
+			req.Header.Set("Roamproxy-Tool", "flood")
+			res, err := c.Do(req)
+			if err != nil {
+				codes <- err.Error()
+				return
+			}
+			io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			codes <- fmt.Sprint(res.StatusCode, res.Header.Get("Roamproxy-Error"), res.Header.Get("Retry-After"))
+		}()
+	}
+	count := map[string]int{}
+	for range 15 {
+		count[<-codes]++
+	}
+	if count["429queue_full1"] < 14 {
+		t.Errorf("of 20 calls at once with five allowed: %v, want 15 refused at once", count)
+	}
+	if res, _ := get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "other-one"); res.StatusCode != 200 {
+		t.Errorf("another tool is answered %d", res.StatusCode)
+	}
+	for range 5 {
+		<-codes
+	}
+}
+
+func TestWhatIsNoRequest(t *testing.T) {
+	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
+	for _, tt := range []struct{ name, request, want string }{
+		{"HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 "},
+		{"an upgrade to it", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", "HTTP/1.1 501"},
+		{"a header without end", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n", "HTTP/1.1 431"},
+		{"two Hosts", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 400"},
+		{"chunks and a length", "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /v1/token.info HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 "},
+		{"a name with a space", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For : 1\r\n\r\n", "HTTP/1.1 400"},
+		{"a NUL in the path", "GET /v1/\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 400"},
+	} {
+		conn := dial(t, r.addr, tt.request)
+		conn.(*net.TCPConn).CloseWrite()
+		answer, _ := io.ReadAll(conn)
+		if !strings.HasPrefix(string(answer), tt.want) || strings.Count(string(answer), "HTTP/1.1 ") != 1 || strings.HasPrefix(string(answer), "HTTP/1.1 200") {
+			t.Errorf("%s: %.200q, want %q", tt.name, answer, tt.want)
+		}
+	}
+	for _, call := range roam.Journal() {
+		if call.Path != "/v1/chat.post" {
+			t.Errorf("%s %s reached Roam", call.Method, call.Path)
+		}
+	}
+}
+
+// The admin pages have the same guard, and their token may change.
+func TestWhoSeesTheAdminPages(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	os.WriteFile(path, []byte("first\n"), 0o600)
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Admin.TokenFile, c.Hosts = path, []string{"proxy.example"} })
+	for _, tt := range []struct {
+		name, method, path, header string
+		status                     int
+	}{
+		{"anybody, for the numbers", "GET", "/metrics", "Host: localhost\r\n", 200},
+		{"anybody, for the page", "GET", "/", "Host: localhost\r\n", 401},
+		{"the token", "GET", "/", "Host: localhost\r\nAuthorization: Bearer first\r\n", 200},
+		{"the token as password", "GET", "/", "Host: localhost\r\nAuthorization: Basic OmZpcnN0\r\n", 200},
+		{"two tokens", "GET", "/", "Host: localhost\r\nAuthorization: Bearer first\r\nAuthorization: Bearer first\r\n", 401},
+		{"an empty token", "GET", "/", "Host: localhost\r\nAuthorization: Bearer \r\n", 401},
+		{"a rebound name", "GET", "/metrics", "Host: evil.example\r\n", 421},
+		{"a name of our own", "GET", "/metrics", "Host: proxy.example:9090\r\n", 200},
+		{"another site's page", "GET", "/metrics", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n", 403},
+		{"a form of another site's", "POST", "/api/resume", "Host: localhost\r\nOrigin: https://evil.example\r\nAuthorization: Bearer first\r\n", 403},
+		{"a form of a sandboxed page", "POST", "/api/resume", "Host: localhost\r\nOrigin: null\r\nAuthorization: Bearer first\r\nRoamproxy-Admin: yes\r\n", 403},
+		{"a form", "POST", "/api/resume", "Host: localhost\r\nAuthorization: Bearer first\r\n", 403},
+		{"a program without the token", "POST", "/api/resume", "Host: localhost\r\nRoamproxy-Admin: yes\r\n", 401},
+		{"a program", "POST", "/api/purge?match=/v1/*", "Host: localhost\r\nAuthorization: Bearer first\r\nRoamproxy-Admin: yes\r\n", 200},
+	} {
+		conn := dial(t, r.adminAddr, tt.method+" "+tt.path+" HTTP/1.1\r\n"+tt.header+"Content-Length: 0\r\nConnection: close\r\n\r\n")
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || res.StatusCode != tt.status {
+			t.Errorf("%s: %v (%v), want %d", tt.name, res, err, tt.status)
+		}
+	}
+	os.WriteFile(path, nil, 0o600)
+	if _, err := adminGate(Admin{TokenFile: path}); err == nil || !strings.Contains(err.Error(), "admin.token_file") {
+		t.Errorf("an empty file: %v", err)
+	}
+}
+
+func TestTheAdminTokenRotates(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	synctest.Test(t, func(t *testing.T) {
+		os.WriteFile(path, []byte("first\n"), 0o600)
+		gate, err := adminGate(Admin{TokenFile: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages := gate(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		want := func(when, token string, status int) {
+			t.Helper()
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			w := httptest.NewRecorder()
+			if pages.ServeHTTP(w, r); w.Code != status {
+				t.Errorf("%s: %q is answered %d, want %d", when, token, w.Code, status)
+			}
+		}
+		want("at first", "first", 200)
+		os.WriteFile(path, []byte("second\n"), 0o600)
+		time.Sleep(10 * time.Second)
+		want("10 s after the change", "first", 401)
+		want("10 s after the change", "second", 200)
+		os.Remove(path)
+		time.Sleep(10 * time.Second)
+		want("without the file", "second", 200)
+		want("without the file", "", 401)
+	})
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	order "container/list"
+	"context"
+	"net"
+	"net/http"
+	"sync"
+)
+
+// seats bounds how many connections a server has at once. When one comes beyond the bound, the connection that has been of no use for
+// the longest makes room: one without a whole request under way. Only where every connection has one is the newcomer closed. So
+// nobody keeps others out by holding connections open, or by sending requests that do not end.
+type seats struct {
+	most int
+
+	mu     sync.Mutex // guards the following
+	all    map[net.Conn]*order.Element
+	unused *order.List // of net.Conn: those of no use, the longest first. An element of another one is in no list
+}
+
+func newSeats(most int) *seats {
+	return &seats{most: most, all: make(map[net.Conn]*order.Element), unused: order.New()}
+}
+
+type connectionKey struct{}
+
+// bound puts a server under the bound. Its own hooks must not be set.
+func (c *seats) bound(s *http.Server) {
+	next := s.Handler
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn := r.Context().Value(connectionKey{}).(net.Conn)
+		c.use(conn)
+		defer c.rest(conn)
+		next.ServeHTTP(w, r)
+	})
+	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		c.came(conn)
+		return context.WithValue(ctx, connectionKey{}, conn)
+	}
+	s.ConnState = func(conn net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			c.left(conn)
+		}
+	}
+}
+
+func (c *seats) came(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all[conn] = c.unused.PushBack(conn)
+	if len(c.all) > c.most {
+		longest := c.unused.Remove(c.unused.Front()).(net.Conn) // the newcomer, where all others are of use
+		delete(c.all, longest)
+		longest.Close()
+	}
+}
+
+func (c *seats) use(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.all[conn]; e != nil {
+		c.unused.Remove(e)
+		c.all[conn] = nil
+	}
+}
+
+func (c *seats) rest(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.all[conn]; ok {
+		c.all[conn] = c.unused.PushBack(conn)
+	}
+}
+
+func (c *seats) left(conn net.Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.all[conn]; e != nil {
+		c.unused.Remove(e)
+	}
+	delete(c.all, conn)
+}

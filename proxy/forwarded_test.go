@@ -1,0 +1,262 @@
+package proxy
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// wire is a proxy between two real sockets: what a tool wrote, byte for byte, and what Roam read, byte for byte.
+type wire struct {
+	*house
+	addr string
+
+	mu   sync.Mutex
+	seen []string // the head of each request that reached Roam, as it came
+}
+
+func (w *wire) heads() (seen []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen, w.seen = w.seen, nil
+	return seen
+}
+
+// newWire builds one with a tool, whose token is "token" and which may read what lies directly below /v1.
+func newWire(t testing.TB) *wire {
+	w := &wire{}
+	roam, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := roam.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { w.answer(conn) })
+		}
+	})
+	base, err := NewBase(BaseOptions{MaxInFlight: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.house = build(t, nil, base, unmetered, func(p *plan) {
+		p.rate, p.burst = 1e6, 1e6
+		p.proxy.Upstream = mustParse("http://" + roam.Addr().String())
+		p.proxy.Tools = []Tool{{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("token"))}, Allow: []string{"GET /v1/*", "POST /v1/chat.post"}}}
+	})
+	server := httptest.NewServer(w.house)
+	w.addr = server.Listener.Addr().String()
+	t.Cleanup(func() {
+		server.Close()
+		base.CloseIdleConnections()
+		roam.Close()
+		serving.Wait()
+	})
+	return w
+}
+
+// answer keeps the head of each request on a connection, and says that all is well.
+func (w *wire) answer(conn net.Conn) {
+	defer conn.Close()
+	for in := bufio.NewReader(conn); ; {
+		var head strings.Builder
+		length := 0
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			head.WriteString(line)
+			fmt.Sscanf(strings.ToLower(line), "content-length: %d", &length)
+			if line == "\r\n" {
+				break
+			}
+		}
+		io.CopyN(io.Discard, in, int64(length))
+		w.mu.Lock()
+		w.seen = append(w.seen, head.String())
+		w.mu.Unlock()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		if !strings.HasPrefix(head.String(), "HEAD ") {
+			io.WriteString(conn, "{}")
+		}
+	}
+}
+
+// send writes raw bytes to the proxy and reads what comes until the connection ends.
+func (w *wire) send(t testing.TB, request string) string {
+	conn, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, request)
+	answer, _ := io.ReadAll(conn)
+	return string(answer)
+}
+
+// Whatever a tool writes as its target, what reaches Roam is what was allowed, in the same bytes, or nothing.
+func forwards(t testing.TB, w *wire, method, target string) {
+	if strings.ContainsAny(method+target, " \r\n") || method == "" || target == "" {
+		return // another request, or none
+	}
+	w.send(t, method+" "+target+" HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	for _, head := range w.heads() {
+		line, _, _ := strings.Cut(head, "\r\n")
+		if line != method+" "+target+" HTTP/1.1" {
+			t.Errorf("%s %q reached Roam as %q", method, target, line)
+		}
+		path, _, _ := strings.Cut(target, "?")
+		if method == "POST" && path == "/v1/chat.post" {
+			continue
+		}
+		plain := path // as any server on the way could read it
+		for range 4 {
+			rest, below := strings.CutPrefix(plain, "/v1/")
+			if method != "GET" && method != "HEAD" || !below || strings.ContainsAny(rest, "/\\") || rest == "." || rest == ".." {
+				t.Errorf("%s %q was allowed, and may be read as %q", method, target, plain)
+			}
+			next, err := url.PathUnescape(plain)
+			if err != nil {
+				break
+			}
+			plain = next
+		}
+	}
+}
+
+func targets() []string {
+	return []string{
+		"/v1/groups.list", "/v1/groups.list?a=/../b", "/v1/", "/v1/.", "/v1/..", "/v1/%2e%2e", "/v1/%252e%252e", "/v1/a/../b", "/v1/a%2fb", "/v1/a%252fb", "/v1/a%5cb", "/v1/a\\b",
+		"/v1//a", "//v1/a", "/v1/a;x=1", "/v1/a%00", "/v1/a\x00", "/v1/a#b", "/v1/%", "/v1/%zz", "/v1/%ff", "/v1/\xff", "/v1/é", "/V1/a", "/v1/a%20b", "/v1/a+b", "/v0/a", "*",
+		"http://x/v1/a", "/v1/%2e", "/v1/a%2", "/v1/chat.post", "/./v1/a", "/v1/%c0%ae%c0%ae", "/v1/a?%2f..", "/v1/..;/a", "/v1/%25252e%25252e",
+	}
+}
+
+func TestWhatIsAllowedIsWhatIsForwarded(t *testing.T) {
+	w := newWire(t)
+	for _, target := range targets() {
+		for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "get", "PATCH"} {
+			forwards(t, w, method, target)
+		}
+	}
+	w.send(t, "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nConnection: close\r\n\r\n")
+	w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+	if len(w.heads()) == 0 {
+		t.Error("nothing is forwarded at all")
+	}
+}
+
+func FuzzForwarded(f *testing.F) {
+	for _, target := range targets() {
+		f.Add("GET", target)
+	}
+	f.Add("POST", "/v1/chat.post")
+	w := newWire(f)
+	f.Fuzz(func(t *testing.T, method, target string) {
+		if len(target) < 4096 {
+			forwards(t, w, method, target)
+		}
+	})
+}
+
+// What a tool writes to pass for somebody else, or to have another request made of its own, does not reach Roam.
+func TestWhatAToolMayNotSay(t *testing.T) {
+	w := newWire(t)
+	for _, field := range []string{
+		"X-Forwarded-For: 1.2.3.4", "x-forwarded-host: evil.example", "X-FORWARDED-PROTO: https", "Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4", "baggage: user=me",
+		"Cookie: session=stolen", "Proxy-Authorization: Basic eDp5", "Proxy-Connection: keep-alive", "X-HTTP-Method-Override: DELETE", "X-Method-Override: DELETE", "X-HTTP-Method: DELETE",
+		"X-Original-URL: /v1/other", "X-Rewrite-URL: /v1/other", "Connection: X-Hop\r\nX-Hop: marked", "Keep-Alive: timeout=5", "TE: trailers", "Trailer: X-End", "Prefer: wait=5", "Priority: u=1",
+		"Roamproxy-Tool: bot", "Roamproxy-Anything: 1", "Connection: Authorization", "Connection: Host, Content-Length",
+	} {
+		name, _, _ := strings.Cut(field[strings.LastIndex(field, "\n")+1:], ": ")
+		w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\n"+field+"\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+		heads := w.heads()
+		if len(heads) != 1 {
+			t.Errorf("%s: %d calls reached Roam", field, len(heads))
+			continue
+		}
+		if strings.Contains(strings.ToLower(heads[0]), strings.ToLower("\n"+name+":")) || strings.Contains(heads[0], "marked") {
+			t.Errorf("%s reached Roam: %q", field, heads[0])
+		}
+		if !strings.Contains(heads[0], "\r\nAuthorization: Bearer rmk-test\r\n") || strings.Count(heads[0], "Authorization") != 1 || !strings.Contains(heads[0], "Content-Length: 2\r\n") {
+			t.Errorf("%s: Roam is told %q", field, heads[0])
+		}
+	}
+	w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nTransfer-Encoding: chunked\r\nTrailer: X-End\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\nX-End: marked\r\nAuthorization: Bearer stolen\r\n\r\n")
+	if heads := w.heads(); len(heads) != 1 || strings.Contains(heads[0], "X-End") || strings.Contains(heads[0], "stolen") {
+		t.Errorf("trailers: Roam is told %q", heads)
+	}
+	answer := w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nIdempotency-Key: k\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+	if heads := w.heads(); len(heads) != 1 || !strings.Contains(strings.ToLower(heads[0]), "\r\nidempotency-key: k\r\n") {
+		t.Errorf("an Idempotency-Key: Roam is told %q, the tool %q", heads, answer)
+	}
+}
+
+func FuzzPresented(f *testing.F) {
+	for _, field := range []string{"Bearer token", "bearer  token ", "Basic dG9vbDp0b2tlbg==", "Basic !", "Basic Og==", "Bearer", "", "Digest x", "Basic " + base64.StdEncoding.EncodeToString([]byte("a:b:c"))} {
+		f.Add(field)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		token, ok := Presented(http.Header{"Authorization": {field}})
+		if ok != (token != "") {
+			t.Fatalf("%q: %q, %v", field, token, ok)
+		}
+		r := &http.Request{Header: http.Header{"Authorization": {field}}}
+		if _, password, basic := r.BasicAuth(); basic && password != "" && ok && token != password {
+			t.Errorf("%q: %q, and by another reading %q", field, token, password)
+		}
+		if _, ok := Presented(http.Header{"Authorization": {field, field}}); ok {
+			t.Errorf("two of %q are believed", field)
+		}
+	})
+}
+
+// Whatever a page sends, it is let in only with an origin that is named, and only under a name that is ours.
+func FuzzGuard(f *testing.F) {
+	f.Add("localhost:8080", "", "", "/")
+	f.Add("evil.example", "null", "cross-site", "http://x/")
+	f.Add("[::1]:80", "http://localhost:3000", "same-site", "/v1/x")
+	f.Add("127.0.0.1.evil.example", "", "none", "//x")
+	g := guard{browsers: []string{"http://localhost:3000"}, reach: Reach{Loopback: true, Hosts: []string{"proxy.example"}}}
+	f.Fuzz(func(t *testing.T, host, origin, site, target string) {
+		r := &http.Request{Method: "GET", Host: host, RequestURI: target, Header: http.Header{}}
+		if origin != "" {
+			r.Header["Origin"] = []string{origin}
+		}
+		if site != "" {
+			r.Header["Sec-Fetch-Site"] = []string{site}
+		}
+		if g.check(r) != nil {
+			return
+		}
+		if origin != "" && origin != "http://localhost:3000" || origin == "" && site != "" && site != "none" && site != "same-origin" {
+			t.Errorf("Origin %q and Sec-Fetch-Site %q are let in", origin, site)
+		}
+		name := strings.ToLower(host)
+		if h, _, err := net.SplitHostPort(host); err == nil {
+			name = strings.ToLower(h)
+		}
+		name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
+		if _, err := netip.ParseAddr(name); err != nil && name != "localhost" && !strings.HasSuffix(name, ".localhost") && name != "proxy.example" {
+			t.Errorf("Host %q is let in", host)
+		}
+		if !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") {
+			t.Errorf("the target %q is let in", target)
+		}
+	})
+}
