@@ -26,7 +26,7 @@ func dial(t *testing.T, addr, begin string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(8 * time.Second))
 	io.WriteString(conn, begin)
 	return conn
 }
@@ -79,8 +79,9 @@ func TestConnectionsAreBounded(t *testing.T) {
 	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.MaxConnections = 10 })
 	mine := dial(t, r.addr, "")
 	in := bufio.NewReader(mine)
+	var held []net.Conn
 	for range 30 {
-		dial(t, r.addr, "GET / HTTP/1.1\r\nX: ")
+		held = append(held, dial(t, r.addr, "GET / HTTP/1.1\r\nX: "))
 		if got := answers(t, mine, in); got != 200 {
 			t.Fatalf("a connection in use is answered %d", got)
 		}
@@ -88,6 +89,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 	fresh := dial(t, r.addr, "")
 	if got := answers(t, fresh, bufio.NewReader(fresh)); got != 200 {
 		t.Errorf("a new connection is answered %d", got)
+	}
+	for i, conn := range held[:20] {
+		if _, err := io.ReadAll(conn); err != nil && !strings.Contains(err.Error(), "reset") {
+			t.Errorf("connection %d of those that are of no use is still open: %v", i, err)
+		}
 	}
 }
 
@@ -113,6 +119,10 @@ func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 	}
 	for deadline := time.Now().Add(5 * time.Second); r.queues()["roam"].State().Waiting["local"]+len(answered) < 2 && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond)
+	}
+	newcomer := dial(t, r.addr, strings.Replace(plainCall, "Host:", "Connection: close\r\nHost:", 1))
+	if answer, _ := io.ReadAll(newcomer); len(answer) > 0 && len(answered) == 0 {
+		t.Errorf("one too many is answered %.100q", answer)
 	}
 	for range 3 {
 		if got := <-answered; got != 200 {
