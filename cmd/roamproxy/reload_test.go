@@ -87,7 +87,7 @@ func (c *configured) reloads(t *testing.T, tools *http.Client, lines string) {
 }
 
 func TestAReloadTakesNothingFromWhoIsThere(t *testing.T) {
-	const fast = "quotas: [{name: roam, rate: 50, burst: 10, jitter: 100ms}]\n"
+	const fast = "quotas: [{name: roam, rate: 50, burst: 10, jitter: 150ms}]\n"
 	c := configure(t, roamtest.Options{Rate: 50}, fast)
 	tools := client(t)
 	var waiting sync.WaitGroup
