@@ -99,10 +99,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 
 // When every connection has a call under way, it is the newcomer that is closed.
 func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{Burst: 1}, io.Discard, func(c *Config) {
-		c.Limits.MaxConnections = 3
-		c.Quotas[0].Burst, c.Quotas[0].Rate, c.Quotas[0].Jitter = 1, 1, 0
-	})
+	r, roam := serving(t, roamtest.Options{Latency: 2 * time.Second}, io.Discard, func(c *Config) { c.Limits.MaxConnections = 3 })
 	answered := make(chan int, 3)
 	for range 3 {
 		conn := dial(t, r.addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n{\"chat\":\"C-1\"}")
@@ -114,10 +111,7 @@ func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 			}
 		}()
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(r.queues()["roam"].State().Waiting) == 0 && time.Now().Before(deadline); {
-		<-time.After(time.Millisecond)
-	}
-	for deadline := time.Now().Add(5 * time.Second); r.queues()["roam"].State().Waiting["local"]+len(answered) < 2 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); roam.Calls() < 3 && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond)
 	}
 	newcomer := dial(t, r.addr, strings.Replace(plainCall, "Host:", "Connection: close\r\nHost:", 1))
