@@ -8,7 +8,7 @@ import (
 // admit refuses a call that came now when the line has no place for it or when its turn would come too late.
 func (q *Queue) admit(now time.Time, t Tool, c *call, longest time.Duration) error {
 	if q.closed {
-		return &Refusal{Reason: ErrClosed, RetryAfter: leastPause}
+		return q.dismissal(now, q.dismissed, 0)
 	}
 	p := q.line.find(t, c.urgency, c.rank)
 	full := q.line.waiting >= q.options.MaxQueue || t.MaxQueue > 0 && p.lane >= t.MaxQueue

@@ -67,6 +67,7 @@ type Queue struct {
 	returned  int       // tokens whose calls left in the moment of their turn, to be put back
 	sleeps    time.Time // the dispatcher looks again by itself at this time
 	closed    bool
+	dismissed int // calls that waited when it was closed, and come again
 
 	keeping sync.Mutex    // taken before mu: what is written last is what was true last
 	wake    chan struct{} // of one place: the dispatcher should look again
@@ -177,7 +178,7 @@ func (q *Queue) rejoin(c *call) error {
 	defer q.mu.Unlock()
 	now := time.Now()
 	if q.closed {
-		return &Refusal{Reason: ErrClosed, RetryAfter: leastPause, Waited: now.Sub(c.entered)}
+		return q.dismissal(now, q.dismissed, now.Sub(c.entered))
 	}
 	c.again, c.entered = true, now
 	q.enter(c, c.lane.tool)
@@ -270,29 +271,4 @@ func (q *Queue) defaultPause() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.options.DefaultPause
-}
-
-// Close refuses all who wait and all who come, with ErrClosed, and ends the dispatcher. Turns under way are not disturbed.
-// It may be called more than once.
-func (q *Queue) Close() {
-	q.mu.Lock()
-	first := !q.closed
-	q.closed = true
-	now := time.Now()
-	for q.deadlines.Len() > 0 {
-		c := q.deadlines.first()
-		q.take(c)
-		q.observer.Waited(c.lane.tool.Name, Canceled, now.Sub(c.entered))
-		c.ready <- verdict{err: &Refusal{Reason: ErrClosed, RetryAfter: leastPause, Waited: now.Sub(c.entered)}}
-	}
-	for _, c := range q.spares {
-		c.ready <- verdict{err: &Refusal{Reason: ErrClosed, RetryAfter: leastPause}}
-	}
-	q.spares = nil
-	q.mu.Unlock()
-	if first {
-		close(q.stop)
-	}
-	<-q.stopped
-	q.keep()
 }

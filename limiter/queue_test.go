@@ -2,7 +2,6 @@ package limiter
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -221,27 +220,5 @@ func TestSlotsAreABoundOfTheirOwn(t *testing.T) {
 		if got := f.queue.State().Tokens; got != 100 {
 			t.Errorf("%v tokens left, want 100: none is spent on a call that cannot leave", got)
 		}
-	})
-}
-
-func TestCloseRefusesThoseWhoWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 1, 0, Options{})
-		f.post("bot")
-		var calls sync.WaitGroup
-		for range 5 {
-			calls.Go(func() {
-				_, err := f.post("bot")
-				if !errors.Is(err, ErrClosed) {
-					t.Errorf("error = %v, want ErrClosed", err)
-				}
-			})
-		}
-		synctest.Wait()
-		f.queue.Close()
-		calls.Wait()
-		_, err := f.post("late")
-		refusalOf(t, err, ErrClosed)
-		f.queue.Close() // once more does no harm
 	})
 }

@@ -49,7 +49,7 @@ func (q *Queue) busy(now time.Time) *Refusal {
 	r := &Refusal{Reason: ErrBusy, RetryAfter: q.estimate(now, q.line.waiting+spareLeft)}
 	switch {
 	case q.closed:
-		r.Reason, r.RetryAfter = ErrClosed, leastPause
+		r = q.dismissal(now, q.dismissed, 0)
 	case q.pause.state != open:
 		r.Reason = ErrPaused
 	}

@@ -180,7 +180,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 }
 
 func TestStoppingTellsWhoStillWaits(t *testing.T) {
-	c := configure(t, roamtest.Options{Burst: 1}, "quotas: [{name: roam, rate: 0.05, burst: 2, max_wait: 5m}]\n")
+	c := configure(t, roamtest.Options{Burst: 1}, "quotas: [{name: roam, rate: 0.05, burst: 1, jitter: 0s, max_wait: 5m}]\n")
 	conn, err := net.Dial("tcp", c.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,10 @@ func TestStoppingTellsWhoStillWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if res.StatusCode != 503 || res.Header.Get("Roamproxy-Error") != "shutting_down" || res.Header.Get("Retry-After") == "" || !res.Close {
-		t.Errorf("who waited got %d %v, want 503 with shutting_down and Retry-After, as the connection's last", res.StatusCode, res.Header)
+	if res.StatusCode != 503 || res.Header.Get("Roamproxy-Error") != "shutting_down" || !res.Close {
+		t.Errorf("who waited got %d %v, want 503 with shutting_down, as the connection's last", res.StatusCode, res.Header)
+	}
+	if later, _ := strconv.Atoi(res.Header.Get("Retry-After")); later < 2 || later > 20 {
+		t.Errorf("who waited for the turn in 20 s is to come again in %d s, want what was left of them", later)
 	}
 }
