@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -57,36 +58,132 @@ func manifests(t *testing.T, file string) (all []any) {
 
 func TestKubernetesManifests(t *testing.T) {
 	for _, file := range []string{"sidecar.yaml", "shared.yaml"} {
+		all := manifests(t, file)
+		pods := map[string]core.PodTemplateSpec{} // by the name that all that belongs to them has, too
 		var config *core.ConfigMap
-		var pod core.PodTemplateSpec
-		for _, m := range manifests(t, file) {
+		for _, m := range all {
 			switch m := m.(type) {
 			case *core.ConfigMap:
 				config = m
 			case *apps.Deployment:
-				pod = m.Spec.Template
-				if !labelled(m.Spec.Selector.MatchLabels, pod.Labels) {
-					t.Errorf("%s: the Deployment does not select its own pods", file)
-				}
-			case *core.Service:
-				if !labelled(m.Spec.Selector, pod.Labels) {
-					t.Errorf("%s: the Service does not select the pods", file)
-				}
-			case *policy.PodDisruptionBudget:
-				if !labelled(m.Spec.Selector.MatchLabels, pod.Labels) {
-					t.Errorf("%s: the PodDisruptionBudget does not select the pods", file)
-				}
-			case *networking.NetworkPolicy:
-				if !labelled(m.Spec.PodSelector.MatchLabels, pod.Labels) {
-					t.Errorf("%s: the NetworkPolicy does not select the pods", file)
-				}
-			case *monitoring.PodMonitor:
-				if !labelled(m.Spec.Selector.MatchLabels, pod.Labels) {
-					t.Errorf("%s: the PodMonitor does not select the pods", file)
+				pods[m.Name] = m.Spec.Template
+			}
+		}
+		for _, m := range all {
+			selector, name := selects(m)
+			if selector != nil && !labelled(selector, pods[name].Labels) {
+				t.Errorf("%s: the %T does not select the pods of %s", file, m, name)
+			}
+			for other, pod := range pods {
+				if selector != nil && other != name && labelled(selector, pod.Labels) {
+					t.Errorf("%s: the %T of %s selects the pods of %s too", file, m, name, other)
 				}
 			}
 		}
-		runs(t, file, config, pod.Spec)
+		for _, pod := range pods {
+			restricted(t, file, pod.Spec)
+			if slices.ContainsFunc(append(pod.Spec.InitContainers, pod.Spec.Containers...), isRoamproxy) {
+				runs(t, file, config, pod.Spec)
+			}
+		}
+	}
+}
+
+// selects is what a manifest selects pods by, and its name.
+func selects(m any) (map[string]string, string) {
+	switch m := m.(type) {
+	case *apps.Deployment:
+		return m.Spec.Selector.MatchLabels, m.Name
+	case *core.Service:
+		return m.Spec.Selector, m.Name
+	case *policy.PodDisruptionBudget:
+		return m.Spec.Selector.MatchLabels, m.Name
+	case *networking.NetworkPolicy:
+		return m.Spec.PodSelector.MatchLabels, m.Name
+	case *monitoring.PodMonitor:
+		return m.Spec.Selector.MatchLabels, m.Name
+	}
+	return nil, ""
+}
+
+// only is the one manifest of a kind with this name.
+func only[M meta.Object](t *testing.T, all []any, name string) (found M) {
+	t.Helper()
+	for _, m := range all {
+		if m, ok := m.(M); ok && m.GetName() == name {
+			return m
+		}
+	}
+	t.Fatalf("there is no %T named %s", found, name)
+	return found
+}
+
+func TestKubernetesReplicasShareOneRedis(t *testing.T) {
+	all := manifests(t, "shared.yaml")
+	c := configOf(t, only[*core.ConfigMap](t, all, "roamproxy"))
+	replicas := only[*apps.Deployment](t, all, "roamproxy").Spec
+	if int(*replicas.Replicas) != c.Redis.Replicas || replicas.Strategy.RollingUpdate.MaxSurge.IntValue() != 0 {
+		t.Errorf("the Deployment has %d replicas and rolls with %v more, and redis.replicas is %d: want as many, and none more", *replicas.Replicas, replicas.Strategy.RollingUpdate.MaxSurge, c.Redis.Replicas)
+	}
+	if most := only[*policy.PodDisruptionBudget](t, all, "roamproxy").Spec.MaxUnavailable; most.IntValue() != 1 {
+		t.Errorf("%v replicas may be away at once, want 1: nodes drain, and tools go on", most)
+	}
+	redis := only[*apps.Deployment](t, all, "roamproxy-redis").Spec
+	if *redis.Replicas != 1 || redis.Strategy.Type != apps.RecreateDeploymentStrategyType {
+		t.Errorf("Redis has %d replicas and is replaced by %s: two at once would be two quotas", *redis.Replicas, redis.Strategy.Type)
+	}
+	service := only[*core.Service](t, all, "roamproxy-redis")
+	if want := fmt.Sprintf("redis://%s:%d", service.Name, service.Spec.Ports[0].Port); string(c.Redis.URL) != want {
+		t.Errorf("redis.url is %s, and the Service is %s", c.Redis.URL, want)
+	}
+	for _, v := range redis.Template.Spec.Volumes {
+		if v.Secret != nil && (len(v.Secret.Items) != 1 || v.Secret.Items[0].Key != filepath.Base(c.Redis.PasswordFile)) {
+			t.Errorf("Redis sees %+v of the secret, want its password alone", v.Secret.Items)
+		}
+	}
+	wall := only[*networking.NetworkPolicy](t, all, "roamproxy-redis").Spec
+	sidecar := only[*apps.Deployment](t, manifests(t, "sidecar.yaml"), "app").Spec.Template
+	for name, pod := range map[string]map[string]string{"a replica": replicas.Template.Labels, "a sidecar": sidecar.Labels, "": {"app": "other"}} {
+		admitted := slices.ContainsFunc(wall.Ingress[0].From, func(p networking.NetworkPolicyPeer) bool {
+			return p.NamespaceSelector == nil && p.PodSelector != nil && labelled(p.PodSelector.MatchLabels, pod)
+		})
+		if admitted != (name != "") || len(wall.Ingress) != 1 || len(wall.Egress) != 0 {
+			t.Errorf("Redis lets in a pod with %v: %v, want roamproxy and nobody else, and nothing out", pod, admitted)
+		}
+	}
+	out := only[*networking.NetworkPolicy](t, all, "roamproxy").Spec
+	if !slices.ContainsFunc(out.Egress, func(rule networking.NetworkPolicyEgressRule) bool {
+		return len(rule.To) == 1 && labelled(rule.To[0].PodSelector.MatchLabels, redis.Template.Labels)
+	}) {
+		t.Error("no replica may reach Redis")
+	}
+}
+
+func isRoamproxy(c core.Container) bool { return c.Name == "roamproxy" }
+
+// configOf is the configuration in a ConfigMap, which roamproxy must accept.
+func configOf(t *testing.T, m *core.ConfigMap) *Loaded {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "roamproxy.yaml")
+	os.WriteFile(path, []byte(m.Data["roamproxy.yaml"]), 0o600)
+	l, err := load(path, environ{"STATE_DIRECTORY": "/var/lib/roamproxy"}.get, nil)
+	if err != nil {
+		t.Fatalf("roamproxy refuses the configuration of %s: %v", m.Name, err)
+	}
+	return l
+}
+
+// restricted tells whether no container of the pod may do more than it needs.
+func restricted(t *testing.T, file string, pod core.PodSpec) {
+	t.Helper()
+	if !*pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.SeccompProfile.Type != core.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("%s: the pod may more than it needs: %+v", file, pod.SecurityContext)
+	}
+	for _, c := range append(pod.InitContainers, pod.Containers...) {
+		s := c.SecurityContext
+		if s == nil || !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation || !slices.Contains(s.Capabilities.Drop, "ALL") {
+			t.Errorf("%s: %s may more than it needs: %+v", file, c.Name, s)
+		}
 	}
 }
 
@@ -104,19 +201,11 @@ func labelled(selector, labels map[string]string) bool {
 // the pod waits for it to end.
 func runs(t *testing.T, file string, config *core.ConfigMap, pod core.PodSpec) {
 	t.Helper()
-	i := slices.IndexFunc(append(pod.InitContainers, pod.Containers...), func(c core.Container) bool { return c.Name == "roamproxy" })
-	if i < 0 {
-		t.Fatalf("%s: no container is roamproxy", file)
-	}
+	i := slices.IndexFunc(append(pod.InitContainers, pod.Containers...), isRoamproxy)
 	c := append(pod.InitContainers, pod.Containers...)[i]
-	path := filepath.Join(t.TempDir(), "roamproxy.yaml")
-	os.WriteFile(path, []byte(config.Data["roamproxy.yaml"]), 0o600)
-	l, err := load(path, environ{"STATE_DIRECTORY": "/var/lib/roamproxy"}.get, nil)
-	if err != nil {
-		t.Fatalf("%s: roamproxy refuses its configuration: %v", file, err)
-	}
-	for _, needed := range []string{l.StateDir, l.Credentials[0].APIKeyFile, l.Admin.TokenFile, "/etc/roamproxy/roamproxy.yaml"} {
-		if !slices.ContainsFunc(c.VolumeMounts, func(m core.VolumeMount) bool {
+	l := configOf(t, config)
+	for _, needed := range []string{l.StateDir, l.Credentials[0].APIKeyFile, l.Admin.TokenFile, l.Redis.PasswordFile, "/etc/roamproxy/roamproxy.yaml"} {
+		if needed != "" && !slices.ContainsFunc(c.VolumeMounts, func(m core.VolumeMount) bool {
 			return m.SubPath == "" && (needed == m.MountPath || strings.HasPrefix(needed, m.MountPath+"/"))
 		}) {
 			t.Errorf("%s: %s is in no mounted directory", file, needed)
@@ -127,9 +216,8 @@ func runs(t *testing.T, file string, config *core.ConfigMap, pod core.PodSpec) {
 			t.Errorf("%s: there is no volume %s", file, m.Name)
 		}
 	}
-	s := c.SecurityContext
-	if s == nil || !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation || *s.RunAsUser != 65532 || !slices.Contains(s.Capabilities.Drop, "ALL") {
-		t.Errorf("%s: roamproxy may more than it needs: %+v", file, s)
+	if *c.SecurityContext.RunAsUser != 65532 {
+		t.Errorf("%s: roamproxy runs as %d, and the image is made for 65532", file, *c.SecurityContext.RunAsUser)
 	}
 	if grace := float64(*pod.TerminationGracePeriodSeconds); grace < (secs(l.Limits.ShutdownDelay) + secs(l.Limits.ShutdownGrace)) {
 		t.Errorf("%s: the pod is killed after %v s, before roamproxy has stopped", file, grace)
