@@ -22,7 +22,7 @@ type demoCmd struct {
 // what Roam saw. Nothing is staged: every figure is counted.
 func (d demoCmd) Run(p *program) error {
 	fmt.Fprintf(p.out, "A simulated Roam with the real quota, 10 calls at once and then 1 a second, and three tools:\n"+
-		"an export that walks all users, a bot that posts, and a dashboard that polls three lists.\n")
+		"a migration that moves 20 messages at once, a calm bot that posts every two seconds, and a dashboard that polls three lists.\n")
 	fmt.Fprintf(p.out, "\n1. Each tool calls Roam directly (%v)\n\n", d.Part)
 	before := roamtest.NewServer(roamtest.Options{Latency: demoLatency})
 	first := newCrew(before.Roam, nil)

@@ -22,5 +22,10 @@ func TestDemo(t *testing.T) {
 				t.Errorf("429s directly and through roamproxy: %q, want some and none", f)
 			}
 		}
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "standup-bot: posts"); ok {
+			if f := strings.Fields(rest); len(f) != 2 || f[1] == "0" {
+				t.Errorf("posts of the calm bot beside a flood, directly and through roamproxy: %q, want some through roamproxy", f)
+			}
+		}
 	}
 }
