@@ -37,7 +37,11 @@ func (q *Queue) refusal(now time.Time, t Tool, c *call, longest, waited time.Dur
 // token, for the end of the pause and its probe, and for a slot, whichever is last.
 func (q *Queue) estimate(now time.Time, n int) time.Duration {
 	wait := time.Duration(0)
-	if missing := float64(n+1) - q.bucket.Level(now) - tolerance/unit; missing > 0 {
+	turns := float64(n + 1)
+	if s, ok := q.bucket.(sharer); ok {
+		turns *= float64(1 + s.others()) // each replica that waits has a turn for each of ours
+	}
+	if missing := turns - q.bucket.Level(now) - tolerance/unit; missing > 0 {
 		wait = seconds(missing / q.bucket.Limits(now).Rate)
 	}
 	switch q.pause.state {

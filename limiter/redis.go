@@ -41,7 +41,7 @@ type shared struct {
 	state                 pauseState
 	quiet                 time.Duration // of the pause
 	mine                  bool          // this replica's call is the probe
-	live                  int           // replicas that were heard lately
+	others                int           // replicas with calls that wait for a token
 }
 
 // word is what a replica tells about the pause. Generation is the one that it is about.
@@ -296,7 +296,7 @@ func readShared(r rueidis.RedisResult) (s shared, err error) {
 	state, err := values[5].ToString()
 	s = shared{
 		wait: numbers[0], full: numbers[1], now: numbers[2], born: numbers[3], generation: uint64(numbers[4]),
-		quiet: time.Duration(numbers[6]) * time.Microsecond, mine: numbers[7] == 1, live: int(numbers[8]),
+		quiet: time.Duration(numbers[6]) * time.Microsecond, mine: numbers[7] == 1, others: int(numbers[8]),
 	}
 	switch state {
 	case "shut":

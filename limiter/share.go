@@ -8,7 +8,8 @@ type sharer interface {
 	Bucket
 	serve(q *Queue)
 	tell(w word)
-	told() bool // nothing is left to be told
+	told() bool  // nothing is left to be told
+	others() int // replicas that wait for a token too
 }
 
 // serve names the line that follows.
@@ -28,6 +29,16 @@ func (b *Redis) tell(w word) {
 	}
 	b.mu.Unlock()
 	b.fleet.soon()
+}
+
+// others is how many replicas take turns with this one, as far as was heard; none while it goes on alone.
+func (b *Redis) others() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.joined {
+		return 0
+	}
+	return b.last.others
 }
 
 // told reports that no word waits to be told.

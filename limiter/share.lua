@@ -128,4 +128,8 @@ end
 redis.call('HSET', key, unpack(write))
 redis.call('PEXPIRE', key, 86400000)
 
-return {wait, math.max(q.full - now, 0), now, q.born, q.gen, q.state, math.max(q['until'] - now, 0), q.prober == id and 1 or 0, live}
+local others = 0
+for who, m in pairs(members) do
+  if who ~= id and m.ticket > 0 and now <= m.due + late then others = others + 1 end
+end
+return {wait, math.max(q.full - now, 0), now, q.born, q.gen, q.state, math.max(q['until'] - now, 0), q.prober == id and 1 or 0, others}

@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -166,4 +167,31 @@ func TestPauseOutlivesRedis(t *testing.T) {
 		t.Error("nothing to resume")
 	}
 	until(t, "the other replica's hearing of it", func() bool { return queues[0].State().PausedFor == 0 })
+}
+
+func TestTheEstimateKnowsWhoElseWaits(t *testing.T) {
+	queues, _ := fleetOf(t, roamtest.NewRedis(t), 2, 10, 5)
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	wait := func(q *Queue, calls int) {
+		for range calls {
+			go func() {
+				if turn, err := q.Wait(ctx, from("bot").Caller); err == nil {
+					turn.Answered()
+					turn.Done()
+				}
+			}()
+		}
+	}
+	wait(queues[0], 200)
+	until(t, "hearing that the other waits", func() bool { return queues[1].bucket.(*Redis).others() == 1 })
+	wait(queues[1], 15)
+	until(t, "waiting", func() bool { return queues[1].State().Waiting["bot"] >= 10 })
+	// At 10 calls a second ten to fifteen others take up to 1.6 s, and twice that where every other turn is the other replica's.
+	start := time.Now()
+	_, err := queues[1].Wait(ctx, within(2*time.Second, "bot").Caller)
+	refusalOf(t, err, ErrWaitTooLong)
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("refused after %v, want at once", took)
+	}
 }

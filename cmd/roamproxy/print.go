@@ -52,6 +52,8 @@ func shown(v reflect.Value) string {
 			return `""`
 		}
 		return `"[redacted]"`
+	case RedisURL:
+		return fmt.Sprintf("%q", x)
 	case fmt.Stringer:
 		return x.String()
 	case string:

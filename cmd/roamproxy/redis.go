@@ -31,19 +31,17 @@ func (u *RedisURL) parse(s string) error {
 func (u RedisURL) String() string {
 	parsed, err := url.Parse(string(u))
 	switch {
-	case u == "":
-		return `""`
 	case err != nil:
-		return `"[redacted]"` // it may be a password with a sign that belongs encoded
+		return "[redacted]" // it may be a password with a sign that belongs encoded
 	case parsed.User != nil:
 		name := ""
 		if parsed.User.Username() != "" {
 			name = url.PathEscape(parsed.User.Username())
 		}
 		parsed.User = nil
-		return fmt.Sprintf("%q", strings.Replace(parsed.String(), "//", "//"+name+":[redacted]@", 1))
+		return strings.Replace(parsed.String(), "//", "//"+name+":[redacted]@", 1)
 	}
-	return fmt.Sprintf("%q", parsed.String())
+	return parsed.String()
 }
 
 // How long Redis may take to let us connect. A call never waits for that; only the next attempt does.
@@ -62,8 +60,9 @@ func (r Redis) options() (rueidis.ClientOption, error) {
 		o.ConnWriteTimeout = 2 * redisDial
 	}
 	o.ClientName = "roamproxy"
-	o.DisableCache = true // what is kept in memory is dropped by messages of our own, which say when it is gone
-	o.DisableRetry = true // a call does not wait longer because a first try failed
+	o.PipelineMultiplex = -1 // one connection: there is one call at a time, and no second handshake within a call's patience
+	o.DisableCache = true    // what is kept in memory is dropped by messages of our own, which say when it is gone
+	o.DisableRetry = true    // a call does not wait longer because a first try failed
 	if r.PasswordFile != "" {
 		user := o.Username
 		o.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
 	"roamproxy/proxy/roamtest"
 )
 
@@ -143,7 +145,7 @@ func TestReplicasOutliveRedis(t *testing.T) {
 			t.Parallel()
 			roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
 			defer roam.Close()
-			all := replicas(t, 3, roam, redis, twentyASecond)
+			all := replicas(t, 3, roam, redis, strings.Replace(twentyASecond, "200ms", "400ms", 1)) // of a busy machine
 			var answers map[int]int
 			var sent sync.WaitGroup
 			sent.Go(func() { answers = writes(t, all, 60) })
@@ -170,13 +172,42 @@ func TestReplicasOutliveRedis(t *testing.T) {
 				t.Errorf("180 writes were answered %v, and %d calls refused; want 200 for all and none", answers, roam.Refused())
 			}
 			for i, r := range all {
-				lost, back := strings.Count(r.said.String(), "Redis is away"), strings.Count(r.said.String(), "Redis is there")
+				lost, back := 0, 0
+				for deadline := time.Now().Add(5 * time.Second); back != lost+1 || lost == 0; time.Sleep(time.Millisecond) { // the line comes after the metric
+					lost, back = strings.Count(r.said.String(), "Redis is away"), strings.Count(r.said.String(), "Redis is there")
+					if time.Now().After(deadline) {
+						break
+					}
+				}
 				if lost < 1 || lost > 10 || back != lost+1 { // a busy machine may lose it more than once
 					t.Errorf("replica %d has %d lines of Redis lost and %d of Redis back, want one for each change", i, lost, back)
 				}
 			}
 		})
 	}
+}
+
+// listening waits until so many hear at once of what was dropped; before that they see it within 100 ms.
+func listening(t *testing.T, redis *roamtest.Redis, n int) {
+	t.Helper()
+	o, err := Redis{URL: RedisURL(redis.URL())}.options()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := rueidis.NewClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		heard, _ := c.Do(t.Context(), c.B().PubsubNumsub().Channel("{roamproxy}:cache:dropped").Build()).ToArray()
+		if len(heard) == 2 {
+			if got, _ := heard[1].AsInt64(); got == int64(n) {
+				return
+			}
+		}
+	}
+	t.Fatalf("not all of %d replicas listen within 20 s", n)
 }
 
 // once asks every replica a question, and another where a busy machine kept one from hearing of the others' answer in time, until
@@ -258,6 +289,7 @@ func TestAWriteIsSeenThroughEveryReplica(t *testing.T) {
 	all := replicas(t, 3, roam, redis, twentyASecond)
 	c := client(t)
 	once(t, c, all, roam)
+	listening(t, redis, len(all))
 	for _, r := range all {
 		get(t, c, r.base+"/v1/groups.list")
 	}
