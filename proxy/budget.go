@@ -31,14 +31,19 @@ type Budgets struct {
 	waiting map[string]int // calls that have not left yet
 	untold  map[string]int // of used, calls that the others do not know of yet
 	err     error
+	foreign bool // the file is another version's, and is to be set aside before it is replaced
 
 	writing sync.Mutex // taken before mu: what is written last is what was true last
 }
 
+// budgetsVersion is of the file as it is written; files without a version are of before there were any, and alike.
+const budgetsVersion = 1
+
 // counts is the content of the file.
 type counts struct {
-	Day  string         `json:"day"` // as 2006-01-02
-	Used map[string]int `json:"used"`
+	Version int            `json:"version"`
+	Day     string         `json:"day"` // as 2006-01-02
+	Used    map[string]int `json:"used"`
 }
 
 // OpenBudgets reads what is known of today from a file in dir. Where it cannot be understood the error says so, and every
@@ -54,6 +59,8 @@ func OpenBudgets(dir string) (*Budgets, error) {
 		err = json.Unmarshal(content, &known)
 	}
 	switch {
+	case known.Version > budgetsVersion: // whatever else it says
+		b.foreign, err = true, fmt.Errorf("it is of version %d, which a later roamproxy wrote", known.Version)
 	case err != nil:
 	case known.Day > b.day:
 		err = fmt.Errorf("it is of %q, which is in the future", known.Day)
@@ -136,17 +143,22 @@ func (b *Budgets) keep() {
 	b.writing.Lock()
 	defer b.writing.Unlock()
 	b.mu.Lock()
-	content, err := json.Marshal(counts{b.day, b.used})
+	content, err := json.Marshal(counts{budgetsVersion, b.day, b.used})
+	foreign := b.foreign
 	b.mu.Unlock()
 	next := b.path + ".new"
+	if err == nil && foreign {
+		err = os.Rename(b.path, b.path+".other-version")
+	}
 	if err == nil {
+		foreign = false
 		err = os.WriteFile(next, content, 0o600)
 	}
 	if err == nil {
 		err = os.Rename(next, b.path)
 	}
 	b.mu.Lock()
-	b.err = err
+	b.err, b.foreign = err, foreign
 	b.mu.Unlock()
 }
 

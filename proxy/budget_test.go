@@ -126,6 +126,8 @@ func TestWhatTheFileOfBudgetsSays(t *testing.T) {
 		{"of yesterday, used up", `{"day":"1999-12-31","used":{"bot":2}}`, true, ""},
 		{"of tomorrow", `{"day":"2000-01-02","used":{}}`, false, "in the future"},
 		{"damaged", `{"day":"2000-`, false, "remove "},
+		{"of today, with a version", `{"version":1,"day":"2000-01-01","used":{"bot":1}}`, true, ""},
+		{"of a later version", `{"version":2,"day":7}`, false, "later roamproxy"},
 	} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
@@ -140,8 +142,12 @@ func TestWhatTheFileOfBudgetsSays(t *testing.T) {
 				t.Errorf("%s: a call is left = %v, want %v", tt.name, left, tt.left)
 			}
 			time.Sleep(24 * time.Hour)
-			if err := b.reserve("bot", 2); err != nil {
+			if err := b.spend("bot", 2, false); err != nil {
 				t.Errorf("%s: the day after: %v", tt.name, err)
+			}
+			aside, err := os.ReadFile(filepath.Join(dir, "budgets.json.other-version"))
+			if later := strings.Contains(tt.name, "later"); later != (err == nil) || later && string(aside) != tt.content || b.Err() != nil {
+				t.Errorf("%s: set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", tt.name, aside, err, b.Err())
 			}
 		})
 	}

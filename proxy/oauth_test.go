@@ -374,3 +374,26 @@ func TestARefreshTokenThatCouldNotBeKept(t *testing.T) {
 		}
 	})
 }
+
+// Whoever goes back to an older version finds the grant of the newer one untouched, and does not spend the first refresh token,
+// which that one has used already.
+func TestAGrantOfALaterVersion(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		const later = `{"version":2,"access_token":{"of":"another kind"},"refresh_token":"rmr-later"}`
+		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+		path := filepath.Join(dir, "oauth-alice.json")
+		os.WriteFile(path, []byte(later), 0o600)
+		if got := f.post(t.Context()); got != 502 {
+			t.Errorf("answered %d, want 502", got)
+		}
+		f.asked(t, "with a grant of a later version", 0, 0)
+		if err := f.Problems()["alice"]; err == nil || !strings.Contains(err.Error(), "later roamproxy") || strings.Contains(err.Error(), "rmr-") || f.kept() != later {
+			t.Errorf("the problem: %v, and the file: %s; want to be told what to do, and the file as it was", err, f.kept())
+		}
+		f.login(t)
+		if aside, _ := os.ReadFile(path + ".other-version"); string(aside) != later || !strings.Contains(f.kept(), `"version":1`) {
+			t.Errorf("after a login the later one is %q and the file %q, want it set aside", aside, f.kept())
+		}
+	})
+}

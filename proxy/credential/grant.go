@@ -22,8 +22,15 @@ type Grant struct {
 	Seed            string    // SHA-256 of the configured refresh token that this grant replaces; "": there was none
 }
 
+// grantVersion is of the file as it is written; files without a version are of before there were any, and alike.
+const grantVersion = 1
+
+// errVersion is what a file is that a later roamproxy wrote.
+var errVersion = errors.New("is of a later roamproxy, and left as it is: start that one, or run roamproxy login, which sets the file aside")
+
 // kept is a Grant as it is written. Nothing else ever encodes a secret.
 type kept struct {
+	Version int       `json:"version"`
 	Access  string    `json:"access_token"`
 	Refresh string    `json:"refresh_token"`
 	Had     time.Time `json:"had"`
@@ -58,7 +65,11 @@ func (f grantFile) read() (Grant, error) {
 	}
 	defer file.Close()
 	var k kept
-	if err := json.NewDecoder(io.LimitReader(file, fileSize)).Decode(&k); err != nil { // whose text shows no value
+	err = json.NewDecoder(io.LimitReader(file, fileSize)).Decode(&k) // whose text shows no value
+	if k.Version > grantVersion {
+		return Grant{}, fmt.Errorf("%s %w", f.path, errVersion)
+	}
+	if err != nil {
 		return Grant{}, fmt.Errorf("%s is damaged; remove it and run roamproxy login", f.path)
 	}
 	return Grant{NewSecret(k.Access), NewSecret(k.Refresh), k.Had, k.Expires, k.Seed}, nil
@@ -108,7 +119,7 @@ func (f grantFile) prepare() (*draft, error) {
 
 // keep writes the grant and puts it in the place of the old one; once it has returned, not even a loss of power undoes that.
 func (d *draft) keep(g Grant) error {
-	content, err := json.Marshal(kept{g.Access.Reveal(), g.Refresh.Reveal(), g.Had, g.Expires, g.Seed})
+	content, err := json.Marshal(kept{grantVersion, g.Access.Reveal(), g.Refresh.Reveal(), g.Had, g.Expires, g.Seed})
 	if err == nil {
 		_, err = d.WriteAt(content, 0)
 	}
@@ -117,6 +128,9 @@ func (d *draft) keep(g Grant) error {
 	}
 	if err == nil {
 		err = d.Sync()
+	}
+	if _, unread := d.of.read(); err == nil && errors.Is(unread, errVersion) {
+		err = os.Rename(d.of.path, d.of.path+".other-version")
 	}
 	if err == nil {
 		err = os.Rename(d.Name(), d.of.path)
