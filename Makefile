@@ -1,6 +1,9 @@
 # roamproxy: make help lists what there is. Go and make are all that is needed.
 GO ?= go
 FUZZTIME ?= 20s
+SOAK ?= 10m
+KILLS ?= 200
+STOP ?= 60
 # The race detector needs a C compiler; without one the tests run without it, and say so.
 RACE := $(if $(shell command -v $${CC:-cc}),-race)
 # Programs that some tests drive, and the Debian packages that have them. Without one its tests are left out and make test says
@@ -8,7 +11,7 @@ RACE := $(if $(shell command -v $${CC:-cc}),-race)
 PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt vet arrows bench fuzz release image
+.PHONY: help demo run test check fmt vet arrows bench fuzz soak release image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +71,9 @@ release: ## programs for PLATFORMS, with bills of materials and check sums, in d
 	  name=roamproxy-$(VERSION)-$${p%/*}-$${p#*/}; echo "$$name"; \
 	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -buildvcs=true -ldflags='-s -w' -o "dist/$$name" ./cmd/roamproxy || exit 1; done
 	@$(GO) run ./deploy/release dist
+
+soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
+	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy
 
 image: ## the container image
 	docker build -t roamproxy .

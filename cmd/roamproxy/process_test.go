@@ -15,6 +15,7 @@ import (
 type spawned struct {
 	*exec.Cmd
 	base, admin string
+	warned      []string // in its log, before it served
 }
 
 // launch starts one on free ports, and returns when it serves.
@@ -32,7 +33,10 @@ func launch(t *testing.T, roam, state string, env ...string) *spawned {
 	t.Cleanup(func() { r.Process.Kill() })
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
-		var line struct{ Msg, Listen, Admin string }
+		var line struct{ Level, Msg, Listen, Admin string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Level == "warn" {
+			r.warned = append(r.warned, lines.Text())
+		}
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
 			go io.Copy(io.Discard, stderr)
 			r.base, r.admin = "http://"+line.Listen, "http://"+line.Admin
