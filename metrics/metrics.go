@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,9 @@ type Metrics struct {
 	duration, exchange, waited                                    *prometheus.HistogramVec
 	reloaded                                                      prometheus.Gauge
 	unlogged                                                      prometheus.Counter
+
+	kinds sync.RWMutex // guards known
+	known map[kind]series
 }
 
 // row is one line of the table of metrics.
@@ -40,7 +44,7 @@ type row struct{ name, kind, help, labels string }
 
 // New makes the registry of a program of this version and revision.
 func New(version, revision string) *Metrics {
-	m := &Metrics{Health: &Health{}, registry: prometheus.NewRegistry(), tools: newNames(maxTools), routes: newNames(maxRoutes), journal: newJournal(), build: Build{version, revision, time.Now()}}
+	m := &Metrics{Health: &Health{}, registry: prometheus.NewRegistry(), tools: newNames(maxTools), routes: newNames(maxRoutes), journal: newJournal(), known: make(map[kind]series), build: Build{version, revision, time.Now()}}
 	m.requests = m.counter("roamproxy_requests_total", "Requests of tools that were answered, by what became of them in the cache.", "tool", "route", "code", "cache")
 	m.duration = m.histogram("roamproxy_request_duration_seconds", "Time from a tool's request to the end of its answer, with the wait in the line. A hit takes well under a millisecond.", waits(), "tool", "cache")
 	m.upstream = m.counter("roamproxy_upstream_requests_total", "Calls that really went to Roam; the code is 0 when no answer came.", "quota", "route", "code")

@@ -35,19 +35,67 @@ func (a Answer) refused() bool {
 // Answered counts an answered request. A route becomes a label once Roam has answered it well, until then it is "other".
 func (m *Metrics) Answered(a Answer) {
 	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), result(a.Cache)
-	m.requests.WithLabelValues(tool, route, code(a.Code), cache).Inc()
+	s := m.series(kind{tool, route, cache, a.Code, a.Paged, a.Reason == ""})
+	s.requests.Inc()
 	m.journal.answered(a, tool, route, time.Now())
-	if a.Reason == "" {
-		m.cacheAnswered(cache, a.Paged)
-	} else if a.refused() {
+	if s.cached != nil {
+		s.cached.Inc()
+	}
+	if s.saved != nil {
+		s.saved.Inc()
+	}
+	if a.refused() {
 		m.refused.WithLabelValues(tool, known(a.Reason, reasons())).Inc()
 	}
-	h := m.duration.WithLabelValues(tool, cache)
-	if e, ok := h.(prometheus.ExemplarObserver); ok && len(a.TraceID) == 32 {
+	if e, ok := s.duration.(prometheus.ExemplarObserver); ok && len(a.TraceID) == 32 {
 		e.ObserveWithExemplar(a.Duration.Seconds(), prometheus.Labels{"trace_id": a.TraceID})
 		return
 	}
-	h.Observe(a.Duration.Seconds())
+	s.duration.Observe(a.Duration.Seconds())
+}
+
+// kind is what answers have in common that are counted alike.
+type kind struct {
+	tool, route, cache string
+	code               int
+	paged, roams       bool
+}
+
+// series are where the answers of one kind are counted. Looking them up by their labels each time takes 1.2 of the 1.7 µs that
+// counting a hit would cost.
+type series struct {
+	requests, cached, saved prometheus.Counter // the last two are nil where they do not count
+	duration                prometheus.Observer
+}
+
+// maxKinds bounds what is remembered besides the registry itself. Few tools use all methods with all outcomes.
+const maxKinds = 10_000
+
+func (m *Metrics) series(k kind) series {
+	m.kinds.RLock()
+	s, ok := m.known[k]
+	m.kinds.RUnlock()
+	if ok {
+		return s
+	}
+	s = series{requests: m.requests.WithLabelValues(k.tool, k.route, code(k.code), k.cache), duration: m.duration.WithLabelValues(k.tool, k.cache)}
+	if k.roams {
+		s.cached = m.cached.WithLabelValues(k.cache)
+		switch {
+		case k.cache != "hit" && k.cache != "shared" && k.cache != "stale":
+		case k.paged:
+			s.saved = m.saved.WithLabelValues("page")
+		default:
+			s.saved = m.saved.WithLabelValues(k.cache)
+		}
+	}
+	m.kinds.Lock()
+	defer m.kinds.Unlock()
+	if len(m.known) >= maxKinds {
+		clear(m.known)
+	}
+	m.known[k] = s
+	return s
 }
 
 // reasons are those of refusals, as tools see them in Roamproxy-Error. The first are those of the line.
@@ -59,18 +107,6 @@ func reasons() []string {
 }
 
 const lineReasons = 4
-
-// cacheAnswered counts what became of a request in the cache, and the call that this saved.
-func (m *Metrics) cacheAnswered(result string, paged bool) {
-	m.cached.WithLabelValues(result).Inc()
-	switch result {
-	case "hit", "shared", "stale":
-		if paged {
-			result = "page"
-		}
-		m.saved.WithLabelValues(result).Inc()
-	}
-}
 
 func results() []string { return []string{"hit", "miss", "shared", "stale", "bypass"} }
 

@@ -113,10 +113,16 @@ func (p *Proxy) give(w http.ResponseWriter, r *http.Request, a *cache.Answer) {
 	if bodyAllowed(v.Status) && h["Content-Length"] == nil {
 		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 	}
-	w.WriteHeader(v.Status)
-	if r.Method != http.MethodHead && bodyAllowed(v.Status) {
-		w.Write(a.Body)
+	if r.Method == http.MethodHead || !bodyAllowed(v.Status) {
+		w.WriteHeader(v.Status)
+		return
 	}
+	if c := connectionOf(r); c != nil {
+		c.join(len(a.Body))
+		defer c.part()
+	}
+	w.WriteHeader(v.Status)
+	w.Write(a.Body)
 }
 
 // questionSize bounds the body of a POST that reads. Roam's are a few hundred bytes; what is larger goes through unkept, so that

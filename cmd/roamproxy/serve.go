@@ -14,6 +14,8 @@ import (
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
+
+	"roamproxy/proxy"
 )
 
 type serveCmd struct {
@@ -103,6 +105,7 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 		return s
 	}
 	r.tools = server(r.app)
+	r.tools.ConnContext, forTools = proxy.ConnContext, proxy.Listen(forTools)
 	r.pages.set(r.adminPages(c, gate))
 	r.admin = server(&r.pages)
 	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
