@@ -42,6 +42,7 @@ type shared struct {
 	quiet                 time.Duration // of the pause
 	mine                  bool          // this replica's call is the probe
 	others                int           // replicas with calls that wait for a token
+	live                  int           // replicas that were heard lately
 }
 
 // word is what a replica tells about the pause. Generation is the one that it is about.
@@ -281,10 +282,10 @@ func readShared(r rueidis.RedisResult) (s shared, err error) {
 	if err != nil {
 		return s, err
 	}
-	if len(values) != 9 {
+	if len(values) != 10 {
 		return s, errors.New("the script's answer is not one of ours")
 	}
-	var numbers [9]int64
+	var numbers [10]int64
 	for i, v := range values {
 		if i == 5 {
 			continue
@@ -296,7 +297,7 @@ func readShared(r rueidis.RedisResult) (s shared, err error) {
 	state, err := values[5].ToString()
 	s = shared{
 		wait: numbers[0], full: numbers[1], now: numbers[2], born: numbers[3], generation: uint64(numbers[4]),
-		quiet: time.Duration(numbers[6]) * time.Microsecond, mine: numbers[7] == 1, others: int(numbers[8]),
+		quiet: time.Duration(numbers[6]) * time.Microsecond, mine: numbers[7] == 1, others: int(numbers[8]), live: int(numbers[9]),
 	}
 	switch state {
 	case "shut":

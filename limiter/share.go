@@ -8,8 +8,9 @@ type sharer interface {
 	Bucket
 	serve(q *Queue)
 	tell(w word)
-	told() bool  // nothing is left to be told
-	others() int // replicas that wait for a token too
+	told() bool    // nothing is left to be told
+	others() int   // replicas that wait for a token too
+	replicas() int // who were heard lately, this one among them; 0 while it goes on alone
 }
 
 // serve names the line that follows.
@@ -46,6 +47,15 @@ func (b *Redis) told() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.words) == 0
+}
+
+func (b *Redis) replicas() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.joined {
+		return 0
+	}
+	return b.last.live
 }
 
 // tell passes a word on to where the pause is shared. The lock is held.

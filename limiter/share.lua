@@ -132,4 +132,4 @@ local others = 0
 for who, m in pairs(members) do
   if who ~= id and m.ticket > 0 and now <= m.due + late then others = others + 1 end
 end
-return {wait, math.max(q.full - now, 0), now, q.born, q.gen, q.state, math.max(q['until'] - now, 0), q.prober == id and 1 or 0, others}
+return {wait, math.max(q.full - now, 0), now, q.born, q.gen, q.state, math.max(q['until'] - now, 0), q.prober == id and 1 or 0, others, live}

@@ -13,6 +13,8 @@ type State struct {
 	Waiting            map[string]int // by tool, only those with calls
 	Oldest             time.Duration  // how long the call that came first has waited
 	Capacity, InFlight int
+	Shared             bool          // with other replicas
+	Replicas           int           // who were heard lately, this one among them; 0 while it goes on alone
 	Jitter             time.Duration // by how much the time to the first byte of the latest answers varies; the network itself varies by no more
 }
 
@@ -21,6 +23,9 @@ func (q *Queue) State() State {
 	now := time.Now()
 	is := q.bucket.Limits(now)
 	s := State{Tokens: q.bucket.Level(now), Rate: is.Rate, Burst: is.Burst, Paid: q.bucket.Paid(), Waiting: make(map[string]int)}
+	if b, ok := q.bucket.(sharer); ok {
+		s.Shared, s.Replicas = true, b.replicas()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)

@@ -91,6 +91,27 @@ func TestPageEscapesWhatToolsSay(t *testing.T) {
 	}
 }
 
+func TestPageTellsWhoSharesTheQuota(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		state QuotaState
+		want  string // "" for nothing of replicas
+	}{
+		{"one process", QuotaState{}, ""},
+		{"three replicas", QuotaState{Shared: true, Replicas: 3}, "<dt>replicas share it</dt><dd>3</dd>"},
+		{"Redis is away", QuotaState{Shared: true}, "<dt>replicas share it</dt><dd>alone</dd>"},
+	} {
+		m := New("", "")
+		m.Quota("roam", nil)
+		m.QuotaState("roam", func() QuotaState { return tt.state })
+		w := httptest.NewRecorder()
+		m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, tt.want) || tt.want == "" && strings.Contains(body, "replicas") {
+			t.Errorf("%s: %d, want %q in\n%s", tt.name, w.Code, tt.want, body)
+		}
+	}
+}
+
 func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
 	m, q := quiet()
 	s := admin(t, m)

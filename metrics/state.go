@@ -18,6 +18,8 @@ type QuotaState struct {
 	Oldest                          time.Duration
 	Jitter                          time.Duration // by how much the time to the first byte varies
 	Capacity, InFlight              int
+	Shared                          bool // with other replicas
+	Replicas                        int  // who were heard lately, this one among them; 0 while it goes on alone
 }
 
 // state is the collector of everything that exists already somewhere else.

@@ -46,6 +46,8 @@ type QuotaStatus struct {
 	Oldest     float64  `json:"oldest_seconds"`
 	Capacity   int      `json:"capacity"`
 	InFlight   int      `json:"in_flight"`
+	Shared     bool     `json:"shared"`   // with other replicas
+	Replicas   int      `json:"replicas"` // who were heard lately, this one among them; 0 while it goes on alone
 	Sent       int      `json:"sent"`
 	Line       []Share  `json:"line"`              // who waits, the longest first
 	History    []Sample `json:"history,omitempty"` // the oldest first
@@ -129,7 +131,7 @@ func (m *Metrics) Status(history bool) Status {
 func (m *Metrics) quotaStatus(name string, now QuotaState, waiting map[string]int) QuotaStatus {
 	q := QuotaStatus{
 		Name: name, Tokens: now.Tokens, Burst: now.Burst, Rate: now.Rate, Configured: now.ConfiguredRate, Paused: now.Paused, PausedFor: now.PausedFor.Seconds(),
-		PauseTotal: now.PauseTotal.Seconds(), Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight, Line: []Share{},
+		PauseTotal: now.PauseTotal.Seconds(), Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight, Shared: now.Shared, Replicas: now.Replicas, Line: []Share{},
 	}
 	for tool, n := range m.state.lengths(now.Length) {
 		if n > 0 {

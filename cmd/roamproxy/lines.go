@@ -83,6 +83,7 @@ func (l *line) state(q Quota) metrics.QuotaState {
 	return metrics.QuotaState{
 		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
 		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight,
+		Shared: s.Shared, Replicas: s.Replicas,
 	}
 }
 

@@ -125,6 +125,9 @@ func TestThreeReplicasUseOneQuota(t *testing.T) {
 	if got := writes(t, all, 40); got[200] != 120 || roam.Refused() != 0 {
 		t.Errorf("120 writes were answered %v, and %d calls refused; want 200 for all and none", got, roam.Refused())
 	}
+	if _, status := get(t, http.DefaultClient, all[0].admin+"/api/status"); !strings.Contains(status, `"replicas":3`) {
+		t.Errorf("the status is %s, want 3 replicas", status)
+	}
 	journal := roam.Journal()
 	after := journal[20:] // the burst is gone, and everybody has told that it is there
 	took := after[len(after)-1].Time.Sub(after[0].Time)

@@ -27,6 +27,11 @@ func topPicture(s metrics.Status, width int) string {
 		line("quota %s   %s", q.Name, state)
 		line("  tokens   %s %.1f of %.3g, %.3g a second", blocks(q.Tokens, q.Burst, 20), q.Tokens, q.Burst, q.Rate)
 		line("  line     %d waiting, the oldest for %.1f s; %d with Roam", q.Waiting, q.Oldest, q.InFlight)
+		if q.Shared && q.Replicas == 0 {
+			line("  Redis is away: this replica goes on alone, at its share of the rate")
+		} else if q.Shared {
+			line("  shared by %d replicas", q.Replicas)
+		}
 		sent, waiting, most := columns(q.History, s.Now.Unix())
 		line("  sent     %s %d in ten minutes", spark(sent), total(sent))
 		line("  waiting  %s at most %d", spark(waiting), most)

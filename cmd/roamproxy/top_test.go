@@ -54,7 +54,7 @@ func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
 	s := metrics.Status{
 		Now: time.Unix(1_000_000, 0), Verdict: metrics.Verdict{Level: metrics.Good, Text: "All is well: nobody waits."},
 		Quotas: []metrics.QuotaStatus{{
-			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Oldest: 3, Line: []metrics.Share{{Tool: "exporter", N: 3}, {Tool: "bot", N: 1}},
+			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Shared: true, Replicas: 3, Oldest: 3, Line: []metrics.Share{{Tool: "exporter", N: 3}, {Tool: "bot", N: 1}},
 			History: []metrics.Sample{{At: 999_300, Sent: 99}, {At: 999_995, Sent: 2, Waiting: 4}, {At: 1_000_000, Sent: 4}},
 		}},
 		Tools:    []metrics.ToolStatus{{Name: "exporter", Share: .75, Counts: metrics.Counts{Calls: 5, Sent: 3}}},
@@ -65,7 +65,7 @@ func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
 	got := topPicture(s, 100)
 	for _, want := range []string{
 		"PAUSED, next try in 8 s", "██████████·········· 5.0 of 10", "4 waiting, the oldest for 3.0 s", "▄█ 6 in ten minutes", "at most 4", "exporter             ███████████████····· 3",
-		"75 %", "/v1/?[2Jevil", "queue_full", "RED  credential org: Roam answered 401 to it",
+		"shared by 3 replicas", "75 %", "/v1/?[2Jevil", "queue_full", "RED  credential org: Roam answered 401 to it",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
