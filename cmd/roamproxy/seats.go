@@ -25,7 +25,7 @@ func newSeats(most int) *seats {
 
 type connectionKey struct{}
 
-// bound puts a server under the bound. Its own hooks must not be set.
+// bound puts a server under the bound. It keeps the ConnContext that is set, and takes ConnState for itself.
 func (c *seats) bound(s *http.Server) {
 	next := s.Handler
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,8 +34,11 @@ func (c *seats) bound(s *http.Server) {
 		defer c.rest(conn)
 		next.ServeHTTP(w, r)
 	})
+	known := s.ConnContext
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		c.came(conn)
+		if c.came(conn); known != nil {
+			ctx = known(ctx, conn)
+		}
 		return context.WithValue(ctx, connectionKey{}, conn)
 	}
 	s.ConnState = func(conn net.Conn, state http.ConnState) {

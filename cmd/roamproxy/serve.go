@@ -97,17 +97,18 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 	}
 	quiet, _ := zap.NewStdLogAt(log.Logger, zap.DebugLevel)
 	server := func(h http.Handler) *http.Server {
-		s := &http.Server{
+		return &http.Server{
 			Handler: h, ErrorLog: quiet, ReadHeaderTimeout: time.Duration(c.Limits.ReadHeaderTimeout), IdleTimeout: time.Duration(c.Limits.IdleTimeout),
 			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
 		}
-		newSeats(c.Limits.MaxConnections).bound(s)
-		return s
 	}
 	r.tools = server(r.app)
 	r.tools.ConnContext, forTools = proxy.ConnContext, proxy.Listen(forTools)
 	r.pages.set(r.adminPages(c, gate))
 	r.admin = server(&r.pages)
+	for _, s := range []*http.Server{r.tools, r.admin} {
+		newSeats(c.Limits.MaxConnections).bound(s)
+	}
 	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
 	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
 	for server, listener := range map[*http.Server]net.Listener{r.tools: forTools, r.admin: forAdmin} {
