@@ -65,12 +65,13 @@ fuzz: ## every fuzz target for FUZZTIME (20s)
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 VERSION = $(shell git describe --tags --always --dirty)
 
+release: export CGO_ENABLED = 0 # for the programs, and for those that run here: what they have in common is compiled once
 release: ## programs for PLATFORMS, with bills of materials and check sums, in dist/; the same commit gives the same bytes
-	@rm -rf dist && mkdir dist && $(GO) run ./cmd/roamproxy man >dist/roamproxy.1
+	@rm -rf dist && mkdir dist && $(GO) run -trimpath ./cmd/roamproxy man >dist/roamproxy.1
 	@for p in $(PLATFORMS); do \
 	  name=roamproxy-$(VERSION)-$${p%/*}-$${p#*/}; echo "$$name"; \
-	  CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -buildvcs=true -ldflags='-s -w' -o "dist/$$name" ./cmd/roamproxy || exit 1; done
-	@$(GO) run ./deploy/release dist
+	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -buildvcs=true -ldflags='-s -w' -o "dist/$$name" ./cmd/roamproxy || exit 1; done
+	@$(GO) run -trimpath ./deploy/release dist
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
 	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy
