@@ -34,8 +34,16 @@ type listener struct {
 
 type connectionKey struct{}
 
-// Listen makes the connections of l such that a server with the ConnContext of this package answers faster on them.
-func Listen(l net.Listener) net.Listener {
+// Remember has a server remember of a connection what lets it answer faster. It is to serve on the listener that is returned. What
+// else the server does with a new connection, it goes on to do.
+func Remember(s *http.Server, l net.Listener) net.Listener {
+	before := s.ConnContext
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if before != nil {
+			ctx = before(ctx, c)
+		}
+		return context.WithValue(ctx, connectionKey{}, c)
+	}
 	return &listener{Listener: l, spare: sync.Pool{New: func() any { b := make([]byte, 0, buffered); return &b }}}
 }
 
@@ -45,11 +53,6 @@ func (l *listener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	return &connection{Conn: c, spare: &l.spare}, nil
-}
-
-// ConnContext is http.Server's, for a server on a listener of Listen.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connectionKey{}, c)
 }
 
 // connectionOf is the connection of a request, or nil where the server does not tell.

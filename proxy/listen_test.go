@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ import (
 // listening serves h as roamproxy does, on a socket.
 func listening(t *testing.T, h http.Handler) *httptest.Server {
 	server := httptest.NewUnstartedServer(h)
-	server.Listener, server.Config.ConnContext = Listen(server.Listener), ConnContext
+	server.Listener = Remember(server.Config, server.Listener)
 	server.Start()
 	t.Cleanup(server.Close)
 	return server
@@ -145,7 +146,7 @@ func BenchmarkProof(b *testing.B) {
 	}
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer token999")
-	for name, r := range map[string]*http.Request{"first": r, "again": r.WithContext(ConnContext(r.Context(), &connection{}))} {
+	for name, r := range map[string]*http.Request{"first": r, "again": r.WithContext(context.WithValue(r.Context(), connectionKey{}, &connection{}))} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

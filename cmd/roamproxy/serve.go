@@ -32,9 +32,13 @@ func (s serveCmd) Run(p *program) error {
 	signal.Notify(hangups, syscall.SIGHUP) // before anything else: one that comes too early must not end the process
 	defer signal.Stop(hangups)
 	read := func() (*Loaded, error) {
-		return load(s.Config, p.getenv, []override{
+		l, err := load(s.Config, p.getenv, []override{
 			{"listen", s.Listen, "--listen"}, {"admin.listen", s.AdminListen, "--admin-listen"}, {"upstream.url", s.UpstreamURL, "--upstream-url"}, {"log.level", s.LogLevel, "--log-level"},
 		})
+		if err == nil {
+			collect(l.Config, p.getenv)
+		}
+		return l, err
 	}
 	l, err := read()
 	if err != nil {
@@ -103,7 +107,7 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 		}
 	}
 	r.tools = server(r.app)
-	r.tools.ConnContext, forTools = proxy.ConnContext, proxy.Listen(forTools)
+	forTools = proxy.Remember(r.tools, forTools)
 	r.pages.set(r.adminPages(c, gate))
 	r.admin = server(&r.pages)
 	for _, s := range []*http.Server{r.tools, r.admin} {

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"runtime/debug"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// The collector's usual target of 100 has it run whenever as much was allocated as is in use. Of that there is little here, some
+// 5 MiB without kept answers, so that a flood of hits would have it run a hundred times a second. At 400 a hit takes a tenth less
+// CPU; the memory limit bounds what that costs.
+const collectAt = 400
+
+// besides is what roamproxy takes besides the kept answers and what waiting calls hold: program, stacks, and garbage.
+const besides = 40 << 20
+
+// ofContainer is the part of a container's memory that is ours to plan with, in hundredths. The rest is for what the limit of the
+// runtime does not count: the program's own pages and the kernel's buffers.
+const ofContainer = 85
+
+// collect tells the garbage collector how much memory it may let us use. What the environment says by GOGC or GOMEMLIMIT stays.
+func collect(c Config, getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
+	}
+	if getenv("GOMEMLIMIT") == "" {
+		container, _ := memlimit.FromCgroup() // 0: there is none, or it has no bound
+		debug.SetMemoryLimit(memoryLimit(c, container))
+	}
+}
+
+// memoryLimit is what the configuration lets be in use, within what the container has. It is no bound of ours: nearer to it the
+// collector works harder.
+func memoryLimit(c Config, container uint64) int64 {
+	wanted := uint64(c.Cache.MaxSize+c.Limits.QueueBytes) + besides
+	if container > 0 {
+		wanted = min(wanted, container/100*ofContainer)
+	}
+	return int64(wanted)
+}

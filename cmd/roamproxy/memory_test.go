@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+)
+
+func TestMemoryLimitFitsConfigurationAndContainer(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		name         string
+		cache, queue int64
+		container    uint64
+		want         int64
+	}{
+		{"the usual, no container", 64 * mib, 64 * mib, 0, 168 * mib},
+		{"the usual in 128 MiB", 64 * mib, 64 * mib, 128 * mib, 128 * mib / 100 * 85},
+		{"in a large container", 64 * mib, 64 * mib, 4096 * mib, 168 * mib},
+		{"a container whose bound is none", 64 * mib, 64 * mib, math.MaxUint64, 168 * mib},
+		{"a larger cache", 512 * mib, 64 * mib, 0, 616 * mib},
+		{"little of everything", 1 * mib, 1 * mib, 0, 42 * mib},
+	} {
+		c := Config{Cache: Cache{MaxSize: Size(tt.cache)}, Limits: Limits{QueueBytes: Size(tt.queue)}}
+		if got := memoryLimit(c, tt.container); got != tt.want {
+			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What somebody set in the environment is not ours to change.
+func TestTheEnvironmentDecidesAboutTheCollector(t *testing.T) {
+	for _, tt := range []struct {
+		env                  []string
+		percent, limit, most float64
+	}{
+		{nil, 400, 1, 168 << 20}, // less in a container
+		{[]string{"GOGC=150"}, 150, 1, 168 << 20},
+		{[]string{"GOMEMLIMIT=300MiB"}, 400, 300 << 20, 300 << 20},
+	} {
+		r := launch(t, "http://127.0.0.1:9", t.TempDir(), tt.env...)
+		_, page := get(t, client(t), r.admin+"/metrics")
+		var percent, limit float64
+		for line := range strings.Lines(page) {
+			fmt.Sscanf(line, "go_gc_gogc_percent %g", &percent)
+			fmt.Sscanf(line, "go_gc_gomemlimit_bytes %g", &limit)
+		}
+		if percent != tt.percent || limit < tt.limit || limit > tt.most {
+			t.Errorf("with %v the collector starts at %v %% and the limit is %.0f, want %v and %.0f to %.0f", tt.env, percent, limit, tt.percent, tt.limit, tt.most)
+		}
+	}
+}
