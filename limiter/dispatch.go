@@ -87,7 +87,7 @@ func (q *Queue) settle(tokenAt time.Time) {
 // pause could change that, 0 when neither would.
 func (q *Queue) free(now time.Time) (bool, time.Duration) {
 	switch {
-	case q.closed || q.line.waiting == 0 || q.inFlight >= q.slots() || q.pause.state == probing:
+	case q.closed || q.line.waiting == 0 || len(q.taken) >= q.slots() || q.pause.state == probing:
 		return false, 0
 	case q.pause.remaining(now) > 0:
 		return false, q.pause.remaining(now)
@@ -139,7 +139,7 @@ func (q *Queue) hand() bool {
 
 // give tells c that it may leave. The lock is held.
 func (q *Queue) give(now time.Time, c *call) {
-	q.inFlight++
+	q.taken = append(q.taken, now)
 	held := q.bucket.Level(now)
 	if held+1 >= q.bucket.Limits(now).Burst {
 		q.emptied = time.Time{} // it was full, and no longer knew what came in

@@ -1,7 +1,7 @@
 package limiter
 
 import (
-	"math"
+	"sort"
 	"time"
 )
 
@@ -20,47 +20,54 @@ func (q *Queue) admit(now time.Time, t Tool, c *call, longest time.Duration) err
 
 // refusal says why a call like c would not be let in if it came now, and after how long it would be.
 func (q *Queue) refusal(now time.Time, t Tool, c *call, longest, waited time.Duration) *Refusal {
-	p := q.line.find(t, c.urgency, rank(now.Sub(q.epoch), c.urgency))
-	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: max(q.estimate(now, p.total)-longest, 0)}
+	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: q.comeback(now, t, c.urgency, longest)}
 	switch {
-	case q.line.waiting >= q.options.MaxQueue:
-		r.Reason, r.RetryAfter = ErrQueueFull, max(r.RetryAfter, q.estimate(now, q.line.waiting-q.options.MaxQueue))
-	case t.MaxQueue > 0 && p.lane >= t.MaxQueue:
-		r.Reason, r.RetryAfter = ErrQueueFull, max(r.RetryAfter, q.estimate(now, p.first))
+	case q.line.waiting >= q.options.MaxQueue, t.MaxQueue > 0 && q.line.lengthOf(t) >= t.MaxQueue:
+		r.Reason = ErrQueueFull
 	case q.pause.remaining(now) > longest || waited > 0 && q.pause.state != open:
 		r.Reason = ErrPaused
 	}
 	return r
 }
 
-// estimate is how long the call with n others before it will wait, if nobody else comes and Roam answers as it did: for its
-// token, for the end of the pause and its probe, and for a slot, whichever is last.
-func (q *Queue) estimate(now time.Time, n int) time.Duration {
-	wait := time.Duration(0)
-	turns := float64(n + 1)
-	if s, ok := q.bucket.(sharer); ok {
-		turns *= float64(1 + s.others()) // each replica that waits has a turn for each of ours
+// punctual is how late a caller may be who comes back when it was told to: up to a second, because Retry-After is rounded up to
+// whole ones, and as long again for its way here.
+const punctual = 2 * time.Second
+
+// rounds bounds how often comeback looks. One look is enough where a tool waits for its own calls; the others are for one
+// that finds, whenever it comes, a turn of each other tool before it, of which there are fewer only once their lines are empty.
+const rounds = 8
+
+// comeback is after how long a call of t would be let in and have its turn in time, if nobody else comes. The later it comes, the
+// later is its turn; so whoever would have it at some moment by coming now need not come sooner than its longest wait before
+// that. From there it is looked again, at the line as it will be by then. In the end the line is empty, and whoever comes has
+// the next turn.
+//
+// With 10,000 calls of 50 tools waiting this takes some 200 µs (BenchmarkEstimate): a refusal is on no call's way to Roam.
+func (q *Queue) comeback(now time.Time, t Tool, urgency int, longest time.Duration) time.Duration {
+	f, l := q.forecast(now), &q.line
+	margin := 2 * f.rough // as much may be wrong now, and again when it comes
+	after := margin
+	if over := l.waiting - q.options.MaxQueue; over >= 0 {
+		after += f.leaves(over)
 	}
-	if missing := turns - q.bucket.Level(now) - tolerance/unit; missing > 0 {
-		wait = seconds(missing / q.bucket.Limits(now).Rate)
+	if over := l.lengthOf(t) - t.MaxQueue; t.MaxQueue > 0 && over >= 0 {
+		after = max(after, margin+f.leaves(l.until(l.lanes[t.Name], over)))
 	}
-	switch q.pause.state {
-	case shut:
-		quiet := q.pause.remaining(now)
-		if n > 0 {
-			quiet += q.held.mean // the probe's answer
+	for range rounds {
+		late := after + punctual
+		gone := sort.Search(l.waiting, func(n int) bool { return f.leaves(n) > late })
+		turn := margin + f.leaves(l.foresee(t, urgency, rank(now.Add(late).Sub(q.epoch), urgency), gone))
+		if turn-longest <= after {
+			return after
 		}
-		wait = max(wait, quiet)
-	case probing:
-		wait = max(wait, q.held.mean)
+		after = turn - longest
 	}
-	if over := q.inFlight + n + 1 - q.options.MaxInFlight; over > 0 {
-		wait = max(wait, seconds(float64(over)*q.held.mean.Seconds()/float64(q.options.MaxInFlight)))
-	}
-	return wait
+	return max(after, margin+f.leaves(l.waiting))
 }
 
-// seconds converts, rounded up and without overflow: at 0.001 calls a second a long line is years long.
-func seconds(s float64) time.Duration {
-	return time.Duration(math.Ceil(min(s*float64(time.Second), math.MaxInt64/2)))
+// estimate is how long the call with n others before it will wait, if nobody else comes and Roam answers as it did.
+func (q *Queue) estimate(now time.Time, n int) time.Duration {
+	f := q.forecast(now)
+	return f.leaves(n)
 }

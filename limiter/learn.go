@@ -68,6 +68,27 @@ func grown(rate, seconds, part float64) float64 {
 	return math.Inf(1)
 }
 
+// takes is how long so many calls' tokens need to accrue from now on. The rate grows with what leaves.
+func (l Learned) takes(now time.Time, paid Limits, tokens float64) time.Duration {
+	rate, total := l.limits(now, paid).Rate, 0.0
+	if l.At.IsZero() {
+		return seconds(tokens / rate)
+	}
+	for _, step := range []struct{ part, mark float64 }{{growth, max(l.Left*gone, l.Rate)}, {growth * goneGrowth, math.Inf(1)}} {
+		mark := min(step.mark, paid.Rate)
+		if rate >= mark {
+			continue
+		}
+		// With each call the time to the next is a part shorter: a geometric series.
+		shorter := math.Log1p(-step.part)
+		calls := min(tokens, math.Log(rate/mark)/shorter)
+		next := rate / math.Exp(calls*shorter)
+		total += (1/rate - 1/next) / step.part
+		rate, tokens = next, tokens-calls
+	}
+	return seconds(total + tokens/rate)
+}
+
 // refused is what a refusal at now teaches. held is what the bucket still held when the refused call had left, and emptied
 // when it was empty before, zero when it has been full since.
 func (l Learned) refused(now time.Time, paid Limits, held float64, emptied time.Time) Learned {

@@ -163,7 +163,6 @@ func (l *line) drop(f *lane) {
 type place struct {
 	total int // calls of all tools that leave before it
 	lane  int // calls that wait in its own lane
-	first int // calls that leave before the lane's head, which makes room in the lane
 }
 
 // start is where in virtual time a call of t that came now would begin: the start tag of its turn, the seq of its lane, and how
@@ -185,7 +184,6 @@ func (l *line) start(t Tool, urgency int, rank int64) (tag int64, seq uint64, be
 // lane O(1) unless somebody milder waits there.
 func (l *line) find(t Tool, urgency int, rank int64) place {
 	start, seq, before := l.start(t, urgency, rank)
-	head := start - int64(before)*t.cost()
 	p := place{total: before}
 	for _, f := range l.order.all {
 		if f.seq == seq {
@@ -193,7 +191,6 @@ func (l *line) find(t Tool, urgency int, rank int64) place {
 			continue
 		}
 		p.total += f.turnsUntil(start, seq)
-		p.first += f.turnsUntil(head, seq)
 	}
 	return p
 }

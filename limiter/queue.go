@@ -57,7 +57,7 @@ type Queue struct {
 	deadlines order[*call] // who waits, the one whose longest wait ends first on top
 	arrivals  order[*call] // who waits, the one that came first on top
 	spares    []*call      // who asked for a turn that nobody waits for; the dispatcher answers at once
-	inFlight  int
+	taken     []time.Time  // when each call that holds a slot left, the earliest first
 	held      held
 	spread    spread
 	pause     pause

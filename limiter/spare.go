@@ -38,7 +38,7 @@ func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Turn, error) {
 
 // idle reports whether there is a turn that nobody else would have. The lock is held.
 func (q *Queue) idle(now time.Time) bool {
-	if q.closed || q.line.waiting > 0 || q.inFlight >= q.slots() || q.pause.state != open {
+	if q.closed || q.line.waiting > 0 || len(q.taken) >= q.slots() || q.pause.state != open {
 		return false
 	}
 	return q.bucket.Level(now)+tolerance/unit >= min(1+spareLeft, q.bucket.Limits(now).Burst)

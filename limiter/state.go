@@ -30,7 +30,7 @@ func (q *Queue) State() State {
 	defer q.mu.Unlock()
 	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)
 	s.Jitter = q.spread.width()
-	s.Capacity, s.InFlight = q.options.MaxQueue, q.inFlight
+	s.Capacity, s.InFlight = q.options.MaxQueue, len(q.taken)
 	for name, f := range q.line.lanes {
 		if f.calls.Len() > 0 {
 			s.Waiting[name] = f.calls.Len()

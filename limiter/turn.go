@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Turn is the right to send one call now. It holds a slot until Done. A Turn belongs to one goroutine at a time.
 type Turn struct {
@@ -103,7 +106,7 @@ func (t *Turn) Done() {
 		return
 	}
 	t.done = true
-	q.inFlight--
+	q.vacate(t)
 	q.held.add(time.Since(t.left))
 	q.unanswered(t)
 	if q.line.waiting > 0 {
@@ -117,10 +120,16 @@ func (t *Turn) unused() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	t.done = true
-	q.inFlight--
+	q.vacate(t)
 	q.returned++
 	q.unanswered(t)
 	q.look()
+}
+
+// vacate frees the slot of t.
+func (q *Queue) vacate(t *Turn) {
+	i := slices.IndexFunc(q.taken, t.left.Equal)
+	q.taken = slices.Delete(q.taken, i, i+1)
 }
 
 func (q *Queue) unanswered(t *Turn) {
