@@ -19,6 +19,11 @@ import (
 //     call in a hundred is refused, whatever the rate. Once a quarter above what was found left, somebody must have stopped,
 //     and it grows four times as fast. The burst grows by a call with every hundred.
 //
+// The weak spot is somebody who spends three quarters in bursts as large as the whole quota's. What is measured soon after a burst
+// says less than what is left in the long run, so the rate sinks to its floor, a tenth, and is slow to come back: in an hour
+// half of what is left is used. A floor of a fifth would use three quarters of it, but has a third of all calls refused where
+// somebody spends nine tenths steadily, of which a tenth refuses 3 %.
+//
 // After a pause the calls that may be under way at once grow from one, so that few are refused together: Queue.trust.
 //
 // All of it is arithmetic on a Learned, which says how it was at one moment: limits tells from it how it is at any later one.

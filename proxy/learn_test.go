@@ -92,6 +92,11 @@ func TestWhatSomebodyElseLeavesIsLearned(t *testing.T) {
 		{0.25, 5, 0.02, 0.95},
 		{0.5, 5, 0.025, 0.90},
 		{0.75, 5, 0.06, 0.90},
+		{0.9, 1, 0.09, 0.95},
+		{0.9, 5, 0.09, 0.90},
+		{0.25, 10, 0.005, 0.99},
+		{0.5, 10, 0.005, 0.99},
+		{0.75, 10, 0.07, 0.45}, // the weak spot, which learn.go speaks of: the rate sinks to its floor
 	} {
 		for _, lasts := range []time.Duration{10 * time.Minute, time.Hour} {
 			synctest.Test(t, func(t *testing.T) {
