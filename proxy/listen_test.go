@@ -95,7 +95,10 @@ func TestAConnectionsProofIsOfOneTokenAndOneConfiguration(t *testing.T) {
 	now.Store(first)
 	server := listening(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { now.Load().ServeHTTP(w, r) }))
 	conns := 0
-	client := &http.Client{Transport: &http.Transport{MaxIdleConns: 1, Dial: func(network, addr string) (net.Conn, error) { conns++; return net.Dial(network, addr) }}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConns: 1, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conns++
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}}}
 	defer client.CloseIdleConnections()
 	for i, tt := range []struct {
 		house *house

@@ -44,7 +44,7 @@ func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	if res.StatusCode < http.StatusOK { // such as 101: net/http and ReverseProxy would go on with it in ways that end no turn
 		res.Body.Close()
 		cancel(nil)
-		return nil, fmt.Errorf("Roam answered with status %03d, which is no answer to a call", res.StatusCode)
+		return nil, fmt.Errorf("status %03d from Roam is no answer to a call", res.StatusCode)
 	}
 	res.Body = &watched{ReadCloser: res.Body, progress: progress, idle: func() { timer.Stop() }, cause: func() error { return context.Cause(ctx) }, end: func() { timer.Stop(); cancel(nil) }}
 	return res, nil

@@ -56,21 +56,21 @@ func (l *Loaded) ask(p *program, rt http.RoundTripper, k Credential) error {
 	}
 	res, err := rt.RoundTrip(req)
 	if err != nil {
-		return fmt.Errorf("Roam was not reached: %w", err)
+		return fmt.Errorf("no connection to Roam: %w", err)
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, infoSize))
 	if err != nil {
-		return fmt.Errorf("Roam's answer broke off: %w", err)
+		return fmt.Errorf("the answer broke off: %w", err)
 	}
 	switch res.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:
-		return errors.New("Roam answered 401: the key is wrong, or was revoked; make a new one in Roam's administration")
+		return errors.New("answered 401 by Roam: the key is wrong, or was revoked; make a new one in Roam's administration")
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("Roam answered 429: the key is in use, and its quota is spent at this moment; try again in %s s", res.Header.Get("Retry-After"))
+		return fmt.Errorf("answered 429 by Roam: the key is in use, and its quota is spent at this moment; try again in %s s", res.Header.Get("Retry-After"))
 	default:
-		return fmt.Errorf("Roam answered %s: %.200q", res.Status, body)
+		return fmt.Errorf("answered %s by Roam: %.200q", res.Status, body)
 	}
 	var info struct {
 		Addr   string

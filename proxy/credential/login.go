@@ -52,7 +52,7 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) error {
 		return ErrState
 	}
 	if answer.Has("error") {
-		return fmt.Errorf("Roam says %.100q", answer.Get("error"))
+		return fmt.Errorf("the answer from Roam is %.100q", answer.Get("error"))
 	}
 	source := NewOAuth(l.o)
 	unlock, err := source.file.lock()
@@ -88,7 +88,7 @@ func (l *Login) exchange(ctx context.Context, code string) (Grant, error) {
 		return Grant{}, err
 	}
 	if token.RefreshToken == "" {
-		return Grant{}, errors.New("Roam gave no refresh token")
+		return Grant{}, errors.New("no refresh token came from Roam")
 	}
 	return granted(token, seed)
 }
