@@ -34,13 +34,32 @@ type schedule struct {
 	restart  time.Duration // the process is killed and another one takes over; 0: never
 	takes    time.Duration // Roam's answers
 	slots    int
+	putBack  time.Duration // the wall clock, while no process runs
+	skewed   bool          // the bucket is told of moments that have passed
+}
+
+// skewed is a bucket whose every third moment is one that has passed.
+type skewed struct {
+	*Local
+	asked int
+}
+
+func (b *skewed) Take(now time.Time) time.Duration {
+	if b.asked++; b.asked%3 == 0 {
+		now = now.Add(-time.Minute)
+	}
+	return b.Local.Take(now)
 }
 
 func drawSchedule(t *rapid.T) schedule {
 	ms := func(label string, most int) time.Duration {
 		return time.Duration(rapid.IntRange(0, most).Draw(t, label)) * time.Millisecond
 	}
-	s := schedule{takes: ms("takes", 1500), slots: rapid.IntRange(1, 10).Draw(t, "slots")}
+	s := schedule{slots: rapid.IntRange(1, 10).Draw(t, "slots"), skewed: rapid.IntRange(0, 5).Draw(t, "skewed") == 0}
+	if rapid.Bool().Draw(t, "slow") {
+		s.takes = ms("takes", 1500)
+	}
+	plain := rapid.Bool().Draw(t, "all of one urgency")
 	for i := range rapid.IntRange(1, 4).Draw(t, "tools") {
 		s.tools = append(s.tools, Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")})
 	}
@@ -48,12 +67,18 @@ func drawSchedule(t *rapid.T) schedule {
 		v := &visit{tool: rapid.SampledFrom(s.tools).Draw(t, "tool"), urgency: rapid.IntRange(0, mildest).Draw(t, "urgency"), at: ms("at", 30_000), longest: ms("longest", 60_000)}
 		if rapid.IntRange(0, 4).Draw(t, "leaves") == 0 {
 			v.patience = time.Millisecond + ms("patience", 20_000)
+			if rapid.Bool().Draw(t, "with the turn") { // which comes with a whole second, when Roam answers at once
+				v.patience = (v.at + v.patience).Round(time.Second) + time.Second - v.at
+			}
+		}
+		if plain {
+			v.urgency = Usual
 		}
 		s.visits = append(s.visits, v)
 	}
 	s.refusals = rapid.SliceOfN(rapid.IntRange(0, 30), 0, 2).Draw(t, "refusals")
 	if rapid.IntRange(0, 3).Draw(t, "restarts") == 0 {
-		s.restart = time.Second + ms("restart", 20_000)
+		s.restart, s.putBack = time.Second+ms("restart", 20_000), ms("put back", 3000)
 	}
 	return s
 }
@@ -62,20 +87,29 @@ func drawSchedule(t *rapid.T) schedule {
 func TestInvariantsOfTheLine(t *testing.T) {
 	dir := t.TempDir()
 	run := 0
-	rapid.Check(t, func(rt *rapid.T) {
-		s := drawSchedule(rt)
-		run++
-		var broken error
-		synctest.Test(t, func(t *testing.T) { broken = s.run(t, fmt.Sprint(dir, "/", run)) })
-		if broken != nil {
-			rt.Fatal(broken)
+	for range 20 { // of rapid's hundred
+		rapid.Check(t, func(rt *rapid.T) {
+			s := drawSchedule(rt)
+			run++
+			var broken error
+			synctest.Test(t, func(t *testing.T) { broken = s.run(t, fmt.Sprint(dir, "/", run)) })
+			if broken != nil {
+				rt.Fatal(broken)
+			}
+		})
+		if t.Failed() {
+			return
 		}
-	})
+	}
 }
 
 func (s schedule) run(t *testing.T, dir string) error {
 	const perSecond, burst = 1, 5
-	options := func(b *Local, paused time.Duration) Options {
+	options := func(local *Local, paused time.Duration) Options {
+		var b Bucket = local
+		if s.skewed {
+			b = &skewed{Local: local}
+		}
 		return Options{Bucket: b, MaxInFlight: s.slots, Paused: paused, Keeper: OpenState(dir, "roam")}
 	}
 	bucket, _ := NewLocal(perSecond, burst, 0)
@@ -110,15 +144,20 @@ func (s schedule) run(t *testing.T, dir string) error {
 		})
 	}
 	var broken error
-	for tick := time.Duration(0); tick < 100*time.Second; tick += 50 * time.Millisecond {
-		time.Sleep(50*time.Millisecond - time.Since(start)%(50*time.Millisecond))
+	for tick := time.Duration(0); tick < 100*time.Second; tick += 100 * time.Millisecond {
+		time.Sleep(100*time.Millisecond - time.Since(start)%(100*time.Millisecond))
 		synctest.Wait()
 		if s.restart > 0 && tick >= s.restart {
 			s.restart = 0
 			f.queue.Close() // those who wait are told so; the level and the pause are in the file
 			next, _ := NewLocal(perSecond, burst, 0)
-			paused, err := OpenState(dir, "roam").Restore(next)
-			if err != nil {
+			file := OpenState(dir, "roam")
+			if k, err := file.read(time.Now()); err == nil && s.putBack > 0 {
+				k.At, k.Until = k.At.Add(s.putBack), k.Until.Add(s.putBack)
+				file.Keep(k)
+			}
+			paused, err := file.Restore(next)
+			if err != nil && s.putBack == 0 {
 				return err
 			}
 			mu.Lock()
@@ -126,7 +165,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 			mu.Unlock()
 			synctest.Wait()
 		}
-		if err := workConserving(queue(), s.slots); err != nil && broken == nil {
+		if err := workConserving(queue(), s.slots); err != nil && broken == nil && !s.skewed {
 			broken = fmt.Errorf("after %v: %w", tick, err)
 		}
 	}
@@ -134,7 +173,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 	last := queue()
 	state := last.State()
 	last.Close()
-	return errors.Join(broken, neverOverTheBucket(f), s.nobodyPastTheDeadline(start), s.everyCallEndsOnce(state))
+	return errors.Join(broken, neverOverTheBucket(f), s.nobodyPastTheDeadline(start), s.everyCallEndsOnce(state), s.nobodyWaitsToBeRefused(start), s.boundedUnfairness(start))
 }
 
 // fair answers by the quota.
@@ -164,6 +203,50 @@ func (s schedule) nobodyPastTheDeadline(start time.Time) error {
 		var r *Refusal
 		if took := v.ended.Sub(start.Add(v.at)); errors.As(v.err, &r) && took > v.longest+s.takes {
 			return fmt.Errorf("nobody past the deadline: call %d was refused after %v, its longest wait is %v: %w", i, took, v.longest, v.err)
+		}
+	}
+	return nil
+}
+
+// nobodyWaitsToBeRefused, where nothing comes between a call and its turn that was not to be known when it came: another tool, a
+// more urgent call, a 429, a restart.
+func (s schedule) nobodyWaitsToBeRefused(start time.Time) error {
+	if len(s.tools) > 1 || len(s.refusals) > 0 || s.putBack > 0 || s.takes > 0 || s.skewed {
+		return nil
+	}
+	for i, v := range s.visits {
+		var r *Refusal
+		switch took := v.ended.Sub(start.Add(v.at)); {
+		case v.urgency != Usual:
+			return nil
+		case errors.As(v.err, &r) && !errors.Is(v.err, ErrClosed) && took > 0:
+			return fmt.Errorf("nobody waits in order to be refused: call %d waited %v of %v, %w", i, took, v.longest, v.err)
+		}
+	}
+	return nil
+}
+
+// boundedUnfairness: beside a call that is alone in its tool's lane each other tool has a turn, or as many as its weight is
+// larger, and what it had begun.
+func (s schedule) boundedUnfairness(start time.Time) error {
+	if len(s.refusals) > 0 || s.putBack > 0 {
+		return nil
+	}
+	for i, v := range s.visits {
+		came, left, alone, turns := start.Add(v.at), v.ended.Add(-s.takes), true, map[Tool]int{}
+		for _, o := range s.visits {
+			leaves := o.ended.Add(-s.takes)
+			if o != v && o.tool == v.tool && !o.ended.Before(came) && !start.Add(o.at).After(left) {
+				alone = false
+			}
+			if o.tool != v.tool && o.err == nil && leaves.After(came) && leaves.Before(left) {
+				turns[o.tool]++
+			}
+		}
+		for o, n := range turns {
+			if most := o.Weight/v.tool.Weight + 2; v.err == nil && alone && n > most {
+				return fmt.Errorf("bounded unfairness: call %d of %s, weight %d, waited for %d turns of %s, weight %d, want at most %d", i, v.tool.Name, v.tool.Weight, n, o.Name, o.Weight, most)
+			}
 		}
 	}
 	return nil
