@@ -59,15 +59,18 @@ func drawSchedule(t *rapid.T) schedule {
 	if rapid.Bool().Draw(t, "slow") {
 		s.takes = ms("takes", 1500)
 	}
-	plain := rapid.Bool().Draw(t, "all of one urgency")
+	plain, whole := rapid.Bool().Draw(t, "all of one urgency"), rapid.Bool().Draw(t, "in whole seconds")
 	for i := range rapid.IntRange(1, 4).Draw(t, "tools") {
 		s.tools = append(s.tools, Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")})
 	}
 	for range rapid.IntRange(1, 40).Draw(t, "visits") {
 		v := &visit{tool: rapid.SampledFrom(s.tools).Draw(t, "tool"), urgency: rapid.IntRange(0, mildest).Draw(t, "urgency"), at: ms("at", 30_000), longest: ms("longest", 60_000)}
+		if whole { // so that turns come then, too
+			v.at = v.at.Round(time.Second)
+		}
 		if rapid.IntRange(0, 4).Draw(t, "leaves") == 0 {
 			v.patience = time.Millisecond + ms("patience", 20_000)
-			if rapid.Bool().Draw(t, "with the turn") { // which comes with a whole second, when Roam answers at once
+			if rapid.Bool().Draw(t, "with the turn") {
 				v.patience = (v.at + v.patience).Round(time.Second) + time.Second - v.at
 			}
 		}
