@@ -93,6 +93,7 @@ func TestRealClients(t *testing.T) {
 		{"Go's net/http", "", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			r, roam := serving(t, roamtest.Options{Rate: 5, Burst: 4}, io.Discard, func(c *Config) {
 				c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].MaxQueue = 5, 4, 4
 			})

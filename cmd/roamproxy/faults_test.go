@@ -201,3 +201,13 @@ func TestFaultsBeforeAConnection(t *testing.T) {
 		}
 	}
 }
+
+// A connection for every call that may be under way is kept for the next. Seen to fail with net/http's own two a host.
+func TestTheConnectionsOfABurstAreKept(t *testing.T) {
+	p := newRoad(t, nil)
+	p.roam.Script(roamtest.Delay(400 * time.Millisecond).Times(10))
+	floods(t, client(t), "http://"+p.r.addr, 10)
+	if n := p.behind.connections(); n != 10 {
+		t.Errorf("after 10 calls at once %d connections are there, want 10", n)
+	}
+}
