@@ -10,7 +10,7 @@ import (
 )
 
 // Whatever a tool writes into Priority and Prefer: an urgency that there is, a wait that it may have, and no word of a
-// preference that was not heeded..
+// preference that was not heeded.
 func FuzzWants(f *testing.F) {
 	f.Add("u=2", "wait=30")
 	f.Add("u=9, i", `respond-async, wait="5"; x=y, wait=7`)
