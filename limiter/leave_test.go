@@ -1,0 +1,47 @@
+package limiter
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// leaver is a tool that goes away in the very moment in which its call gets its turn.
+type leaver struct {
+	nobody
+	leave context.CancelFunc
+}
+
+func (l *leaver) Waited(_, outcome string, _ time.Duration) {
+	if outcome == Sent {
+		l.leave()
+	}
+}
+
+// Seen to fail with leave not giving back the turn that it finds: slots and tokens are then gone for ever.
+func TestWhoLeavesInTheMomentOfItsTurnTakesNothingAlong(t *testing.T) {
+	const calls = 64
+	synctest.Test(t, func(t *testing.T) {
+		bucket, err := NewLocal(0.001, calls, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tool := &leaver{}
+		q := New(Options{Bucket: bucket, MaxInFlight: calls, Observer: tool})
+		defer q.Close()
+		used := 0
+		for range calls {
+			var ctx context.Context
+			ctx, tool.leave = context.WithCancel(t.Context())
+			if turn, err := q.Wait(ctx, Caller{Tool: Tool{Name: "gone"}, Longest: -1}); err == nil {
+				used++
+				turn.Done()
+			}
+			synctest.Wait()
+		}
+		if s := q.State(); s.InFlight != 0 || int(s.Tokens+0.5) != calls-used {
+			t.Errorf("%d calls are under way and %.2f tokens left after %d calls of %d, want none and %d", s.InFlight, s.Tokens, used, calls, calls-used)
+		}
+	})
+}
