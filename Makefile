@@ -1,6 +1,7 @@
 # roamproxy: make help lists what there is. Go and make are all that is needed.
 GO ?= go
 FUZZTIME ?= 20s
+BENCHCOUNT ?= 6
 SOAK ?= 10m
 KILLS ?= 200
 STOP ?= 60
@@ -55,8 +56,11 @@ arrows:
 	  | sed -n 's,^roamproxy/\(.*\) roamproxy/\(.*\)$$,\1 \2,p' | sort -u \
 	  | while read -r arrow; do echo "$$ARROWS" | grep -qxF "$$arrow" || { echo "not an agreed arrow: $$arrow"; exit 1; }; done
 
-bench: ## the benchmarks; compare two outputs with: go tool benchstat old new
-	$(GO) test -run '^$$' -bench . -benchmem -count 6 ./...
+# Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.
+BENCHED := cmd/roamproxy/testdata/bench.txt
+bench: ## the benchmarks, beside the figures that are kept (6 minutes); deploy/bench/run measures beside nginx
+	@$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.2s -count $(BENCHCOUNT) ./cache ./limiter ./metrics ./proxy | tee /tmp/roamproxy-bench.txt
+	@$(GO) tool benchstat kept=$(BENCHED) now=/tmp/roamproxy-bench.txt
 
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@$(GO) list ./... | while read -r p; do \

@@ -169,3 +169,29 @@ func BenchmarkHit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLookup finds one of so many small answers.
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(n, "entries"), func(b *testing.B) {
+			m, err := NewMemory(1 << 30)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close()
+			keys := make([]Key, n)
+			for i := range keys {
+				keys[i] = Key(fmt.Sprintf("org GET /v1/user.info?id=%d", i))
+				if !m.Set(keys[i], &Entry{Route: "/v1/user.info", Header: http.Header{}, Body: []byte("{}")}) {
+					b.Fatal("not kept")
+				}
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if m.Get(keys[i*7919%n]) == nil {
+					b.Fatal("gone")
+				}
+			}
+		})
+	}
+}

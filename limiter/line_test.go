@@ -93,12 +93,18 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 	})
 }
 
-// BenchmarkLine has 10,000 calls of 50 tools waiting, of every urgency. Admission tells a newcomer its place, and so does a
+// BenchmarkLine has 10,000 calls of so many tools waiting, of every urgency. Admission tells a newcomer its place, and so does a
 // refusal; dispatch takes out the head and lets one in again, so that the line stays as long.
 func BenchmarkLine(b *testing.B) {
+	for _, tools := range []int{50, 1000} {
+		b.Run(fmt.Sprint(tools, "tools"), func(b *testing.B) { benchmarkLine(b, tools) })
+	}
+}
+
+func benchmarkLine(b *testing.B, of int) {
 	random := rand.New(rand.NewPCG(1, 2))
 	l := newLine()
-	tools := make([]Tool, 50)
+	tools := make([]Tool, of)
 	for i := range tools {
 		tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: 1 + i%4}
 	}

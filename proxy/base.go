@@ -56,6 +56,7 @@ func NewBase(o BaseOptions) (*http.Transport, error) {
 		IdleConnTimeout:        90 * time.Second,
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 256 << 10, // far above any answer's header, far below what would hurt
+		ReadBufferSize:         32 << 10,  // most answers then come in one system call, with their header
 		DisableCompression:     true,
 	}, nil
 }

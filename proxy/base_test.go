@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -88,5 +90,41 @@ func TestAnUpstreamThatIsRoamproxyItself(t *testing.T) {
 	}
 	if err := Loop(t.Context(), &url.URL{Scheme: "https", Host: "roam.invalid"}, []net.Addr{addr}); err != nil {
 		t.Errorf("a name that is not known: %v", err)
+	}
+}
+
+// A server that offers HTTP/2 gets all calls on one connection.
+func TestHTTP2WhereItIsOffered(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
+	server.EnableHTTP2 = true
+	var conns atomic.Int32
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	server.StartTLS()
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600)
+	base, err := NewBase(BaseOptions{MaxInFlight: 10, CAFile: ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer base.CloseIdleConnections()
+	for range 20 {
+		req, _ := http.NewRequest("GET", server.URL+"/v1/groups.list", nil)
+		res, err := base.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if string(body) != "HTTP/2.0" {
+			t.Errorf("the call went by %s, want HTTP/2.0", body)
+		}
+	}
+	if got := conns.Load(); got != 1 {
+		t.Errorf("20 calls took %d connections, want 1", got)
 	}
 }

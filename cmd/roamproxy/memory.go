@@ -7,11 +7,14 @@ import (
 )
 
 // The collector's usual target of 100 has it run whenever as much was allocated as is in use. Of that there is little here, some
-// 5 MiB without kept answers, so that a flood of hits would have it run a hundred times a second. At 400 a hit takes a tenth less
-// CPU; the memory limit bounds what that costs.
-const collectAt = 400
+// 5 MiB without kept answers, so that a flood of hits would have it run a hundred times a second, for a twelfth of a hit's CPU. Much
+// more than 200 would leave the garbage of many calls lying about; the memory limit bounds both.
+const collectAt = 200
 
-// besides is what roamproxy takes besides the kept answers and what waiting calls hold: program, stacks, and garbage.
+// perConnection is what a call that waits takes with its connection, measured; most of it is net/http's.
+const perConnection = 20 << 10
+
+// besides is what roamproxy takes besides kept answers and waiting calls: program, stacks, and garbage.
 const besides = 40 << 20
 
 // ofContainer is the part of a container's memory that is ours to plan with, in hundredths. The rest is for what the limit of the
@@ -30,9 +33,9 @@ func collect(c Config, getenv func(string) string) {
 }
 
 // memoryLimit is what the configuration lets be in use, within what the container has. It is no bound of ours: nearer to it the
-// collector works harder.
+// collector works harder, and below what is really in use it would take a quarter of a core for nothing.
 func memoryLimit(c Config, container uint64) int64 {
-	wanted := uint64(c.Cache.MaxSize+c.Limits.QueueBytes) + besides
+	wanted := uint64(c.Cache.MaxSize+c.Limits.QueueBytes) + uint64(c.Limits.MaxConnections)*perConnection + besides
 	if container > 0 {
 		wanted = min(wanted, container/100*ofContainer)
 	}
