@@ -193,17 +193,17 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 			}
 			return nil
 		},
-		BufferPool:   &buffers{sync.Pool{New: func() any { return make([]byte, 32<<10) }}}, // of the size that it would make anew each time
-		ErrorHandler: p.fail,                                                               // and no FlushInterval: what has no length, such as an export, is flushed piece by piece anyway
-		ErrorLog:     log.New(io.Discard, "", 0),                                           // what it would say is in the visit
+		BufferPool:   &buffers{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}, // of the size that it would make anew each time
+		ErrorHandler: p.fail,                                                                        // and no FlushInterval: what has no length, such as an export, is flushed piece by piece anyway
+		ErrorLog:     log.New(io.Discard, "", 0),                                                    // what it would say is in the visit
 	}
 }
 
 // buffers are what answers are copied through.
 type buffers struct{ pool sync.Pool }
 
-func (b *buffers) Get() []byte  { return b.pool.Get().([]byte) }
-func (b *buffers) Put(p []byte) { b.pool.Put(p) } // its 24 bytes are little beside a call to Roam
+func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) } // its 24 bytes are little beside a call to Roam
 
 // through sends a request down its visit's lane.
 type through struct{}
