@@ -23,7 +23,7 @@ demo: ## see what it is for: a simulated Roam and three tools, without roamproxy
 run: ## serve, with the key in ROAM_API_KEY
 	@$(GO) run ./cmd/roamproxy serve
 
-test: ## every test, with the race detector where there is a C compiler (about 2 minutes)
+test: ## every test, with the race detector where there is a C compiler (about 5 minutes on 2 cores)
 	@$(if $(RACE),,echo "no C compiler here: testing without the race detector")
 	@for p in $(PROGRAMS); do command -v $${p%%:*} >/dev/null || echo "no $${p%%:*} here: its tests are left out; to run them: apt-get install $${p##*:}"; done
 	$(GO) test $(RACE) ./...

@@ -19,7 +19,7 @@ type forecast struct {
 	slots   int           // calls under way at once, at first
 	most    int           // and in the end
 	held    time.Duration // how long each holds its slot
-	rough   time.Duration // by how much it may be off, because it matters when Roam answers; 0: only the bucket matters
+	rough   time.Duration // by how much it may be off, because it matters when Roam answers or what it lets us learn; 0: only the bucket matters
 }
 
 // forecast says what is known now. The lock is held.
@@ -47,8 +47,11 @@ func (q *Queue) forecast(now time.Time) forecast {
 		}
 	}
 	f.level = min(f.level+is.Rate*f.opens.Seconds(), is.Burst)
-	if f.opens > 0 || f.slots < f.most {
+	switch {
+	case f.opens > 0 || f.slots < f.most:
 		f.rough = seconds(1/is.Rate) + f.held
+	case !f.learned.At.IsZero():
+		f.rough = seconds(1/is.Rate) / 2 // a learned rate grows with what leaves
 	}
 	if q.pause.state != open {
 		f.taken = nil // they will have ended

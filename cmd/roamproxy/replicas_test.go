@@ -48,7 +48,8 @@ func replicas(t *testing.T, n int, roam *roamtest.Server, redis *roamtest.Redis,
 			t.Fatal(err)
 		}
 		t.Cleanup(r.kill)
-		for lines := bufio.NewScanner(stderr); r.base == "" && lines.Scan(); {
+		lines := bufio.NewScanner(stderr)
+		for r.base == "" && lines.Scan() {
 			fmt.Fprintln(r.said, lines.Text())
 			var line struct{ Msg, Listen, Admin string }
 			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
@@ -58,7 +59,11 @@ func replicas(t *testing.T, n int, roam *roamtest.Server, redis *roamtest.Redis,
 		if r.base == "" {
 			t.Fatalf("roamproxy did not start: %s", r.said)
 		}
-		go io.Copy(r.said, stderr)
+		go func() { // with the same scanner, which may have read ahead
+			for lines.Scan() {
+				fmt.Fprintln(r.said, lines.Text())
+			}
+		}()
 		all = append(all, r)
 	}
 	together(t, all)
