@@ -52,7 +52,7 @@ func TestFaultsBehindRoamproxy(t *testing.T) {
 		{"a close in the body of a write", b.takes(says(reply("Content-Length: 100"))), write, "200 cut or nothing", 1, 0},
 
 		{"a stall before Roam has it", stalls, write, "504 perhaps sent", 0, 1},
-		{"a stall in a large upload", func(near, far *net.TCPConn) { near.Read(make([]byte, 1)); <-time.After(1500 * time.Millisecond) }, "POST /v1/item.upload", "504 perhaps sent", 0, 1},
+		{"a stall in a large upload", func(near, far *net.TCPConn) { near.Read(make([]byte, 1)); <-time.After(3 * time.Second) }, "POST /v1/item.upload", "504 perhaps sent", 0, 1},
 		{"a stall when Roam has it", b.takes(stalls), write, "504 perhaps sent", 1, 0},
 		{"a stall when Roam has a read", b.takes(stalls), read, "504 perhaps sent", 1, 0},
 		{"a stall in the header", b.after(40, stalls), read, "504 perhaps sent", 1, 0},

@@ -31,7 +31,7 @@ func newRoad(t *testing.T, change func(*Config)) *road {
 	t.Cleanup(p.roam.Close)
 	p.behind = newBetween(t, strings.TrimPrefix(p.roam.URL, "http://"))
 	p.r, _ = serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
-		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.addr, Duration(time.Second)
+		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.addr, Duration(2*time.Second) // a busy machine is silent for one
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
 		c.Limits.ReadHeaderTimeout = Duration(time.Second)
 		if change != nil {
