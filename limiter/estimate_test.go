@@ -134,7 +134,7 @@ func TestRetryAfterIsTrue(t *testing.T) {
 		var first, again asked
 		synctest.Test(t, func(t *testing.T) { first, again = c.scene(t) })
 		var r *Refusal
-		if errors.As(again.err, &r) && again.waited == c.asker.Longest && r.RetryAfter <= blur {
+		if errors.As(again.err, &r) && r.RetryAfter <= blur { // it came in the very moment in which there was room
 			return
 		}
 		if first.err != nil && again.err != nil {
