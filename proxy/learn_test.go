@@ -113,7 +113,11 @@ func TestWhatSomebodyElseLeavesIsLearned(t *testing.T) {
 				rate := h.queue.State().Rate
 				who := fmt.Sprintf("%.0f %% spent by others, %d at once, %v", 100*tt.share, tt.atOnce, lasts)
 				t.Logf("%s: %d calls, %.1f %% refused, %.0f %% of what was left used, %.2f a second in the end", who, calls, 100*refused, 100*using, rate)
-				if refused > tt.refused || using < tt.using {
+				most := tt.refused
+				if tt.share > 0 && lasts < time.Hour {
+					most += 3 / float64(calls) // what is refused while it is learned, which is chance, is a share of ten minutes that it is not of an hour
+				}
+				if refused > most || using < tt.using {
 					t.Errorf("%s: %.1f %% refused and %.0f %% of what was left used, want at most %.0f and at least %.0f",
 						who, 100*refused, 100*using, 100*tt.refused, 100*tt.using)
 				}
