@@ -149,6 +149,9 @@ func (p *road) settled(name string, calls, sends, want, lost int) {
 func files(t *testing.T) int {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatalf("descriptors cannot be counted here: %v", err)
+		}
 		t.Skip("left out: descriptors cannot be counted here")
 	}
 	return len(open)
