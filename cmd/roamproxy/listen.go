@@ -22,11 +22,19 @@ func socketPath(addr string) string {
 }
 
 // listen opens a TCP address or a Unix socket. Group is who may use the socket besides our own user; "" is our own group.
-func listen(addr, group string) (net.Listener, error) {
+func listen(addr, group string) (deadlined, error) {
 	if path := socketPath(addr); path != "" {
 		return listenUnix(path, group)
 	}
-	return net.Listen("tcp", addr)
+	return listenTCP(addr)
+}
+
+func listenTCP(addr string) (deadlined, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }
 
 // socketMode lets our user and the group connect, for which Linux wants the right to write.

@@ -47,6 +47,8 @@ func (r *running) again() error {
 		return err
 	}
 	r.pages.set(r.adminPages(l.Config, gate))
+	r.tools.serve(l.Limits)
+	r.admin.serve(l.Limits)
 	r.log.configure(l.Log)
 	return nil
 }
@@ -66,9 +68,6 @@ func (l *Loaded) frozen(now Config) error {
 		{"redis.password_file", l.Redis.PasswordFile, now.Redis.PasswordFile},
 		{"redis.prefix", l.Redis.Prefix, now.Redis.Prefix},
 		{"redis.replicas", l.Redis.Replicas, now.Redis.Replicas},
-		{"limits.max_connections", l.Limits.MaxConnections, now.Limits.MaxConnections},
-		{"limits.read_header_timeout", l.Limits.ReadHeaderTimeout, now.Limits.ReadHeaderTimeout},
-		{"limits.idle_timeout", l.Limits.IdleTimeout, now.Limits.IdleTimeout},
 	} {
 		v.want(f.new == f.old, f.key, "is %v while roamproxy runs; restart it to make it %v", f.old, f.new)
 	}

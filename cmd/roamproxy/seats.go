@@ -12,15 +12,21 @@ import (
 // the longest makes room: one without a whole request under way. Only where every connection has one is the newcomer closed. So
 // nobody keeps others out by holding connections open, or by sending requests that do not end.
 type seats struct {
-	most int
-
 	mu     sync.Mutex // guards the following
+	most   int
 	all    map[net.Conn]*order.Element
 	unused *order.List // of net.Conn: those of no use, the longest first. An element of another one is in no list
 }
 
-func newSeats(most int) *seats {
-	return &seats{most: most, all: make(map[net.Conn]*order.Element), unused: order.New()}
+func newSeats() *seats {
+	return &seats{all: make(map[net.Conn]*order.Element), unused: order.New()}
+}
+
+// resize sets the bound. Connections that are open stay; with fewer seats the next that come take those of no use.
+func (c *seats) resize(most int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.most = most
 }
 
 type connectionKey struct{}
@@ -52,7 +58,7 @@ func (c *seats) came(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all[conn] = c.unused.PushBack(conn)
-	if len(c.all) > c.most {
+	for len(c.all) > c.most && c.unused.Len() > 0 {
 		longest := c.unused.Remove(c.unused.Front()).(net.Conn) // the newcomer, where all others are of use
 		delete(c.all, longest)
 		longest.Close()

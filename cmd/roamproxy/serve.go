@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -71,7 +70,7 @@ type running struct {
 	log          *logger
 	read         func() (*Loaded, error) // the configuration, again; nil: there is none to read
 	reloading    sync.Mutex              // one reload at a time
-	tools, admin *http.Server
+	tools, admin *door
 	pages        swapped // of the admin listener
 	addr         string  // where tools connect
 	adminAddr    string
@@ -89,7 +88,7 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	forAdmin, err := net.Listen("tcp", c.Admin.Listen)
+	forAdmin, err := listenTCP(c.Admin.Listen)
 	if err != nil {
 		forTools.Close()
 		return nil, fmt.Errorf("admin.listen: %w", err)
@@ -100,28 +99,24 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 		return nil, err
 	}
 	quiet, _ := zap.NewStdLogAt(log.Logger, zap.DebugLevel)
-	server := func(h http.Handler) *http.Server {
+	server := func(h http.Handler, l Limits) *http.Server {
 		return &http.Server{
-			Handler: h, ErrorLog: quiet, ReadHeaderTimeout: time.Duration(c.Limits.ReadHeaderTimeout), IdleTimeout: time.Duration(c.Limits.IdleTimeout),
+			Handler: h, ErrorLog: quiet, ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
 			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
 		}
 	}
-	r.tools = server(r.app)
-	forTools = proxy.Remember(r.tools, forTools)
 	r.pages.set(r.adminPages(c, gate))
-	r.admin = server(&r.pages)
-	for _, s := range []*http.Server{r.tools, r.admin} {
-		newSeats(c.Limits.MaxConnections).bound(s)
-	}
-	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
 	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
-	for server, listener := range map[*http.Server]net.Listener{r.tools: forTools, r.admin: forAdmin} {
-		go func() {
-			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-				r.failed <- err
-			}
-		}()
-	}
+	r.tools = &door{listener: forTools, seats: newSeats(), failed: r.failed, wrap: proxy.Remember,
+		make: func(l Limits) *http.Server { return server(r.app, l) }}
+	r.admin = &door{listener: forAdmin, seats: newSeats(), failed: r.failed,
+		make: func(l Limits) *http.Server {
+			s := server(&r.pages, l)
+			s.ReadTimeout, s.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
+			return s
+		}}
+	r.tools.serve(c.Limits)
+	r.admin.serve(c.Limits)
 	version, _ := built()
 	log.Info("serving", zap.String("version", version), zap.String("listen", r.addr), zap.String("admin", r.adminAddr), zap.String("upstream", c.Upstream.URL))
 	return r, nil
@@ -143,11 +138,11 @@ func (r *running) stop(l Limits) {
 	defer cancel()
 	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), r.closeLines)
 	defer refuse.Stop()
-	if err := r.tools.Shutdown(ctx); err != nil {
+	if err := r.tools.shutdown(ctx); err != nil {
 		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
-		r.tools.Close()
+		r.tools.close()
 	}
-	r.admin.Close()
+	r.admin.close()
 	r.app.Close()
 	r.log.Info("stopped")
 }
