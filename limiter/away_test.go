@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -53,7 +54,7 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 			do(t, r, user)
 			var told atomic.Pointer[string]
 			var changes atomic.Int64
-			f := NewFleet(FleetOptions{Prefix: "test", Replicas: 2, Connect: func() (rueidis.Client, error) {
+			f := newFleet(FleetOptions{Prefix: "test", Replicas: 2, Connect: func() (rueidis.Client, error) {
 				o, err := rueidis.ParseURL("redis://replica:secret@" + r.Addr)
 				if err != nil {
 					return nil, err
@@ -66,23 +67,17 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 					text := away.Error()
 					told.Store(&text)
 				}
-			}})
+			}}, time.Second)
 			t.Cleanup(f.Close)
 			b := share(t, f, 50, 5)
 			joined(t, f)
 			start := changes.Load()
 			tt.breaks(t, r)
-			for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); {
-				asked := time.Now()
-				b.Take(asked)
-				if took := time.Since(asked); took > 250*time.Millisecond && f.ctx.Err() == nil {
-					t.Errorf("a call waited %v for Redis, want at most 250 ms", took)
-				}
-				time.Sleep(5 * time.Millisecond)
-			}
-			if f.Away() == nil || told.Load() == nil || !strings.Contains(*told.Load(), tt.want) {
-				t.Errorf("away = %v, want one that says %q", f.Away(), tt.want)
-			}
+			until(t, "going on alone, and why", func() bool {
+				b.Take(time.Now())
+				return f.Away() != nil && told.Load() != nil && strings.Contains(*told.Load(), tt.want)
+			})
+			until(t, "a token of its own", func() bool { return b.Take(time.Now()) == 0 })
 			if rate := b.Limits(time.Now()).Rate; rate != 25 {
 				t.Errorf("goes on at %v a second, want half of 50", rate)
 			}
@@ -92,7 +87,8 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 			if took := time.Since(since); took > 5*time.Second {
 				t.Errorf("back after %v, want within 5 s", took)
 			}
-			if got := changes.Load() - start; got < 2 || got > 4 {
+			until(t, "being told that it is back", func() bool { return changes.Load()-start >= 2 })
+			if got := changes.Load() - start; got > 3 {
 				t.Errorf("told of %d changes, want 2: away and back; or 3: away, why, and back", got)
 			}
 		})
@@ -138,29 +134,66 @@ func slow(t *testing.T, to string, by *atomic.Int64) string {
 	return l.Addr().String()
 }
 
+// The times are ten times as long as in earnest, for the sake of a busy machine.
 func TestASlowRedisIsUsedOrLeft(t *testing.T) {
 	r := roamtest.NewRedis(t)
 	var late atomic.Int64
+	var changes atomic.Int64
 	through := &roamtest.Redis{Addr: slow(t, r.Addr, &late)}
-	f := replica(t, through, 2)
+	f := newFleet(FleetOptions{Connect: dialer(through), Prefix: "test", Replicas: 2, Changed: func(error) { changes.Add(1) }}, 10*patience)
+	t.Cleanup(f.Close)
 	b := share(t, f, 50, 5)
 	joined(t, f)
-	late.Store(int64(20 * time.Millisecond))
-	time.Sleep(10 * beat)
-	if err := f.Away(); err != nil {
-		t.Errorf("answers take 20 ms: %v, want that it is used", err)
+	late.Store(int64(200 * time.Millisecond))
+	before := changes.Load()
+	for range 5 {
+		b.mu.Lock()
+		heard := b.last.Now
+		b.mu.Unlock()
+		until(t, "a late answer", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.last.Now > heard })
 	}
-	late.Store(int64(300 * time.Millisecond))
+	if got := changes.Load() - before; got > 0 {
+		t.Errorf("answers take a fifth of our patience: told of %d changes, want that it is used", got)
+	}
+	late.Store(int64(3 * time.Second))
 	until(t, "leaving", func() bool { return f.Away() != nil })
-	for range 20 {
-		asked := time.Now()
-		b.Take(asked)
-		if took := time.Since(asked); took > 250*time.Millisecond {
-			t.Errorf("a call waited %v for a slow Redis, want at most 250 ms", took)
-		}
-	}
+	until(t, "a token of its own", func() bool { return b.Take(time.Now()) == 0 })
 	late.Store(0)
 	joined(t, f)
+}
+
+// hung is a Redis that never answers.
+type hung struct{ rueidis.Client }
+
+func (hung) Do(ctx context.Context, _ rueidis.Completed) rueidis.RedisResult {
+	<-ctx.Done()
+	return rueidis.NewErrorResult(ctx.Err())
+}
+
+func TestNoCallWaitsLongForRedis(t *testing.T) {
+	client, err := dialer(roamtest.NewRedis(t))() // which makes the commands, and is asked nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	synctest.Test(t, func(t *testing.T) {
+		f := NewFleet(FleetOptions{Connect: func() (rueidis.Client, error) { return hung{client}, nil }, Replicas: 2})
+		defer f.Close()
+		b := share(t, f, 50, 5)
+		longest := time.Duration(0)
+		for i := range 200 {
+			time.Sleep(time.Second + time.Duration(i)*time.Millisecond) // a beat may be under way, or about to be
+			b.mu.Lock()
+			b.joined = true // as it was until a moment ago
+			b.mu.Unlock()
+			asked := time.Now()
+			b.Take(asked)
+			longest = max(longest, time.Since(asked))
+		}
+		if longest > 250*time.Millisecond || longest < patience {
+			t.Errorf("a call waited up to %v for a Redis that hangs, want at most 250 ms", longest)
+		}
+	})
 }
 
 // One node that has every slot is a Cluster as far as keys are concerned.

@@ -22,9 +22,9 @@ type Bucket interface {
 	Level(now time.Time) float64
 	// Limits are in force at now: what is paid for, or what was learned to be left of it.
 	Limits(now time.Time) Limits
-	// Paid is what was configured, with the jitter's share taken off the burst.
+	// Paid is what was configured, with the jitter's share taken off the burst: what limits are when nothing is learned.
 	Paid() Limits
-	// Learned is what refusals have taught, and Learn replaces it. Whoever shares the tokens shares this.
+	// Learned is what refusals have taught, and Learn replaces it. Whoever shares the tokens shares this too.
 	Learned() Learned
 	Learn(Learned)
 }

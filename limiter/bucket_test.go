@@ -41,6 +41,19 @@ func testBucket(t *testing.T, b Bucket, advance func(time.Duration), ahead time.
 	take(0)
 	advance(time.Hour)
 	level(3)
+	b.Learn(Learned{Rate: 0.5, Burst: 2, Left: 0.5, At: time.Now()})
+	if is := b.Limits(time.Now()); !near(is.Rate, 0.5) || !near(is.Burst, 2) || b.Learned().Left != 0.5 || b.Paid() != (Limits{1, 3}) {
+		t.Errorf("limits are %v of the %v that are paid for, want the half of 1 that was learned, and 2 of 3", is, b.Paid())
+	}
+	level(2)
+	take(0)
+	take(0)
+	take(2 * time.Second)
+	b.Learn(Learned{})
+	if is := b.Limits(time.Now()); is != b.Paid() || b.Learned() != (Learned{}) {
+		t.Errorf("limits are %v once what was learned is forgotten, want the %v that are paid for", is, b.Paid())
+	}
+	take(time.Second)
 	b.Drain(time.Now())
 	level(0)
 	take(time.Second)

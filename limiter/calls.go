@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 )
 
 //go:embed calls.lua
 var callsScript string
-
-// countTime is how long a call may wait to be counted. Beside its token and its answer, 250 ms in all are not exceeded.
-const countTime = 50 * time.Millisecond
 
 var errCount = errors.New("limiter: redis: the count is not one of ours")
 
@@ -25,7 +21,7 @@ func (f *Fleet) Spend(day, tool string, most, untold, known int) (used int, ok b
 	if client == nil {
 		return 0, false, f.Away()
 	}
-	ctx, cancel := context.WithTimeout(f.ctx, countTime)
+	ctx, cancel := context.WithTimeout(f.ctx, f.patience/2) // beside its token and its answer, 250 ms in all are not exceeded
 	defer cancel()
 	values, err := f.calls.Exec(ctx, client, []string{"{" + f.o.Prefix + "}:calls:" + day}, []string{tool, strconv.Itoa(most), strconv.Itoa(untold), strconv.Itoa(known)}).AsIntSlice()
 	switch {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -14,13 +13,14 @@ import (
 )
 
 // Replicas share a quota in Redis (or Valkey). All that they share of it is one hash, and one script does everything with it,
-// so that nothing can come between two steps: the bucket, the pause, whose turn the next token is, and which replicas are there.
+// so that nothing can come between two steps: the bucket, what was learned, the pause, whose turn the next token is, and which
+// replicas are there.
 //
 // Why all of them together never spend more than the bucket, whatever happens to Redis, a replica or the network between:
 //
 //   - A replica spends a token only when the script's answer gave it one, or when it is cut off, and then at rate/replicas from an
 //     empty bucket that never holds more than one call. An answer that is lost loses its token.
-//   - Every replica tells the script when it was last heard, and is heard ten times a second. Cut off, it begins to earn tokens
+//   - Every replica tells the script when it was last heard, and is heard ten times a second at least. Cut off, it begins to earn tokens
 //     of its own only a lease after it was last heard; a lease after the time that it told last, which is earlier, the script
 //     begins to take that share out of the bucket, until it is heard again.
 //   - A Redis that was restarted, or another one after a failover, knows nothing or too little. The script sees that by the
@@ -31,7 +31,7 @@ import (
 // a word looks the same as one that was cut off: its share is kept for it, until as many as share the quota are there again or
 // it is forgotten. A replica that says goodbye, or that was never heard, leaves nothing behind.
 const (
-	beat     = 100 * time.Millisecond // how often each is heard, and how old the news of a pause may be
+	beat     = 100 * time.Millisecond // how often each is heard at least, and how old the news of a pause may be
 	lease    = time.Second            // ten beats: one that is late cuts nobody off
 	settling = 6 * time.Second        // a replica comes back within 5 s of Redis
 	late     = 250 * time.Millisecond // after this the next in turn has the token of who did not come for it
@@ -57,6 +57,7 @@ type Fleet struct {
 	o             FleetOptions
 	id            string
 	script, calls *rueidis.Lua
+	patience      time.Duration // for one answer; the tests of what is shared bear a busy machine
 
 	mu      sync.Mutex // guards the following
 	client  rueidis.Client
@@ -73,12 +74,15 @@ type Fleet struct {
 var errNotYet = errors.New("not connected yet")
 
 // NewFleet begins to connect, and lets calls go on alone until that has succeeded. Close must be called.
-func NewFleet(o FleetOptions) *Fleet {
+func NewFleet(o FleetOptions) *Fleet { return newFleet(o, patience) }
+
+func newFleet(o FleetOptions, patience time.Duration) *Fleet {
 	o.Replicas = max(o.Replicas, 1)
 	if o.Changed == nil {
 		o.Changed = func(error) {}
 	}
-	f := &Fleet{o: o, id: rand.Text(), script: rueidis.NewLuaScript(shareScript), calls: rueidis.NewLuaScript(callsScript), away: errNotYet, kick: make(chan struct{}, 1), ended: make(chan struct{})}
+	f := &Fleet{o: o, id: rand.Text(), patience: patience, away: errNotYet, kick: make(chan struct{}, 1), ended: make(chan struct{})}
+	f.script, f.calls = rueidis.NewLuaScript(shareScript), rueidis.NewLuaScript(callsScript)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	go f.live()
 	return f
@@ -135,27 +139,31 @@ func (f *Fleet) live() {
 		case <-f.ctx.Done():
 			return
 		}
-		pause := beat
-		if err := f.round(); err != nil {
+		again, err := f.round()
+		if err != nil {
 			f.lost(err)
-			pause = away
+			again = away
 		} else {
 			f.found()
 		}
-		timer.Reset(pause)
+		timer.Reset(again)
 	}
 }
 
-func (f *Fleet) round() error {
+// round has every bucket heard that was not lately, and says when the next is due.
+func (f *Fleet) round() (again time.Duration, err error) {
 	if err := f.connect(); err != nil {
-		return err
+		return 0, err
 	}
+	again = beat
 	for _, b := range f.all() {
-		if err := b.beat(); err != nil {
-			return err
+		next, err := b.beat()
+		if err != nil {
+			return 0, err
 		}
+		again = min(again, next)
 	}
-	return nil
+	return again, nil
 }
 
 func (f *Fleet) connect() error {
@@ -221,21 +229,4 @@ func (f *Fleet) found() {
 	if tell {
 		f.o.Changed(nil)
 	}
-}
-
-// run asks the script.
-func (f *Fleet) run(ctx context.Context, key string, args []string) (shared, error) {
-	f.mu.Lock()
-	client := f.client
-	f.mu.Unlock()
-	if client == nil {
-		return shared{}, errNotYet
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	s, err := readShared(f.script.Exec(ctx, client, []string{key}, args))
-	if err != nil {
-		return s, fmt.Errorf("limiter: redis: %w", err)
-	}
-	return s, nil
 }

@@ -2,62 +2,44 @@ package limiter
 
 import (
 	"context"
-	"errors"
 	"math"
-	"strconv"
 	"sync"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
-// Redis is the Bucket of a quota that replicas share, and with it the pause. While Redis is away it is a Local of rate/replicas.
-// Take waits for Redis, and never for longer than 250 ms; everything else answers from what was heard last.
+// Redis is the Bucket of a quota that replicas share, and with it the pause and what was learned. While Redis is away it is a
+// Local of rate/replicas, and all that it tells is about that share. Take waits for Redis, and never for longer than 250 ms;
+// everything else answers from what was heard last.
 type Redis struct {
 	fleet *Fleet
 	key   string
 
-	asking sync.Mutex // held while the script is asked: answers are heeded in the order in which they were given
+	asking chan struct{} // of one place, taken while the script is asked: answers are heeded in the order in which they were given
 
-	mu                 sync.Mutex // guards the following; no other lock is taken while it is held
-	rate               float64
-	burst, every, full int64 // microseconds: the burst's, a token's, and what was missing to a full bucket when last heard
-	heard              time.Time
-	last               shared
-	joined             bool
-	alone              *Local
-	earns              time.Time // alone earns nothing before this
-	words              []word    // about the pause, to be told
-	returned           int       // tokens to be given back
-	line               *Queue
+	mu     sync.Mutex // guards the following; no other lock is taken while it is held
+	paid   Limits
+	lesson lesson
+	joined bool
+	heard  time.Time // when Redis answered last
+	last   shared    // what it said
+	full   time.Time // the bucket is full then, as far as was heard
+	next   time.Time // there is no token for this replica before this: the last one came with that word
+	alone  *Local
+	earns  time.Time // alone earns nothing before this
+
+	words    []word // about the pause, to be told
+	returned int    // tokens to be given back
+	line     *Queue
 }
 
 var _ sharer = (*Redis)(nil)
-
-// shared is what the script answers.
-type shared struct {
-	wait, full, now, born int64
-	generation            uint64
-	state                 pauseState
-	quiet                 time.Duration // of the pause
-	mine                  bool          // this replica's call is the probe
-	others                int           // replicas with calls that wait for a token
-	live                  int           // replicas that were heard lately
-}
-
-// word is what a replica tells about the pause. Generation is the one that it is about.
-type word struct {
-	kind       string
-	generation uint64
-	until      time.Time // of the quiet that Roam asked for
-}
 
 // Bucket makes this replica's end of a quota that is shared under this name. The numbers are those of NewLocal, and the whole
 // quota's. A replica takes them for true that it was told last, so all should be told the same.
 //
 // A quota that Redis knows nothing of starts empty: it may have been spent a moment ago by replicas whose Redis lost it.
 func (f *Fleet) Bucket(name string, perSecond, burst float64, jitter time.Duration) (*Redis, error) {
-	b := &Redis{fleet: f, key: "{" + f.o.Prefix + "}:quota:" + name}
+	b := &Redis{fleet: f, key: "{" + f.o.Prefix + "}:quota:" + name, asking: make(chan struct{}, 1)}
 	if err := b.Reconfigure(perSecond, burst, jitter); err != nil {
 		return nil, err
 	}
@@ -68,24 +50,23 @@ func (f *Fleet) Bucket(name string, perSecond, burst float64, jitter time.Durati
 	return b, nil
 }
 
-// Reconfigure is Local's: new numbers, and the level stays. The other replicas must be told too.
+// Reconfigure is Local's: new numbers, and the level and what was learned stay. The other replicas must be told too.
 func (b *Redis) Reconfigure(perSecond, burst float64, jitter time.Duration) error {
 	whole, err := atOnce(perSecond, burst, jitter)
 	if err != nil {
 		return err
 	}
-	share, err := NewLocal(perSecond/float64(b.fleet.o.Replicas), 1, 0)
-	if err != nil {
-		return err
-	}
+	share := perSecond / float64(b.fleet.o.Replicas)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.rate = perSecond
-	b.every = max(int64(math.Ceil(1e6/perSecond)), 1) // rounded up: a microsecond early is a 429
-	b.burst = int64(float64(whole) / unit * float64(b.every))
-	b.alone = share
-	b.leaveAt(time.Now())
-	return nil
+	b.paid, b.next = Limits{perSecond, float64(whole) / unit}, time.Time{}
+	if b.alone != nil {
+		return b.alone.Reconfigure(share, 1, 0)
+	}
+	if b.alone, err = NewLocal(share, 1, 0); err == nil {
+		b.leaveAt(time.Now())
+	}
+	return err
 }
 
 // Close says goodbye, so that the other replicas need not keep a share for this one.
@@ -109,22 +90,26 @@ func (b *Redis) Close() {
 	}
 }
 
-// Take asks Redis for a token, or the share of this replica while Redis is away.
+// Take asks Redis for a token, or the share of this replica while Redis is away. With a token Redis says when the next will be
+// there, so that each costs one question.
 func (b *Redis) Take(now time.Time) time.Duration {
 	b.mu.Lock()
-	joined := b.joined
+	joined, early := b.joined, b.next.Sub(now)
 	b.mu.Unlock()
+	if joined && early > 0 {
+		return early
+	}
 	if joined {
 		s, err := b.ask(b.fleet.ctx, true)
 		if err == nil {
-			return time.Duration(s.wait) * time.Microsecond
+			return micros(s.Wait)
 		}
 		b.fleet.lost(err)
 		now = time.Now()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	early := max(b.earns.Sub(now), 0)
+	early = max(b.earns.Sub(now), 0)
 	if wait := b.alone.Take(now.Add(early)); wait > 0 {
 		return early + wait
 	}
@@ -140,6 +125,7 @@ func (b *Redis) Return(now time.Time) {
 		return
 	}
 	b.returned++
+	b.next = time.Time{}
 	b.mu.Unlock()
 	b.fleet.soon()
 }
@@ -149,7 +135,7 @@ func (b *Redis) Drain(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.alone.Drain(now)
-	b.full, b.heard = b.burst, now
+	b.full, b.next = now.Add(micros(b.last.Burst)), time.Time{}
 }
 
 // Level is how many tokens there are, as far as was heard: others may have taken some since.
@@ -159,8 +145,8 @@ func (b *Redis) Level(now time.Time) float64 {
 	if !b.joined {
 		return b.alone.Level(now)
 	}
-	missing := max(b.full-now.Sub(b.heard).Microseconds(), 0)
-	return float64(b.burst-missing) / float64(b.every)
+	missing := max(b.full.Sub(now).Microseconds(), 0)
+	return max(float64(b.last.Burst-missing)/float64(b.last.Every), 0)
 }
 
 // Limits are the whole quota's, or the share of this replica while Redis is away.
@@ -170,34 +156,31 @@ func (b *Redis) Limits(now time.Time) Limits {
 	if !b.joined {
 		return b.alone.Limits(now)
 	}
-	return Limits{b.rate, float64(b.burst) / float64(b.every)}
+	return b.lesson.learned.limits(now, b.paid)
 }
 
-// Paid is the whole quota, with the jitter's share taken off the burst.
+// Paid is the whole quota, with the jitter's share taken off the burst, or the share of this replica while Redis is away.
 func (b *Redis) Paid() Limits {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Limits{b.rate, float64(b.burst) / float64(b.every)}
+	if !b.joined {
+		return b.alone.Paid()
+	}
+	return b.paid
 }
 
-// Learned is nothing, and Learn does nothing: what one replica believes to be in the bucket lags behind what the others took,
-// so its refusals teach it nothing certain. A quota that is shared stays at what is configured, and the pauses do the rest.
-func (b *Redis) Learned() Learned { return Learned{} }
-
-// Learn does nothing; Learned says why.
-func (b *Redis) Learn(Learned) {}
-
-// beat lets this replica be heard, and tells what there is to tell.
-func (b *Redis) beat() error {
+// beat lets this replica be heard, unless it was a moment ago, and tells what there is to tell. It says when it is to be heard again.
+func (b *Redis) beat() (again time.Duration, err error) {
 	for {
-		if _, err := b.ask(b.fleet.ctx, false); err != nil {
-			return err
-		}
 		b.mu.Lock()
-		more := len(b.words) > 0
+		again = beat - time.Since(b.heard)
+		news := !b.joined || len(b.words) > 0 || b.returned > 0 || b.lesson.untold
 		b.mu.Unlock()
-		if !more {
-			return nil
+		if !news && again > 0 {
+			return again, nil
+		}
+		if _, err := b.ask(b.fleet.ctx, false); err != nil {
+			return 0, err
 		}
 	}
 }
@@ -206,8 +189,9 @@ func (b *Redis) beat() error {
 func (b *Redis) leave() {
 	b.mu.Lock()
 	left := b.joined
-	b.joined, b.returned = false, 0
+	b.joined, b.returned, b.next = false, 0, time.Time{}
 	if left {
+		b.alone.Learn(b.lesson.share(b.fleet.o.Replicas))
 		b.leaveAt(b.heard)
 	}
 	line := b.line
@@ -223,87 +207,10 @@ func (b *Redis) leaveAt(heard time.Time) {
 	b.alone.Restore(b.earns, 0)
 }
 
-// ask runs the script once, with at most one word, and heeds its answer.
-func (b *Redis) ask(ctx context.Context, wants bool) (shared, error) {
-	b.asking.Lock()
-	defer b.asking.Unlock()
-	b.mu.Lock()
-	var said word
-	if len(b.words) > 0 {
-		said, b.words = b.words[0], b.words[1:]
-	}
-	returned := b.returned
-	b.returned = 0
-	args := b.arguments(wants, returned, said)
-	b.mu.Unlock()
-
-	s, err := b.fleet.run(ctx, b.key, args)
-	if err != nil && said.kind != "" { // perhaps it was understood: what is about an old generation is not heeded
-		b.mu.Lock()
-		b.words = append([]word{said}, b.words...)
-		b.mu.Unlock()
-	}
-	if err != nil {
-		return s, err
-	}
-
-	b.mu.Lock()
-	back := !b.joined && said.kind != "bye"
-	lost := b.last.born != 0 && s.born != b.last.born // Redis forgot the quota, and perhaps a pause
-	b.joined, b.heard, b.full, b.last = said.kind != "bye", time.Now(), s.full, s
-	line := b.line
-	b.mu.Unlock()
-	if line == nil {
-		return s, nil
-	}
-	if quiet := line.quiet(); quiet > 0 && (back || lost) {
-		b.tell(word{kind: "hold", until: time.Now().Add(quiet)})
-	}
-	line.follow(s, back)
-	return s, nil
+// spacing is how many microseconds a token takes at these limits, rounded up, because one early is a 429, and how many the burst.
+func spacing(l Limits) (every, burst int64) {
+	every = max(int64(math.Ceil(1e6/l.Rate)), 1)
+	return every, int64(l.Burst * float64(every))
 }
 
-// arguments are the script's. The lock is held.
-func (b *Redis) arguments(wants bool, returned int, said word) []string {
-	token := "0"
-	if wants {
-		token = "1"
-	}
-	n := func(v int64) string { return strconv.FormatInt(v, 10) }
-	return []string{
-		b.fleet.id, n(b.last.now), token, n(int64(returned)), n(b.every), n(b.burst), n(int64(b.fleet.o.Replicas)),
-		n(lease.Microseconds()), n(settling.Microseconds()), n(late.Microseconds()), n(forget.Microseconds()),
-		said.kind, strconv.FormatUint(said.generation, 10), n(max(time.Until(said.until).Microseconds(), 0)),
-	}
-}
-
-func readShared(r rueidis.RedisResult) (s shared, err error) {
-	values, err := r.ToArray()
-	if err != nil {
-		return s, err
-	}
-	if len(values) != 10 {
-		return s, errors.New("the script's answer is not one of ours")
-	}
-	var numbers [10]int64
-	for i, v := range values {
-		if i == 5 {
-			continue
-		}
-		if numbers[i], err = v.AsInt64(); err != nil {
-			return s, err
-		}
-	}
-	state, err := values[5].ToString()
-	s = shared{
-		wait: numbers[0], full: numbers[1], now: numbers[2], born: numbers[3], generation: uint64(numbers[4]),
-		quiet: time.Duration(numbers[6]) * time.Microsecond, mine: numbers[7] == 1, others: int(numbers[8]), live: int(numbers[9]),
-	}
-	switch state {
-	case "shut":
-		s.state = shut
-	case "probing":
-		s.state = probing
-	}
-	return s, err
-}
+func micros(n int64) time.Duration { return time.Duration(n) * time.Microsecond }

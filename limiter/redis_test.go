@@ -3,8 +3,8 @@ package limiter
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,10 +13,10 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// replica is one process that shares quotas, as far as this package can tell.
+// replica is one process that shares quotas, as far as this package can tell, and bears a busy machine.
 func replica(t testing.TB, r *roamtest.Redis, replicas int) *Fleet {
 	t.Helper()
-	f := NewFleet(FleetOptions{Connect: dialer(r), Prefix: "test", Replicas: replicas})
+	f := newFleet(FleetOptions{Connect: dialer(r), Prefix: "test", Replicas: replicas}, 20*time.Second)
 	t.Cleanup(f.Close)
 	return f
 }
@@ -61,8 +61,8 @@ func joined(t testing.TB, f *Fleet) {
 func passes(t testing.TB, b *Redis) func(time.Duration) {
 	return func(d time.Duration) {
 		t.Helper()
-		b.asking.Lock()
-		defer b.asking.Unlock()
+		b.asking <- struct{}{}
+		defer func() { <-b.asking }()
 		err := b.fleet.client.Do(context.Background(), b.fleet.client.B().Hincrby().Key(b.key).Field("full").Increment(-d.Microseconds()).Build()).Error()
 		if err != nil {
 			t.Fatal(err)
@@ -80,7 +80,7 @@ func TestRedisIsABucket(t *testing.T) {
 	testBucket(t, heardOf{b}, advance, 500*time.Millisecond)
 }
 
-// heardOf tells what Redis knows now, and not what it knew up to a beat ago, and drains it as a refusal by Roam does.
+// heardOf tells what Redis knows now, and not what it knew up to a beat ago, and drains it and teaches it as a refusal by Roam does.
 type heardOf struct{ *Redis }
 
 func (b heardOf) Level(now time.Time) float64 {
@@ -91,6 +91,11 @@ func (b heardOf) Level(now time.Time) float64 {
 func (b heardOf) Drain(now time.Time) {
 	b.tell(word{kind: "hold"})
 	b.Redis.Drain(now)
+	b.ask(context.Background(), false)
+}
+
+func (b heardOf) Learn(l Learned) {
+	b.Redis.Learn(l)
 	b.ask(context.Background(), false)
 }
 
@@ -120,17 +125,6 @@ func TestQuotaThatRedisDoesNotKnowStartsEmpty(t *testing.T) {
 	}
 }
 
-// asking counts how often a line asks.
-type asking struct {
-	*Redis
-	asked atomic.Int64
-}
-
-func (c *asking) Take(now time.Time) time.Duration {
-	c.asked.Add(1)
-	return c.Redis.Take(now)
-}
-
 func TestReplicasDivideTheQuotaEvenly(t *testing.T) {
 	for _, n := range []int{2, 3} {
 		t.Run(fmt.Sprint(n, " replicas"), func(t *testing.T) {
@@ -140,20 +134,16 @@ func TestReplicasDivideTheQuotaEvenly(t *testing.T) {
 	}
 }
 
-// divide lets calls wait at n replicas at all times, until so many have gone.
-func divide(t *testing.T, n int, total int64) {
+// divide lets calls wait at n replicas at all times, until so many have gone, and counts what each got and what Redis was asked.
+func divide(t *testing.T, n, total int) {
 	r := roamtest.NewRedis(t)
-	buckets, queues, each := make([]*asking, n), make([]*Queue, n), make([]atomic.Int64, n)
-	for i := range n {
-		f := replica(t, r, n)
-		buckets[i] = &asking{Redis: share(t, f, 50, 5)}
-		queues[i] = New(Options{Bucket: buckets[i], MaxWait: time.Minute})
-		defer queues[i].Close()
-		joined(t, f)
-	}
+	queues, _ := fleetOf(t, r, n, 40, 2) // a larger burst is for whoever comes first, after the machine has stood still
+	do(t, r, "CONFIG RESETSTAT")
+	start := time.Now()
 	ctx, enough := context.WithCancel(t.Context())
 	defer enough()
-	var got atomic.Int64
+	var mu sync.Mutex // guards the following
+	got, each := 0, make([]int, n)
 	var all sync.WaitGroup
 	for i, q := range queues {
 		for range 5 {
@@ -165,26 +155,50 @@ func divide(t *testing.T, n int, total int64) {
 					}
 					turn.Answered()
 					turn.Done()
-					if got.Add(1) <= total {
-						each[i].Add(1)
+					mu.Lock()
+					if got < total {
+						got++
+						each[i]++
 					} else {
 						enough()
 					}
+					mu.Unlock()
 				}
 			})
 		}
 	}
 	all.Wait()
-	asked := int64(0)
 	for i := range queues {
-		asked += buckets[i].asked.Load()
-		if share := float64(each[i].Load()) / float64(total) * float64(n) / 2; share < 0.45 {
-			t.Errorf("replica %d of %d got %d of %d calls, want better than 45:55", i+1, n, each[i].Load(), total)
+		if share := float64(each[i]) / float64(total) * float64(n) / 2; share < 0.45 {
+			t.Errorf("replica %d of %d got %d of %d calls, want better than 45:55", i+1, n, each[i], total)
 		}
 	}
-	if most := total * 5 / 2; asked > most {
-		t.Errorf("%d replicas asked %d times for %d tokens, want at most %d: once to be told when and once to take it", n, asked, total, most)
+	// Whoever asks often needs no beat. On a busy machine some ask too soon, because another came late.
+	asked, beats := questions(t, r), int(time.Since(start)/beat)*n
+	t.Logf("%d questions for %d tokens of %d replicas in the time of %d beats; each got %d", asked, total, n, beats, each)
+	if most := total * 3 / 2; asked > most {
+		t.Errorf("%d replicas asked %d times for %d tokens, want about once for each, and not more than %d times", n, asked, total, most)
 	}
+}
+
+// questions is how often the script was run.
+func questions(t *testing.T, r *roamtest.Redis) (times int) {
+	t.Helper()
+	c, err := dialer(r)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	stats, err := c.Do(t.Context(), c.B().Info().Section("commandstats").Build()).ToString()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(stats) {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
+			fmt.Sscanf(rest, "%d", &times)
+		}
+	}
+	return times
 }
 
 func BenchmarkRedisTake(b *testing.B) {

@@ -13,12 +13,11 @@ type sharer interface {
 	replicas() int // who were heard lately, this one among them; 0 while it goes on alone
 }
 
-// serve names the line that follows.
+// serve names the line that follows, from the next answer on.
 func (b *Redis) serve(q *Queue) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.line = q
-	b.mu.Unlock()
-	b.fleet.soon()
 }
 
 // tell has a word told with the next beat, which comes at once. While Redis is away nothing is noted: a pause that is not over
@@ -39,7 +38,7 @@ func (b *Redis) others() int {
 	if !b.joined {
 		return 0
 	}
-	return b.last.others
+	return b.last.Others
 }
 
 // told reports that no word waits to be told.
@@ -55,7 +54,7 @@ func (b *Redis) replicas() int {
 	if !b.joined {
 		return 0
 	}
-	return b.last.live
+	return b.last.Live
 }
 
 // tell passes a word on to where the pause is shared. The lock is held.
@@ -70,6 +69,13 @@ func (q *Queue) quiet() time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.pause.remaining(time.Now())
+}
+
+// length is how many calls wait.
+func (q *Queue) length() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.line.waiting
 }
 
 // leftAlone has the line look again, and, where another replica was about to probe, probe itself.
@@ -90,7 +96,11 @@ func (q *Queue) follow(s shared, back bool) {
 	defer q.mu.Unlock()
 	before := q.pause.state
 	if q.bucket.(sharer).told() {
-		q.step(time.Now(), s)
+		now := time.Now()
+		if q.emptied = (time.Time{}); s.Emptied >= 0 {
+			q.emptied = now.Add(-micros(s.Emptied))
+		}
+		q.step(now, s)
 	}
 	if back || q.pause.state != before {
 		q.changed = true
@@ -101,26 +111,25 @@ func (q *Queue) follow(s shared, back bool) {
 // step makes the pause what s says. A probe of ours that is under way stays one: what Roam answers it is told by itself. The
 // lock is held.
 func (q *Queue) step(now time.Time, s shared) {
-	p := &q.pause
-	news, elsewhere := p.shared != s.generation, s.state == probing && !s.mine
-	p.shared = s.generation
+	p, quiet := &q.pause, micros(s.Quiet)
+	news, elsewhere := p.shared != s.Generation, s.State == "probing" && !s.Mine
+	p.shared = s.Generation
 	switch {
-	case s.state == open && p.state == open:
+	case s.State == "open" && p.state == open:
 		return
-	case s.state == open:
-		p.end(now)
-		q.observer.PauseEnded()
+	case s.State == "open":
+		q.opens(now)
 		return
 	case p.state == open:
-		p.begin(now, s.quiet)
-		q.observer.PauseBegan(s.quiet)
+		p.begin(now, quiet)
+		q.observer.PauseBegan(quiet)
 	case p.state == probing && !p.elsewhere && !news:
 		return
 	case p.state == probing && !p.elsewhere:
 		p.generation++ // another replica was refused after our probe had left: ours does not end that pause
-		p.state, p.until = shut, now.Add(s.quiet)
+		p.state, p.until = shut, now.Add(quiet)
 	default:
-		p.state, p.until = shut, now.Add(s.quiet)
+		p.state, p.until = shut, now.Add(quiet)
 	}
 	if p.elsewhere = elsewhere; elsewhere {
 		p.state = probing

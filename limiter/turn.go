@@ -27,18 +27,23 @@ func (t *Turn) Answered() {
 	q.trust()
 	opens := t.probe && q.pause.state == probing && q.pause.generation == t.generation
 	if opens {
-		q.pause.end(time.Now())
 		q.tell("answered")
-		if q.options.Adapt {
-			q.careful = 1
-		}
-		q.observer.PauseEnded()
+		q.opens(time.Now())
 		q.look()
 	}
 	q.mu.Unlock()
 	if opens {
 		q.keep()
 	}
+}
+
+// opens ends the pause. The lock is held.
+func (q *Queue) opens(now time.Time) {
+	q.pause.end(now)
+	if q.options.Adapt {
+		q.careful = 1
+	}
+	q.observer.PauseEnded()
 }
 
 // timed tells that the first byte of the answer is here, for a call whose sending took no time worth speaking of.
