@@ -45,8 +45,8 @@ const rounds = 8
 //
 // With 10,000 calls of 50 tools waiting this takes some 200 µs (BenchmarkEstimate): a refusal is on no call's way to Roam.
 func (q *Queue) comeback(now time.Time, t Tool, urgency int, longest time.Duration) time.Duration {
-	f, l := q.forecast(now), &q.line
-	margin := 2 * f.rough // as much may be wrong now, and again when it comes
+	f, l := q.forecast(now, q.line.waiting), &q.line
+	margin := f.rough // so that it is let in when it comes, though the wait may then look a little longer than it does now
 	after := margin
 	if over := l.waiting - q.options.MaxQueue; over >= 0 {
 		after += f.leaves(over)
@@ -68,6 +68,6 @@ func (q *Queue) comeback(now time.Time, t Tool, urgency int, longest time.Durati
 
 // estimate is how long the call with n others before it will wait, if nobody else comes and Roam answers as it did.
 func (q *Queue) estimate(now time.Time, n int) time.Duration {
-	f := q.forecast(now)
+	f := q.forecast(now, n)
 	return f.leaves(n)
 }

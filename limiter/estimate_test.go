@@ -65,7 +65,7 @@ type asked struct {
 	err    error
 	told   time.Duration // how long it would wait
 	waited time.Duration
-	turn   time.Duration // at the rate that it found, and an answer's time where it is Roam's word or a slot that is waited for
+	turn   time.Duration // at the rate that it found
 }
 
 // ask has the asker come now.
@@ -74,7 +74,7 @@ func (c crowd) ask(t *testing.T, q *Queue) (a asked) {
 	now := time.Now()
 	one, _ := q.call(now, c.asker)
 	a.told = q.estimate(now, q.line.find(c.asker.Tool, one.urgency, one.rank).total)
-	a.turn = max(seconds(1/q.bucket.Limits(now).Rate), q.forecast(now).rough)
+	a.turn = seconds(1 / q.bucket.Limits(now).Rate)
 	q.mu.Unlock()
 	turn, err := q.Wait(t.Context(), c.asker)
 	a.err, a.waited = err, time.Since(now)
@@ -122,10 +122,6 @@ func (c crowd) scene(t *testing.T) (first, again asked) {
 	return first, again
 }
 
-// blur is by how much what is foretold is known to be wrong now and then, about once in thousands of crowds: a bucket that counts
-// in millionths of a call gives a token a few microseconds after the deadline that it was foretold for.
-const blur = 10 * time.Millisecond
-
 // TestRetryAfterIsTrue: who is refused and comes back when it was told, while nobody else comes, has its turn within its longest
 // wait.
 func TestRetryAfterIsTrue(t *testing.T) {
@@ -133,28 +129,36 @@ func TestRetryAfterIsTrue(t *testing.T) {
 		c := drawCrowd(rt)
 		var first, again asked
 		synctest.Test(t, func(t *testing.T) { first, again = c.scene(t) })
-		var r *Refusal
-		if errors.As(again.err, &r) && r.RetryAfter <= blur { // it came in the very moment in which there was room
-			return
-		}
 		if first.err != nil && again.err != nil {
 			rt.Fatalf("refused (%v), and again when it came back then: %v after %v", first.err, again.err, again.waited)
 		}
 	})
 }
 
-// TestTheWaitIsForetold: who is let in has its turn within one turn of what was foretold, while nobody else comes.
+// TestTheWaitIsForetold: who is let in has its turn within one turn of what was foretold, while nobody else comes. Where Roam's
+// answers all take the same time, as here, it is a tenth of a turn: what a learned rate grows by meanwhile is all that is rounded.
 func TestTheWaitIsForetold(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := drawCrowd(rt)
 		c.asker.Longest, c.options.MaxQueue, c.asker.Tool.MaxQueue = -1, 1000, 0
 		var a asked
 		synctest.Test(t, func(t *testing.T) { a, _ = c.scene(t) })
-		if c.options.Adapt && c.quiet > 0 {
-			a.turn += c.takes // slots grow with each answer, which is foretold in whole answers
+		if off := (a.waited - a.told).Abs(); a.err != nil || off > a.turn/10 {
+			rt.Fatalf("waited %v, told %v, %v off and want at most a tenth of a turn, which is %v (%v)", a.waited, a.told, off, a.turn, a.err)
 		}
-		if off := (a.waited - a.told).Abs(); a.err != nil || off > a.turn+blur {
-			rt.Fatalf("waited %v, told %v, %v off and want at most a turn, which is %v (%v)", a.waited, a.told, off, a.turn, a.err)
+	})
+}
+
+// A learned rate grows until slots let fewer leave than it does; from there on they are the bound.
+func TestTheWaitIsForetoldWhereSlotsBecomeTheBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := crowd{perSecond: 20, burst: 1, learned: Learned{Rate: 5, Burst: 1, Left: 5}, options: Options{MaxInFlight: 10, Adapt: true, MaxWait: time.Hour},
+			takes: time.Second, asks: time.Second, tools: []Tool{{Name: "bot"}}, asker: Caller{Tool: Tool{Name: "bot"}, Urgency: Usual, Longest: -1}}
+		for range 600 {
+			c.before = append(c.before, visit{tool: c.tools[0], urgency: Usual})
+		}
+		if a, _ := c.scene(t); a.err != nil || (a.waited-a.told).Abs() > a.turn {
+			t.Errorf("waited %v, told %v, want no more between them than a turn, which is %v (%v)", a.waited, a.told, a.turn, a.err)
 		}
 	})
 }
@@ -188,16 +192,19 @@ func BenchmarkEstimate(b *testing.B) {
 	now := q.epoch.Add(10 * time.Second)
 	bucket.Learn(Learned{Rate: 0.4, Burst: 4, Left: 0.5, At: now})
 	idle := Tool{Name: "idle"}
-	b.Run("admission", func(b *testing.B) {
+	admission := func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			q.estimate(now, q.line.find(idle, Usual, rank(10*time.Second, Usual)).total)
 		}
-	})
+	}
+	b.Run("admission", admission)
 	b.Run("comeback", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			q.comeback(now, idle, Usual, time.Second)
 		}
 	})
+	q.careful, q.taken, q.held.mean = 1, []time.Time{now}, time.Second // so the next twenty are followed one by one
+	b.Run("admission_after_a_pause", admission)
 }

@@ -6,125 +6,132 @@ import (
 )
 
 // forecast is what is known at one moment of when calls will leave. All times are from that moment.
+//
+// Calls are counted in the order in which they leave. The first ones are known one by one: they are under way, or there is a
+// probe, or slots that grow, before the line runs evenly. From there on the bucket decides, and the slots.
 type forecast struct {
 	now     time.Time
 	learned Learned
 	paid    Limits
-	token   time.Duration // the next call's token is there
-	probe   time.Duration // the next call leaves as the probe; below 0: it is none
-	opens   time.Duration // the next one after that may leave, for all that pause and slots know
-	level   float64       // of the bucket then
-	each    float64       // tokens that go for one call of ours: each replica that waits has a turn for each of ours
-	taken   []time.Time   // when the calls that hold a slot left, the earliest first
-	slots   int           // calls under way at once, at first
-	most    int           // and in the end
-	held    time.Duration // how long each holds its slot
-	rough   time.Duration // by how much it may be off, because it matters when Roam answers or what it lets us learn; 0: only the bucket matters
+	known   []time.Duration // when calls left, or will leave
+	under   int             // how many of those have left
+	opens   time.Duration   // the next one may leave, for all that pause and slots know
+	level   float64         // of the bucket then
+	token   time.Duration   // there is none before this
+	each    float64         // tokens that go for one call of ours: each replica that waits has a turn for each of ours
+	slots   int             // calls under way at once, when they have grown
+	held    time.Duration   // how long each holds its slot
+	rough   time.Duration   // by how much it may be off
 }
 
-// forecast says what is known now. The lock is held.
-func (q *Queue) forecast(now time.Time) forecast {
+// moment is how long a call may take to leave that has its turn: the dispatcher wakes up, and the state is written.
+const moment = time.Millisecond
+
+// forecast says what is known now of the next call and of up to so many after it. It is made in memory of the Queue, and so is
+// over when the next one is made. The lock is held.
+func (q *Queue) forecast(now time.Time, after int) forecast {
 	f := forecast{
-		now: now, learned: q.bucket.Learned(), paid: q.bucket.Paid(), level: q.bucket.Level(now), probe: -1, each: 1,
-		taken: q.taken, slots: q.slots(), most: q.options.MaxInFlight, held: q.held.mean,
+		now: now, learned: q.bucket.Learned(), paid: q.bucket.Paid(), level: q.bucket.Level(now), each: 1,
+		known: q.known[:0], slots: q.options.MaxInFlight, held: q.held.mean, rough: moment,
 	}
 	if s, ok := q.bucket.(sharer); ok {
 		f.each += float64(s.others())
 	}
-	is := q.bucket.Limits(now)
-	f.token = max(q.tokenAt.Sub(now), f.filled(0))
-	switch q.pause.state {
-	case open:
-		f.opens = max(f.slot(0), 0)
-	case shut:
-		f.probe = max(q.pause.remaining(now), f.token)
-		f.level = min(f.level+is.Rate*f.probe.Seconds(), is.Burst) - 1 - is.Rate*f.probe.Seconds()
-		f.opens = f.probe + f.held
-	case probing:
-		f.opens = f.held
-		if n := len(f.taken); n > 0 && !q.pause.elsewhere { // nothing left after it
-			f.opens = max(f.opens-now.Sub(f.taken[n-1]), 0)
+	is, slots := q.bucket.Limits(now), q.slots()
+	f.token = q.tokenAt.Sub(now)
+	if q.pause.state == open {
+		for _, left := range q.taken {
+			f.known = append(f.known, left.Sub(now))
 		}
-	}
-	f.level = min(f.level+is.Rate*f.opens.Seconds(), is.Burst)
-	switch {
-	case f.opens > 0 || f.slots < f.most:
-		f.rough = seconds(1/is.Rate) + f.held
-	case !f.learned.At.IsZero():
-		f.rough = seconds(1/is.Rate) / 2 // a learned rate grows with what leaves
-	}
-	if q.pause.state != open {
-		f.taken = nil // they will have ended
+		f.under = len(f.known)
+		f.pass(f.slot(slots))
+	} else {
+		f.probe(q)
 		if q.options.Adapt {
-			f.slots = 1
+			slots = 0 // of which the probe's answer makes one
 		}
 	}
+	if !f.learned.At.IsZero() {
+		f.rough += seconds(1/is.Rate) / 10 // it grows with what leaves
+	}
+	if f.opens > 0 || slots < f.slots {
+		f.rough += f.held // Roam may take longer for the next ones
+	}
+	for i := len(f.known); slots < f.slots && i < 2*f.slots-slots && i-f.under <= after; i++ {
+		f.send(f.slot(slots))
+	}
+	if f.held > 0 { // a rate that grows past what slots let leave makes nothing faster
+		f.paid.Rate = min(f.paid.Rate, max(f.learned.limits(f.now.Add(f.opens), f.paid).Rate, float64(f.slots)/f.held.Seconds()))
+	}
+	q.known = f.known
 	return f
 }
 
-// leaves is when the call with n others before it will leave: with its token, after the pause and its probe, and in a slot,
-// whichever is last.
-func (f *forecast) leaves(n int) time.Duration {
-	if f.probe >= 0 {
-		if n == 0 {
-			return f.probe
+// probe has the probe leave, or notes that it has, and all others wait for its answer. Who left before it will have been answered.
+func (f *forecast) probe(q *Queue) {
+	if q.pause.state == shut {
+		f.send(q.pause.remaining(f.now))
+	} else {
+		left := f.now
+		if n := len(q.taken); n > 0 && !q.pause.elsewhere { // nothing left after it
+			left = q.taken[n-1]
 		}
-		n--
+		f.known, f.under = append(f.known, left.Sub(f.now)), 1
 	}
-	wait := max(f.filled(n), f.slot(n))
-	if n == 0 {
-		wait = max(wait, f.token)
+	f.pass(max(f.known[0]+f.held, 0))
+}
+
+// send has the next call leave at a moment, or once there is a token.
+func (f *forecast) send(at time.Duration) {
+	f.pass(max(at, f.token))
+	if missing := f.each - f.level - tolerance/unit; missing > 0 {
+		f.pass(f.opens + seconds(missing/f.learned.limits(f.now.Add(f.opens), f.paid).Rate))
+	}
+	f.level -= f.each
+	f.known = append(f.known, f.opens)
+}
+
+// pass lets time pass until a moment, at the limits of before, as the bucket does that nobody looks at. What comes into a full one
+// is lost.
+func (f *forecast) pass(at time.Duration) {
+	is := f.learned.limits(f.now.Add(f.opens), f.paid)
+	f.level = min(f.level+is.Rate*(at-f.opens).Seconds(), is.Burst)
+	f.opens = at
+}
+
+// slot is when the next call finds a slot, of which there are so many now, and one more with each answer until they have grown
+// (Queue.trust): it is free once all but one less than there are then of those before it have been answered.
+func (f *forecast) slot(slots int) time.Duration {
+	i := len(f.known)
+	if i < slots {
+		return f.opens
+	}
+	return max(f.opens, f.known[max((i-slots)/2, i-f.slots)]+f.held)
+}
+
+// leaves is when the call with n others before it will leave: with its token, and in the slot of the call which left as many
+// before it as there are slots, whichever is last; and that call likewise, and so on back to one that is known.
+func (f *forecast) leaves(n int) time.Duration {
+	i, known := f.under+n, len(f.known)
+	if i < known {
+		return f.known[i]
+	}
+	answers := (i - known) / f.slots
+	first := i - answers*f.slots
+	wait := max(f.filled(i-known), f.filled(first-known)+time.Duration(answers)*f.held)
+	if before := first - f.slots; before >= 0 {
+		wait = max(wait, f.known[before]+time.Duration(answers+1)*f.held)
 	}
 	return wait
 }
 
-// filled is when there is a token for the call with n others before it, of those that may leave once the line is open.
+// filled is when there is a token for the call with n others before it, of those that are not known.
 func (f *forecast) filled(n int) time.Duration {
 	missing := float64(n+1)*f.each - f.level - tolerance/unit
 	if missing <= 0 {
-		return f.opens
+		return max(f.opens, f.token)
 	}
-	return f.opens + f.learned.takes(f.now.Add(f.opens), f.paid, missing)
-}
-
-// slot is when the call with n others before it finds a slot: that of the call which left as many before it as there are slots,
-// and so on back to one that is under way or waits for its token alone.
-func (f *forecast) slot(n int) time.Duration {
-	if f.slots < f.most {
-		return f.growing(n)
-	}
-	under := len(f.taken)
-	at := n + under // its place in the order in which all leave
-	if at < f.slots || f.held == 0 {
-		return 0
-	}
-	base, turns := at%f.slots, time.Duration(at/f.slots)
-	if base >= under {
-		return f.filled(base-under) + turns*f.held
-	}
-	wait := turns*f.held - f.now.Sub(f.taken[base])
-	if base += f.slots; base >= under && base < at {
-		wait = max(wait, f.filled(base-under)+(turns-1)*f.held)
-	}
-	return wait
-}
-
-// growing is when the call with n others before it finds a slot, where there are twice as many after each answer's time, as
-// Queue.trust has it, and those of one moment are answered together.
-func (f *forecast) growing(n int) time.Duration {
-	left, slots, answers, start := n, f.slots, 0, f.opens
-	if under := len(f.taken); under > 0 {
-		left, start = left+under, f.taken[under-1].Sub(f.now)
-	}
-	for ; left >= slots && slots < f.most; slots = min(2*slots, f.most) {
-		left -= slots
-		answers++
-	}
-	back := left / slots
-	if answers += back; answers == 0 {
-		return 0
-	}
-	return max(f.filled(max(n-back*slots, 0))+time.Duration(back)*f.held, start+time.Duration(answers)*f.held)
+	return max(f.opens+f.learned.takes(f.now.Add(f.opens), f.paid, missing), f.token)
 }
 
 // seconds converts, rounded up and without overflow: at 0.001 calls a second a long line is years long.

@@ -59,6 +59,7 @@ type Queue struct {
 	spares    []*call      // who asked for a turn that nobody waits for; the dispatcher answers at once
 	taken     []time.Time  // when each call that holds a slot left, the earliest first
 	held      held
+	known     []time.Duration // memory of a forecast
 	spread    spread
 	pause     pause
 	emptied   time.Time // Roam said 429, and the bucket has not been full since
