@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"time"
 )
 
@@ -110,7 +113,7 @@ func (c *Cache) start(ctx context.Context, q question, call Call) *flight {
 		defer c.flying.Done()
 		defer func() {
 			if p := recover(); p != nil {
-				f.err = fmt.Errorf("cache: a fill of %s panicked: %v", q.Route, p)
+				f.err = fmt.Errorf("cache: a fill of %s panicked with a %T at %s", q.Route, p, panicked()) // the value may hold a secret
 			}
 			c.mu.Lock()
 			if c.flights[q.key] == f {
@@ -129,6 +132,22 @@ func (c *Cache) start(ctx context.Context, q question, call Call) *flight {
 		f.fly(c, q, call)
 	}()
 	return f
+}
+
+// panicked is the line of code whose panic is being recovered.
+func panicked() string {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+	for below := false; ; {
+		f, more := frames.Next()
+		if below && !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
+		}
+		below = below || f.Function == "runtime.gopanic"
+		if !more {
+			return "an unknown place"
+		}
+	}
 }
 
 // leave takes an asker away. A stream that its reader does not want any more is closed.

@@ -92,7 +92,7 @@ func TestNothingPoisonsAKey(t *testing.T) {
 			fill Fill
 			want string
 		}{
-			{"a panic", func(context.Context, Call) (*http.Response, error) { panic("oh") }, "panicked: oh"},
+			{"a panic", func(context.Context, Call) (*http.Response, error) { panic("oh") }, "panicked with a string at sharing_test.go:"},
 			{"a stall", func(ctx context.Context, _ Call) (*http.Response, error) { <-ctx.Done(); return nil, ctx.Err() }, "deadline"},
 			{"a failure", func(context.Context, Call) (*http.Response, error) { return nil, errors.New("refused") }, "refused"},
 			{"a broken body", func(context.Context, Call) (*http.Response, error) {

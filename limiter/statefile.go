@@ -55,8 +55,11 @@ func (q *Queue) keep() {
 // be the usual way; it takes 0.9 ms of a call on ext4, which then writes the file out at once, and this takes 10 µs.
 type StateFile struct {
 	path string
-	file *os.File    // open since the last write; Keep's caller writes one at a time
-	info os.FileInfo // of file
+
+	writing sync.Mutex // guards the following; held while the disk is waited for
+	file    *os.File   // open since the last write
+	info    os.FileInfo
+	last    Kept // what was to be written last; At is zero before there was anything
 
 	mu  sync.Mutex // guards err
 	err error
@@ -84,14 +87,32 @@ const (
 // be written. Where it cannot, Err says so at once and Restore finds an empty bucket.
 func OpenState(dir, quota string) *StateFile {
 	f := &StateFile{path: filepath.Join(dir, "quota-"+quota+".state")}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		f.failed(err)
-		return f
-	}
-	probe := f.path + ".new"
-	f.failed(os.WriteFile(probe, []byte(format), 0o600))
-	os.Remove(probe)
+	f.try()
 	return f
+}
+
+// try tells whether the state could be written when there is none to write yet: over what is there, with the same bytes, which
+// wants no room of a full disk, or else as a new file.
+func (f *StateFile) try() {
+	f.failed(func() error {
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+			return err
+		}
+		there, err := os.OpenFile(f.path, os.O_RDWR, 0)
+		if err == nil {
+			defer there.Close()
+			record := make([]byte, recordSize)
+			if n, _ := there.ReadAt(record, 0); n == recordSize {
+				_, err = there.WriteAt(record, 0)
+				return err
+			}
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		probe := f.path + ".new"
+		defer os.Remove(probe)
+		return os.WriteFile(probe, make([]byte, recordSize), 0o600)
+	}())
 }
 
 // Restore sets the bucket's level to what the file says, refilled by the time since, and tells how long Roam's pause still
@@ -186,9 +207,16 @@ func decodeState(data []byte) (k Kept, err error) {
 
 // Keep writes the file. When that fails the old state is emptied, so that a restart does not believe it.
 func (f *StateFile) Keep(k Kept) {
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	f.last = k
+	f.write()
+}
+
+func (f *StateFile) write() {
 	err := f.open()
 	if err == nil {
-		_, err = f.file.WriteAt(encodeState(k), 0)
+		_, err = f.file.WriteAt(encodeState(f.last), 0)
 	}
 	if err != nil {
 		os.Truncate(f.path, 0)
@@ -224,8 +252,23 @@ func (f *StateFile) failed(err error) {
 	}
 }
 
-// Err is why the state cannot be written at present, nil when it can.
+// Err is why the state cannot be written at present, nil when it can. Where it could not it is tried again, so that what somebody
+// mended shows without a call: whoever sends calls only to those that are ready would never send one.
 func (f *StateFile) Err() error {
+	err := f.problem()
+	if err == nil || !f.writing.TryLock() { // whoever writes at the moment will know better
+		return err
+	}
+	defer f.writing.Unlock()
+	if f.last.At.IsZero() {
+		f.try()
+	} else {
+		f.write()
+	}
+	return f.problem()
+}
+
+func (f *StateFile) problem() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err

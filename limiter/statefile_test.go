@@ -79,6 +79,7 @@ func TestWhatIsKnownAtStartDecidesTheFirstBurst(t *testing.T) {
 	}
 }
 
+// Seen to fail with a failure that only the next Keep takes back.
 func TestStateThatCannotBeWritten(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(blocked, nil, 0o600)
@@ -89,6 +90,24 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	}
 	if got := b.Level(time.Now()); got > 0.5 {
 		t.Errorf("level = %v, want an empty bucket", got)
+	}
+	os.Remove(blocked)
+	if err := state.Err(); err != nil {
+		t.Errorf("Err = %v once the directory can be made, want nil without a write", err)
+	}
+	state.Keep(Kept{Level: 3, At: time.Now()})
+	os.RemoveAll(blocked)
+	os.WriteFile(blocked, nil, 0o600)
+	if state.Keep(Kept{Level: 2, At: time.Now()}); state.Err() == nil {
+		t.Error("Err = nil, want that the directory is gone")
+	}
+	os.Remove(blocked)
+	os.MkdirAll(filepath.Join(blocked, "dir"), 0o700)
+	if err := state.Err(); err != nil {
+		t.Errorf("Err = %v once it is there again, want nil without a write", err)
+	}
+	if _, err := OpenState(filepath.Join(blocked, "dir"), "roam").Restore(b); err != nil || b.Level(time.Now()) < 2 || b.Level(time.Now()) > 2.5 {
+		t.Errorf("a restart finds %v (%v), want the 2 that could not be written then", b.Level(time.Now()), err)
 	}
 }
 

@@ -55,7 +55,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		trip.Waited += turn.Waited
 		trip.Attempts++
-		res, sending := t.send(req, held)
+		res, sending := t.send(req, held, turn)
 		switch {
 		case sending != nil:
 			turn.Done()
@@ -96,7 +96,14 @@ type failure struct {
 	died      bool // and it ended, rather than being silent, before the first byte of an answer
 }
 
-func (t *Transport) send(req *http.Request, held *body) (*http.Response, *failure) {
+func (t *Transport) send(req *http.Request, held *body, turn *Turn) (*http.Response, *failure) {
+	returned := false
+	defer func() {
+		if !returned { // but panicked: that must not cost the line a slot for good
+			turn.Done()
+			held.release()
+		}
+	}()
 	var connected, answered atomic.Bool
 	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -105,6 +112,7 @@ func (t *Transport) send(req *http.Request, held *body) (*http.Response, *failur
 	out := req.Clone(ctx)
 	held.prepare(out)
 	res, err := t.Next.RoundTrip(out)
+	returned = true
 	if err == nil {
 		return res, nil
 	}

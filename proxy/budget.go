@@ -30,8 +30,9 @@ type Budgets struct {
 	used    map[string]int
 	waiting map[string]int // calls that have not left yet
 	untold  map[string]int // of used, calls that the others do not know of yet
-	err     error
-	foreign bool // the file is another version's, and is to be set aside before it is replaced
+	unread  error          // why what was used today cannot be told; used is nil then
+	err     error          // of the last writing
+	foreign bool           // the file is another version's, and is to be set aside before it is replaced
 
 	writing sync.Mutex // taken before mu: what is written last is what was true last
 }
@@ -50,28 +51,37 @@ type counts struct {
 // bounded tool has used up its day: nobody knows how much of it is left.
 func OpenBudgets(dir string) (*Budgets, error) {
 	b := &Budgets{path: filepath.Join(dir, "budgets.json"), day: today(time.Now()), used: make(map[string]int), waiting: make(map[string]int), untold: make(map[string]int)}
+	b.read()
+	return b, b.unread
+}
+
+// read takes over what the file says of today. The lock is held, or nobody else knows b yet.
+func (b *Budgets) read() {
 	content, err := os.ReadFile(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return b, nil
+		b.used, b.unread, b.foreign = make(map[string]int), nil, false
+		return
 	}
 	var known counts
 	if err == nil {
 		err = json.Unmarshal(content, &known)
 	}
+	b.foreign = known.Version > budgetsVersion // whatever else it says
 	switch {
-	case known.Version > budgetsVersion: // whatever else it says
-		b.foreign, err = true, fmt.Errorf("it is of version %d, which a later roamproxy wrote", known.Version)
-	case err != nil:
-	case known.Day > b.day:
+	case b.foreign:
+		err = fmt.Errorf("it is of version %d, which a later roamproxy wrote", known.Version)
+	case err == nil && known.Day > b.day:
 		err = fmt.Errorf("it is of %q, which is in the future", known.Day)
-	case known.Day == b.day:
-		maps.Copy(b.used, known.Used)
-		return b, nil
-	default:
-		return b, nil
 	}
-	b.used = nil
-	return b, fmt.Errorf("what tools spent of calls_per_day cannot be told, so it counts as used up until midnight UTC; to begin anew, stop roamproxy and remove %s: %w", b.path, err)
+	if err != nil {
+		b.used = nil
+		b.unread = fmt.Errorf("what tools spent of calls_per_day cannot be told, so it counts as used up until midnight UTC; to begin anew, remove %s: %w", b.path, err)
+		return
+	}
+	b.used, b.unread = make(map[string]int), nil
+	if known.Day == b.day {
+		maps.Copy(b.used, known.Used)
+	}
 }
 
 func today(now time.Time) string { return now.UTC().Format(time.DateOnly) }
@@ -129,13 +139,18 @@ func (b *Budgets) spend(tool string, most int, reserved bool) error {
 // left refuses when there is no call left today. The lock is held.
 func (b *Budgets) left(tool string, most int) error {
 	now := time.Now()
-	if day := today(now); day > b.day { // a clock that goes back earns nothing
-		b.day, b.used, b.untold = day, make(map[string]int), make(map[string]int)
-	}
+	b.begin(now)
 	if b.used == nil || b.used[tool]+b.waiting[tool] >= most {
 		return &limiter.Refusal{Reason: errBudget, RetryAfter: untilMidnight(now)}
 	}
 	return nil
+}
+
+// begin begins the day of now, if that is another. The lock is held.
+func (b *Budgets) begin(now time.Time) {
+	if day := today(now); day > b.day { // a clock that goes back earns nothing
+		b.day, b.used, b.untold, b.unread = day, make(map[string]int), make(map[string]int), nil
+	}
 }
 
 // keep replaces the file. A failure is told by Err: calls go on.
@@ -162,11 +177,27 @@ func (b *Budgets) keep() {
 	b.mu.Unlock()
 }
 
-// Err is why the counts cannot be written at present, nil when they can.
+// Err is why the counts cannot be read, or not be written, at present, nil when they can. Where they could not it is tried again, so
+// that what somebody mended shows without a call.
 func (b *Budgets) Err() error {
 	b.mu.Lock()
+	if b.begin(time.Now()); b.unread != nil {
+		defer b.mu.Unlock()
+		b.read()
+		return b.unread
+	}
+	err := b.err
+	b.mu.Unlock()
+	if err == nil {
+		return nil
+	}
+	b.keep()
+	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.err
+	if b.err != nil {
+		return fmt.Errorf("a restart forgets what tools spent of calls_per_day: %w", b.err)
+	}
+	return nil
 }
 
 // Used is how many calls each bounded tool has made today.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	"log"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +61,34 @@ func (c *changing) Sync() error                                    { return c.co
 // Check leaves the decision to the core of the moment.
 func (c *changing) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	return c.core().Check(e, ce)
+}
+
+// heard takes what libraries say to one of Go's own loggers into ours: net/http, that it caught a panic of ours, or that Roam spoke
+// out of turn. What stands in quotes is somebody's bytes, and the value of a panic can be anything, so neither is shown.
+type heard struct{ log *zap.Logger }
+
+func (h heard) Write(p []byte) (int, error) {
+	text := string(bytes.TrimSpace(p))
+	if caught, ok := strings.CutPrefix(text, "http: panic serving "); ok {
+		caller, _, _ := strings.Cut(caught, ": ")
+		stack := ""
+		if i := strings.LastIndex(caught, "\ngoroutine "); i >= 0 {
+			stack = caught[i+1:]
+		}
+		h.log.Error("a fault of roamproxy's own, which cost a call its answer: please report it with this line", zap.String("caller", caller), zap.String("stack", stack))
+		return len(p), nil
+	}
+	text, _, _ = strings.Cut(text, `"`)
+	h.log.Debug(short(text))
+	return len(p), nil
+}
+
+// overhear does so with Go's standard logger, which belongs to the whole process, until the end that it returns.
+func (h heard) overhear() (end func()) {
+	out, flags := log.Writer(), log.Flags()
+	log.SetOutput(h)
+	log.SetFlags(0)
+	return func() { log.SetOutput(out); log.SetFlags(flags) }
 }
 
 // Of the access lines of one second and level, this many are written, and after them one of as many. At the usual quota none is

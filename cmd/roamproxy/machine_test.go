@@ -2,21 +2,16 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"roamproxy/proxy/roamtest"
 )
@@ -121,45 +116,6 @@ func TestStoppedForAWhile(t *testing.T) {
 	r.Wait()
 	if roam.Refused() != 0 {
 		t.Errorf("after it went on Roam refused %d calls, want none", roam.Refused())
-	}
-}
-
-// Where connections take every descriptor, nothing breaks that does not mend itself when they are closed.
-func TestOutOfDescriptors(t *testing.T) {
-	roam := fastRoam(t)
-	r := launch(t, roam.URL, t.TempDir(), inFile(t, fast))
-	if err := unix.Prlimit(r.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 32, Max: 32}, nil); err != nil {
-		t.Fatal(err)
-	}
-	var conns []net.Conn
-	for range 100 {
-		conn, err := net.Dial("tcp", strings.TrimPrefix(r.base, "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprint(conn, "GET /v1/user.list HTTP/1.1\r\nHost: localhost\r\n") // and no more
-		conns = append(conns, conn)
-	}
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
-	if got := post(c, r.base); got == 200 {
-		t.Error("a call came through with no descriptor to be had: the test does not test")
-	}
-	for _, conn := range conns {
-		conn.Close()
-	}
-	c.Timeout = 10 * time.Second
-	for deadline := time.Now().Add(20 * time.Second); post(c, r.base) != 200; {
-		if time.Now().After(deadline) {
-			t.Fatal("descriptors are free again, and no call comes through")
-		}
-	}
-	if res, body := get(t, c, r.admin+"/readyz"); res.StatusCode != 200 {
-		t.Errorf("readyz: %d %s", res.StatusCode, body)
-	}
-	r.Process.Kill()
-	r.Wait()
-	if roam.Refused() != 0 {
-		t.Errorf("Roam refused %d calls, want none", roam.Refused())
 	}
 }
 

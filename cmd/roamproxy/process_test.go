@@ -3,10 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
+	"time"
 
 	"roamproxy/proxy/roamtest"
 )
@@ -15,14 +16,28 @@ import (
 type spawned struct {
 	*exec.Cmd
 	base, admin string
-	warned      []string // in its log, before it served
+	warned      []string     // in its log, before it served
+	said        lockedBuffer // all of its log
+	ended       chan struct{}
 }
 
 // launch starts one on free ports, and returns when it serves.
 func launch(t *testing.T, roam, state string, env ...string) *spawned {
 	t.Helper()
-	r := &spawned{Cmd: exec.Command(os.Args[0], "serve", "-listen", "127.0.0.1:0", "-admin-listen", "127.0.0.1:0", "-upstream-url", roam)}
-	r.Env = append(append(os.Environ(), "ROAMPROXY_TEST_MAIN=1", "ROAM_API_KEY="+roamtest.DefaultKey, "ROAMPROXY_STATE_DIR="+state), env...)
+	return begin(t, prepare(roam, state, env...))
+}
+
+// prepare is the command that launch starts.
+func prepare(roam, state string, env ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], "serve", "-listen", "127.0.0.1:0", "-admin-listen", "127.0.0.1:0", "-upstream-url", roam)
+	cmd.Env = append(append(os.Environ(), "ROAMPROXY_TEST_MAIN=1", "ROAM_API_KEY="+roamtest.DefaultKey, "ROAMPROXY_STATE_DIR="+state), env...)
+	return cmd
+}
+
+// begin starts a command that was prepared, and returns when it serves.
+func begin(t *testing.T, cmd *exec.Cmd) *spawned {
+	t.Helper()
+	r := &spawned{Cmd: cmd, ended: make(chan struct{})}
 	stderr, err := r.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -30,21 +45,48 @@ func launch(t *testing.T, roam, state string, env ...string) *spawned {
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.Process.Kill() })
-	lines := bufio.NewScanner(stderr)
-	for lines.Scan() {
-		var line struct{ Level, Msg, Listen, Admin string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Level == "warn" {
-			r.warned = append(r.warned, lines.Text())
+	t.Cleanup(r.kill)
+	serving := make(chan struct{})
+	go func() {
+		defer close(r.ended)
+		lines := bufio.NewScanner(stderr)
+		for lines.Buffer(nil, 1<<20); lines.Scan(); {
+			r.said.Write(append(lines.Bytes(), '\n'))
+			var line struct{ Level, Msg, Listen, Admin string }
+			if json.Unmarshal(lines.Bytes(), &line) != nil || r.base != "" {
+				continue
+			}
+			if line.Level == "warn" {
+				r.warned = append(r.warned, lines.Text())
+			}
+			if line.Msg == "serving" {
+				r.base, r.admin = "http://"+line.Listen, "http://"+line.Admin
+				close(serving)
+			}
 		}
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "serving" {
-			go io.Copy(io.Discard, stderr)
-			r.base, r.admin = "http://"+line.Listen, "http://"+line.Admin
-			return r
-		}
+	}()
+	select {
+	case <-serving:
+	case <-r.ended:
+		t.Fatal("roamproxy did not start: ", r.said.String())
 	}
-	t.Fatal("roamproxy did not start")
-	return nil
+	return r
+}
+
+// Wait returns when it has ended and said all.
+func (r *spawned) Wait() error {
+	<-r.ended
+	return r.Cmd.Wait()
+}
+
+func (r *spawned) kill() {
+	r.Process.Kill()
+	r.Wait()
+}
+
+// told is how often the log has a line of this message.
+func (r *spawned) told(message string) int {
+	return strings.Count(r.said.String(), `"msg":"`+message+`"`)
 }
 
 // process is launch for who needs only the address for tools.
@@ -52,4 +94,14 @@ func process(t *testing.T, roam, state string) (cmd *exec.Cmd, base string) {
 	t.Helper()
 	r := launch(t, roam, state)
 	return r.Cmd, r.base
+}
+
+// eventually waits for what must come.
+func eventually(t *testing.T, what string, come func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !come(); <-time.After(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still not: %s", what)
+		}
+	}
 }

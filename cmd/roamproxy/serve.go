@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"net/http"
 	"os"
 	"os/signal"
@@ -45,6 +46,7 @@ func (s serveCmd) Run(p *program) error {
 	}
 	log := newLog(l.Log, p.err)
 	defer log.Sync()
+	defer heard{log.Logger}.overhear()()
 	server, err := start(l.Config, log, read)
 	if err != nil {
 		return err
@@ -98,10 +100,9 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 		forAdmin.Close()
 		return nil, err
 	}
-	quiet, _ := zap.NewStdLogAt(log.Logger, zap.DebugLevel)
 	server := func(h http.Handler, l Limits) *http.Server {
 		return &http.Server{
-			Handler: h, ErrorLog: quiet, ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
+			Handler: h, ErrorLog: stdlog.New(heard{log.Logger}, "", 0), ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
 			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
 		}
 	}

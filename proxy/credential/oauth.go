@@ -125,14 +125,19 @@ func (s *OAuth) Last() Secret {
 	return s.grant.Access
 }
 
-// Err tells why no access token can be had: at once when the grant is dead, otherwise when the last one has ended.
+// Err tells why no access token can be had: at once when the grant is dead, otherwise when the last one has ended. While it is so
+// it has a refresh tried from time to time, so that what somebody mended shows without a call.
 func (s *OAuth) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil && (s.dead != "" || !s.usable(time.Now())) {
-		return s.err
+	now := time.Now()
+	if s.err == nil || s.dead == "" && s.usable(now) {
+		return nil
 	}
-	return nil
+	if !now.Before(s.after) {
+		s.refresh()
+	}
+	return s.err
 }
 
 // refresh starts one unless one is under way. The lock is held. It does not depend on whoever asked: a refresh that is called
