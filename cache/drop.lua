@@ -5,5 +5,5 @@ local time = redis.call('TIME')
 local generation = time[1] .. string.format('%06d', time[2])
 for i = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[i], generation) end
 local number = redis.call('INCR', KEYS[2])
-local heard = redis.call('PUBLISH', ARGV[1], cjson.encode({number = number, routes = {unpack(ARGV, 2)}}))
+local heard = redis.call('SPUBLISH', ARGV[1], cjson.encode({number = number, routes = {unpack(ARGV, 2)}}))
 return {number, heard}

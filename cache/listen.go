@@ -23,7 +23,7 @@ func (r *Redis) close() {
 func (r *Redis) listen() {
 	for r.ctx.Err() == nil {
 		if client := r.o.Client(); client != nil {
-			client.Receive(r.ctx, client.B().Subscribe().Channel(r.key("dropped")).Build(), func(m rueidis.PubSubMessage) {
+			client.Receive(r.ctx, client.B().Ssubscribe().Channel(r.key("dropped")).Build(), func(m rueidis.PubSubMessage) {
 				if d, ok := decodeDropped(m.Message); ok {
 					select {
 					case r.said <- d:

@@ -49,7 +49,8 @@ type RedisOptions struct {
 // asked by one of them, and what a write drops is dropped everywhere.
 //
 // A hit in memory never asks Redis. So every replica's memory must be told of a drop: by a message, which each answers by
-// counting itself, and the write's answer waits for all who heard it, up to 100 ms. A replica that heard nothing, because its
+// counting itself, and the write's answer waits for all who were sent it, up to 100 ms. The channel is a sharded one: in a Cluster
+// all listen at the node that counts them, and elsewhere it is like any other. A replica that heard nothing, because its
 // channel was down, sees within 100 ms that drops were counted which it knows nothing of, and forgets those routes.
 type Redis struct {
 	o                         RedisOptions
@@ -120,7 +121,7 @@ func (r *Redis) claim(k Key, route string, wanted bool) claim {
 		lock = rand.Text()
 	}
 	answer := r.answer(k)
-	values, err := r.run(r.claims, []string{answer, answer + ":lock", r.key("routes")}, []string{lock, route, milliseconds(lockLife)})
+	values, err := r.run(r.claims, []string{answer, answer + ":lock", r.key("routes"), r.key("drops"), r.key("server")}, []string{lock, route, milliseconds(lockLife)})
 	if err != nil || len(values) != 4 {
 		return claim{}
 	}

@@ -195,22 +195,3 @@ func TestNoCallWaitsLongForRedis(t *testing.T) {
 		}
 	})
 }
-
-// One node that has every slot is a Cluster as far as keys are concerned.
-func TestClusterHasAQuotaInOneSlot(t *testing.T) {
-	r := roamtest.NewRedis(t, "--cluster-enabled", "yes")
-	do(t, r, "CLUSTER ADDSLOTSRANGE 0 16383")
-	until(t, "the cluster", func() bool {
-		c, err := dialer(r)()
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		state, _ := c.Do(t.Context(), c.B().ClusterInfo().Build()).ToString()
-		return strings.Contains(state, "cluster_state:ok")
-	})
-	f := replica(t, r, 1)
-	b := share(t, f, 1000, 5)
-	joined(t, f)
-	until(t, "a token", func() bool { return b.Take(time.Now()) == 0 })
-}

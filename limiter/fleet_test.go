@@ -18,9 +18,12 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
+// located is a Redis, or who knows where it is.
+type located interface{ URL() string }
+
 // wire is one replica's way to Redis, which can be cut.
 type wire struct {
-	redis *roamtest.Redis
+	redis located
 
 	mu    sync.Mutex
 	cut   bool
@@ -32,7 +35,7 @@ func (w *wire) connect() (rueidis.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.DisableCache, o.DisableRetry, o.Dialer.Timeout = true, true, time.Second
+	o.DisableCache, o.DisableRetry, o.Dialer.Timeout, o.Sentinel.TopologyRefreshInterval = true, true, time.Second, time.Second
 	o.DialCtxFn = func(ctx context.Context, addr string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -96,7 +99,7 @@ type member struct {
 func (m *member) pause()  { m.idle.Store(true) }
 func (m *member) resume() { m.idle.Store(false) }
 
-func newMember(t *testing.T, r *roamtest.Redis, n int, perSecond, burst float64, took func(spent)) *member {
+func newMember(t *testing.T, r located, n int, perSecond, burst float64, took func(spent)) *member {
 	m := &member{wire: &wire{redis: r}, stop: make(chan struct{})}
 	m.fleet = NewFleet(FleetOptions{Connect: m.connect, Prefix: "test", Replicas: n})
 	m.bucket = share(t, m.fleet, perSecond, burst)
@@ -138,6 +141,7 @@ func (m *member) die() {
 type stage struct {
 	t         *testing.T
 	redis     *roamtest.Redis
+	where     located // redis, unless somebody else knows better
 	perSecond float64
 	burst     float64
 	members   []*member
@@ -148,7 +152,12 @@ type stage struct {
 }
 
 func newStage(t *testing.T, n int, perSecond, burst float64) *stage {
-	s := &stage{t: t, redis: roamtest.NewRedis(t), perSecond: perSecond, burst: burst, members: make([]*member, n)}
+	r := roamtest.NewRedis(t)
+	return newStageAt(t, r, r, n, perSecond, burst)
+}
+
+func newStageAt(t *testing.T, r *roamtest.Redis, where located, n int, perSecond, burst float64) *stage {
+	s := &stage{t: t, redis: r, where: where, perSecond: perSecond, burst: burst, members: make([]*member, n)}
 	for i := range s.members {
 		s.comes(i)
 	}
@@ -156,7 +165,7 @@ func newStage(t *testing.T, n int, perSecond, burst float64) *stage {
 }
 
 func (s *stage) comes(i int) {
-	s.members[i] = newMember(s.t, s.redis, len(s.members), s.perSecond, s.burst, func(took spent) {
+	s.members[i] = newMember(s.t, s.where, len(s.members), s.perSecond, s.burst, func(took spent) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.tokens = append(s.tokens, took)

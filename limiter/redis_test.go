@@ -14,14 +14,14 @@ import (
 )
 
 // replica is one process that shares quotas, as far as this package can tell, and bears a busy machine.
-func replica(t testing.TB, r *roamtest.Redis, replicas int) *Fleet {
+func replica(t testing.TB, r located, replicas int) *Fleet {
 	t.Helper()
 	f := newFleet(FleetOptions{Connect: dialer(r), Prefix: "test", Replicas: replicas}, 20*time.Second)
 	t.Cleanup(f.Close)
 	return f
 }
 
-func dialer(r *roamtest.Redis) func() (rueidis.Client, error) {
+func dialer(r located) func() (rueidis.Client, error) {
 	return func() (rueidis.Client, error) {
 		o, err := rueidis.ParseURL(r.URL())
 		if err != nil {

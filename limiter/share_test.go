@@ -9,7 +9,7 @@ import (
 )
 
 // fleetOf is replicas with a line each in front of one quota.
-func fleetOf(t *testing.T, r *roamtest.Redis, n int, perSecond, burst float64) (queues []*Queue, fleets []*Fleet) {
+func fleetOf(t *testing.T, r located, n int, perSecond, burst float64) (queues []*Queue, fleets []*Fleet) {
 	t.Helper()
 	for range n {
 		f := replica(t, r, n)

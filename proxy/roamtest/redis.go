@@ -19,6 +19,7 @@ type Redis struct {
 	dir     string
 	args    []string
 	server  *exec.Cmd
+	monitor string // of a Sentinel: its configuration
 }
 
 type redisTest interface {
@@ -47,19 +48,14 @@ func (r *Redis) Start() {
 	r.t.Helper()
 	for range 5 { // the port may have been taken between asking for it and using it
 		if r.Addr == "" {
-			free, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				r.t.Fatalf("a free port: %v", err)
-			}
-			r.Addr = free.Addr().String()
-			free.Close()
+			r.Addr = net.JoinHostPort("127.0.0.1", freePort(r.t))
 		}
 		_, port, _ := net.SplitHostPort(r.Addr)
 		log, err := os.Create(filepath.Join(r.dir, "redis.log"))
 		if err != nil {
 			r.t.Fatalf("%v", err)
 		}
-		r.server = exec.Command(r.program, append([]string{"--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", r.dir}, r.args...)...)
+		r.server = exec.Command(r.program, r.arguments(port)...)
 		r.server.Stdout, r.server.Stderr = log, log
 		if err := r.server.Start(); err != nil {
 			r.t.Fatalf("redis-server: %v", err)
@@ -73,6 +69,14 @@ func (r *Redis) Start() {
 	}
 	said, _ := os.ReadFile(filepath.Join(r.dir, "redis.log"))
 	r.t.Fatalf("redis-server does not answer: %s", said)
+}
+
+func (r *Redis) arguments(port string) []string {
+	first := []string{"--bind", "127.0.0.1", "--port", port, "--dir", r.dir}
+	if r.monitor != "" {
+		return append([]string{r.monitor, "--sentinel"}, first...)
+	}
+	return append(append(first, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"), r.args...)
 }
 
 // answers waits until somebody listens.

@@ -1,0 +1,59 @@
+package cache
+
+import (
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// A copy that takes its primary's place may not know of the latest drop. Seen to fail with the script believing any server.
+func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
+	primary := roamtest.NewRedis(t)
+	host, port, _ := net.SplitHostPort(primary.Addr)
+	second := roamtest.NewRedis(t, "--replicaof", host, port)
+	connect := func(to *roamtest.Redis) *rueidis.Client {
+		o, err := rueidis.ParseURL(to.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.DisableCache, o.DisableRetry = true, true
+		client, err := rueidis.NewClient(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.Close)
+		return &client
+	}
+	copied := connect(second)
+	var place atomic.Pointer[rueidis.Client]
+	place.Store(connect(primary))
+	replica := func() *Redis {
+		r := NewRedis(RedisOptions{Client: func() rueidis.Client { return *place.Load() }, Prefix: "test", Answer: 1 << 20})
+		r.patience, r.hearing = 20*time.Second, 20*time.Second
+		return r
+	}
+	c, roam := open(t, Options{Shared: replica()}), &roam{}
+	ask(t, c, groups(), roam)
+	other := replica()
+	if other.claim("k", groups().Route, false).entry == nil {
+		t.Fatal("the answer is not there for the other replica")
+	}
+	key, do := other.answer("k"), *copied
+	until(t, "copying", func() bool {
+		there, _ := do.Do(t.Context(), do.B().Exists().Key(key).Build()).AsInt64()
+		return there == 1
+	})
+	if err := do.Do(t.Context(), do.B().Arbitrary("REPLICAOF", "NO", "ONE").Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	place.Store(copied)
+	if got := other.claim("k", groups().Route, false).entry; got != nil {
+		t.Errorf("the copy has %q, want that nothing of before is believed", got.Body)
+	}
+	until(t, "the memory of the first forgetting it too", func() bool { _, kept := c.find(groups()); return kept == nil })
+}
