@@ -2,16 +2,20 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // connection is a tool's connection, with what is remembered from one of its requests to the next.
 type connection struct {
 	net.Conn
-	proof atomic.Pointer[proof]
+	proof   atomic.Pointer[proof]
+	reading deadline
+	writing deadline
 
 	// The following belong to the goroutine that answers the connection's request.
 	joining bool
@@ -52,7 +56,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{Conn: c, spare: &l.spare}, nil
+	return &connection{Conn: c, spare: &l.spare, reading: deadline{tell: c.SetReadDeadline}, writing: deadline{tell: c.SetWriteDeadline}}, nil
 }
 
 // connectionOf is the connection of a request, or nil where the server does not tell.
@@ -106,8 +110,28 @@ func (c *connection) part() {
 	}
 }
 
+// SetReadDeadline, and the two that follow, leave it to the next read or write to heed them.
+func (c *connection) SetReadDeadline(t time.Time) error  { return c.reading.want(t) }
+func (c *connection) SetWriteDeadline(t time.Time) error { return c.writing.want(t) }
+
+func (c *connection) SetDeadline(t time.Time) error {
+	return errors.Join(c.reading.want(t), c.writing.want(t))
+}
+
+func (c *connection) Read(p []byte) (int, error) {
+	if err := c.reading.begin(); err != nil {
+		return 0, err
+	}
+	defer c.reading.end()
+	return c.Conn.Read(p)
+}
+
 // Write holds the first piece back while others are to join it.
 func (c *connection) Write(p []byte) (int, error) {
+	if err := c.writing.begin(); err != nil {
+		return 0, err
+	}
+	defer c.writing.end()
 	switch {
 	case c.held != nil:
 		pieces := net.Buffers{*c.held, p}

@@ -48,10 +48,9 @@ func (p *Proxy) ask(r *http.Request, body []byte) (*cache.Answer, error) {
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
 		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
 	}, f.fill)
-	var refusal *limiter.Refusal
 	if j := f.made.Load(); j != nil && !j.Spare {
 		v.learn(j)
-	} else if errors.As(err, &refusal) {
+	} else if refusal, ok := errors.AsType[*limiter.Refusal](err); ok {
 		v.Queue = refusal.Waited // for the call of another
 	}
 	return a, err

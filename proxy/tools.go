@@ -40,8 +40,9 @@ type tool struct {
 
 // tools finds out who asks.
 type tools struct {
-	known []*tool
-	met   func(name string)
+	known  []*tool
+	nobody *tool // before it is known who asks
+	met    func(name string)
 
 	mu    sync.Mutex // guards named
 	named map[string]*tool
@@ -57,7 +58,7 @@ const (
 )
 
 func newTools(configured []Tool, lanes map[string]*lane, met func(string)) (*tools, error) {
-	t := &tools{met: met, named: make(map[string]*tool)}
+	t := &tools{nobody: &tool{}, met: met, named: make(map[string]*tool)}
 	for _, c := range configured {
 		l := lanes[c.Credential]
 		if c.Credential != "" && l == nil {
@@ -80,7 +81,7 @@ func (p *Proxy) identify(next http.Handler) http.Handler {
 		if len(p.tools.known) == 0 {
 			v.tool = p.tools.called(r.Header.Get("Roamproxy-Tool"), name)
 		} else if v.tool = p.tools.proven(r); v.tool == nil {
-			v.tool = &tool{}
+			v.tool = p.tools.nobody
 			w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
 			p.fail(w, r, errUnauthorized)
 			return
@@ -107,12 +108,10 @@ func (p *Proxy) identify(next http.Handler) http.Handler {
 func (t *tools) called(name string, valid *regexp.Regexp) *tool {
 	if name == "" {
 		name = Local
-	} else if !valid.MatchString(name) {
-		name = Other
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.named[name] == nil && len(t.named) >= maxNames {
+	if t.named[name] == nil && (len(t.named) >= maxNames || !valid.MatchString(name)) {
 		name = Other
 	}
 	if t.named[name] == nil {

@@ -34,11 +34,10 @@ type visit struct {
 	Visit
 	arrived time.Time
 	host    string // as the tool called us
-	tool    *tool
+	tool    *tool  // nobody, until it is known who asks
 	lane    *lane
 	rule    Rule
 	wants   wants
-	nobody  tool // until it is known who asks
 	fields  [6]string
 	said    int // how many of them are taken
 }
@@ -93,8 +92,7 @@ func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
 // account begins the visit, and reports it at its end, even when the answer breaks off.
 func (p *Proxy) account(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{arrived: time.Now(), host: r.Host, lane: p.usual}
-		v.tool = &v.nobody
+		v := &visit{arrived: time.Now(), host: r.Host, tool: p.tools.nobody, lane: p.usual}
 		v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
 		v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
 		defer func() {

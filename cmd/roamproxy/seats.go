@@ -15,11 +15,14 @@ type seats struct {
 	mu     sync.Mutex // guards the following
 	most   int
 	all    map[net.Conn]*order.Element
-	unused *order.List // of net.Conn: those of no use, the longest first. An element of another one is in no list
+	order  *order.List    // of net.Conn: those of no use, the longest first, then middle, then those of use
+	middle *order.Element // so that a request moves its connection and allocates nothing
 }
 
 func newSeats() *seats {
-	return &seats{all: make(map[net.Conn]*order.Element), unused: order.New()}
+	c := &seats{all: make(map[net.Conn]*order.Element), order: order.New()}
+	c.middle = c.order.PushBack(nil)
+	return c
 }
 
 // resize sets the bound. Connections that are open stay; with fewer seats the next that come take those of no use.
@@ -29,23 +32,24 @@ func (c *seats) resize(most int) {
 	c.most = most
 }
 
-type connectionKey struct{}
+type seatKey struct{}
 
 // bound puts a server under the bound. It keeps the ConnContext that is set, and takes ConnState for itself.
 func (c *seats) bound(s *http.Server) {
 	next := s.Handler
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn := r.Context().Value(connectionKey{}).(net.Conn)
-		c.use(conn)
-		defer c.rest(conn)
+		seat := r.Context().Value(seatKey{}).(*order.Element)
+		c.use(seat)
+		defer c.rest(seat)
 		next.ServeHTTP(w, r)
 	})
 	known := s.ConnContext
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		if c.came(conn); known != nil {
+		seat := c.came(conn)
+		if known != nil {
 			ctx = known(ctx, conn)
 		}
-		return context.WithValue(ctx, connectionKey{}, conn)
+		return context.WithValue(ctx, seatKey{}, seat)
 	}
 	s.ConnState = func(conn net.Conn, state http.ConnState) {
 		if state == http.StateClosed {
@@ -54,39 +58,38 @@ func (c *seats) bound(s *http.Server) {
 	}
 }
 
-func (c *seats) came(conn net.Conn) {
+// came gives a connection its seat, which may be taken from it at once.
+func (c *seats) came(conn net.Conn) *order.Element {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all[conn] = c.unused.PushBack(conn)
-	for len(c.all) > c.most && c.unused.Len() > 0 {
-		longest := c.unused.Remove(c.unused.Front()).(net.Conn) // the newcomer, where all others are of use
+	seat := c.order.InsertBefore(conn, c.middle)
+	c.all[conn] = seat
+	for len(c.all) > c.most && c.order.Front() != c.middle {
+		longest := c.order.Remove(c.order.Front()).(net.Conn) // the newcomer, where all others are of use
 		delete(c.all, longest)
 		longest.Close()
 	}
+	return seat
 }
 
-func (c *seats) use(conn net.Conn) {
+// use and rest do nothing for a seat that was taken away: it is in no list any more.
+func (c *seats) use(seat *order.Element) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.all[conn]; e != nil {
-		c.unused.Remove(e)
-		c.all[conn] = nil
-	}
+	c.order.MoveToBack(seat)
 }
 
-func (c *seats) rest(conn net.Conn) {
+func (c *seats) rest(seat *order.Element) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.all[conn]; ok {
-		c.all[conn] = c.unused.PushBack(conn)
-	}
+	c.order.MoveBefore(seat, c.middle)
 }
 
 func (c *seats) left(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e := c.all[conn]; e != nil {
-		c.unused.Remove(e)
+	if seat := c.all[conn]; seat != nil {
+		c.order.Remove(seat)
+		delete(c.all, conn)
 	}
-	delete(c.all, conn)
 }
