@@ -142,9 +142,10 @@ func (q *Queue) give(now time.Time, c *call) {
 	q.taken = append(q.taken, now)
 	held := q.bucket.Level(now)
 	if held+1 >= q.bucket.Limits(now).Burst {
-		q.emptied = time.Time{} // it was full, and no longer knew what came in
+		q.full = true
 	}
-	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, generation: q.pause.generation, left: now, held: held}
+	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, generation: q.pause.generation, left: now, held: held, sent: q.sent}
+	q.sent++
 	if q.pause.state == shut {
 		q.pause.state, t.probe = probing, true
 	}

@@ -8,20 +8,21 @@ import (
 // A 429 although the bucket held a token means that somebody else spends the quota, or that it is smaller than configured. What
 // is left is learned from the refusals alone, because Roam tells nothing else:
 //
-//   - The first refusal in a while may be an accident. It costs a twentieth of the rate, which is back after 15 calls, and two
+//   - The first refusal in a while may be an accident. It costs a twentieth of the rate, which is back after 18 calls, and two
 //     fifths of the burst, so that what accrues in the pause is not all spent at once on a quota that may not have it.
-//   - Another one soon after is no accident. Between two moments at which the bucket was empty, what we believed to have come
-//     in and what did differ by what the bucket still held when Roam said no. The rate falls to a fifth below what really
-//     came: at least by a twentieth, at most by half. Where the bucket has been full in between, and so no longer counted,
-//     it falls by a quarter. The burst loses what the bucket held too much, a quarter at most.
-//   - While all is well the rate grows by a 280th of itself with each call that it allows. From a fifth below what is left it
-//     takes some 120 calls to a quarter above, and over that time the excess only uses up what was saved before: about one
-//     call in a hundred is refused, whatever the rate. Once a quarter above what was found left, somebody must have stopped,
-//     and it grows four times as fast. The burst grows by a call with every hundred.
+//   - Another one soon after is no accident. Roam had nothing left when it refused the one and the other, so the calls that it let
+//     through in between are just what came in for us. Few calls measure badly, so the time over which they are counted goes back
+//     to a refusal with 16 calls since, where there is one. The rate falls to 15 % below what came in: at least by a twentieth, at
+//     most by half. Where the bucket has been full in between, more may have come in than we had a use for, and it falls by a
+//     quarter at most. The burst loses what the bucket held too much, a quarter at most.
+//   - While all is well the rate grows by a 350th of itself with each call that it allows. From 15 % below what is left it takes
+//     some 135 calls to a quarter above, and over that time the excess only uses up what was saved before: less than one call in a
+//     hundred is refused, whatever the rate. Once a quarter above what was found left, somebody must have stopped, and it grows
+//     four times as fast. The burst grows by a call with every hundred.
 //
-// The weak spot is somebody who spends three quarters in bursts as large as the whole quota's. What is measured soon after a burst
-// says less than what is left in the long run, so the rate sinks to its floor, a tenth, and is slow to come back: in an hour
-// half of what is left is used. A floor of a fifth would use three quarters of it, but has a third of all calls refused where
+// The weak spot is somebody who spends in bursts as large as the whole quota's. Between a refusal and the next burst nothing is
+// measured, so the rate sinks towards its floor, a tenth, and is slow to come back: in an hour between a third and all of what is
+// left is used, as the bursts happen to fall. A floor of a fifth would use more of it, but has a third of all calls refused where
 // somebody spends nine tenths steadily, of which a tenth refuses 3 %.
 //
 // After a pause the calls that may be under way at once grow from one, so that few are refused together: Queue.trust.
@@ -41,10 +42,11 @@ type Limits struct{ Rate, Burst float64 }
 const (
 	accident      = 0.95      // of the rate, after the first refusal
 	accidentBurst = 0.6       // of the burst, after the first refusal
-	below         = 0.8       // of what is left, after another
-	blind         = 0.75      // of the rate, after another that nothing was measured by
-	soon          = 200       // calls' time within which a refusal is another one
-	growth        = 1.0 / 280 // of the rate, with each call
+	below         = 0.85      // of what came in, after another
+	blind         = 0.75      // of the rate at least, after another that little was measured by; and so the burst
+	soon          = 400       // calls' time within which a refusal is another one
+	enough        = 16        // calls that what came in is measured by
+	growth        = 1.0 / 350 // of the rate, with each call
 	gone          = 1.25      // of what was left: whoever spent it has stopped
 	goneGrowth    = 4         // times the growth then
 	burstGrowth   = 1.0 / 100 // calls at once, with each call that is paid for
@@ -94,9 +96,10 @@ func (l Learned) takes(now time.Time, paid Limits, tokens float64) time.Duration
 	return seconds(total + tokens/rate)
 }
 
-// refused is what a refusal at now teaches. held is what the bucket still held when the refused call had left, and emptied
-// when it was empty before, zero when it has been full since.
-func (l Learned) refused(now time.Time, paid Limits, held float64, emptied time.Time) Learned {
+// refused is what a refusal at now teaches. held is what the bucket still held when the refused call had left, came how many calls
+// a second Roam had let through since it had nothing left before, and full says that the bucket has been full since, so that more
+// may have come in.
+func (l Learned) refused(now time.Time, paid Limits, held, came float64, full bool) Learned {
 	is := l.limits(now, paid)
 	next := Learned{Rate: is.Rate * accident, Burst: is.Burst * accidentBurst, Left: is.Rate, At: now}
 	if !l.At.IsZero() && now.Sub(l.At).Seconds()*is.Rate < soon {
@@ -104,12 +107,11 @@ func (l Learned) refused(now time.Time, paid Limits, held float64, emptied time.
 		if held >= 1 {
 			next.Burst = max(is.Burst-held, is.Burst*blind)
 		}
-		if since := now.Sub(emptied).Seconds(); emptied.IsZero() || since <= 0 {
-			next.Rate = is.Rate * blind
-		} else {
-			next.Left = max((l.Rate+is.Rate)/2-held/since, 0)
-			next.Rate = min(max(next.Left*below, is.Rate/2), next.Rate)
+		least := is.Rate / 2
+		if full {
+			least = is.Rate * blind
 		}
+		next.Left, next.Rate = came, min(max(came*below, least), next.Rate)
 	}
 	next.Rate = max(next.Rate, paid.Rate*leastShare)
 	next.Burst = max(next.Burst, 1)

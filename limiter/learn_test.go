@@ -17,20 +17,25 @@ func TestWhatARefusalTeaches(t *testing.T) {
 	paid, now := Limits{Rate: 1, Burst: 10}, time.Now()
 	before := func(d time.Duration) time.Time { return now.Add(-d) }
 	for _, tt := range []struct {
-		name    string
-		was     Learned
-		held    float64
-		emptied time.Time
-		want    Learned
+		name       string
+		was        Learned
+		held, came float64
+		full       bool
+		want       Learned
 	}{
-		{"the first one costs little", Learned{}, 9, time.Time{}, Learned{Rate: 0.95, Burst: 6, Left: 1}},
-		{"one a long time later is a first one", Learned{Rate: 0.5, Burst: 3, Left: 0.5, At: before(time.Hour)}, 5, time.Time{}, Learned{Rate: 0.95, Burst: 6, Left: 1}},
-		{"half of what we believed in ten seconds had not come", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 4, before(10 * time.Second), Learned{Rate: 0.465, Burst: 4.575, Left: 0.515}},
-		{"all had come but the last", Learned{Rate: 0.4, Burst: 6, Left: 0.5, At: before(100 * time.Second)}, 0, before(100 * time.Second), Learned{Rate: 0.3467, Burst: 7, Left: 0.4333}},
-		{"the bucket has been full since", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 0, time.Time{}, Learned{Rate: 0.6974, Burst: 6.1, Left: 0.9299}},
-		{"nothing falls for ever", Learned{Rate: 0.1, Burst: 1, Left: 0.1, At: before(time.Second)}, 0, time.Time{}, Learned{Rate: 0.1, Burst: 1.01, Left: 0.1}},
+		{"the first one costs little", Learned{}, 9, 0, true, Learned{Rate: 0.95, Burst: 6, Left: 1}},
+		{"one a long time later is a first one", Learned{Rate: 0.5, Burst: 3, Left: 0.5, At: before(time.Hour)}, 5, 0.5, false, Learned{Rate: 0.95, Burst: 6, Left: 1}},
+		{"so is one after 400 calls' time", Learned{Rate: 1, Burst: 10, Left: 1, At: before(400 * time.Second)}, 0, 0.5, false, Learned{Rate: 0.95, Burst: 6, Left: 1}},
+		{"one sooner is not", Learned{Rate: 1, Burst: 10, Left: 1, At: before(399 * time.Second)}, 0, 0.8, false, Learned{Rate: 0.68, Burst: 10, Left: 0.8}},
+		{"half of what we believed had come, and the bucket held four calls too many", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 4, 0.6, false, Learned{Rate: 0.51, Burst: 4.575, Left: 0.6}},
+		{"it held one too many", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 1, 0.6, false, Learned{Rate: 0.51, Burst: 5.1, Left: 0.6}},
+		{"nothing had come", Learned{Rate: 0.8, Burst: 6, Left: 1, At: before(0)}, 0, 0, false, Learned{Rate: 0.4, Burst: 6, Left: 0.4}},
+		{"all had come", Learned{Rate: 0.4, Burst: 6, Left: 0.5, At: before(100 * time.Second)}, 0, 0.45, false, Learned{Rate: 0.3825, Burst: 7, Left: 0.45}},
+		{"more had come", Learned{Rate: 0.4, Burst: 6, Left: 0.5, At: before(0)}, 0, 0.7, false, Learned{Rate: 0.38, Burst: 6, Left: 0.7}},
+		{"the bucket has been full since", Learned{Rate: 0.8, Burst: 6, Left: 1, At: before(0)}, 0, 0.1, true, Learned{Rate: 0.6, Burst: 6, Left: 0.6}},
+		{"nothing falls for ever", Learned{Rate: 0.1, Burst: 1, Left: 0.1, At: before(time.Second)}, 0, 0, false, Learned{Rate: 0.1, Burst: 1.01, Left: 0.1}},
 	} {
-		got := tt.was.refused(now, paid, tt.held, tt.emptied)
+		got := tt.was.refused(now, paid, tt.held, tt.came, tt.full)
 		if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(got.Left, tt.want.Left) || !got.At.Equal(now) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
@@ -46,9 +51,9 @@ func TestTheRateCreepsBack(t *testing.T) {
 	}{
 		{-time.Hour, Limits{0.4, 4}}, // a clock that was put back
 		{0, Limits{0.4, 4}},
-		{140 * time.Second, Limits{0.5, 5.4}},
-		{252 * time.Second, Limits{0.625, 6.52}},                                         // a quarter above what was left
-		{292 * time.Second, Limits{1 / (1/0.625 - 4*40.0/280), 6.92}},                    // four times as fast
+		{175 * time.Second, Limits{0.5, 5.75}},
+		{315 * time.Second, Limits{0.625, 7.15}},                                         // a quarter above what was left
+		{355 * time.Second, Limits{1 / (1/0.625 - 4*40.0/350), 7.55}},                    // four times as fast
 		{time.Hour, paid}, {1e6 * time.Second, paid}, {100 * 365 * 24 * time.Hour, paid}, // and no further
 	} {
 		if got := l.limits(now.Add(tt.after), paid); !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) {
@@ -63,9 +68,8 @@ func TestLearnedStaysWithinItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		paid := Limits{rapid.Float64Range(0.01, 500).Draw(t, "rate"), rapid.Float64Range(1, 100).Draw(t, "burst")}
 		now, l := time.Now(), Learned{}
-		var emptied time.Time
 		for range rapid.IntRange(1, 30).Draw(t, "refusals") {
-			l = l.refused(now, paid, rapid.Float64Range(0, paid.Burst).Draw(t, "held"), emptied)
+			l = l.refused(now, paid, rapid.Float64Range(0, paid.Burst).Draw(t, "held"), rapid.Float64Range(0, 2*paid.Rate).Draw(t, "came"), rapid.Bool().Draw(t, "full"))
 			if !l.sound(now) {
 				t.Fatalf("%+v is not sound", l)
 			}
@@ -76,10 +80,6 @@ func TestLearnedStaysWithinItsBounds(t *testing.T) {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "until the next")))
 			if later := l.limits(now, paid); later.Rate < is.Rate || later.Burst < is.Burst {
 				t.Fatalf("it fell from %+v to %+v although all was well", is, later)
-			}
-			emptied = time.Time{}
-			if rapid.Bool().Draw(t, "not full since") {
-				emptied = l.At
 			}
 		}
 	})

@@ -105,7 +105,7 @@ func TestWhatIsLearnedAloneIsToldLater(t *testing.T) {
 	joined(t, f)
 	cuttable.set(true)
 	until(t, "losing Redis", func() bool { return f.Away() != nil })
-	alone := b.Learned().refused(time.Now(), b.Paid(), 0, time.Time{})
+	alone := b.Learned().refused(time.Now(), b.Paid(), 0, 0, true)
 	b.Learn(alone)
 	if is := b.Limits(time.Now()); !near(is.Rate, 25*accident) {
 		t.Errorf("alone it goes at %v, want %v: its half of the rate, and what a refusal teaches", is.Rate, 25*accident)

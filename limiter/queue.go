@@ -62,7 +62,9 @@ type Queue struct {
 	known     []time.Duration // memory of a forecast
 	spread    spread
 	pause     pause
-	emptied   time.Time // Roam said 429, and the bucket has not been full since
+	emptied   time.Time // when a call left that Roam refused, having nothing left
+	sent      int       // calls since, but for the refused
+	full      bool      // so was the bucket since then
 	careful   int       // after a pause, the calls that may be under way at once; 0: MaxInFlight
 	tokenAt   time.Time // the bucket said that there is no token before this
 	returned  int       // tokens whose calls left in the moment of their turn, to be put back
@@ -81,8 +83,8 @@ func New(o Options) *Queue {
 	o = o.withDefaults()
 	q := &Queue{
 		bucket: o.Bucket, keeper: o.Keeper, observer: o.Observer, options: o,
-		epoch: time.Now(),
-		line:  newLine(),
+		epoch: time.Now(), full: true,
+		line: newLine(),
 		deadlines: order[*call]{
 			before: func(a, b *call) bool { return a.deadline.Before(b.deadline) },
 			stands: func(c *call, i int) { c.due = i },

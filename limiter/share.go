@@ -97,7 +97,7 @@ func (q *Queue) follow(s shared, back bool) {
 	before := q.pause.state
 	if q.bucket.(sharer).told() {
 		now := time.Now()
-		if q.emptied = (time.Time{}); s.Emptied >= 0 {
+		if q.full = s.Emptied < 0; !q.full {
 			q.emptied = now.Add(-micros(s.Emptied))
 		}
 		q.step(now, s)

@@ -17,6 +17,7 @@ type Turn struct {
 	done       bool
 	left       time.Time
 	held       float64 // what the bucket held when it had left
+	sent       int     // as Queue.sent was
 }
 
 // Answered tells that Roam let the call through, whatever it then made of it. After a pause this opens the line.
@@ -85,9 +86,11 @@ func (t *Turn) Throttled(quiet time.Duration) {
 		now := time.Now()
 		quiet = min(quiet, q.options.MaxPause)
 		if q.options.Adapt && !t.probe { // a refused probe says only that the pause was too short
-			q.bucket.Learn(q.bucket.Learned().refused(now, q.bucket.Paid(), t.held, q.emptied))
+			q.bucket.Learn(q.bucket.Learned().refused(now, q.bucket.Paid(), t.held, q.came(now, t), q.full))
 		}
-		q.emptied = now
+		if q.sent = t.sent; q.full || t.sent >= enough {
+			q.emptied, q.sent, q.full = t.left, 0, false
+		}
 		q.bucket.Drain(now) // whatever we believed, Roam says that nothing is left
 		q.tokenAt = time.Time{}
 		q.pause.begin(now, quiet)
@@ -99,6 +102,20 @@ func (t *Turn) Throttled(quiet time.Duration) {
 	if begins {
 		q.keep()
 	}
+}
+
+// came is how many calls a second Roam let through after it had nothing left, until it refused t. Who shares the quota does not
+// know of the others' calls, and takes what the bucket believed to have come in, less what it still held. The lock is held.
+func (q *Queue) came(now time.Time, t *Turn) float64 {
+	since := t.left.Sub(q.emptied).Seconds()
+	if since <= 0 {
+		return 0
+	}
+	if _, ok := q.bucket.(sharer); ok {
+		was := q.bucket.Learned()
+		return max((was.Rate+was.limits(now, q.bucket.Paid()).Rate)/2-t.held/since, 0)
+	}
+	return float64(t.sent) / since
 }
 
 // Done frees the slot. A probe that ends without a word from Roam leaves the question to the next call. Calling it again
@@ -127,6 +144,7 @@ func (t *Turn) unused() {
 	t.done = true
 	q.vacate(t)
 	q.returned++
+	q.sent = max(q.sent-1, 0)
 	q.unanswered(t)
 	q.look()
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -15,15 +16,18 @@ import (
 type stranger struct {
 	share  float64 // of the rate of 1 a second
 	atOnce int
+	wobble float64 // of the time between, at random
+	random *rand.Rand
 }
 
-// spends until end, and tells how many calls Roam let through.
+// spends until end, and tells how many calls Roam let through. It begins soon after a second has begun, as our own calls do, and so
+// has what comes in before us: whoever comes late is refused himself.
 func (s stranger) spends(roam *roamtest.Roam, end time.Time) (got int) {
 	if s.share == 0 {
 		return 0
 	}
-	every := time.Duration(float64(s.atOnce) / s.share * float64(time.Second))
-	for time.Sleep(13 * time.Millisecond); time.Now().Before(end); time.Sleep(every) {
+	every := float64(s.atOnce) / s.share * float64(time.Second)
+	for time.Sleep(time.Duration(1+s.random.IntN(60)) * time.Millisecond); time.Now().Before(end); time.Sleep(time.Duration(every * (1 + s.wobble*(s.random.Float64()-0.5)))) {
 		got += roam.Spend(s.atOnce)
 	}
 	return got
@@ -77,51 +81,64 @@ func TestARefusalByAccidentCostsItsPause(t *testing.T) {
 	}
 }
 
-// What is left by somebody else is found, used and kept to, from a cold start. The figures are those that the simulation gives,
-// with a little room; what is promised is the line of half the quota spent steadily, and that of nobody.
+// What is left by somebody else is found, used and kept to, from a cold start, however he happens to call. What is promised, of
+// half the quota spent steadily and of nobody, is held to for each of twenty ways in which chance has it; the others are the figures
+// that the simulation gives over some, with a little room.
 func TestWhatSomebodyElseLeavesIsLearned(t *testing.T) {
 	for _, tt := range []struct {
 		share          float64
 		atOnce         int
+		chances        uint64
 		refused, using float64 // at most and at least, as shares of our calls and of what is left
 	}{
-		{0, 1, 0, 0.99},
-		{0.25, 1, 0.02, 0.95},
-		{0.5, 1, 0.02, 0.90},
-		{0.75, 1, 0.05, 0.90},
-		{0.25, 5, 0.02, 0.95},
-		{0.5, 5, 0.025, 0.90},
-		{0.75, 5, 0.06, 0.90},
-		{0.9, 1, 0.09, 0.95},
-		{0.9, 5, 0.09, 0.90},
-		{0.25, 10, 0.005, 0.99},
-		{0.5, 10, 0.005, 0.99},
-		{0.75, 10, 0.07, 0.45}, // the weak spot, which learn.go speaks of: the rate sinks to its floor
+		{0, 1, 1, 0, 0.99},
+		{0.5, 1, 20, 0.02, 0.90},
+		{0.25, 1, 4, 0.015, 0.95},
+		{0.75, 1, 4, 0.035, 0.85},
+		{0.9, 1, 4, 0.1, 0.93},
+		{0.25, 5, 4, 0.015, 0.90},
+		{0.5, 5, 4, 0.02, 0.90},
+		{0.75, 5, 4, 0.05, 0.85},
+		{0.9, 5, 4, 0.09, 0.90},
+		{0.25, 10, 4, 0.03, 0.25}, // the weak spot, which learn.go speaks of: the rate sinks towards its floor
+		{0.5, 10, 4, 0.06, 0.25},
+		{0.75, 10, 4, 0.12, 0.3},
 	} {
 		for _, lasts := range []time.Duration{10 * time.Minute, time.Hour} {
-			synctest.Test(t, func(t *testing.T) {
-				roam := roamtest.New(roamtest.Options{Latency: 100 * time.Millisecond})
-				h := build(t, roam, nil, func(p *plan) { p.jitter, p.line.Adapt = 200*time.Millisecond, true })
-				end := time.Now().Add(lasts)
-				others := make(chan int)
-				go func() { others <- stranger{tt.share, tt.atOnce}.spends(roam, end) }()
-				h.busy(t, end)
-				left := 10 + lasts.Seconds() - float64(<-others)
-				calls := roam.Calls()
-				refused := float64(roam.Refused()) / float64(calls)
-				using := float64(calls-roam.Refused()) / left
-				rate := h.queue.State().Rate
-				who := fmt.Sprintf("%.0f %% spent by others, %d at once, %v", 100*tt.share, tt.atOnce, lasts)
-				t.Logf("%s: %d calls, %.1f %% refused, %.0f %% of what was left used, %.2f a second in the end", who, calls, 100*refused, 100*using, rate)
-				most := tt.refused
-				if tt.share > 0 && lasts < time.Hour {
-					most += 3 / float64(calls) // what is refused while it is learned, which is chance, is a share of ten minutes that it is not of an hour
-				}
-				if refused > most || using < tt.using {
-					t.Errorf("%s: %.1f %% refused and %.0f %% of what was left used, want at most %.0f and at least %.0f",
-						who, 100*refused, 100*using, 100*tt.refused, 100*tt.using)
-				}
-			})
+			if lasts == time.Hour { // which has more of chance in itself
+				tt.chances = (tt.chances + 4) / 5
+			}
+			refused, using, worst, least := 0.0, 0.0, 0.0, 1.0
+			for chance := range tt.chances {
+				synctest.Test(t, func(t *testing.T) {
+					s := stranger{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
+					r, u := shared(t, s, lasts)
+					refused, using = refused+r/float64(tt.chances), using+u/float64(tt.chances)
+					worst, least = max(worst, r), min(least, u)
+				})
+			}
+			who := fmt.Sprintf("%.0f %% spent by others, %d at once, %v", 100*tt.share, tt.atOnce, lasts)
+			t.Logf("%s: %.1f %% refused, %.1f at worst, %.0f %% of what was left used, %.0f at worst", who, 100*refused, 100*worst, 100*using, 100*least)
+			if promised := tt.atOnce == 1 && (tt.share == 0 || tt.share == 0.5); promised {
+				refused, using = worst, least
+			}
+			if refused > tt.refused || using < tt.using {
+				t.Errorf("%s: %.1f %% refused and %.1f %% of what was left used, want at most %.1f and at least %.0f",
+					who, 100*refused, 100*using, 100*tt.refused, 100*tt.using)
+			}
 		}
 	}
+}
+
+// shared keeps a line busy for so long beside s: which part of our calls was refused, and which of what s left was used.
+func shared(t *testing.T, s stranger, lasts time.Duration) (refused, using float64) {
+	roam := roamtest.New(roamtest.Options{Latency: 100 * time.Millisecond})
+	h := build(t, roam, nil, func(p *plan) { p.jitter, p.line.Adapt = 200*time.Millisecond, true })
+	end := time.Now().Add(lasts)
+	others := make(chan int)
+	go func() { others <- s.spends(roam, end) }()
+	h.busy(t, end)
+	left := 10 + lasts.Seconds() - float64(<-others)
+	calls := roam.Calls()
+	return float64(roam.Refused()) / float64(calls), float64(calls-roam.Refused()) / left
 }
