@@ -89,8 +89,9 @@ func (b *between) connections() int { b.mu.Lock(); defer b.mu.Unlock(); return l
 func (b *between) sent() []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	defer b.up.Reset()
-	return bytes.Clone(b.up.Bytes())
+	up := b.up.Bytes()
+	b.up = bytes.Buffer{}
+	return up
 }
 
 func (b *between) Write(p []byte) (int, error) {

@@ -24,6 +24,7 @@ type road struct {
 	tool           *http.Client
 	goroutines     int
 	files          int
+	heap           uint64 // after the first fault: the test itself holds some, too
 }
 
 func newRoad(t *testing.T, change func(*Config)) *road {
@@ -112,7 +113,17 @@ func (p *road) sends() (n int) {
 	return n
 }
 
-// clean waits until nothing is left of a call: no slot, no place, no connection, no goroutine, no descriptor.
+// forgotten is how much more memory may be in use after a fault than before all: less than one body of the larger ones.
+const forgotten = 8 << 20
+
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// clean waits until nothing is left of a call: no slot, no place, no connection, no goroutine, no descriptor, no memory.
 func (p *road) clean(name string) {
 	p.t.Helper()
 	p.until(name+": slots and places are free", func() (string, bool) {
@@ -127,6 +138,15 @@ func (p *road) clean(name string) {
 	p.until(name+": descriptors are closed", func() (string, bool) {
 		n := files(p.t)
 		return fmt.Sprintf("%d of them, %d before", n, p.files), n <= p.files
+	})
+	p.before.sent() // what the network itself kept
+	p.behind.sent()
+	if p.heap == 0 {
+		p.heap = heap()
+	}
+	p.until(name+": memory is free", func() (string, bool) {
+		n := heap()
+		return fmt.Sprintf("%d MiB are in use, %d before", n>>20, p.heap>>20), n <= p.heap+forgotten
 	})
 }
 
