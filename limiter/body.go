@@ -131,6 +131,7 @@ func (h *body) prepare(req *http.Request) {
 	}
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if v, ok := req.Header[name]; ok {
+			req.Header = req.Header.Clone() // which is also that of the request that came
 			delete(req.Header, name)
 			req.Header[strings.ToLower(name)] = v // a spelling that net/http does not look for; names are case-insensitive (RFC 9110, section 5.1)
 		}

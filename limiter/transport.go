@@ -109,7 +109,7 @@ func (t *Transport) send(req *http.Request, held *body, turn *Turn) (*http.Respo
 		GotConn:              func(httptrace.GotConnInfo) { connected.Store(true) },
 		GotFirstResponseByte: func() { answered.Store(true) },
 	})
-	out := req.Clone(ctx)
+	out := req.WithContext(ctx)
 	held.prepare(out)
 	res, err := t.Next.RoundTrip(out)
 	returned = true

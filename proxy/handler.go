@@ -156,12 +156,15 @@ func bodyAllowed(status int) bool {
 func (p *Proxy) streamed(w http.ResponseWriter, r *http.Request) {
 	v := visiting(r)
 	_, ctx := v.depart(r.Context())
-	out := r.WithContext(ctx)
 	controller := http.NewResponseController(w)
+	out := r.WithContext(context.WithValue(ctx, controllerKey{}, controller))
 	if r.Body != nil && r.Body != http.NoBody {
 		out.Body = &upload{ReadCloser: http.MaxBytesReader(w, r.Body, p.o.MaxBody), controller: controller}
 	}
-	p.stream.ServeHTTP(w, out.WithContext(context.WithValue(ctx, controllerKey{}, controller)))
+	if c := connectionOf(r); c != nil {
+		defer c.part()
+	}
+	p.stream.ServeHTTP(w, out)
 }
 
 type controllerKey struct{}
@@ -187,16 +190,22 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 				fwd = "roamproxy; fwd=method"
 			}
 			p.mark(res.Header, v, fwd)
+			if c := connectionOf(r); c != nil && res.ContentLength <= copied { // the whole of it is read at once, as a rule
+				c.join(int(res.ContentLength))
+			}
 			if controller, ok := r.Context().Value(controllerKey{}).(*http.ResponseController); ok {
 				res.Body = &download{ReadCloser: res.Body, controller: controller}
 			}
 			return nil
 		},
-		BufferPool:   &buffers{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}, // of the size that it would make anew each time
+		BufferPool:   &buffers{sync.Pool{New: func() any { b := make([]byte, copied); return &b }}}, // of the size that it would make anew each time
 		ErrorHandler: p.fail,                                                                        // and no FlushInterval: what has no length, such as an export, is flushed piece by piece anyway
 		ErrorLog:     log.New(io.Discard, "", 0),                                                    // what it would say is in the visit
 	}
 }
+
+// copied is how much of an answer is copied at a time.
+const copied = 32 << 10
 
 // buffers are what answers are copied through.
 type buffers struct{ pool sync.Pool }

@@ -12,11 +12,14 @@ import (
 )
 
 // echo blanks a secret that Roam repeats to whoever called. A byte becomes a star, so that every length stays true.
-type echo struct{ forms [][]byte }
+type echo struct {
+	secret string
+	forms  [][]byte
+}
 
 // newEcho knows the forms in which a secret may come back: as it is, and as the usual escapes and encodings write it.
 func newEcho(secret string) echo {
-	var e echo
+	e := echo{secret: secret}
 	for _, form := range []string{
 		secret, url.QueryEscape(secret), url.PathEscape(secret), strings.ReplaceAll(secret, "/", `\/`),
 		base64.StdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)), hex.EncodeToString([]byte(secret)),

@@ -134,3 +134,9 @@ func (p *pieces) Read(b []byte) (int, error) {
 	p.s = p.s[n:]
 	return n, nil
 }
+
+func BenchmarkEcho(b *testing.B) {
+	for b.Loop() {
+		newEcho("rmk-0123456789abcdef0123456789abcdef")
+	}
+}

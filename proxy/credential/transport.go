@@ -17,6 +17,7 @@ type Transport struct {
 	Scheme, Host string // as in the upstream's URL
 
 	refused atomic.Pointer[refusal] // nil: Roam has not refused it, or not since it let a call pass
+	blanks  atomic.Pointer[echo]    // of the secret that was used last
 }
 
 // RoundTrip sends the request with the credential instead of any Authorization that it has.
@@ -36,7 +37,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	echoed := newEcho(secret.Reveal())
+	echoed := t.echo(secret.Reveal())
 	echoed.header(res.Header)
 	if res.StatusCode >= 400 {
 		echoed.body(res)
@@ -46,6 +47,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return res, nil
+}
+
+// echo is remembered, for a secret seldom changes, and to write all forms of one takes 2 µs (BenchmarkEcho).
+func (t *Transport) echo(secret string) echo {
+	if e := t.blanks.Load(); e != nil && e.secret == secret {
+		return *e
+	}
+	e := newEcho(secret)
+	t.blanks.Store(&e)
+	return e
 }
 
 func (t *Transport) secret(ctx context.Context) (Secret, error) {

@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// served is the address of h on a server that remembers connections.
+func served(t testing.TB, h http.Handler) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: h}
+	go server.Serve(Remember(server, l))
+	t.Cleanup(func() { server.Close() })
+	return "http://" + l.Addr().String()
+}
+
+// halting is a body that comes in two pieces, and may break off between them.
+type halting struct {
+	pieces [][]byte
+	cut    error
+}
+
+func (h *halting) Read(p []byte) (int, error) {
+	if len(h.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, h.pieces[0])
+	if h.pieces[0] = h.pieces[0][n:]; len(h.pieces[0]) == 0 {
+		if h.pieces = h.pieces[1:]; len(h.pieces) > 0 && h.cut != nil {
+			return n, h.cut
+		}
+	}
+	return n, nil
+}
+func (h *halting) Close() error { return nil }
+
+// The header may wait for the body; what comes is the same for every size, on one connection, and a cut answer does not look whole.
+func TestPassedAnswersOfAllSizes(t *testing.T) {
+	answers := make(chan *http.Response, 1)
+	h := build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) {
+		res := <-answers
+		res.Request = r
+		return res, nil
+	}}, unmetered)
+	base := served(t, h)
+	client := &http.Client{Timeout: 10 * time.Second} // should a header wait for ever
+	for _, size := range []int{0, 1, 1 << 10, 2*buffered - 1, 2*buffered + 1, 16 << 10, copied, copied + 1, 1 << 20} {
+		for _, cut := range []error{nil, errors.New("reset")} {
+			body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
+			answer := reply(nil, 200, "")
+			answer.ContentLength, answer.Body = int64(size), &halting{[][]byte{body[:size/2], body[size/2:]}, cut}
+			answers <- answer
+			res, err := client.Post(base+"/v1/chat.post", "application/json", strings.NewReader("{}"))
+			if err != nil {
+				if cut == nil || size > 2*buffered {
+					t.Errorf("%d bytes, cut by %v: %v", size, cut, err)
+				}
+				continue
+			}
+			got, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			switch {
+			case cut == nil && (err != nil || !bytes.Equal(got, body)):
+				t.Errorf("%d of %d bytes came, with %v", len(got), size, err)
+			case cut != nil && size > 1 && err == nil:
+				t.Errorf("%d of %d bytes came, and look whole", len(got), size)
+			}
+		}
+		answer := reply(nil, 200, "", "Content-Length", strconv.Itoa(size))
+		answer.ContentLength = int64(size)
+		answers <- answer
+		res, err := client.Head(base + "/v1/token.info")
+		if err != nil || res.ContentLength != int64(size) {
+			t.Errorf("a HEAD of %d bytes: %v, %v", size, res, err)
+		}
+	}
+}
