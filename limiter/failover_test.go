@@ -9,6 +9,13 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
+// restricted is a Redis as the user whom the documents ask for reaches it.
+type restricted struct{ located }
+
+func (r restricted) URL() string {
+	return strings.Replace(r.located.URL(), "//", "//replica:secret@", 1)
+}
+
 // saysOf waits until a command is answered with this.
 func saysOf(t *testing.T, r *roamtest.Redis, command, want string) {
 	t.Helper()
@@ -34,7 +41,9 @@ func TestFailoverSpendsNothing(t *testing.T) {
 	for _, s := range sentinels {
 		saysOf(t, s, "INFO sentinel", "slaves=1,sentinels=3")
 	}
-	s := newStageAt(t, primary, sentinels, 3, 20, 45)
+	do(t, primary, user+" +role")
+	do(t, second, user+" +role")
+	s := newStageAt(t, primary, restricted{sentinels}, 3, 20, 45)
 	s.together()
 	for _, m := range s.members {
 		m.pause()
@@ -64,7 +73,11 @@ func TestFailoverSpendsNothing(t *testing.T) {
 
 // All that replicas share of a quota lies in one slot, and so does what they count.
 func TestAClusterIsOneQuotaToo(t *testing.T) {
-	queues, fleets := fleetOf(t, roamtest.NewCluster(t, 3), 2, 50, 5)
+	cluster := roamtest.NewCluster(t, 3)
+	for _, r := range cluster {
+		do(t, r, user+" +cluster|shards +cluster|slots")
+	}
+	queues, fleets := fleetOf(t, restricted{cluster}, 2, 50, 5)
 	for i, q := range queues {
 		turn := itsTurn(t, q)
 		turn.Answered()

@@ -38,6 +38,7 @@ const (
 	forget   = 10 * time.Minute       // a crashed machine is mended or replaced by then
 	patience = 100 * time.Millisecond // for one answer. A call may stand behind a beat that waits as well, and then waits twice this
 	away     = 250 * time.Millisecond // between attempts to come back
+	renew    = 8                      // attempts, after which there is another connection: to whoever has the name now, with what the files hold now
 )
 
 //go:embed share.lua
@@ -45,7 +46,8 @@ var shareScript string
 
 // FleetOptions says how replicas find each other.
 type FleetOptions struct {
-	// Connect connects to Redis, or says why that is not possible now. It may take a second and is asked until it succeeds.
+	// Connect connects to Redis, or says why that is not possible now. It may take a second, is asked until it succeeds, and again
+	// where the connection has not been of use for two seconds.
 	Connect  func() (rueidis.Client, error)
 	Prefix   string           // of every key; the same for all replicas of one deployment
 	Replicas int              // how many share each quota; below 1 counts as 1
@@ -69,6 +71,7 @@ type Fleet struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	ended  chan struct{}
+	ending sync.WaitGroup // of connections
 }
 
 var errNotYet = errors.New("not connected yet")
@@ -95,13 +98,22 @@ func (f *Fleet) Close() {
 	for _, b := range f.all() {
 		b.Close()
 	}
+	f.hangUp()
+	f.ending.Wait()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.client != nil {
-		f.client.Close()
-		f.client = nil
-	}
 	f.away = errors.New("closed")
+}
+
+// hangUp ends the connection, which may take a while.
+func (f *Fleet) hangUp() {
+	f.mu.Lock()
+	client := f.client
+	f.client = nil
+	f.mu.Unlock()
+	if client != nil {
+		f.ending.Go(client.Close)
+	}
 }
 
 // Client is the connection, or nil while Redis is away.
@@ -130,7 +142,7 @@ func (f *Fleet) all() []*Redis {
 // live is heard once a beat, for every bucket, and comes back when Redis does.
 func (f *Fleet) live() {
 	defer close(f.ended)
-	timer := time.NewTimer(0)
+	timer, failed := time.NewTimer(0), 0
 	defer timer.Stop()
 	for {
 		select {
@@ -143,8 +155,12 @@ func (f *Fleet) live() {
 		if err != nil {
 			f.lost(err)
 			again = away
+			if failed++; failed%renew == 0 {
+				f.hangUp()
+			}
 		} else {
 			f.found()
+			failed = 0
 		}
 		timer.Reset(again)
 	}

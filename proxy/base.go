@@ -29,16 +29,11 @@ type BaseOptions struct {
 func NewBase(o BaseOptions) (*http.Transport, error) {
 	secure := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
-		pem, err := os.ReadFile(o.CAFile)
+		trusted, err := Trust(o.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("upstream.ca_file: %w", err)
 		}
-		if secure.RootCAs, err = x509.SystemCertPool(); err != nil {
-			return nil, fmt.Errorf("upstream.ca_file: the system's certificates: %w", err)
-		}
-		if !secure.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("upstream.ca_file: there is no certificate in %s", o.CAFile)
-		}
+		secure.RootCAs = trusted
 	}
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		if to, err := netip.ParseAddrPort(address); err == nil && ourselves(to, o.Own) {
@@ -59,6 +54,22 @@ func NewBase(o BaseOptions) (*http.Transport, error) {
 		ReadBufferSize:         32 << 10,  // most answers then come in one system call, with their header
 		DisableCompression:     true,
 	}, nil
+}
+
+// Trust is the system's certificates and those of a PEM file.
+func Trust(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	trusted, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("the system's certificates: %w", err)
+	}
+	if !trusted.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("there is no certificate in %s", file)
+	}
+	return trusted, nil
 }
 
 // ErrLoop says that a call to Roam would come to roamproxy again, and again.

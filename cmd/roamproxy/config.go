@@ -114,6 +114,9 @@ type CacheDrop struct {
 type Redis struct {
 	URL          RedisURL `key:"url"`
 	PasswordFile string   `key:"password_file"`
+	CAFile       string   `key:"ca_file"`
+	CertFile     string   `key:"cert_file"`
+	KeyFile      string   `key:"key_file"`
 	Prefix       string   `key:"prefix"`
 	Replicas     int      `key:"replicas"`
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/proxy"
 )
 
 // RedisURL is an address with, perhaps, a password in it, which is never shown.
@@ -47,7 +49,7 @@ func (u RedisURL) String() string {
 // How long Redis may take to let us connect. A call never waits for that; only the next attempt does.
 const redisDial = time.Second
 
-// options are what the library wants to know. A password file is read again for each connection.
+// options are what the library wants to know, but for what is in files.
 func (r Redis) options() (rueidis.ClientOption, error) {
 	o, err := rueidis.ParseURL(string(r.URL))
 	if err != nil {
@@ -63,25 +65,54 @@ func (r Redis) options() (rueidis.ClientOption, error) {
 	o.PipelineMultiplex = -1 // one connection: there is one call at a time, and no second handshake within a call's patience
 	o.DisableCache = true    // what is kept in memory is dropped by messages of our own, which say when it is gone
 	o.DisableRetry = true    // a call does not wait longer because a first try failed
+	if o.TLSConfig != nil {
+		o.TLSConfig.ServerName = "" // of several each has its own
+	}
+	o.Sentinel.Dialer, o.Sentinel.TLSConfig, o.Sentinel.ClientName = o.Dialer, o.TLSConfig, o.ClientName
+	o.Sentinel.TopologyRefreshInterval = redisDial // a message that a copy took over may be missed
+	return o, nil
+}
+
+// connect makes a connection, with what the files hold now.
+func (r Redis) connect() (rueidis.Client, error) {
+	o, err := r.options()
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
 	if r.PasswordFile != "" {
-		user := o.Username
-		o.AuthCredentialsFn = func(rueidis.AuthCredentialsContext) (rueidis.AuthCredentials, error) {
-			content, err := os.ReadFile(r.PasswordFile)
-			if err != nil {
-				return rueidis.AuthCredentials{}, fmt.Errorf("redis.password_file: %w", err)
-			}
-			return rueidis.AuthCredentials{Username: user, Password: strings.TrimSpace(string(content))}, nil
+		content, err := os.ReadFile(r.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("redis.password_file: %w", err)
+		}
+		o.Password = strings.TrimSpace(string(content))
+	}
+	if r.CAFile != "" {
+		if o.TLSConfig.RootCAs, err = proxy.Trust(r.CAFile); err != nil {
+			return nil, fmt.Errorf("redis.ca_file: %w", err)
 		}
 	}
-	return o, nil
+	if r.CertFile != "" {
+		own, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("redis.cert_file: %w", err)
+		}
+		o.TLSConfig.Certificates = []tls.Certificate{own}
+	}
+	return rueidis.NewClient(o)
 }
 
 func (c Config) checkRedis(v *checker) {
 	r := c.Redis
 	v.want(r.Replicas >= 1, "redis.replicas", "want at least 1, not %d", r.Replicas)
 	v.want(regexp.MustCompile(`^[a-zA-Z0-9:._-]{1,64}$`).MatchString(r.Prefix), "redis.prefix", "want 1 to 64 letters, digits and :._-, not %q", r.Prefix)
+	v.want(r.CertFile == "" || r.KeyFile != "", "redis.cert_file", "is of no use without redis.key_file")
+	v.want(r.KeyFile == "" || r.CertFile != "", "redis.key_file", "is of no use without redis.cert_file")
+	type named struct{ key, file string }
+	secure := []named{{"redis.ca_file", r.CAFile}, {"redis.cert_file", r.CertFile}, {"redis.key_file", r.KeyFile}}
 	if r.URL == "" {
-		v.want(r.PasswordFile == "", "redis.password_file", "is of no use without redis.url")
+		for _, f := range append(secure, named{"redis.password_file", r.PasswordFile}) {
+			v.want(f.file == "", f.key, "is of no use without redis.url")
+		}
 		return
 	}
 	o, err := r.options()
@@ -90,17 +121,26 @@ func (c Config) checkRedis(v *checker) {
 		return
 	}
 	v.want(o.Password == "" || r.PasswordFile == "", "redis.password_file", "there is a password in redis.url too; keep one")
+	for _, f := range secure {
+		v.want(f.file == "" || o.TLSConfig != nil, f.key, "is of no use without TLS: want rediss:// in redis.url")
+	}
+	if r.CAFile != "" {
+		_, err := proxy.Trust(r.CAFile)
+		v.want(err == nil, "redis.ca_file", "%v", err)
+	}
+	if r.CertFile != "" && r.KeyFile != "" {
+		_, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+		v.want(err == nil, "redis.cert_file", "%v", err)
+	}
 }
 
 // share begins to share the quotas with other replicas.
 func (a *app) share(r Redis) error {
-	o, err := r.options()
-	if err != nil {
+	if _, err := r.options(); err != nil {
 		return fmt.Errorf("redis.url: %w", err)
 	}
 	a.fleet = limiter.NewFleet(limiter.FleetOptions{
-		Connect: func() (rueidis.Client, error) { return rueidis.NewClient(o) },
-		Prefix:  r.Prefix, Replicas: r.Replicas,
+		Connect: r.connect, Prefix: r.Prefix, Replicas: r.Replicas,
 		Changed: func(away error) {
 			if away == nil {
 				a.log.Info("Redis is there: quota, pauses and cache are shared", zap.Stringer("redis", r.URL))

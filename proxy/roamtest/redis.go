@@ -20,6 +20,7 @@ type Redis struct {
 	args    []string
 	server  *exec.Cmd
 	monitor string // of a Sentinel: its configuration
+	secure  bool   // it speaks TLS and nothing else
 }
 
 type redisTest interface {
@@ -40,8 +41,22 @@ func NewRedis(t redisTest, args ...string) *Redis {
 	return r
 }
 
+// NewTLSRedis is NewRedis for one that speaks TLS and nothing else; the arguments say with which certificates.
+func NewTLSRedis(t redisTest, args ...string) *Redis {
+	t.Helper()
+	r := &Redis{t: t, program: Program(t, "redis-server"), dir: t.TempDir(), args: args, secure: true}
+	t.Cleanup(r.Kill)
+	r.Start()
+	return r
+}
+
 // URL is how to reach it.
-func (r *Redis) URL() string { return "redis://" + r.Addr }
+func (r *Redis) URL() string {
+	if r.secure {
+		return "rediss://" + r.Addr
+	}
+	return "redis://" + r.Addr
+}
 
 // Start starts it, for the second time on the same port: empty.
 func (r *Redis) Start() {
@@ -76,6 +91,10 @@ func (r *Redis) arguments(port string) []string {
 	if r.monitor != "" {
 		return append([]string{r.monitor, "--sentinel"}, first...)
 	}
+	if r.secure {
+		first[2], first[3] = "--tls-port", port
+		first = append(first, "--port", "0")
+	}
 	return append(append(first, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"), r.args...)
 }
 
@@ -87,7 +106,7 @@ func (r *Redis) answers() bool {
 			c.SetDeadline(deadline)
 			_, err = c.Read(make([]byte, 1))
 			c.Close()
-			return err == nil
+			return err == nil || r.secure // which takes that for no handshake
 		}
 	}
 	return false
