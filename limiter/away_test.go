@@ -17,7 +17,12 @@ import (
 // do runs a command of redis-cli's kind.
 func do(t *testing.T, r *roamtest.Redis, command string) {
 	t.Helper()
-	c, err := dialer(r)()
+	o, err := rueidis.ParseURL(r.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ForceSingleClient = true // this node and no other one of a Cluster
+	c, err := rueidis.NewClient(o)
 	if err != nil {
 		t.Fatal(err)
 	}
