@@ -12,7 +12,7 @@ RACE := $(if $(shell command -v $${CC:-cc}),-race)
 PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl node:nodejs /usr/bin/python3:python3-requests,python3-httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt vet arrows bench fuzz soak release image
+.PHONY: help demo run test cover check fmt vet arrows bench fuzz soak release image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,16 @@ test: ## every test, with the race detector where there is a C compiler (about 5
 	@$(if $(RACE),,echo "no C compiler here: testing without the race detector")
 	@for p in $(PROGRAMS); do command -v $${p%%:*} >/dev/null || echo "no $${p%%:*} here: its tests are left out; to run them: apt-get install $${p##*:}"; done
 	$(GO) test $(RACE) ./...
+
+# Of each of these, its own tests and those of the others together run more than 90 of 100 statements.
+COVERED := ./limiter ./cache ./proxy ./proxy/credential
+COMMA := ,
+cover: ## how much of the line, the cache and the proxy the tests run, by package (2 minutes); go tool cover shows the rest
+	@$(GO) test -coverpkg=$(subst $() ,$(COMMA),$(COVERED)) -coverprofile=/tmp/roamproxy-cover.out $(COVERED)
+	@awk 'NR > 1 { of[$$1] = $$2; ran[$$1] += $$3 } \
+	  END { for (b in of) { p = b; sub("/[^/]*$$", "", p); all[p] += of[b]; if (ran[b]) some[p] += of[b] } \
+	        for (p in all) printf "%-28s %.1f %%\n", p, 100 * some[p] / all[p] }' /tmp/roamproxy-cover.out
+	@echo 'go tool cover -html=/tmp/roamproxy-cover.out'
 
 check: fmt vet arrows test ## what must hold before a commit: format, vet, staticcheck, the arrows between packages, the tests
 

@@ -359,22 +359,6 @@ func TestWhichRefreshTokenCounts(t *testing.T) {
 	})
 }
 
-// A refresh token is not spent where the next one cannot be kept.
-func TestARefreshTokenThatCouldNotBeKept(t *testing.T) {
-	blocked := filepath.Join(t.TempDir(), "file")
-	os.WriteFile(blocked, nil, 0o600)
-	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{}, filepath.Join(blocked, "state"), nil)
-		if got := f.post(t.Context()); got != 502 {
-			t.Errorf("answered %d, want 502", got)
-		}
-		f.asked(t, "with a state_dir that cannot be written", 0, 0)
-		if err := f.Problems()["alice"]; err == nil || !strings.Contains(err.Error(), "state_dir") {
-			t.Errorf("the problem: %v", err)
-		}
-	})
-}
-
 // Whoever goes back to an older version finds the grant of the newer one untouched, and does not spend the first refresh token,
 // which that one has used already.
 func TestAGrantOfALaterVersion(t *testing.T) {
