@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -132,9 +133,10 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 	})
 	c := client(t)
 	codes := make(chan string, 20)
+	flood, ends := context.WithCancel(t.Context())
 	for range 20 {
 		go func() {
-			req, _ := http.NewRequest("POST", "http://"+r.addr+"/v1/chat.post", strings.NewReader(`{"chat":"C-1"}`))
+			req, _ := http.NewRequestWithContext(flood, "POST", "http://"+r.addr+"/v1/chat.post", strings.NewReader(`{"chat":"C-1"}`))
 			req.Header.Set("Roamproxy-Tool", "flood")
 			res, err := c.Do(req)
 			if err != nil {
@@ -156,6 +158,7 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 	if res, _ := get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "other-one"); res.StatusCode != 200 {
 		t.Errorf("another tool is answered %d", res.StatusCode)
 	}
+	ends()
 	for range 5 {
 		<-codes
 	}

@@ -68,7 +68,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	var good atomic.Int64
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 50}, Timeout: 10 * time.Second}
 	defer c.CloseIdleConnections()
-	kills := many("KILLS", 40)
+	kills := many("KILLS", 25)
 	for i := range kills {
 		r := launch(t, roam.URL, state, env)
 		if len(r.warned) > 0 {
@@ -104,7 +104,7 @@ func TestStoppedForAWhile(t *testing.T) {
 		<-time.After(time.Millisecond)
 	}
 	r.Process.Signal(syscall.SIGSTOP)
-	<-time.After(time.Duration(many("STOP", 4)) * time.Second)
+	<-time.After(time.Duration(many("STOP", 2)) * time.Second)
 	before := good.Load()
 	r.Process.Signal(syscall.SIGCONT)
 	for good.Load() < before+250 {

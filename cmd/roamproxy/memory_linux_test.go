@@ -22,7 +22,7 @@ import (
 // Seen to fail without a limit for the collector (killed at 128 MiB).
 func TestAFloodFitsIntoAContainer(t *testing.T) {
 	t.Parallel()
-	const container, answers, size = 128 << 20, 320, 512 << 10
+	const container, answers, size = 128 << 20, 1000, 128 << 10
 	body := `[{"name":"` + strings.Repeat("x", size) + `"}]`
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) }))
 	defer upstream.Close()
@@ -41,9 +41,9 @@ func TestAFloodFitsIntoAContainer(t *testing.T) {
 	r := begin(t, cmd)
 	c := client(t)
 	var all sync.WaitGroup
-	for caller := range 16 {
+	for caller := range 8 {
 		all.Go(func() {
-			for i := caller; i < answers; i += 16 {
+			for i := caller; i < answers; i += 8 {
 				res, err := c.Get(r.base + "/v1/groups.list?page=" + strconv.Itoa(i))
 				if err != nil {
 					t.Errorf("call %d: %v", i, err)

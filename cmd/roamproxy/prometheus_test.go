@@ -79,6 +79,7 @@ func asked(t *testing.T, c *http.Client, base, query string) (series int, proble
 // Every query of the dashboard is asked of a real Prometheus that scrapes a real roamproxy while tools call, wait, are refused
 // and paused; each has an answer in the end.
 func TestEveryPanelHasData(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	content, err := os.ReadFile("../../deploy/grafana/roamproxy.json")
 	if err != nil {
 		t.Fatal(err)
