@@ -14,9 +14,14 @@ COPY . .
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags='-s -w' -o /roamproxy ./cmd/roamproxy && mkdir /state
 
 FROM ${RUN_IMAGE}
+# For registries; roamproxy version says the same out of the program itself.
+ARG VERSION=unknown
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="roamproxy" \
       org.opencontainers.image.description="One quota of the Roam HQ API, shared fairly by all your tools." \
-      org.opencontainers.image.documentation="/README.md"
+      org.opencontainers.image.documentation="/README.md" \
+      org.opencontainers.image.version=$VERSION \
+      org.opencontainers.image.revision=$REVISION
 COPY --from=build /roamproxy /roamproxy
 COPY --from=build --chown=65532:65532 /state /var/lib/roamproxy
 # Without a volume a container that is created anew starts with a full bucket.

@@ -91,4 +91,4 @@ soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at rando
 	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy
 
 image: ## the container image
-	docker build -t roamproxy .
+	docker build -t roamproxy --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) .
