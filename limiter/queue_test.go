@@ -3,6 +3,7 @@ package limiter
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -221,4 +222,39 @@ func TestSlotsAreABoundOfTheirOwn(t *testing.T) {
 			t.Errorf("%v tokens left, want 100: none is spent on a call that cannot leave", got)
 		}
 	})
+}
+
+// How long after its token is there a call leaves, with the real clock, while others wait behind it.
+func BenchmarkLateness(b *testing.B) {
+	const rate = 100
+	bucket, err := NewLocal(rate, 1, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	q := New(Options{Bucket: bucket, MaxInFlight: b.N + 1, MaxQueue: b.N + 1, MaxWait: time.Hour})
+	defer q.Close()
+	first, err := q.Wait(context.Background(), Caller{Longest: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	type leaving struct{ let, left time.Time } // by the dispatcher, and as the call sees it
+	var all sync.WaitGroup
+	leavings := make([]leaving, b.N)
+	for i := range leavings {
+		all.Go(func() {
+			if t, err := q.Wait(context.Background(), Caller{Longest: -1}); err == nil {
+				leavings[i] = leaving{t.left, time.Now()}
+				t.Done()
+			}
+		})
+	}
+	all.Wait()
+	slices.SortFunc(leavings, func(a, b leaving) int { return a.let.Compare(b.let) })
+	late, before := make([]time.Duration, b.N), first.left
+	for i, l := range leavings {
+		late[i], before = l.left.Sub(before.Add(time.Second/rate)), l.let
+	}
+	slices.Sort(late)
+	b.ReportMetric(float64(late[b.N/2].Microseconds()), "µs-late/median")
+	b.ReportMetric(float64(late[b.N*99/100].Microseconds()), "µs-late/p99")
 }

@@ -11,8 +11,8 @@ import (
 // more than 200 would leave the garbage of many calls lying about; the memory limit bounds both.
 const collectAt = 200
 
-// perConnection is what a call that waits takes with its connection, measured; most of it is net/http's.
-const perConnection = 20 << 10
+// perConnection is what a call that waits takes with its connection, measured: 10 KiB are stacks, and 10 net/http's buffers.
+const perConnection = 24 << 10
 
 // besides is what roamproxy takes besides kept answers and waiting calls: program, stacks, and garbage.
 const besides = 40 << 20
