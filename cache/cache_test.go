@@ -133,6 +133,8 @@ func TestAWriteDropsWhatItTouched(t *testing.T) {
 
 // The answer of a read that was under way when the write succeeded may be of before: it reaches who asked before, is not
 // kept, and nobody who asks after the write gets it.
+//
+// Seen to fail with an overtaken answer that is kept.
 func TestAReadThatAWriteOvertookIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{takes: 2 * time.Second}

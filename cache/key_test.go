@@ -18,6 +18,7 @@ func request(method, target string, header ...string) *http.Request {
 	return r
 }
 
+// Seen to fail with a key without the credential and with one without the query.
 func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 	base := NewKey("org", request("GET", "/v1/user.list?a=1&b=2"), nil)
 	for _, tt := range []struct {
@@ -63,6 +64,8 @@ func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 }
 
 // What Roam could tell apart must not share a key: the parsed query, the path and the header fields that choose a form.
+//
+// Seen to fail with a key without the query.
 func FuzzKey(f *testing.F) {
 	f.Add("a=1&b=2", "b=2&a=1", "text/vtt", "")
 	f.Add("a=1&%61=2", "%61=2&a=1", "", "")

@@ -84,6 +84,7 @@ func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
 	})
 }
 
+// Seen to fail with a flight that is never over.
 func TestNothingPoisonsAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{FillTimeout: 5 * time.Second})

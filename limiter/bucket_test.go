@@ -69,6 +69,7 @@ func TestLocal(t *testing.T) {
 	})
 }
 
+// Seen to fail with the jitter not held back.
 func TestJitterHoldsBackItsShareOfTheBurst(t *testing.T) {
 	for _, tt := range []struct {
 		rate, burst float64
@@ -90,6 +91,8 @@ func TestJitterHoldsBackItsShareOfTheBurst(t *testing.T) {
 
 // Whatever is asked when, no stretch of time sees more calls than burst + rate × its length, and who waits as long as he was
 // told gets a token.
+//
+// Seen to fail with a bucket that lends a tenth of a token.
 func TestBucketNeverGivesMoreThanIsPaidFor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rate, burst := rapid.Float64Range(0.05, 200).Draw(t, "rate"), rapid.Float64Range(1, 20).Draw(t, "burst")

@@ -124,6 +124,8 @@ func (c crowd) scene(t *testing.T) (first, again asked) {
 
 // TestRetryAfterIsTrue: who is refused and comes back when it was told, while nobody else comes, has its turn within its longest
 // wait.
+//
+// Seen to fail with a forecast of a turn too few.
 func TestRetryAfterIsTrue(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := drawCrowd(rt)
@@ -137,6 +139,8 @@ func TestRetryAfterIsTrue(t *testing.T) {
 
 // TestTheWaitIsForetold: who is let in has its turn within one turn of what was foretold, while nobody else comes. Where Roam's
 // answers all take the same time, as here, it is a tenth of a turn: what a learned rate grows by meanwhile is all that is rounded.
+//
+// Seen to fail with a forecast of a turn too few.
 func TestTheWaitIsForetold(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := drawCrowd(rt)

@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// Seen to fail with a pause that ends without a probe.
 func TestAfterAPauseOneProbeThenWhatAccrued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Hour})
@@ -42,6 +43,7 @@ func TestAfterAPauseOneProbeThenWhatAccrued(t *testing.T) {
 	})
 }
 
+// Seen to fail with a pause for each refusal.
 func TestRefusalsOfOneMomentArePaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 5, 0, Options{})
@@ -71,6 +73,7 @@ func TestRefusalsOfOneMomentArePaidOnce(t *testing.T) {
 	})
 }
 
+// Seen to fail with a success that ends any pause.
 func TestLateSuccessDoesNotEndANewerPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 5, 0, Options{})

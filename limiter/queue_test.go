@@ -42,6 +42,7 @@ func TestBurstThenOnePerSecond(t *testing.T) {
 	}
 }
 
+// Seen to fail with who leaves kept in the line.
 func TestSurvivorDoesNotWaitForThoseWhoLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{})
@@ -64,6 +65,7 @@ func TestSurvivorDoesNotWaitForThoseWhoLeft(t *testing.T) {
 	})
 }
 
+// Seen to fail with a turn that costs nothing.
 func TestFloodDoesNotDelayAnotherToolsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
@@ -82,6 +84,7 @@ func TestFloodDoesNotDelayAnotherToolsCall(t *testing.T) {
 	})
 }
 
+// Seen to fail with a turn that costs nothing and with a weight that is not heeded.
 func TestWeightsShareTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 10, 1, 0, Options{MaxWait: time.Hour})
@@ -109,6 +112,7 @@ func TestWeightsShareTheQuota(t *testing.T) {
 	})
 }
 
+// Seen to fail with urgency that is worth nothing.
 func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
@@ -132,6 +136,7 @@ func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
 	})
 }
 
+// Seen to fail with everybody let in.
 func TestRefusedAtOnceWhenTheTurnComesTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})

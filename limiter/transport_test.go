@@ -51,6 +51,7 @@ func TestRefusedCallGivesUpAtItsDeadline(t *testing.T) {
 	})
 }
 
+// Seen to fail with writes that are sent once more, too.
 func TestOnlyReadsAreSentOnceMoreWhenTheConnectionDies(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string

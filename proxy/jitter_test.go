@@ -31,6 +31,8 @@ func (d *delayed) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // What the bucket holds back for jitter is enough, costs nothing of the rate, and is needed.
+//
+// Seen to fail with the jitter not held back.
 func TestJitterOfTheNetwork(t *testing.T) {
 	const most, lasts = 200 * time.Millisecond, 10 * time.Minute
 	for _, tt := range []struct {

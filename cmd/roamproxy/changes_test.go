@@ -78,6 +78,7 @@ func TestAFloodOfCallsIsSampled(t *testing.T) {
 	}
 }
 
+// Seen to fail with a line that is never stuck.
 func TestAStuckLineIsTold(t *testing.T) {
 	for _, tt := range []struct {
 		oldest time.Duration

@@ -80,6 +80,7 @@ func TestACalmToolBesideAFlood(t *testing.T) {
 	}
 }
 
+// Seen to fail with a turn that costs nothing.
 func TestFairnessOnRealSockets(t *testing.T) {
 	r, roam, write := crowd(t, 40, map[string]int{"heavy": 4, "light": 1, "calm": 1})
 	var floods sync.WaitGroup

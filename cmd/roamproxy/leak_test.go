@@ -95,6 +95,7 @@ func (m *marked) start(t *testing.T, config string) {
 	}
 }
 
+// Seen to fail with Roam's errors handed on as they are.
 func TestNothingLeaks(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{marks()[0]}})
 	defer roam.Close()

@@ -95,6 +95,7 @@ func patient(c *http.Client, base string, n int) (int, string) {
 	}
 }
 
+// Seen to fail with calls cut off at a stop.
 func TestARollingRestartLosesNoCall(t *testing.T) {
 	const calls = 160
 	roam := roamtest.NewServer(roamtest.Options{Rate: 40, Burst: 20})
@@ -133,6 +134,7 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 	}
 }
 
+// Seen to fail with answers that do not say they are the last.
 func TestWhileItStops(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
@@ -179,6 +181,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
+// Seen to fail with a stop that is answered 502.
 func TestStoppingTellsWhoStillWaits(t *testing.T) {
 	c := configure(t, roamtest.Options{Burst: 1}, "quotas: [{name: roam, rate: 0.05, burst: 1, jitter: 0s, max_wait: 5m}]\n")
 	conn, err := net.Dial("tcp", c.addr)

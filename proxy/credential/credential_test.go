@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const hidden = "rmk-a-very-secret-key"
 
+// Seen to fail with a secret that prints itself.
 func TestSecretRefusesToBePrinted(t *testing.T) {
 	s := NewSecret(hidden)
 	type exported struct{ S Secret }
@@ -160,6 +161,7 @@ type body struct {
 
 func (b *body) Close() error { b.closed = true; return nil }
 
+// Seen to fail with a credential for any host.
 func TestTransportAddsTheCredentialForItsHostAlone(t *testing.T) {
 	for _, tt := range []struct {
 		name, url string
