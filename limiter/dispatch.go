@@ -35,6 +35,9 @@ func (q *Queue) advance() time.Duration {
 	for {
 		q.mu.Lock()
 		now := time.Now()
+		if q.replacement != nil {
+			q.replace(now, q.replacement)
+		}
 		q.expire(now.Add(-1)) // one whose turn comes at its very deadline still gets it
 		returned := q.returned
 		q.returned = 0
@@ -144,7 +147,7 @@ func (q *Queue) give(now time.Time, c *call) {
 	if held+1 >= q.bucket.Limits(now).Burst {
 		q.full = true
 	}
-	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, generation: q.pause.generation, left: now, held: held, sent: q.sent}
+	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, bucket: q.bucket, generation: q.pause.generation, left: now, held: held, sent: q.sent}
 	q.sent++
 	if q.pause.state == shut {
 		q.pause.state, t.probe = probing, true

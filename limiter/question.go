@@ -108,7 +108,7 @@ func (b *Redis) ask(ctx context.Context, wants bool) (shared, error) {
 	if quiet := line.quiet(); quiet > 0 && (back || lost) {
 		b.tell(word{kind: "hold", until: now.Add(quiet)})
 	}
-	line.follow(s, back)
+	line.follow(b, s, back)
 	return s, nil
 }
 

@@ -45,32 +45,33 @@ func (o Options) withDefaults() Options {
 // Queue is the line in front of one quota. Its methods may be called at once by many. One goroutine, the dispatcher, makes
 // every decision to let a call leave; Close ends it.
 type Queue struct {
-	bucket   Bucket
 	keeper   Keeper
 	observer Observer
 	epoch    time.Time // ranks count from here
 
-	mu        sync.Mutex // guards all below; held for arithmetic only, never while a bucket is asked for a token or a disk for anything
-	options   Options    // the bounds in force
-	changed   bool       // by Reconfigure, so what the bucket said before is no longer true
-	line      line
-	deadlines order[*call] // who waits, the one whose longest wait ends first on top
-	arrivals  order[*call] // who waits, the one that came first on top
-	spares    []*call      // who asked for a turn that nobody waits for; the dispatcher answers at once
-	taken     []time.Time  // when each call that holds a slot left, the earliest first
-	held      held
-	known     []time.Duration // memory of a forecast
-	spread    spread
-	pause     pause
-	emptied   time.Time // when a call left that Roam refused, having nothing left
-	sent      int       // calls since, but for the refused
-	full      bool      // so was the bucket since then
-	careful   int       // after a pause, the calls that may be under way at once; 0: MaxInFlight
-	tokenAt   time.Time // the bucket said that there is no token before this
-	returned  int       // tokens whose calls left in the moment of their turn, to be put back
-	sleeps    time.Time // the dispatcher looks again by itself at this time
-	closed    bool
-	dismissed int // calls that waited when it was closed, and come again
+	mu          sync.Mutex // guards all below; held for arithmetic only, never while a bucket is asked for a token or a disk for anything
+	options     Options    // the bounds in force
+	bucket      Bucket     // the dispatcher, which alone replaces it, asks it without the lock
+	replacement *replacement
+	changed     bool // by Reconfigure, so what the bucket said before is no longer true
+	line        line
+	deadlines   order[*call] // who waits, the one whose longest wait ends first on top
+	arrivals    order[*call] // who waits, the one that came first on top
+	spares      []*call      // who asked for a turn that nobody waits for; the dispatcher answers at once
+	taken       []time.Time  // when each call that holds a slot left, the earliest first
+	held        held
+	known       []time.Duration // memory of a forecast
+	spread      spread
+	pause       pause
+	emptied     time.Time // when a call left that Roam refused, having nothing left
+	sent        int       // calls since, but for the refused
+	full        bool      // so was the bucket since then
+	careful     int       // after a pause, the calls that may be under way at once; 0: MaxInFlight
+	tokenAt     time.Time // the bucket said that there is no token before this
+	returned    int       // tokens whose calls left in the moment of their turn, to be put back
+	sleeps      time.Time // the dispatcher looks again by itself at this time
+	closed      bool
+	dismissed   int // calls that waited when it was closed, and come again
 
 	keeping sync.Mutex    // taken before mu: what is written last is what was true last
 	wake    chan struct{} // of one place: the dispatcher should look again
@@ -252,7 +253,7 @@ func (q *Queue) Resume() bool {
 }
 
 // Reconfigure puts the bounds of o in force: MaxInFlight, MaxWait, MaxQueue, DefaultPause, MaxPause and Adapt, with the same
-// defaults as in New. The rest of o is not looked at; a bucket is changed by its own means, before this. Whoever waits keeps place and
+// defaults as in New. The rest of o is not looked at; a bucket is changed by its own means or by Replace, before this. Whoever waits keeps place and
 // deadline, even where the new bounds would not have let him in, calls under way go on, and a pause lasts as long as it would
 // have, or for MaxPause from now where that is shorter.
 func (q *Queue) Reconfigure(o Options) {

@@ -197,7 +197,7 @@ func (b *Redis) leave() {
 	line := b.line
 	b.mu.Unlock()
 	if left && line != nil {
-		line.leftAlone()
+		line.leftAlone(b)
 	}
 }
 

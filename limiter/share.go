@@ -79,9 +79,12 @@ func (q *Queue) length() int {
 }
 
 // leftAlone has the line look again, and, where another replica was about to probe, probe itself.
-func (q *Queue) leftAlone() {
+func (q *Queue) leftAlone(by sharer) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.bucket != by {
+		return
+	}
 	if q.pause.elsewhere {
 		q.pause.state, q.pause.elsewhere = shut, false
 	}
@@ -91,11 +94,14 @@ func (q *Queue) leftAlone() {
 
 // follow brings the line's pause in step with the shared one, unless Roam said something meanwhile that is not told yet. Back
 // says that Redis was away, so what the bucket said before is no longer true.
-func (q *Queue) follow(s shared, back bool) {
+func (q *Queue) follow(by sharer, s shared, back bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.bucket != by { // it was replaced
+		return
+	}
 	before := q.pause.state
-	if q.bucket.(sharer).told() {
+	if by.told() {
 		now := time.Now()
 		if q.full = s.Emptied < 0; !q.full {
 			q.emptied = now.Add(-micros(s.Emptied))

@@ -43,8 +43,9 @@ func (q *Queue) keep() {
 	if k.Paused {
 		k.Until = q.pause.until.Round(0)
 	}
+	bucket := q.bucket
 	q.mu.Unlock()
-	k.Level, k.Learned = q.bucket.Level(now), q.bucket.Learned()
+	k.Level, k.Learned = bucket.Level(now), bucket.Learned()
 	k.Learned.At = k.Learned.At.Round(0)
 	q.keeper.Keep(k)
 }

@@ -11,6 +11,7 @@ type Turn struct {
 
 	queue      *Queue
 	call       *call
+	bucket     Bucket // whose token it has
 	generation uint64
 	probe      bool
 	settled    bool // Roam's word on it has been told
@@ -143,7 +144,9 @@ func (t *Turn) unused() {
 	defer q.mu.Unlock()
 	t.done = true
 	q.vacate(t)
-	q.returned++
+	if t.bucket == q.bucket {
+		q.returned++
+	}
 	q.sent = max(q.sent-1, 0)
 	q.unanswered(t)
 	q.look()

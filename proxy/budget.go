@@ -22,10 +22,10 @@ var errBudget = errors.New("this tool has used up its calls_per_day; the count b
 // still waits has its place in the count, so that nobody waits for a turn that may not be used; what was really sent is in a
 // file before it leaves, so that a restart forgets nothing. It may be used by many goroutines, and by several Proxies in turn.
 type Budgets struct {
-	path   string
-	shared Counter // nil: nobody else makes calls of these tools
+	path string
 
 	mu      sync.Mutex // guards the following; not held while the file is written
+	shared  Counter    // nil: nobody else makes calls of these tools
 	day     string     // of the counts
 	used    map[string]int
 	waiting map[string]int // calls that have not left yet
@@ -122,13 +122,13 @@ func (b *Budgets) spend(tool string, most int, reserved bool) error {
 	if reserved {
 		b.free(tool)
 	}
-	err := b.left(tool, most)
-	if err == nil && b.shared == nil {
+	err, shared := b.left(tool, most), b.shared
+	if err == nil && shared == nil {
 		b.used[tool]++
 	}
 	b.mu.Unlock()
-	if err == nil && b.shared != nil {
-		err = b.together(tool, most)
+	if err == nil && shared != nil {
+		err = b.together(shared, tool, most)
 	}
 	if err == nil {
 		b.keep()

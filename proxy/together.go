@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"time"
 
 	"roamproxy/limiter"
@@ -11,19 +12,26 @@ type Counter interface {
 	Spend(day, tool string, most, untold, known int) (used int, ok bool, err error)
 }
 
-// Share has the calls of a day counted together with other replicas. It is called before the first call.
-func (b *Budgets) Share(c Counter) { b.shared = c }
+// Share has the calls of a day counted together with other replicas from now on, which are told what was counted alone; nil: alone.
+func (b *Budgets) Share(c Counter) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.shared == nil && c != nil {
+		maps.Copy(b.untold, b.used)
+	}
+	b.shared = c
+}
 
 // together counts a call for all replicas, or, while they cannot be told, here, to tell them later. Each knows the common count of
 // when it last could be told.
-func (b *Budgets) together(tool string, most int) error {
+func (b *Budgets) together(shared Counter, tool string, most int) error {
 	b.mu.Lock()
 	day, untold := b.day, b.untold[tool]
 	known := b.used[tool] - untold
 	delete(b.untold, tool)
 	b.mu.Unlock()
 
-	used, ok, err := b.shared.Spend(day, tool, most, untold, known)
+	used, ok, err := shared.Spend(day, tool, most, untold, known)
 
 	b.mu.Lock()
 	defer b.mu.Unlock()

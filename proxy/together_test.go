@@ -75,3 +75,31 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 		}
 	})
 }
+
+// A replica that begins to share tells what it counted alone, and one that ends goes on from what all have made.
+func TestACountGoesAlongIntoSharingAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, err := OpenBudgets(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls := func(times int) (made int) {
+			for range times {
+				if b.reserve("bot", 10) == nil && b.spend("bot", 10, true) == nil {
+					made++
+				}
+			}
+			return made
+		}
+		common := &commonDay{used: map[string]int{today(time.Now()) + "bot": 3}}
+		calls(4)
+		b.Share(common)
+		if got := calls(1); got != 1 || common.used[today(time.Now())+"bot"] != 8 {
+			t.Errorf("after three of others, four alone and %d together the count is %d, want 8", got, common.used[today(time.Now())+"bot"])
+		}
+		b.Share(nil)
+		if got := calls(5); got != 2 {
+			t.Errorf("alone again %d of 5 calls were made, want the 2 that are left", got)
+		}
+	})
+}

@@ -25,6 +25,7 @@ type generation struct {
 	cache   *cache.Cache
 	bodies  *limiter.Bodies
 	base    *http.Transport
+	fleet   *limiter.Fleet // that quotas, budgets and answers are shared by; nil: this is the only process
 	sources map[string]credential.Source
 	users   sync.WaitGroup // requests under way
 }
@@ -42,7 +43,10 @@ func (a *app) change(c Config) error {
 		return err
 	}
 	for _, q := range c.Quotas {
-		a.configure(a.lines[q.Name], c, q)
+		a.configure(a.lines[q.Name], c, q, g.fleet)
+	}
+	if g.fleet != last.fleet {
+		a.shared(g.fleet, c.Redis)
 	}
 	a.mu.Lock()
 	a.now = g
@@ -66,7 +70,7 @@ func (a *app) change(c Config) error {
 
 // build makes a generation out of what is new in c and what last has already.
 func (a *app) build(c Config, last *generation) (g *generation, err error) {
-	g = &generation{config: c, cache: last.cache, bodies: last.bodies, base: last.base, sources: make(map[string]credential.Source)}
+	g = &generation{config: c, cache: last.cache, bodies: last.bodies, base: last.base, fleet: last.fleet, sources: make(map[string]credential.Source)}
 	var undo []func()
 	defer func() {
 		if err == nil {
@@ -92,8 +96,16 @@ func (a *app) build(c Config, last *generation) (g *generation, err error) {
 	if g.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
 		g.bodies = &limiter.Bodies{Max: int64(c.Limits.QueueBytes)}
 	}
+	if c.Redis != last.config.Redis {
+		if g.fleet, err = a.share(c.Redis); err != nil {
+			return nil, err
+		}
+		if g.fleet != nil {
+			undo = append(undo, g.fleet.Close)
+		}
+	}
 	if g.cache == nil || !sameAnswers(c, last.config) {
-		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c), Shared: a.sharedAnswers(c)}); err != nil {
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.fleet)}); err != nil {
 			return nil, err
 		}
 		undo = append(undo, g.cache.Close)
@@ -113,7 +125,7 @@ func (a *app) build(c Config, last *generation) (g *generation, err error) {
 			return nil, fmt.Errorf("quota %s: %w", q.Name, err)
 		}
 		if l == nil {
-			if l, err = a.line(c, q); err != nil {
+			if l, err = a.line(c, q, g.fleet); err != nil {
 				return nil, err
 			}
 			a.lines[q.Name] = l
@@ -159,6 +171,9 @@ func (a *app) retire(old, next *generation) {
 			a.drop(name)
 		}
 	}
+	if old.fleet != next.fleet && old.fleet != nil {
+		old.fleet.Close()
+	}
 }
 
 // sameAnswers tells whether what was kept under one configuration may be handed out under the other: it came from the same Roam,
@@ -169,7 +184,7 @@ func sameAnswers(c, last Config) bool {
 			return false
 		}
 	}
-	return c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize && c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
+	return c.Redis == last.Redis && c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize && c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
 }
 
 // sameSecret tells whether both get their secret in the same way, whatever quota it counts against.

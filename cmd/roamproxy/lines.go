@@ -16,6 +16,7 @@ type line struct {
 	name   string
 	queue  *limiter.Queue
 	bucket bucket
+	fleet  *limiter.Fleet // that the bucket is shared by; nil: by none
 }
 
 // bucket is a Local of this process, or a Redis that is shared.
@@ -25,7 +26,7 @@ type bucket interface {
 }
 
 // line starts one with the level and the pause that the last process left.
-func (a *app) line(c Config, q Quota) (*line, error) {
+func (a *app) line(c Config, q Quota, fleet *limiter.Fleet) (*line, error) {
 	local, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
 	if err != nil {
 		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
@@ -41,10 +42,10 @@ func (a *app) line(c Config, q Quota) (*line, error) {
 		}
 		return nil
 	})
-	l := &line{name: q.Name, bucket: local}
-	if a.fleet != nil { // which knows the level better
-		if l.bucket, err = a.fleet.Bucket(q.Name, q.Rate, q.Burst, time.Duration(q.Jitter)); err != nil {
-			return nil, fmt.Errorf("quota %s: %w", q.Name, err)
+	l := &line{name: q.Name, bucket: local, fleet: fleet}
+	if fleet != nil { // which knows the level better
+		if l.bucket, err = newBucket(q, fleet); err != nil {
+			return nil, err
 		}
 	}
 	o := bounds(c, q)
@@ -53,8 +54,28 @@ func (a *app) line(c Config, q Quota) (*line, error) {
 	return l, nil
 }
 
-// configure puts the present numbers of a quota into force. Level, pause and whoever waits stay as they are.
-func (a *app) configure(l *line, c Config, q Quota) {
+func newBucket(q Quota, fleet *limiter.Fleet) (b bucket, err error) {
+	if fleet != nil {
+		b, err = fleet.Bucket(q.Name, q.Rate, q.Burst, time.Duration(q.Jitter))
+	} else {
+		b, err = limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
+	}
+	return b, nil
+}
+
+// configure puts the present numbers of a quota into force, and the fleet that it is shared by. Pause and whoever waits stay as
+// they are, and so does the level unless the fleet is another one.
+func (a *app) configure(l *line, c Config, q Quota, fleet *limiter.Fleet) {
+	if l.fleet != fleet {
+		was := l.bucket
+		l.bucket, _ = newBucket(q, fleet) // cannot fail: build made a bucket like it
+		l.fleet = fleet
+		l.queue.Replace(l.bucket)
+		goodbye(was)
+	}
 	l.bucket.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) // cannot fail: build made a bucket like it
 	l.queue.Reconfigure(bounds(c, q))
 	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(q) })
@@ -90,13 +111,18 @@ func (l *line) state(q Quota) metrics.QuotaState {
 // drop ends a line that no configuration names any more.
 func (a *app) drop(name string) {
 	a.lines[name].queue.Close()
-	if shared, ok := a.lines[name].bucket.(*limiter.Redis); ok {
-		shared.Close()
-	}
+	goodbye(a.lines[name].bucket)
 	delete(a.lines, name)
 	a.metrics.QuotaState(name, nil)
 	a.health.Check("state of quota "+name, nil)
 	a.health.Check("line of quota "+name, nil)
+}
+
+// goodbye tells the other replicas of a bucket, where there are any, that this one asks no more.
+func goodbye(b bucket) {
+	if shared, ok := b.(*limiter.Redis); ok {
+		shared.Close()
+	}
 }
 
 // A call leaves the line at its longest wait at the latest. This much later is not the machine being slow.

@@ -134,12 +134,15 @@ func (c Config) checkRedis(v *checker) {
 	}
 }
 
-// share begins to share the quotas with other replicas.
-func (a *app) share(r Redis) error {
-	if _, err := r.options(); err != nil {
-		return fmt.Errorf("redis.url: %w", err)
+// share begins to find the other replicas; nil: there are none.
+func (a *app) share(r Redis) (*limiter.Fleet, error) {
+	if r.URL == "" {
+		return nil, nil
 	}
-	a.fleet = limiter.NewFleet(limiter.FleetOptions{
+	if _, err := r.options(); err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	return limiter.NewFleet(limiter.FleetOptions{
 		Connect: r.connect, Prefix: r.Prefix, Replicas: r.Replicas,
 		Changed: func(away error) {
 			if away == nil {
@@ -149,24 +152,34 @@ func (a *app) share(r Redis) error {
 			a.log.Warn("Redis is away: this replica goes on with its share of the rate and with what it has in memory, and comes back by itself",
 				zap.Stringer("redis", r.URL), zap.Int("replicas", r.Replicas), zap.String("error", short(away.Error())))
 		},
-	})
-	a.metrics.RedisState(func() bool { return a.fleet.Away() == nil })
+	}), nil
+}
+
+// shared has everything that lives longer than a generation know the fleet; nil: there is none.
+func (a *app) shared(f *limiter.Fleet, r Redis) {
+	if f == nil {
+		a.budgets.Share(nil)
+		a.metrics.RedisState(nil)
+		a.health.Note("redis", nil)
+		return
+	}
+	a.budgets.Share(f)
+	a.metrics.RedisState(func() bool { return f.Away() == nil })
 	a.health.Note("redis", func() string {
-		if away := a.fleet.Away(); away != nil {
+		if away := f.Away(); away != nil {
 			return fmt.Sprintf("away (%v): calls go on at 1/%d of the rate, and nothing is shared", short(away.Error()), r.Replicas)
 		}
 		return ""
 	})
-	return nil
 }
 
 // sharedAnswers is the cache's second tier, where there is one.
-func (a *app) sharedAnswers(c Config) *cache.Redis {
-	if a.fleet == nil {
+func sharedAnswers(c Config, f *limiter.Fleet) *cache.Redis {
+	if f == nil {
 		return nil
 	}
 	return cache.NewRedis(cache.RedisOptions{
-		Client: a.fleet.Client, Prefix: c.Redis.Prefix, Partition: partition(c),
+		Client: f.Client, Prefix: c.Redis.Prefix, Partition: partition(c),
 		Answer: int64(c.Cache.MaxBody) + 1<<20, // and its header
 	})
 }

@@ -64,13 +64,6 @@ func (l *Loaded) frozen(now Config) error {
 		{"listen_group", l.ListenGroup, now.ListenGroup},
 		{"admin.listen", l.Admin.Listen, now.Admin.Listen},
 		{"state_dir", l.StateDir, now.StateDir},
-		{"redis.url", l.Redis.URL, now.Redis.URL},
-		{"redis.password_file", l.Redis.PasswordFile, now.Redis.PasswordFile},
-		{"redis.ca_file", l.Redis.CAFile, now.Redis.CAFile},
-		{"redis.cert_file", l.Redis.CertFile, now.Redis.CertFile},
-		{"redis.key_file", l.Redis.KeyFile, now.Redis.KeyFile},
-		{"redis.prefix", l.Redis.Prefix, now.Redis.Prefix},
-		{"redis.replicas", l.Redis.Replicas, now.Redis.Replicas},
 	} {
 		v.want(f.new == f.old, f.key, "is %v while roamproxy runs; restart it to make it %v", f.old, f.new)
 	}

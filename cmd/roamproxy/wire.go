@@ -39,7 +39,6 @@ type app struct {
 	health  *metrics.Health
 	report  *reporter
 	budgets *proxy.Budgets
-	fleet   *limiter.Fleet // nil: this is the only process
 
 	mu  sync.RWMutex // guards now; held for reading while a request enters a generation, so that none enters a replaced one
 	now *generation
@@ -59,16 +58,7 @@ func wire(c Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.health, a.report = a.metrics.Health, newReporter(a.metrics, log)
 	a.budgets = a.openBudgets(c.StateDir)
-	if c.Redis.URL != "" {
-		if err := a.share(c.Redis); err != nil {
-			return nil, err
-		}
-		a.budgets.Share(a.fleet)
-	}
 	if err := a.change(c); err != nil {
-		if a.fleet != nil {
-			a.fleet.Close()
-		}
 		return nil, err
 	}
 	a.metrics.CacheState(func() (int64, int) { return a.current().cache.Size() })
@@ -102,8 +92,8 @@ func (a *app) Close() {
 	g := a.current()
 	g.cache.Close()
 	a.closeLines()
-	if a.fleet != nil {
-		a.fleet.Close()
+	if g.fleet != nil {
+		g.fleet.Close()
 	}
 	g.base.CloseIdleConnections()
 }

@@ -1,0 +1,125 @@
+package limiter
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// slowBucket stands still when it is asked for a token, until it is let go.
+type slowBucket struct {
+	*Local
+	asked, free chan struct{}
+}
+
+func (b *slowBucket) Take(now time.Time) time.Duration {
+	b.asked <- struct{}{}
+	<-b.free
+	return b.Local.Take(now)
+}
+
+func TestAnotherBucketStartsEmptyAndNobodyLosesHisPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Hour})
+		f.spend(30)
+		synctest.Wait()
+		fresh, _ := NewLocal(1, 10, 0) // full
+		f.queue.Replace(fresh)
+		synctest.Wait()
+		if s := f.queue.State(); s.Waiting["bot"] != 20 || s.Tokens != 0 {
+			t.Errorf("%d wait and there are %v tokens, want 20 and none", s.Waiting["bot"], s.Tokens)
+		}
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if f.calls() != 30 || f.refused != 0 {
+			t.Errorf("Roam saw %d calls and refused %d, want 30 and none", f.calls(), f.refused)
+		}
+	})
+}
+
+// A token of the old bucket that its call had no use for is not put into the new one.
+func TestWhatTheOldBucketGaveIsNotReturnedToTheNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 10, 0, Options{})
+		turn, err := f.queue.Wait(t.Context(), Caller{Longest: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh, _ := NewLocal(1, 10, 0)
+		f.queue.Replace(fresh)
+		turn.unused()
+		synctest.Wait()
+		if got := fresh.Level(time.Now()); got != 0 {
+			t.Errorf("the new bucket holds %v, want nothing", got)
+		}
+	})
+}
+
+// The dispatcher may be waiting for the old bucket's answer. It is not asked any more once Replace has returned.
+func TestTheOldBucketIsAskedNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local, _ := NewLocal(1, 10, 0)
+		old := &slowBucket{local, make(chan struct{}), make(chan struct{})}
+		f := newFixture(t, 1, 10, 0, Options{Bucket: old})
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() { f.post("bot") })
+		}
+		<-old.asked
+		fresh, _ := NewLocal(1, 10, 0)
+		replaced := make(chan struct{})
+		go func() { f.queue.Replace(fresh); close(replaced) }()
+		synctest.Wait()
+		select {
+		case <-replaced:
+			t.Error("it was replaced while it was asked")
+		default:
+		}
+		close(old.free)
+		<-replaced
+		all.Wait() // or the old bucket, which nobody hears, would be asked
+		if f.calls() != 3 || f.refused != 0 {
+			t.Errorf("Roam saw %d calls and refused %d, want 3 and none", f.calls(), f.refused)
+		}
+	})
+}
+
+// A line that nobody serves any more has nothing to replace.
+func TestReplaceAfterTheEndReturns(t *testing.T) {
+	f := newFixture(t, 1, 10, 0, Options{})
+	f.queue.Close()
+	fresh, _ := NewLocal(1, 10, 0)
+	f.queue.Replace(fresh)
+}
+
+// A pause that was there before is told to those who share the new bucket.
+func TestThePauseGoesAlongIntoASharedBucket(t *testing.T) {
+	s := newStage(t, 2, 50, 1)
+	s.together()
+	f := newFixture(t, 50, 1, 0, Options{})
+	f.script = append(f.script, says(429, "Retry-After", "30"))
+	go f.post("bot")
+	for deadline := time.Now().Add(10 * time.Second); !f.queue.State().Paused && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
+	b, err := s.members[0].fleet.Bucket("roam", 50, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "hearing of Redis", func() bool { return b.replicas() > 0 }) // a bucket that joins afterwards tells of it by itself
+	f.queue.Replace(b)
+	other, err := s.members[1].fleet.Bucket("roam", 50, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := New(Options{Bucket: other})
+	defer q.Close()
+	for deadline := time.Now().Add(10 * time.Second); !q.State().Paused && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
+	if now := q.State(); !now.Paused || now.PausedFor < 15*time.Second {
+		t.Errorf("another replica is paused: %v, for %v; want what is left of 30 s", now.Paused, now.PausedFor)
+	}
+	s.ends()
+}
