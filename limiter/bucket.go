@@ -174,14 +174,15 @@ func (l *Local) forward(now time.Time) time.Time {
 	return now
 }
 
-// enforce brings the limiter to the limits of now; what accrued before did so at the old ones.
+// enforce brings the limiter to the limits of now. What accrued before did so at the rate of the last time that it was asked, and up
+// to the burst of now: a learned burst grows more slowly than a bucket fills, so one that nobody asked has kept up with it.
 func (l *Local) enforce(now time.Time) {
 	is := l.learned.limits(now, l.paid)
+	if burst := int(math.Floor(is.Burst*unit + tolerance)); burst != l.limiter.Burst() {
+		l.limiter.SetBurstAt(l.last, burst)
+	}
 	if limit := rate.Limit(is.Rate * unit); limit != l.limiter.Limit() {
 		l.limiter.SetLimitAt(now, limit)
-	}
-	if burst := int(math.Floor(is.Burst*unit + tolerance)); burst != l.limiter.Burst() {
-		l.limiter.SetBurstAt(now, burst)
 	}
 }
 

@@ -143,11 +143,7 @@ func (q *Queue) hand() bool {
 // give tells c that it may leave. The lock is held.
 func (q *Queue) give(now time.Time, c *call) {
 	q.taken = append(q.taken, now)
-	held := q.bucket.Level(now)
-	if held+1 >= q.bucket.Limits(now).Burst {
-		q.full = true
-	}
-	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, bucket: q.bucket, generation: q.pause.generation, left: now, held: held, sent: q.sent}
+	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, bucket: q.bucket, generation: q.pause.generation, left: now, held: q.bucket.Level(now), sent: q.sent}
 	q.sent++
 	if q.pause.state == shut {
 		q.pause.state, t.probe = probing, true

@@ -91,11 +91,10 @@ func (f *forecast) send(at time.Duration) {
 	f.known = append(f.known, f.opens)
 }
 
-// pass lets time pass until a moment, at the limits of before, as the bucket does that nobody looks at. What comes into a full one
-// is lost.
+// pass lets time pass until a moment, at the rate of before, as the bucket does that nobody asks. What comes into a full one is lost.
 func (f *forecast) pass(at time.Duration) {
-	is := f.learned.limits(f.now.Add(f.opens), f.paid)
-	f.level = min(f.level+is.Rate*(at-f.opens).Seconds(), is.Burst)
+	was, is := f.learned.limits(f.now.Add(f.opens), f.paid), f.learned.limits(f.now.Add(at), f.paid)
+	f.level = min(f.level+was.Rate*(at-f.opens).Seconds(), is.Burst)
 	f.opens = at
 }
 

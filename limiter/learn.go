@@ -13,8 +13,8 @@ import (
 //   - Another one soon after is no accident. Roam had nothing left when it refused the one and the other, so the calls that it let
 //     through in between are just what came in for us. Few calls measure badly, so the time over which they are counted goes back
 //     to a refusal with 16 calls since, where there is one. The rate falls to 15 % below what came in: at least by a twentieth, at
-//     most by half. Where the bucket has been full in between, more may have come in than we had a use for, and it falls by a
-//     quarter at most. The burst loses what the bucket held too much, a quarter at most.
+//     most by half. Where a call has found the bucket full in between, more may have come in than we had a use for, and it falls by
+//     a quarter at most. The burst loses what the bucket held too much, a quarter at most.
 //   - While all is well the rate grows by a 350th of itself with each call that it allows. From 15 % below what is left it takes
 //     some 135 calls to a quarter above, and over that time the excess only uses up what was saved before: less than one call in a
 //     hundred is refused, whatever the rate. Once a quarter above what was found left, somebody must have stopped, and it grows
@@ -46,6 +46,7 @@ const (
 	blind         = 0.75      // of the rate at least, after another that little was measured by; and so the burst
 	soon          = 400       // calls' time within which a refusal is another one
 	enough        = 16        // calls that what came in is measured by
+	lacks         = 0.01      // calls that a full bucket may lack, since it is counted in whole millionths of them
 	growth        = 1.0 / 350 // of the rate, with each call
 	gone          = 1.25      // of what was left: whoever spent it has stopped
 	goneGrowth    = 4         // times the growth then

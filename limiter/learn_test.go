@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,31 @@ func TestWhatARefusalTeaches(t *testing.T) {
 		got := tt.was.refused(now, paid, tt.held, tt.came, tt.full)
 		if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(got.Left, tt.want.Left) || !got.At.Equal(now) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestWhatNoRefusalCouldHaveTaughtIsNotBelieved(t *testing.T) {
+	now, well := time.Now(), Learned{Rate: 0.5, Burst: 5, Left: 0.5, At: time.Now()}
+	with := func(change func(*Learned)) Learned { l := well; change(&l); return l }
+	for _, tt := range []struct {
+		name string
+		l    Learned
+		want bool
+	}{
+		{"nothing", Learned{}, true},
+		{"as it is", well, true},
+		{"no moment", with(func(l *Learned) { l.At = time.Time{} }), false},
+		{"tomorrow", with(func(l *Learned) { l.At = now.Add(24 * time.Hour) }), false},
+		{"no rate", with(func(l *Learned) { l.Rate = 0 }), false},
+		{"no burst", with(func(l *Learned) { l.Burst = 0 }), false},
+		{"nothing left", with(func(l *Learned) { l.Left = 0 }), false},
+		{"a rate below nothing", with(func(l *Learned) { l.Rate = -1 }), false},
+		{"no number", with(func(l *Learned) { l.Rate = math.NaN() }), false},
+		{"no end", with(func(l *Learned) { l.Burst = math.Inf(1) }), false},
+	} {
+		if got := tt.l.sound(now.Add(time.Second)); got != tt.want {
+			t.Errorf("%s: sound is %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -65,7 +65,7 @@ type Queue struct {
 	pause       pause
 	emptied     time.Time // when a call left that Roam refused, having nothing left
 	sent        int       // calls since, but for the refused
-	full        bool      // so was the bucket since then
+	full        bool      // so was the bucket since then, for want of calls
 	careful     int       // after a pause, the calls that may be under way at once; 0: MaxInFlight
 	tokenAt     time.Time // the bucket said that there is no token before this
 	returned    int       // tokens whose calls left in the moment of their turn, to be put back
@@ -154,6 +154,9 @@ func (q *Queue) join(caller Caller) (*call, error) {
 	if err := q.admit(now, caller.Tool, c, longest); err != nil {
 		q.observer.Waited(caller.Tool.Name, Refused, 0)
 		return nil, err
+	}
+	if q.line.waiting == 0 && q.pause.state == open && q.bucket.Level(now) > q.bucket.Limits(now).Burst-lacks {
+		q.full = true
 	}
 	q.enter(c, caller.Tool)
 	return c, nil
