@@ -67,7 +67,7 @@ func newState(m *Metrics) *state {
 	describe("roamproxy_quota_tokens", "gauge", "Calls that could go at once now.", "quota")
 	describe("roamproxy_quota_burst", "gauge", "Calls that can ever go at once, without the part held back for the network's jitter.", "quota")
 	describe("roamproxy_quota_rate", "gauge", "Calls a second that are sent when more wait.", "quota")
-	describe("roamproxy_quota_configured_rate", "gauge", "Calls a second as configured. A rate in force below it means that somebody else spends the quota.", "quota")
+	describe("roamproxy_quota_configured_rate", "gauge", "Calls a second as configured. A rate in force below it means that somebody else spends the quota, or that Redis is away.", "quota")
 	describe("roamproxy_quota_configured_burst", "gauge", "Calls at once as configured.", "quota")
 	describe("roamproxy_quota_paused", "gauge", "1 while the line stands still because Roam answered 429. Normally 0.", "quota")
 	describe("roamproxy_quota_pause_seconds_total", "counter", "Time that the line has stood still because Roam answered 429.", "quota")

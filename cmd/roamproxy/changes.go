@@ -45,6 +45,7 @@ func changes(before, now metrics.Status) (all []change) {
 		old, ok := pick(before.Quotas, func(b metrics.QuotaStatus) bool { return b.Name == q.Name })
 		switch {
 		case !ok || q.Configured != old.Configured: // a reload has its own line
+		case alone(q) != alone(old): // so has Redis: the rate is this replica's share now, or the whole again
 		case q.Rate < old.Rate*noticeable:
 			tell(zap.WarnLevel, "the rate fell, because Roam refused calls that the quota should have paid for: somebody else spends it; see who else holds the key",
 				zap.String("quota", q.Name), zap.Float64("rate", q.Rate), zap.Float64("configured", q.Configured))
@@ -66,6 +67,9 @@ func changes(before, now metrics.Status) (all []change) {
 	}
 	return all
 }
+
+// alone tells whether a quota that replicas share is, while Redis is away, this replica's share of it.
+func alone(q metrics.QuotaStatus) bool { return q.Shared && q.Replicas == 0 }
 
 func pick[T any](all []T, is func(T) bool) (found T, ok bool) {
 	for _, v := range all {

@@ -18,6 +18,9 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 	rate := func(is, configured float64) metrics.Status {
 		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Rate: is, Configured: configured}}}
 	}
+	shared := func(replicas int, rate float64) metrics.Status {
+		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Rate: rate, Configured: 1, Shared: true, Replicas: replicas}}}
+	}
 	check := func(problem string) metrics.Status {
 		return metrics.Status{Checks: []metrics.CheckResult{{Name: "credential org", OK: problem == "", Problem: problem}}}
 	}
@@ -37,6 +40,10 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 		{"it creeps back", rate(0.25, 1), rate(0.26, 1), nil},
 		{"it is back", rate(0.99, 1), rate(1, 1), []string{"INFO the rate is the configured one again"}},
 		{"a reload makes it smaller", rate(1, 1), rate(0.5, 0.5), nil},
+		{"Redis is away, and nobody else spends", shared(2, 1), shared(0, 0.5), nil},
+		{"meanwhile the share falls", shared(0, 0.5), shared(0, 0.25), []string{"WARN the rate fell"}},
+		{"Redis is back", shared(0, 0.5), shared(2, 1), nil},
+		{"the rate of all replicas falls", shared(2, 1), shared(2, 0.5), []string{"WARN the rate fell"}},
 		{"a credential is refused", check(""), check("401"), []string{"ERROR not ready: somebody must mend this"}},
 		{"it is still", check("401"), check("401"), nil},
 		{"it is for another reason", check("401"), check("unreadable"), []string{"ERROR still not ready"}},
