@@ -27,6 +27,8 @@ func TestVerdictNamesTheWorst(t *testing.T) {
 	long := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Line: []Share{{"exporter", 8}, {"bot", 1}}}}, Refusals: refused.Refusals}
 	paused := Status{Quotas: []QuotaStatus{{Name: "roam", Paused: true, Waiting: 9, Oldest: 10}}}
 	red := Status{Quotas: paused.Quotas, Checks: []CheckResult{{Name: "state", OK: true}, {Name: "credential org", Problem: "Roam answered 401 to it"}}}
+	share := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Waiting: 9, Oldest: 10, Line: long.Quotas[0].Line}}}
+	together := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Replicas: 2}}}
 	old := waits
 	for _, tt := range []struct {
 		name        string
@@ -39,6 +41,8 @@ func TestVerdictNamesTheWorst(t *testing.T) {
 		{"a call was refused", refused, true, Warn, "Calls of bot are refused: the line is full"},
 		{"a call was refused long ago", Status{Refusals: []Call{{Arrived: now.Add(-time.Hour)}}}, true, Good, "All is well"},
 		{"calls wait long", long, true, Warn, "Most of its line is exporter's"},
+		{"Redis is away", share, true, Warn, "Redis is away"},
+		{"replicas share", together, true, Good, "All is well"},
 		{"a reload failed", old, false, Warn, "The last reload failed"},
 		{"a pause", paused, false, Warn, "Roam answered 429"},
 		{"a credential is refused", red, false, Bad, "Calls cannot go through: Roam answered 401 to it."},

@@ -40,6 +40,11 @@ func verdict(s Status) Verdict {
 		return Verdict{Warn, "The last reload failed; the configuration of before is in force.", "roamproxy check names every mistake."}
 	}
 	for _, q := range s.Quotas {
+		if q.Shared && q.Replicas == 0 {
+			return Verdict{Warn, fmt.Sprintf("Redis is away: this replica goes on with its share of quota %s.", q.Name), "Mend Redis; the replicas rejoin by themselves. Readiness says why it is not reached."}
+		}
+	}
+	for _, q := range s.Quotas {
 		if q.Oldest >= long && len(q.Line) > 0 {
 			return Verdict{Warn, fmt.Sprintf("Calls wait long on quota %s. Most of its line is %s's.", q.Name, q.Line[0].Tool),
 				"Ask it to call less (wide pages, a longer ttl for what it reads), or give the others a larger weight."}
