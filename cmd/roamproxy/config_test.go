@@ -75,13 +75,13 @@ browsers: ["http://localhost:3000/"]
 	}
 	for _, want := range []string{
 		"c.yaml:2: listen: 0.0.0.0:8080 can be reached from other machines",
-		"admin.token_file: is needed",
+		"c.yaml:3: admin.token_file: is needed",
 		"c.yaml:4: upsteam: there is no such key; did you mean upstream?",
 		"c.yaml:5: upstream.timeout: want a duration with a unit",
 		"c.yaml:5: upstream.max_in_flight: want at least 1, not 0",
 		"upstream.url: api.ro.am would send the credential unencrypted",
 		`credentials[0].name: want 1 to 32`,
-		`credentials[0].api_key: there is no API key; set ROAM_API_KEY`,
+		`c.yaml:7: credentials[0].api_key: there is no API key; set ROAM_API_KEY`,
 		`credentials[0].quota: there is no quota "other"`,
 		"c.yaml:9: quotas[0].rate: want more than 0",
 		"c.yaml:9: quotas[0].max_queue: want a whole number",

@@ -101,6 +101,9 @@ func (d *decoder) object(n *yaml.Node, key string, into reflect.Value) {
 		d.bad(n, key, "want keys with values here")
 		return
 	}
+	if key != "" { // where a mistake is that is about a key which is not there
+		d.sources[key] = fmt.Sprintf("%s:%d", d.file, n.Line)
+	}
 	fields := make(map[string]reflect.Value)
 	for i := range into.NumField() {
 		fields[into.Type().Field(i).Tag.Get("key")] = into.Field(i)
