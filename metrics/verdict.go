@@ -37,7 +37,7 @@ func verdict(s Status) Verdict {
 		}
 	}
 	if !s.Reloaded {
-		return Verdict{Warn, "The last reload failed; the configuration of before is in force.", "roamproxy check names every mistake."}
+		return Verdict{Warn, "The last reload failed; the configuration of before is in force.", "roamproxy check names every mistake; the log names also what needs a restart."}
 	}
 	for _, q := range s.Quotas {
 		if q.Shared && q.Replicas == 0 {
