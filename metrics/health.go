@@ -38,6 +38,9 @@ func (h *Health) Drain() {
 	h.draining = true
 }
 
+// Stopping is the name of the check that Drain makes fail: the one that nobody need mend.
+const Stopping = "shutdown"
+
 // CheckResult is what became of a Check.
 type CheckResult struct {
 	Name    string `json:"name"`
@@ -56,7 +59,7 @@ func (h *Health) Results() []CheckResult {
 		results = append(results, CheckResult{Name: name, OK: problem == "", Problem: problem})
 	}
 	if draining {
-		add("shutdown", "stopping; no new calls are wanted")
+		add(Stopping, "stopping; no new calls are wanted")
 	}
 	for _, c := range checks {
 		problem := ""

@@ -45,6 +45,7 @@ func TestVerdictNamesTheWorst(t *testing.T) {
 		{"replicas share", together, true, Good, "All is well"},
 		{"a reload failed", old, false, Warn, "The last reload failed"},
 		{"a pause", paused, false, Warn, "Roam answered 429"},
+		{"roamproxy stops", Status{Checks: []CheckResult{{Name: Stopping, Problem: "stopping"}, {Name: "state", OK: true}}}, true, Warn, "roamproxy stops"},
 		{"a credential is refused", red, false, Bad, "Calls cannot go through: Roam answered 401 to it."},
 	} {
 		tt.s.Now, tt.s.Reloaded = now, tt.reloaded

@@ -26,6 +26,9 @@ const long = 10 // seconds
 // verdict looks for the worst that there is.
 func verdict(s Status) Verdict {
 	for _, c := range s.Checks {
+		if c.Name == Stopping {
+			return Verdict{Warn, "roamproxy stops: calls under way end, new ones are not wanted.", "Nothing to mend; the next process goes on with the level and the pause."}
+		}
 		if !c.OK {
 			return Verdict{Bad, "Calls cannot go through: " + c.Problem + ".", "This does not mend itself. Readiness names every check."}
 		}

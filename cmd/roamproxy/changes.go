@@ -57,6 +57,7 @@ func changes(before, now metrics.Status) (all []change) {
 		old, ok := pick(before.Checks, func(b metrics.CheckResult) bool { return b.Name == c.Name })
 		was := !ok || old.OK // what is new was well so far
 		switch {
+		case c.Name == metrics.Stopping: // the stop has its own lines
 		case was && !c.OK:
 			tell(zap.ErrorLevel, "not ready: somebody must mend this", zap.String("check", c.Name), zap.String("problem", c.Problem))
 		case !was && c.OK:

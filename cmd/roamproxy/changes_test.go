@@ -44,6 +44,7 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 		{"meanwhile the share falls", shared(0, 0.5), shared(0, 0.25), []string{"WARN the rate fell"}},
 		{"Redis is back", shared(0, 0.5), shared(2, 1), nil},
 		{"the rate of all replicas falls", shared(2, 1), shared(2, 0.5), []string{"WARN the rate fell"}},
+		{"roamproxy stops", check(""), metrics.Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}}}, nil},
 		{"a credential is refused", check(""), check("401"), []string{"ERROR not ready: somebody must mend this"}},
 		{"it is still", check("401"), check("401"), nil},
 		{"it is for another reason", check("401"), check("unreadable"), []string{"ERROR still not ready"}},
