@@ -12,7 +12,7 @@ import (
 const collectAt = 200
 
 // perConnection is what a call that waits takes with its connection, measured: 10 KiB are stacks, and 10 net/http's buffers.
-const perConnection = 24 << 10
+const perConnection = 25 << 10
 
 // besides is what roamproxy takes besides kept answers and waiting calls: program, stacks, and garbage.
 const besides = 40 << 20

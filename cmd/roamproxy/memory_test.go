@@ -16,11 +16,11 @@ func TestMemoryLimitFitsConfigurationAndContainer(t *testing.T) {
 		container    uint64
 		want         int64
 	}{
-		{"the usual, no container", 64 * mib, 64 * mib, 4096, 0, 264 * mib},
+		{"the usual, no container", 64 * mib, 64 * mib, 4096, 0, 268 * mib},
 		{"the usual in 128 MiB", 64 * mib, 64 * mib, 4096, 128 * mib, 128 * mib / 100 * 85},
-		{"in a large container", 64 * mib, 64 * mib, 4096, 4096 * mib, 264 * mib},
-		{"a container whose bound is none", 64 * mib, 64 * mib, 4096, math.MaxUint64, 264 * mib},
-		{"a larger cache", 512 * mib, 64 * mib, 4096, 0, 712 * mib},
+		{"in a large container", 64 * mib, 64 * mib, 4096, 4096 * mib, 268 * mib},
+		{"a container whose bound is none", 64 * mib, 64 * mib, 4096, math.MaxUint64, 268 * mib},
+		{"a larger cache", 512 * mib, 64 * mib, 4096, 0, 716 * mib},
 		{"little of everything", 1 * mib, 1 * mib, 0, 0, 42 * mib},
 	} {
 		c := Config{Cache: Cache{MaxSize: Size(tt.cache)}, Limits: Limits{QueueBytes: Size(tt.queue), MaxConnections: tt.connections}}
