@@ -24,7 +24,7 @@ func NewKey(credential string, r *http.Request, body []byte) Key {
 	key := make([]byte, 0, 256)
 	key = part(key, credential)
 	key = part(key, method)
-	key = part(key, r.URL.EscapedPath())
+	key = part(key, asWritten(r))
 	key = query(key, r.URL.RawQuery)
 	key = fields(key, r.Header, "Roam-Version", "Accept", "Origin")
 	key = encodings(key, r.Header["Accept-Encoding"])
@@ -34,6 +34,19 @@ func NewKey(credential string, r *http.Request, body []byte) Key {
 		key = fields(key, r.Header, "Content-Type", "Content-Encoding")
 	}
 	return Key(key)
+}
+
+// asWritten is the path in the bytes that go to Roam. net/url would write one with a letter that wants an escape anew, and an
+// escaped slash in it as a plain one. A question mark with nothing behind it stays at the end.
+func asWritten(r *http.Request) string {
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	if path == "" {
+		path = r.URL.EscapedPath()
+	}
+	if r.URL.ForceQuery && r.URL.RawQuery == "" {
+		path += "?"
+	}
+	return path
 }
 
 func fields(key []byte, h http.Header, names ...string) []byte {

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"testing"
@@ -56,6 +57,12 @@ func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 	}
 	if NewKey("org", request("GET", "/?a=1&%61=2"), nil) == NewKey("org", request("GET", "/?%61=2&a=1"), nil) {
 		t.Error("the order of repeats does not matter when one is encoded")
+	}
+	for _, pair := range [][2]string{{"/v1/a%2Fb|", "/v1/a/b|"}, {"/v1/é", "/v1/%C3%A9"}, {"/v1/x", "/v1/x?"}} {
+		one, two := httptest.NewRequest("GET", pair[0], nil), httptest.NewRequest("GET", pair[1], nil)
+		if NewKey("org", one, nil) == NewKey("org", two, nil) {
+			t.Errorf("%s and %s, which Roam gets as they are, share a key", pair[0], pair[1])
+		}
 	}
 	one, two := request("GET", "/", "Accept-Encoding", "gzip, br"), request("GET", "/", "Accept-Encoding", "BR,gzip")
 	if NewKey("org", one, nil) != NewKey("org", two, nil) {
