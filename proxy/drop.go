@@ -29,9 +29,10 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 	return p.o.Cache.Drop(func(route string) bool { ok, _ := path.Match(pattern, route); return ok }), nil
 }
 
-// settle forgets what a write that was answered touched: when Roam did it, and when nobody knows whether it did.
+// settle forgets what a write that was answered touched: when Roam did it (RFC 9111, section 4.4: it need only be no error), and
+// when nobody knows whether it did.
 func (p *Proxy) settle(r *http.Request, status int) {
-	if status < 300 || status >= 500 {
+	if status < 400 || status >= 500 {
 		p.dropAfter(r.Method, visiting(r).Route)
 	}
 }

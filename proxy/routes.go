@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -175,8 +176,10 @@ func expandsStatus(query string) bool {
 	return false
 }
 
-// route names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths taken out.
+// route names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths taken out and nothing escaped
+// that need not be.
 func route(escaped string) string {
+	escaped = unescaped(escaped)
 	if rest, ok := strings.CutPrefix(escaped, "/scim/v2/"); ok {
 		if noun, id, ok := strings.Cut(rest, "/"); ok && id != "" {
 			return "/scim/v2/" + noun + "/:id"
@@ -184,6 +187,29 @@ func route(escaped string) string {
 	}
 	return escaped
 }
+
+// unescaped writes the letters of a path that mean the same with and without an escape (RFC 3986, section 6.2.2.2) without one,
+// so that /v1/%67roup.rename is known for the write that it is.
+func unescaped(path string) string {
+	if !strings.Contains(path, "%") {
+		return path
+	}
+	out := make([]byte, 0, len(path))
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' && i+2 < len(path) {
+			letter, err := hex.DecodeString(path[i+1 : i+3])
+			if err == nil && strings.IndexByte(unreserved, letter[0]) >= 0 {
+				out = append(out, letter[0])
+				i += 2
+				continue
+			}
+		}
+		out = append(out, path[i])
+	}
+	return string(out)
+}
+
+const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
 
 // Rules are those in force, the configured ones first. The first match wins.
 func Rules(configured []Rule) []Rule {
