@@ -60,7 +60,7 @@ type walk struct {
 // paged answers a request out of wide pages. What is no walk, or has limits of its own that are as large, is left alone.
 func (p *Proxy) paged(w http.ResponseWriter, r *http.Request) (done bool) {
 	v := visiting(r)
-	if v.rule.PageSize <= 0 || r.Method != http.MethodGet || r.Header["Range"] != nil {
+	if v.rule.PageSize <= 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
 	walk, alone, err := newWalk(r, v)
@@ -68,7 +68,7 @@ func (p *Proxy) paged(w http.ResponseWriter, r *http.Request) (done bool) {
 		p.fail(w, r, err)
 		return true
 	}
-	if alone || walk.at.offset == 0 && p.shapes.of(walk.list) == plain {
+	if alone || walk.at.offset == 0 && (r.Header["Range"] != nil || p.shapes.of(walk.list) == plain) {
 		return false
 	}
 	a, err := p.walk(walk)
@@ -133,7 +133,8 @@ func parameter(pair string) string {
 	return name
 }
 
-// request asks Roam for a page of this size from a cursor on. It wants no encoding, for a page that is to be cut must be read.
+// request asks Roam for a page of this size from a cursor on. It wants no encoding, for a page that is to be cut must be read, and
+// all of it, even for a HEAD.
 func (k *walk) request(limit int, cursor string) *http.Request {
 	query := append(slices.Clone(k.query), "limit="+strconv.Itoa(limit))
 	if cursor != "" {
@@ -141,7 +142,10 @@ func (k *walk) request(limit int, cursor string) *http.Request {
 	}
 	r, u := *k.r, *k.r.URL
 	u.RawQuery, r.URL, r.Header = strings.Join(query, "&"), &u, k.r.Header.Clone()
-	delete(r.Header, "Accept-Encoding")
+	for _, name := range []string{"Accept-Encoding", "Range", "If-Range"} {
+		delete(r.Header, name)
+	}
+	r.Method = http.MethodGet
 	return &r
 }
 

@@ -306,6 +306,16 @@ func TestWhatIsAndIsNotAWalk(t *testing.T) {
 		t.Errorf("a part that nobody is to keep: %d %s %v", w.Code, w.Body, w.Header())
 	}
 	second := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "")
+	before := len(*asked)
+	if w := h.do(t.Context(), "HEAD", "/v1/x.list?limit=2&cursor="+ours, ""); w.Code != 200 || w.Header().Get("Etag") != second.Header().Get("Etag") || w.Body.Len() > 0 {
+		t.Errorf("the HEAD of a part: %d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Range", "bytes=0-1", "If-Range", second.Header().Get("Etag")); w.Code != 200 || w.Body.String() != second.Body.String() {
+		t.Errorf("a range of a part: %d %s, want all of it", w.Code, w.Body)
+	}
+	if len(*asked) != before {
+		t.Errorf("HEAD and range of a part that is there: Roam was asked %v", (*asked)[before:])
+	}
 	if tag := second.Header().Get("Etag"); tag == first.Header().Get("Etag") || tag != cache.Tag(second.Body.Bytes()) || second.Header().Get("Last-Modified") != "" {
 		t.Errorf("the fields of a part: %v", second.Header())
 	}
