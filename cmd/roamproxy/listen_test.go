@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"roamproxy/proxy/roamtest"
@@ -22,8 +23,17 @@ func TestAUnixSocket(t *testing.T) {
 	}
 	dead.SetUnlinkOnClose(false)
 	dead.Close() // as kill -9 leaves it
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Listen, c.ListenGroup = "unix://"+path, strconv.Itoa(os.Getgid()) })
+	group := os.Getgid()
+	if groups, _ := os.Getgroups(); os.Geteuid() == 0 {
+		group = 12345 // root may give it to any
+	} else if len(groups) > 0 {
+		group = groups[len(groups)-1]
+	}
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Listen, c.ListenGroup = "unix://"+path, strconv.Itoa(group) })
 	info, err := os.Lstat(path)
+	if err == nil && info.Sys().(*syscall.Stat_t).Gid != uint32(group) {
+		t.Errorf("the socket is of group %d, want %d", info.Sys().(*syscall.Stat_t).Gid, group)
+	}
 	if err != nil || info.Mode() != os.ModeSocket|socketMode || r.addr != path {
 		t.Errorf("the socket: %v, %v, told as %s; want mode %v", info, err, r.addr, os.FileMode(socketMode))
 	}
