@@ -189,6 +189,9 @@ func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }
 func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 	wants := parseDirectives(q.Request["Cache-Control"])
 	if !q.Rule.Keeps() || wants.has("no-store") || partial(q.Request) {
+		if wants.has("only-if-cached") {
+			return nil, ErrOnlyIfCached
+		}
 		return c.pass(ctx, ask, "bypass")
 	}
 	key, kept := c.find(q)
@@ -226,6 +229,11 @@ func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 		a.fwd = "stale"
 	}
 	return a, err
+}
+
+// OnlyIfCached tells whether a request wants a kept answer or none.
+func OnlyIfCached(request http.Header) bool {
+	return parseDirectives(request["Cache-Control"]).has("only-if-cached")
 }
 
 // question is a Question with what is kept of it.

@@ -137,6 +137,7 @@ func TestSection5_2_1_RequestDirectives(t *testing.T) {
 		{"min-fresh that it has not", "Cache-Control", "min-fresh=21", "fwd=stale; stored"},
 		{"only-if-cached", "Cache-Control", "only-if-cached", "hit; ttl=20"},
 		{"only-if-cached and newer", "Cache-Control", "only-if-cached, max-age=1", ErrOnlyIfCached.Error()},
+		{"only-if-cached, and nothing that is kept", "Cache-Control", "only-if-cached, no-store", ErrOnlyIfCached.Error()},
 		{"a range (section 3.3)", "Range", "bytes=0-1", "fwd=bypass"},
 		{"a state that only Roam knows (section 4.3.2)", "If-Match", `"x"`, "fwd=bypass"},
 		{"another such state", "If-Unmodified-Since", "Mon, 05 Jan 2026 09:00:00 GMT", "fwd=bypass"},

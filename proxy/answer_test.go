@@ -19,6 +19,8 @@ func TestWhereARedirectLeads(t *testing.T) {
 		{"within Roam", "http://roam.example/v1/a%2fb?x=1#y", "http://127.0.0.1:8080/v1/a%2fb?x=1#y"},
 		{"within Roam, written otherwise", "HTTP://ROAM.example:80//evil.example", "http://127.0.0.1:8080//evil.example"},
 		{"Roam's root", "http://roam.example", "http://127.0.0.1:8080"},
+		{"within Roam, without a scheme", "//roam.example/v1/a", "http://127.0.0.1:8080/v1/a"},
+		{"elsewhere, without a scheme", "//cdn.example/a", "//cdn.example/a"},
 		{"a path", "/v1/elsewhere", "/v1/elsewhere"},
 		{"another host", "https://cdn.example/file?sig=1", "https://cdn.example/file?sig=1"},
 		{"another port", "http://roam.example:81/", "http://roam.example:81/"},
@@ -37,6 +39,51 @@ func TestWhereARedirectLeads(t *testing.T) {
 			if got := w.Header().Get("Location"); w.Code != 302 || got != tt.want || calls != 1 {
 				t.Errorf("%s of %s: %d to %q after %d calls, want 302 to %q after one", method, tt.name, w.Code, got, calls, tt.want)
 			}
+		}
+	}
+}
+
+// Which pages may read an answer is for us to say, and once: a browser heeds neither of two.
+func TestRoamDoesNotSayWhichPagesMayRead(t *testing.T) {
+	const page = "http://localhost:3000"
+	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+		return reply(r, 200, `{"ok":true}`, "Access-Control-Allow-Origin", "*", "Access-Control-Allow-Credentials", "true"), nil
+	}}
+	h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.Browsers = []string{page} })
+	for _, method := range []string{"GET", "GET", "POST"} { // asked for, kept, and passed through
+		for _, origin := range []string{page, ""} {
+			var header []string
+			if origin != "" {
+				header = []string{"Origin", origin}
+			}
+			got := h.do(t.Context(), method, "/v1/user.list", "", header...).Header()
+			if strings.Join(got["Access-Control-Allow-Origin"], " and ") != origin || got["Access-Control-Allow-Credentials"] != nil {
+				t.Errorf("%s from %q: %v, want that origin alone", method, origin, got)
+			}
+		}
+	}
+}
+
+func TestOnlyIfCachedNeverAsksRoam(t *testing.T) {
+	e := &echo{}
+	h := build(t, nil, e, unmetered)
+	for _, tt := range []struct {
+		name, method, target, header string
+		status                       int
+	}{
+		{"what is kept, but not yet", "GET", "/v1/user.list", "", 504},
+		{"a part of it", "GET", "/v1/user.list", "Range", 504},
+		{"what is never kept", "GET", "/v1/token.info", "", 504},
+		{"its HEAD", "HEAD", "/v1/token.info", "", 504},
+		{"a write, which no cache could answer", "POST", "/v1/chat.post", "", 200},
+	} {
+		e.req = nil
+		header := []string{"Cache-Control", "only-if-cached"}
+		if tt.header != "" {
+			header = append(header, tt.header, "bytes=0-1")
+		}
+		if w := h.do(t.Context(), tt.method, tt.target, "", header...); w.Code != tt.status || (e.req != nil) != (tt.status == 200) {
+			t.Errorf("%s: %d, reached Roam = %v; want %d", tt.name, w.Code, e.req != nil, tt.status)
 		}
 	}
 }

@@ -125,21 +125,26 @@ func TestAToolThatReadsDropByDropFreesItsSlot(t *testing.T) {
 	})
 }
 
-// One that reads at the least pace gets all, however long that takes.
+// One that reads at the least pace gets all, however long that takes, of what passes through and of what is kept.
 func TestAToolWithAThinLineGetsAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const size = 10 << 20
-		e := &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", size)), nil }}
-		conn := connected(t, build(t, nil, e))
-		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
-		res, err := http.ReadResponse(bufio.NewReader(&thin{conn}), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
-			t.Errorf("%d bytes came (%v), want %d", n, err, size)
-		}
-	})
+	for request, size := range map[string]int{"POST /v1/chat.post": 10 << 20, "GET /v1/meeting.info": 3 << 20} {
+		synctest.Test(t, func(t *testing.T) { thinly(t, request, size) })
+	}
+}
+
+func thinly(t *testing.T, request string, size int) {
+	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+		return reply(r, 200, `"`+strings.Repeat("x", size-2)+`"`), nil
+	}}
+	conn := connected(t, build(t, nil, e))
+	fmt.Fprint(conn, request+" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+	res, err := http.ReadResponse(bufio.NewReader(&thin{conn}), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, res.Body); n != int64(size) || err != nil {
+		t.Errorf("%s: %d bytes came (%v), want %d", request, n, err, size)
+	}
 }
 
 // thin is a line of the least pace.

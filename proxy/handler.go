@@ -109,7 +109,8 @@ func (p *Proxy) give(w http.ResponseWriter, r *http.Request, a *cache.Answer) {
 		}
 		return
 	}
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
+	slowest := time.Duration(len(a.Body)/leastPace) * time.Second
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience + slowest))
 	if bodyAllowed(v.Status) && h["Content-Length"] == nil {
 		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 	}
@@ -183,6 +184,7 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 			v.Status = res.StatusCode
 			v.learn(j)
 			p.settle(r, res.StatusCode)
+			maps.DeleteFunc(res.Header, func(name string, _ []string) bool { return forPages(name) })
 			p.returned(res.Header, v)
 			res.Trailer = nil
 			fwd := "roamproxy; fwd=bypass"

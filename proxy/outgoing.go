@@ -35,6 +35,7 @@ func (p *Proxy) hand(to, from http.Header, v *visit) {
 		switch {
 		case name == "Location":
 			to[name] = slices.Clone(values)
+		case forPages(name): // in to are our own
 		case to[name] == nil:
 			to[name] = values
 		default:
@@ -44,14 +45,25 @@ func (p *Proxy) hand(to, from http.Header, v *visit) {
 	p.returned(to, v)
 }
 
+// forPages tells whether a field says which web pages may read an answer. Roam's would be about its own address: next to ours,
+// a browser would heed neither.
+func forPages(name string) bool { return strings.HasPrefix(name, "Access-Control-") }
+
 // returned makes Roam's header fields fit for the tool. A cookie would be the credential's session, which is no tool's; a
 // redirect that stays with Roam leads to the address that the tool called, any other is its own to follow or not.
 func (p *Proxy) returned(h http.Header, v *visit) {
 	delete(h, "Set-Cookie")
 	for i, location := range h["Location"] {
 		to, err := url.Parse(location)
-		if err == nil && to.User == nil && strings.EqualFold(to.Scheme, p.o.Upstream.Scheme) && hostPort(to) == hostPort(p.o.Upstream) {
-			h["Location"][i] = "http://" + v.host + location[len(to.Scheme)+len("://")+len(to.Host):]
+		if err != nil || to.User != nil || to.Host == "" {
+			continue
+		}
+		_, rest, _ := strings.Cut(location, "//")
+		if to.Scheme == "" {
+			to.Scheme = p.o.Upstream.Scheme // that of the address which redirects
+		}
+		if strings.EqualFold(to.Scheme, p.o.Upstream.Scheme) && hostPort(to) == hostPort(p.o.Upstream) {
+			h["Location"][i] = "http://" + v.host + rest[len(to.Host):]
 		}
 	}
 }

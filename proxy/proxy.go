@@ -141,6 +141,10 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		p.kept(w, r)
 		return
 	}
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header) {
+		p.fail(w, r, cache.ErrOnlyIfCached)
+		return
+	}
 	p.streamed(w, r)
 }
 
