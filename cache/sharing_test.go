@@ -37,6 +37,7 @@ func TestAHundredEqualQuestionsCostOneCall(t *testing.T) {
 	})
 }
 
+// Seen to fail with a fill on the context of who asked first.
 func TestLeavingFailsNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{takes: 10 * time.Second}
@@ -61,6 +62,7 @@ func TestLeavingFailsNobodyElse(t *testing.T) {
 	})
 }
 
+// Seen to fail with a fill that goes on when all have left.
 func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{})
@@ -124,6 +126,7 @@ var (
 	errAway  = errors.New("away")
 )
 
+// Seen to fail with one stream for all, and with one that nobody closes.
 func TestAWideAnswerIsStreamedToEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wide := strings.Repeat("x", 5000)
@@ -183,6 +186,7 @@ func TestAStreamThatNobodyTakesIsClosed(t *testing.T) {
 	})
 }
 
+// Seen to fail with the first one's refusal given to all.
 func TestTheFirstOnesPatienceIsNotOurs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{Throttled: func(err error) bool { return err == errQuota }})

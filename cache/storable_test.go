@@ -20,6 +20,7 @@ func zipped(text string) string {
 	return b.String()
 }
 
+// Seen to fail with cookies, private answers, "ok": false, and bodies without an end kept.
 func TestSection3_StoringResponses(t *testing.T) {
 	ok := `{"ok":true}`
 	endless := response(200, ok)
@@ -77,6 +78,8 @@ func TestSection3_StoringResponses(t *testing.T) {
 }
 
 // An answer that was cut off must not reach a tool as if it were whole.
+//
+// Seen to fail with a length that nobody looks at.
 func TestSection3_3_IncompleteResponses(t *testing.T) {
 	cut := response(200, `{"ok":true}`)
 	cut.ContentLength++
@@ -87,6 +90,7 @@ func TestSection3_3_IncompleteResponses(t *testing.T) {
 	}
 }
 
+// Seen to fail with what Connection names kept.
 func TestSection3_1_StoringHeaderFields(t *testing.T) {
 	c := open(t, Options{})
 	r := &roam{answer: func(int) (*http.Response, error) {

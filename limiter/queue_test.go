@@ -188,6 +188,7 @@ func TestLineIsBounded(t *testing.T) {
 	})
 }
 
+// Seen to fail with a deadline that is far too late.
 func TestNobodyWaitsBeyondTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 2, 0, Options{})

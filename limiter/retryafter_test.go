@@ -7,6 +7,7 @@ import (
 	"time"
 )
 
+// Seen to fail with Roam's Date not heeded, with a pause of nothing, and with the first of two.
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	date := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }

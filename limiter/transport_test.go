@@ -12,9 +12,11 @@ import (
 	"time"
 )
 
+// Seen to fail with a refused call that is charged its tool's turn.
 func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{})
+		f.post("opener") // the only token, so that the other two wait side by side
 		f.script = append(f.script, says(429, "Retry-After", "3"))
 		trip := from("first")
 		done := make(chan int)
@@ -25,11 +27,11 @@ func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
 			t.Fatalf("status = %d, want 200", got)
 		}
 		synctest.Wait()
-		if j := f.journal(); len(j) != 2 || j[1].path != "/v1/first" || j[1].body != `{"text":"hello"}` {
+		if j := f.journal(); len(j) != 3 || j[2].path != "/v1/first" || j[2].body != `{"text":"hello"}` {
 			t.Errorf("sent = %+v, want the first call twice, whole, before the second", j)
 		}
-		if trip.Attempts != 2 || trip.Waited != 3*time.Second {
-			t.Errorf("trip = %d attempts, %v waited, want 2 and 3s", trip.Attempts, trip.Waited)
+		if trip.Attempts != 2 || trip.Waited != 4*time.Second {
+			t.Errorf("trip = %d attempts, %v waited, want 2 and 4s", trip.Attempts, trip.Waited)
 		}
 		time.Sleep(time.Minute)
 	})
@@ -135,6 +137,7 @@ func TestToolThatLeavesWhileSending(t *testing.T) {
 	})
 }
 
+// Seen to fail with bytes that are never given back, and with a file that is read on where it was left.
 func TestLargeBodiesGoToDiskAndComeBackWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 5, 0, Options{})

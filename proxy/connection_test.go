@@ -71,6 +71,8 @@ func TestAConnectionOutlivesItsDeadlines(t *testing.T) {
 }
 
 // A tool that asks for a long answer and does not read it must not hold a slot for ever.
+//
+// Seen to fail without a deadline for the reader.
 func TestAToolThatDoesNotReadFreesItsSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
@@ -126,6 +128,8 @@ func TestAToolThatReadsDropByDropFreesItsSlot(t *testing.T) {
 }
 
 // One that reads at the least pace gets all, however long that takes, of what passes through and of what is kept.
+//
+// Seen to fail with one deadline around the whole answer.
 func TestAToolWithAThinLineGetsAll(t *testing.T) {
 	for request, size := range map[string]int{"POST /v1/chat.post": 10 << 20, "GET /v1/meeting.info": 3 << 20} {
 		synctest.Test(t, func(t *testing.T) { thinly(t, request, size) })

@@ -124,19 +124,30 @@ func forwards(t testing.TB, w *wire, method, target string) {
 		if method == "POST" && path == "/v1/chat.post" {
 			continue
 		}
-		plain := path // as any server on the way could read it
-		for range 4 {
-			rest, below := strings.CutPrefix(plain, "/v1/")
-			if method != "GET" && method != "HEAD" || !below || strings.ContainsAny(rest, "/\\") || rest == "." || rest == ".." {
-				t.Errorf("%s %q was allowed, and may be read as %q", method, target, plain)
-			}
-			next, err := url.PathUnescape(plain)
-			if err != nil {
-				break
-			}
-			plain = next
+		if method != "GET" && method != "HEAD" {
+			t.Errorf("%s %q was allowed", method, target)
+		}
+		if plain, another := misread(path); another {
+			t.Errorf("%s %q was allowed, and may be read as %q", method, target, plain)
 		}
 	}
+}
+
+// misread tells whether any server on the way could read a path as something else than one name below /v1/.
+func misread(path string) (plain string, another bool) {
+	plain = path
+	for range 4 {
+		rest, below := strings.CutPrefix(plain, "/v1/")
+		if !below || strings.ContainsAny(rest, "/\\") || rest == "." || rest == ".." {
+			return plain, true
+		}
+		next, err := url.PathUnescape(plain)
+		if err != nil {
+			break
+		}
+		plain = next
+	}
+	return plain, false
 }
 
 func targets() []string {
@@ -147,6 +158,8 @@ func targets() []string {
 	}
 }
 
+// Seen to fail with a path that may be read in two ways let in, with one that is decoded only once, and with one that is cleaned
+// on the way.
 func TestWhatIsAllowedIsWhatIsForwarded(t *testing.T) {
 	w := newWire(t)
 	for _, target := range targets() {

@@ -59,6 +59,8 @@ func TestAHitIsOneWrite(t *testing.T) {
 }
 
 // Two who share an answer read it at their own pace, and what one adds to its header is no business of the other's.
+//
+// Seen to fail with a field added to the header that is shared.
 func TestTwoSlowReadersOfOneAnswer(t *testing.T) {
 	body := strings.Repeat("0123456789abcdef", 64<<10)
 	asked := make(chan struct{})

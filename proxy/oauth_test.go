@@ -68,6 +68,7 @@ func (f *office) kept() string {
 	return string(content)
 }
 
+// Seen to fail with a refresh for each.
 func TestOneRefreshForAll(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -48,6 +48,8 @@ func answers(t *testing.T, conn net.Conn, in *bufio.Reader) int {
 }
 
 // Callers that never end their header, in every way, are cut off, and the others served meanwhile.
+//
+// Seen to fail without a bound on the time for headers.
 func TestSlowHeadersAreCut(t *testing.T) {
 	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.ReadHeaderTimeout = Duration(300 * time.Millisecond) })
 	var all sync.WaitGroup
@@ -164,6 +166,7 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 	}
 }
 
+// Seen to fail with upgrades let in.
 func TestWhatIsNoRequest(t *testing.T) {
 	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
 	for _, tt := range []struct{ name, request, want string }{

@@ -15,6 +15,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
+// Seen to fail without a word after a reload, and without a beat.
 func TestSystemdIsTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
