@@ -22,7 +22,7 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 		for i := range tools {
 			tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
 		}
-		var waiting []*call
+		var waiting, gone []*call
 		now := time.Duration(0)
 		come := func(tool Tool, urgency int) *call {
 			c := &call{urgency: urgency, rank: rank(now, urgency)}
@@ -44,11 +44,12 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 				}
 			}
 			waiting = slices.DeleteFunc(waiting, func(o *call) bool { return o == c })
+			gone = append(gone, c)
 			return c
 		}
 		for range rapid.IntRange(0, 80).Draw(t, "steps") {
 			now += time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond
-			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			switch rapid.IntRange(0, 7).Draw(t, "step") {
 			case 0, 1, 2:
 				come(rapid.SampledFrom(tools).Draw(t, "tool"), rapid.IntRange(0, mildest).Draw(t, "urgency"))
 			case 3, 4:
@@ -59,9 +60,29 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 					l.remove(waiting[i])
 					waiting = slices.Delete(waiting, i, i+1)
 				}
+			case 6: // Roam refused it
+				if n := len(gone); n > 0 {
+					c := gone[n-1]
+					gone, c.again = gone[:n-1], true
+					l.push(c, c.lane.tool)
+					waiting = append(waiting, c)
+				}
+			case 7:
+				if len(waiting) > 0 {
+					c, tool, urgency := rapid.SampledFrom(waiting).Draw(t, "favoured"), rapid.SampledFrom(tools).Draw(t, "for"), rapid.IntRange(0, mildest).Draw(t, "who asks so")
+					lane, stood := c.lane, c.lane.ahead(c)
+					if l.favour(c, tool, urgency, rank(now, urgency)); c.lane == lane && lane.ahead(c) > stood {
+						t.Fatalf("a call that was favoured stands behind %d of its lane, and stood behind %d", lane.ahead(c), stood)
+					}
+				}
 			}
 			if l.waiting != len(waiting) {
 				t.Fatalf("the line counts %d, %d wait", l.waiting, len(waiting))
+			}
+			for _, f := range l.lanes {
+				if counted := f.counted(); counted != f.urgencies {
+					t.Fatalf("of each urgency %v wait, and %v are counted", counted, f.urgencies)
+				}
 			}
 		}
 
@@ -107,6 +128,41 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 			t.Fatalf("%d lanes are kept by an empty line", len(l.lanes))
 		}
 	})
+}
+
+// ahead is how many of its lane go before c, and counted how many of each urgency wait, by looking at them all.
+func (f *lane) ahead(c *call) (n int) {
+	for _, o := range f.calls.all {
+		if o.before(c) {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *lane) counted() (of [mildest + 1]int) {
+	for _, c := range f.calls.all {
+		of[c.urgency]++
+	}
+	return of
+}
+
+func TestFavourKeepsAToolsBound(t *testing.T) {
+	for _, tt := range []struct {
+		most int
+		name string
+	}{{0, "bounded"}, {1, "other"}, {2, "bounded"}} {
+		l := newLine()
+		bounded, c := Tool{Name: "bounded", MaxQueue: tt.most}, &call{urgency: Usual, rank: 3}
+		l.push(&call{urgency: Usual, rank: 0}, bounded)
+		for n := range 3 {
+			l.push(&call{urgency: Usual, rank: int64(n)}, Tool{Name: "other"})
+		}
+		l.push(c, Tool{Name: "other"})
+		if l.favour(c, bounded, 0, 0); c.lane.tool.Name != tt.name {
+			t.Errorf("a tool that may have %d calls in the line has one: the call stands in the lane of %s, want %s", tt.most, c.lane.tool.Name, tt.name)
+		}
+	}
 }
 
 // BenchmarkLine has 10,000 calls of so many tools waiting, of every urgency. Admission tells a newcomer its place, and so does a

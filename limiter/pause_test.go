@@ -1,11 +1,35 @@
 package limiter
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
+
+// With adapt the calls under way at once grow from one, by one with each answer.
+func TestAfterAPauseCallsGoInTwosFoursAndEights(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 100, 100, 0, Options{MaxWait: time.Hour, Adapt: true})
+		f.takes, f.burst = time.Second, 1<<20
+		f.script = append(f.script, says(429, "Retry-After", "5"))
+		var calls sync.WaitGroup
+		for range 60 {
+			calls.Go(func() { f.post("bot") })
+		}
+		time.Sleep(5500 * time.Millisecond)
+		var went []int
+		for before := f.calls(); len(went) < 7; before = f.calls() {
+			time.Sleep(time.Second)
+			went = append(went, f.calls()-before)
+		}
+		if want := []int{1, 1, 2, 4, 8, 10, 10}; !slices.Equal(went, want) {
+			t.Errorf("second by second %v calls left, want the probe and %v", went, want[1:])
+		}
+		calls.Wait()
+	})
+}
 
 // Seen to fail with a pause that ends without a probe.
 func TestAfterAPauseOneProbeThenWhatAccrued(t *testing.T) {

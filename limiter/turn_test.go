@@ -72,6 +72,29 @@ func TestRefusedInTheSameMomentNothingIsMeasured(t *testing.T) {
 	}
 }
 
+// sharing is a bucket that others use too.
+type sharing struct{ *Local }
+
+func (sharing) serve(*Queue)  {}
+func (sharing) tell(word)     {}
+func (sharing) told() bool    { return true }
+func (sharing) others() int   { return 0 }
+func (sharing) replicas() int { return 2 }
+
+func TestWhoSharesTheQuotaTakesWhatItBelievedToHaveComeIn(t *testing.T) {
+	q, now := stands(1, 10, 10, Options{}, 0)
+	q.bucket = sharing{q.bucket.(*Local)}
+	q.bucket.Learn(Learned{Rate: 0.7, Burst: 5, Left: 0.7, At: now})
+	later := now.Add(100 * time.Second) // 0.7 has grown to 0.875
+	q.emptied = now
+	if got := q.came(later, &Turn{left: later, held: 20, sent: 1000}); !near(got, (0.7+0.875)/2-0.2) {
+		t.Errorf("%v calls a second came in, want the mean of the rate less a fifth that the bucket held", got)
+	}
+	if got := q.came(later, &Turn{left: later, held: 100}); got != 0 {
+		t.Errorf("%v calls a second came in, want 0: the bucket held more than that", got)
+	}
+}
+
 func TestTheReasonOfARefusal(t *testing.T) {
 	const longest = 20 * time.Second
 	for _, tt := range []struct {
