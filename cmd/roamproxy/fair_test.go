@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -56,6 +57,22 @@ func waitsFor(q *limiter.Queue, tool string, calls int) {
 	}
 }
 
+// sees sends a write of the calm tool, and tells when it was seen to wait in the line: how long it took there is the machine's.
+func sees(t *testing.T, r *running, roam *roamtest.Server, write func(ctx context.Context, tool string)) (came time.Time) {
+	t.Helper()
+	var calm sync.WaitGroup
+	calm.Go(func() { write(t.Context(), "calm") })
+	sent := func() bool {
+		return slices.ContainsFunc(roam.Journal(), func(c roamtest.Call) bool { return c.Header.Get("User-Agent") == "calm" })
+	}
+	for r.queues()["roam"].State().Waiting["calm"] == 0 && !sent() {
+		<-time.After(time.Millisecond)
+	}
+	came = time.Now()
+	calm.Wait()
+	return came
+}
+
 func TestACalmToolBesideAFlood(t *testing.T) {
 	r, roam, write := crowd(t, 20, map[string]int{"flood": 1, "calm": 1})
 	ctx, leave := context.WithCancel(t.Context())
@@ -64,8 +81,7 @@ func TestACalmToolBesideAFlood(t *testing.T) {
 		flood.Go(func() { write(ctx, "flood") })
 	}
 	waitsFor(r.queues()["roam"], "flood", 150)
-	came := time.Now()
-	write(t.Context(), "calm")
+	came := sees(t, r, roam, write)
 	leave()
 	flood.Wait()
 	before, calm := 0, false
@@ -90,8 +106,7 @@ func TestFairnessOnRealSockets(t *testing.T) {
 	queue := r.queues()["roam"]
 	waitsFor(queue, "heavy", 150)
 	waitsFor(queue, "light", 80)
-	came := time.Now()
-	write(t.Context(), "calm")
+	came := sees(t, r, roam, write)
 	floods.Wait()
 
 	share, before := map[string]int{}, map[string]int{}

@@ -13,11 +13,11 @@ import (
 // Calls wait while the quota is alone, shared, shared elsewhere and alone again, and Roam sees none too many.
 func TestAReloadSharesTheQuotaAndEndsIt(t *testing.T) {
 	here, there := roamtest.NewRedis(t), roamtest.NewRedis(t)
-	const fast = "quotas: [{name: roam, rate: 40, burst: 10, jitter: 200ms}]\n"
+	const fast = "quotas: [{name: roam, rate: 20, burst: 10, jitter: 400ms}]\n"
 	shared := func(r *roamtest.Redis, prefix string) string {
 		return fmt.Sprintf("%sredis: {url: %s, prefix: %s, replicas: 1}\n", fast, r.URL(), prefix)
 	}
-	c := configure(t, roamtest.Options{Rate: 40}, fast)
+	c := configure(t, roamtest.Options{Rate: 20}, fast)
 	tools := client(t)
 	var waiting sync.WaitGroup
 	for range 150 {
