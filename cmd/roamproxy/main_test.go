@@ -2,12 +2,9 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -16,9 +13,7 @@ import (
 // TestMain lets the test binary be roamproxy itself, for tests that need a process to kill.
 func TestMain(m *testing.M) {
 	if os.Getenv("ROAMPROXY_TEST_MAIN") == "1" {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		context.AfterFunc(ctx, stop)
-		os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+		main()
 	}
 	goleak.VerifyTestMain(m)
 }
