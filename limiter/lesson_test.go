@@ -98,9 +98,7 @@ func TestAfterAPauseEveryReplicaIsCareful(t *testing.T) {
 func TestWhatIsLearnedAloneIsToldLater(t *testing.T) {
 	r := roamtest.NewRedis(t)
 	queues, _ := fleetOf(t, r, 1, 50, 10)
-	cuttable := &wire{redis: r}
-	f := NewFleet(FleetOptions{Connect: cuttable.connect, Prefix: "test", Replicas: 2})
-	t.Cleanup(f.Close)
+	f, cuttable := cuttableFleet(t, r)
 	b := share(t, f, 50, 10)
 	joined(t, f)
 	cuttable.set(true)

@@ -33,6 +33,14 @@ func dialer(r located) func() (rueidis.Client, error) {
 	}
 }
 
+// cuttableFleet is one of two replicas, with the way by which it reaches Redis.
+func cuttableFleet(t testing.TB, r *roamtest.Redis) (*Fleet, *wire) {
+	w := &wire{redis: r}
+	f := NewFleet(FleetOptions{Connect: w.connect, Prefix: "test", Replicas: 2})
+	t.Cleanup(f.Close)
+	return f, w
+}
+
 func share(t testing.TB, f *Fleet, perSecond, burst float64) *Redis {
 	t.Helper()
 	b, err := f.Bucket("roam", perSecond, burst, 0)

@@ -114,9 +114,7 @@ func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
 func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
 	r := roamtest.NewRedis(t)
 	queues, _ := fleetOf(t, r, 1, 50, 10)
-	cuttable := &wire{redis: r}
-	f := NewFleet(FleetOptions{Connect: cuttable.connect, Prefix: "test", Replicas: 2})
-	t.Cleanup(f.Close)
+	f, cuttable := cuttableFleet(t, r)
 	q := New(Options{Bucket: share(t, f, 50, 10)})
 	t.Cleanup(q.Close)
 	joined(t, f)

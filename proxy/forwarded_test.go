@@ -281,3 +281,19 @@ func FuzzGuard(f *testing.F) {
 		}
 	})
 }
+
+// Seen to fail with no path taken for ambiguous.
+func FuzzAmbiguous(f *testing.F) {
+	for _, seed := range []string{"/v1/groups.list", "/v1/%2e%2e/x", "/v1//x", "/%", "/v1/a%2fb"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, path string) {
+		tool := tool{Tool: Tool{Allow: []string{"GET /v1/*"}}}
+		if tool.may("GET", path) != nil {
+			return
+		}
+		if plain, another := misread(path); another {
+			t.Errorf("%q is allowed by GET /v1/*, and may be read as %q", path, plain)
+		}
+	})
+}
