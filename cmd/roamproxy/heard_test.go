@@ -68,11 +68,10 @@ func TestAPanicShowsNoSecret(t *testing.T) {
 //
 // Seen to fail without Go's logger being overheard (a line that is no JSON, on the standard error output).
 func TestTheLogIsJSONAlone(t *testing.T) {
-	unsolicited := answersTwice(t)
-	r := launch(t, "http://"+unsolicited, t.TempDir(), "ROAMPROXY_LOG_LEVEL=debug")
-	for range 3 {
-		get(t, client(t), r.base+"/v1/token.info")
-	}
+	addr, unasked := speaksUnasked(t)
+	r := launch(t, "http://"+addr, t.TempDir(), "ROAMPROXY_LOG_LEVEL=debug")
+	get(t, client(t), r.base+"/v1/token.info")
+	close(unasked)
 	eventually(t, "what net/http says", func() bool { return strings.Contains(r.said.String(), "Unsolicited") })
 	r.Process.Kill()
 	r.Wait()
@@ -83,13 +82,15 @@ func TestTheLogIsJSONAlone(t *testing.T) {
 	}
 }
 
-// answersTwice is a Roam that sends a second answer to whoever asked once.
-func answersTwice(t *testing.T) (addr string) {
+// speaksUnasked is a Roam that answers once on a connection, and again, without having been asked, when unasked is closed. That the
+// first answer has arrived by then makes the second one nobody's.
+func speaksUnasked(t *testing.T) (addr string, unasked chan struct{}) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	unasked = make(chan struct{})
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -101,13 +102,14 @@ func answersTwice(t *testing.T) (addr string) {
 				in := bufio.NewReader(conn)
 				if _, err := http.ReadRequest(in); err == nil {
 					io.WriteString(conn, reply("Content-Length: 11"))
+					<-unasked
 					io.WriteString(conn, reply("X: whoever", "Content-Length: 11"))
 					io.Copy(io.Discard, in)
 				}
 			}()
 		}
 	}()
-	return l.Addr().String()
+	return l.Addr().String(), unasked
 }
 
 func TestWhatIsHeard(t *testing.T) {
