@@ -14,7 +14,7 @@ import (
 //
 // Seen to fail with entries without what is around them.
 func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
-	const bound = 8 << 20
+	const bound = 4 << 20
 	for _, tt := range []struct {
 		name              string
 		body, fields, key int
@@ -30,7 +30,7 @@ func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		enough := 3*bound/(tt.body+tt.key+80*tt.fields) + 100
+		enough := 2*bound/(tt.body+tt.key+80*tt.fields) + 100
 		for i := range enough {
 			q := groups()
 			q.Key = Key(fmt.Sprint(i, strings.Repeat("k", tt.key)))

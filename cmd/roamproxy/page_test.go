@@ -58,6 +58,7 @@ func daily(ctx context.Context, t *testing.T, base string) {
 }
 
 func TestStatusPageInABrowser(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	b := openBrowser(t)
 	r, roam := serving(t, roamtest.Options{Latency: 50 * time.Millisecond}, io.Discard, nil)
 	admin := "http://" + r.adminAddr

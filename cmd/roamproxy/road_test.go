@@ -86,7 +86,7 @@ func (p *road) call(method, target, body string) string {
 	}
 	defer res.Body.Close()
 	var told bytes.Buffer
-	_, err = io.CopyN(&told, res.Body, 40<<20)
+	_, err = io.CopyN(&told, res.Body, 22<<20) // more than the largest that ends
 	got := strconv.Itoa(res.StatusCode)
 	switch {
 	case err == nil:
