@@ -16,6 +16,7 @@ type between struct {
 	mu     sync.Mutex // guards what follows
 	script []trouble  // of the next connections, one each; those after them pass
 	up     bytes.Buffer
+	met    int // troubles that say so
 	open   map[net.Conn]bool
 	conns  sync.WaitGroup
 }
@@ -72,6 +73,19 @@ func (b *between) carry(near *net.TCPConn) {
 
 // next lets the connections that are made from now on meet these, one each.
 func (b *between) next(script ...trouble) { b.mu.Lock(); defer b.mu.Unlock(); b.script = script }
+
+// noting is a trouble that can be asked whether it was met.
+func (b *between) noting(then trouble) trouble {
+	return func(near, far *net.TCPConn) {
+		b.mu.Lock()
+		b.met++
+		b.mu.Unlock()
+		then(near, far)
+	}
+}
+
+// noted is how many of them were met.
+func (b *between) noted() int { b.mu.Lock(); defer b.mu.Unlock(); return b.met }
 
 // cut ends every connection.
 func (b *between) cut() {

