@@ -123,3 +123,25 @@ func TestThePauseGoesAlongIntoASharedBucket(t *testing.T) {
 	}
 	s.ends()
 }
+
+// Who asks for the state need not know that a bucket is being replaced.
+//
+// Seen to fail under the race detector with a state that is told without the lock.
+func TestTheStateIsToldWhileABucketIsReplaced(t *testing.T) {
+	first, _ := NewLocal(1, 10, 0)
+	q := New(Options{Bucket: first})
+	defer q.Close()
+	var replacing sync.WaitGroup
+	replacing.Go(func() {
+		for range 100 {
+			next, _ := NewLocal(2, 10, 0)
+			q.Replace(next)
+		}
+	})
+	for range 1000 {
+		if s := q.State(); s.Rate != 1 && s.Rate != 2 {
+			t.Fatalf("a rate of %v", s.Rate)
+		}
+	}
+	replacing.Wait()
+}

@@ -20,14 +20,14 @@ type State struct {
 
 // State reports what is true now. It costs time in proportion to the tools that wait.
 func (q *Queue) State() State {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	now := time.Now()
 	is := q.bucket.Limits(now)
 	s := State{Tokens: q.bucket.Level(now), Rate: is.Rate, Burst: is.Burst, Paid: q.bucket.Paid(), Waiting: make(map[string]int)}
 	if b, ok := q.bucket.(sharer); ok {
 		s.Shared, s.Replicas = true, b.replicas()
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)
 	s.Jitter = q.spread.width()
 	s.Capacity, s.InFlight = q.options.MaxQueue, len(q.taken)
