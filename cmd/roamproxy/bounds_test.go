@@ -155,6 +155,7 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 	if count["429 queue_full 1"] != 15 {
 		t.Errorf("of 20 calls at once with five allowed: %v, want 15 refused, to come again in 1 s", count)
 	}
+	eventually(t, "those who were let in are at Roam", func() bool { return roam.Calls() == 5 })
 	if res, _ := get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "other-one"); res.StatusCode != 200 {
 		t.Errorf("another tool is answered %d", res.StatusCode)
 	}

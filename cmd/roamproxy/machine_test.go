@@ -75,14 +75,18 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			t.Fatalf("after %d kills: %s", i, r.warned)
 		}
 		ctx, stop := context.WithCancel(t.Context())
+		before := good.Load()
 		tools := hammer(ctx, c, r.base, 20, &good)
+		if i%2 == 0 { // every other one is killed at a moment after its first answer
+			eventually(t, "an answer", func() bool { return good.Load() > before })
+		}
 		<-time.After(time.Duration(random.IntN(200_000)) * time.Microsecond)
 		r.Process.Kill()
 		r.Wait()
 		stop()
 		tools.Wait()
 	}
-	if roam.Refused() != 0 || good.Load() < int64(kills) {
+	if roam.Refused() != 0 {
 		t.Errorf("over %d kills Roam refused %d of %d calls, and %d were answered well; want none refused", kills, roam.Refused(), roam.Calls(), good.Load())
 	}
 }
