@@ -217,14 +217,14 @@ func excess(tokens []spent, perSecond, burst float64) (most float64, in time.Dur
 	return most, in
 }
 
-// Seen to fail with tokens at twice the rate.
+// Seen to fail with tokens at a rate that is 10 % too high: with a burst of five who looks late for a token misses none.
 func TestWhatHappensToRedisSpendsNothing(t *testing.T) {
 	for _, story := range []struct {
 		name             string
 		perSecond, burst float64
 		plays            func(*stage)
 	}{
-		{"one replica is cut off, and the others go on", 90, 1, func(s *stage) {
+		{"one replica is cut off, and the others go on", 90, 5, func(s *stage) {
 			s.members[0].set(true)
 			time.Sleep(3 * time.Second)
 			s.members[0].set(false)
@@ -266,7 +266,7 @@ func TestWhatHappensToRedisSpendsNothing(t *testing.T) {
 			s.together()
 			time.Sleep(300 * time.Millisecond)
 		}},
-		{"Redis comes back empty, and one replica finds it late", 90, 1, func(s *stage) {
+		{"Redis comes back empty, and one replica finds it late", 90, 5, func(s *stage) {
 			s.redis.Kill()
 			time.Sleep(1500 * time.Millisecond) // all have begun to earn their share
 			s.members[0].set(true)
@@ -275,7 +275,7 @@ func TestWhatHappensToRedisSpendsNothing(t *testing.T) {
 			s.members[0].set(false)
 			s.together()
 		}},
-		{"Redis hangs, and answers what was asked meanwhile", 90, 1, func(s *stage) {
+		{"Redis hangs, and answers what was asked meanwhile", 90, 5, func(s *stage) {
 			s.redis.Hang()
 			time.Sleep(3 * time.Second)
 			s.redis.Resume()
@@ -299,13 +299,13 @@ func TestWhatHappensToRedisSpendsNothing(t *testing.T) {
 // In whatever order Redis dies, hangs and comes back empty, replicas are cut off and come back, die, leave and are replaced:
 // all of them together spend no more than the bucket and one call for each.
 //
-// Seen to fail with tokens at twice the rate.
+// Seen to fail with tokens at a rate that is 10 % too high.
 func TestNoOrderOfEventsSpendsMore(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			dice := rand.New(rand.NewPCG(seed, 9))
-			s := newStage(t, 3, 90, 1)
+			s := newStage(t, 3, 90, 5)
 			up, hung := true, false
 			for range 8 {
 				i := dice.IntN(len(s.members))
