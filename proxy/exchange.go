@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 
@@ -71,20 +70,17 @@ func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
 	if j == nil {
 		return i.next.RoundTrip(req)
 	}
-	var wrote atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		WroteRequest:         func(httptrace.WroteRequestInfo) { wrote.Store(true) },
-		GotFirstResponseByte: func() { wrote.Store(true) }, // which may be told first
-	})
+	left := new(atomic.Bool)
+	j.left = left
 	start := time.Now()
 	j.away.Store(true)
-	res, err := i.next.RoundTrip(req.WithContext(ctx))
+	res, err := i.next.RoundTrip(req)
 	took := time.Since(start)
 	j.upstream += took
 	if err == nil {
 		j.away.Store(res.StatusCode != http.StatusTooManyRequests) // or it goes round again
 		i.observer.Sent(i.quota, j.route, res.StatusCode, took)
-	} else if wrote.Load() {
+	} else if left.Load() {
 		i.observer.Sent(i.quota, j.route, 0, took)
 	}
 	return res, err

@@ -47,6 +47,7 @@ type journey struct {
 	limiter.Trip
 	route    string
 	away     atomic.Bool   // it is with Roam, and not in the line
+	left     *atomic.Bool  // this attempt was sent as a whole
 	upstream time.Duration // from sending to the header of the answer, over all attempts
 	perDay   int           // how many calls the tool may make in a day; 0: any number
 	reserved bool          // one of them is kept for this call

@@ -27,7 +27,15 @@ func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	timer := time.AfterFunc(w.most, func() { cancel(&silence{w.most}) })
 	progress := func() { timer.Reset(w.most) }
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { progress() }})
+	left := func() {}
+	if j := travelling(ctx); j != nil {
+		this := j.left // another attempt has another
+		left = func() { this.Store(true) }
+	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest:         func(httptrace.WroteRequestInfo) { left(); progress() },
+		GotFirstResponseByte: left, // which may be told first
+	})
 	out := req.WithContext(ctx)
 	if out.Body != nil && out.Body != http.NoBody {
 		out.Body = &watched{ReadCloser: out.Body, progress: progress, end: func() {}}

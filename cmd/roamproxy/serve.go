@@ -44,6 +44,7 @@ func (s serveCmd) Run(p *program) error {
 	if err != nil {
 		return errors.Join(err, errors.New("nothing was started; roamproxy check shows the whole configuration"))
 	}
+	defer oneCore(p.getenv)()
 	log := newLog(l.Log, p.err)
 	defer log.Sync()
 	defer heard{log.Logger}.overhear()()
