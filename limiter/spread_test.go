@@ -21,12 +21,20 @@ func TestTheLineSeesHowMuchTheNetworkVaries(t *testing.T) {
 		if got := f.queue.State().Jitter; got != 0 {
 			t.Errorf("before any call: %v, want 0", got)
 		}
+		ask(50*time.Millisecond, "{}")
+		if got := f.queue.State().Jitter; got != 0 {
+			t.Errorf("after one call: %v, want 0", got)
+		}
+		ask(150*time.Millisecond, "{}")
+		if got := f.queue.State().Jitter; got != 100*time.Millisecond {
+			t.Errorf("after two calls: %v, want the 100ms between them", got)
+		}
 		for range 1000 {
 			ask(50*time.Millisecond+time.Duration(random.Int64N(int64(200*time.Millisecond))), "{}")
 		}
 		ask(20*time.Second, "{}") // one that Roam thought about for long
 		for range 5 {
-			ask(10*time.Second, strings.Repeat("x", inMemory+1)) // an upload
+			ask(10*time.Second, strings.Repeat("x", inMemory)) // an upload
 		}
 		if got := f.queue.State().Jitter; got < 180*time.Millisecond || got > 200*time.Millisecond {
 			t.Errorf("%v, want nearly the 200ms by which the network varies", got)

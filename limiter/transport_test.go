@@ -110,8 +110,11 @@ func TestSlotIsFreeAtTheEndOfTheAnswer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if _, err := res.Body.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
 			if got := f.queue.State().InFlight; got != 1 {
-				t.Errorf("%d slots taken before the answer was read, want 1", got)
+				t.Errorf("%d slots taken before the answer was read to its end, want 1", got)
 			}
 			end(res.Body)
 			if got := f.queue.State().InFlight; got != 0 {

@@ -1,6 +1,8 @@
 package limiter
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -54,6 +56,27 @@ func (f *fixture) spend(n int) {
 	for range n {
 		go f.post("bot")
 	}
+}
+
+func TestASpareCallWhoseToolLeavesGivesItsTurnBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		local, _ := NewLocal(1, 10, 0)
+		slow := &slowBucket{local, make(chan struct{}), make(chan struct{})}
+		f := newFixture(t, 1, 10, 0, Options{Bucket: slow})
+		ctx, leave := context.WithCancel(t.Context())
+		answered := make(chan error)
+		go func() { _, err := f.queue.TryWait(ctx, from("bot").Caller); answered <- err }()
+		<-slow.asked
+		leave()
+		slow.free <- struct{}{}
+		if err := <-answered; !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v, want that the tool has left", err)
+		}
+		synctest.Wait()
+		if s := f.queue.State(); s.Tokens != 10 || s.InFlight != 0 {
+			t.Errorf("%v tokens and %d slots taken, want all ten back and none", s.Tokens, s.InFlight)
+		}
+	})
 }
 
 func TestASpareCallThatRoamRefusesDoesNotGoRoundAgain(t *testing.T) {

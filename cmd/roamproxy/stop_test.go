@@ -161,6 +161,7 @@ func TestWhileItStops(t *testing.T) {
 	}
 }
 
+// Seen to fail with signals that stay caught after the first one, and with exit 0 at the second one.
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
@@ -169,7 +170,7 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	r := launch(t, roam.URL, t.TempDir(), "ROAMPROXY_CONFIG="+config)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Wait() }()
-	for {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		r.Process.Signal(syscall.SIGTERM)
 		select {
 		case err := <-ended:
@@ -180,6 +181,9 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	t.Error("it goes on, however many signals come")
+	r.Process.Kill()
+	<-ended
 }
 
 // Seen to fail with a stop that is answered 502.
