@@ -51,6 +51,8 @@ func (h *house) busy(t *testing.T, end time.Time) {
 }
 
 // A single refusal without a reason is forgotten: the same 500 calls take no longer than the pause and 5 s more.
+//
+// Seen to fail with a first refusal that costs a fifth of the rate rather than a twentieth.
 func TestARefusalByAccidentCostsItsPause(t *testing.T) {
 	for _, at := range []int{0, 5, 200} { // so many calls have gone
 		var took [2]time.Duration

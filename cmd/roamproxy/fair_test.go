@@ -26,7 +26,7 @@ func lenient(rate float64) roamtest.Options { return roamtest.Options{Rate: rate
 func crowd(t *testing.T, rate float64, weights map[string]int) (*running, *roamtest.Server, func(ctx context.Context, tool string)) {
 	t.Helper()
 	r, roam := serving(t, lenient(rate), io.Discard, func(c *Config) {
-		c.Quotas[0].Rate, c.Quotas[0].MaxWait, c.Upstream.MaxInFlight = rate, Duration(10*time.Minute), 1
+		c.Quotas[0].Rate, c.Quotas[0].MaxWait, c.Upstream.MaxInFlight = rate, Duration(24*time.Hour), 1
 		for name, weight := range weights {
 			sum := sha256.Sum256([]byte(name + "-token"))
 			c.Tools = append(c.Tools, Tool{Name: name, TokenSHA256: []string{hex.EncodeToString(sum[:])}, Weight: weight})

@@ -53,12 +53,15 @@ func TestSystemdIsTold(t *testing.T) {
 	}
 }
 
+// The unit is as open as systemd-analyze finds a service that needs the network and little else, and no more: 1.2 of 10, or a little more by the measure of another version.
+//
+// Seen to fail with a key that systemd does not know, and with one capability left.
 func TestTheSystemdUnitIsValidAndHardened(t *testing.T) {
 	unit := filepath.Join("..", "..", "deploy", "systemd", "roamproxy.service")
 	analyze := roamtest.Program(t, "systemd-analyze")
 	for _, args := range [][]string{
 		{"verify", "--man=no", installed(t, unit)},
-		{"security", "--offline=true", "--no-pager", "--threshold=20", unit}, // tenths
+		{"security", "--offline=true", "--no-pager", "--threshold=14", unit}, // tenths
 	} {
 		if out, err := exec.Command(analyze, args...).CombinedOutput(); err != nil || args[0] == "verify" && strings.TrimSpace(string(out)) != "" {
 			t.Errorf("systemd-analyze %s: %v\n%s", args[0], err, out)

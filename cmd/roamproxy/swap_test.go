@@ -49,6 +49,7 @@ func (m mounted) swap(t *testing.T, version string, files map[string]string) {
 	}
 }
 
+// Seen to fail with a file that is followed to where its link led at the start.
 func TestAMountThatIsSwappedIsFollowed(t *testing.T) {
 	const config = `
 credentials: [{name: org, api_key_file: "${MOUNTED}/api-key"}]
