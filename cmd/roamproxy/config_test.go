@@ -147,6 +147,13 @@ func TestSingleMistakes(t *testing.T) {
 	}
 }
 
+// What cannot be read as an address is not judged as one.
+func TestAnAddressThatIsNoneIsOneMistake(t *testing.T) {
+	if _, err := loadText(t, home(), "listen: foo"); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v, want one sentence", err)
+	}
+}
+
 func TestWhereValuesComeFrom(t *testing.T) {
 	env := home()
 	env["ROAMPROXY_LOG_LEVEL"], env["PORT"] = "debug", "7000"

@@ -66,10 +66,9 @@ func (c Config) checkListeners(v *checker) {
 			v.bad(key, "want an address and a port, such as 127.0.0.1:8080, not %q", addr)
 		}
 	}
-	if _, port, _ := net.SplitHostPort(c.Listen); port != "0" {
-		v.want(c.Listen != c.Admin.Listen, "admin.listen", "is the same as listen; the admin pages need a port of their own")
-	}
-	v.want(loopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen", "%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true", c.Listen)
+	_, port, err := net.SplitHostPort(c.Listen)
+	v.want(port == "0" || c.Listen != c.Admin.Listen, "admin.listen", "is the same as listen; the admin pages need a port of their own")
+	v.want(err != nil || loopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen", "%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true", c.Listen)
 	v.want(loopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file", "is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
 	v.want(c.ListenGroup == "" || socketPath(c.Listen) != "", "listen_group", "is for a Unix socket; listen is %s", c.Listen)
 	for i, host := range c.Hosts {
