@@ -45,3 +45,24 @@ func TestWhoLeavesInTheMomentOfItsTurnTakesNothingAlong(t *testing.T) {
 		}
 	})
 }
+
+// Who has waited longest is who came first, whoever would leave first.
+//
+// Seen to fail with arrivals in the opposite order.
+func TestTheOldestIsWhoCameFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0.01, 1, 0, Options{MaxWait: time.Hour})
+		f.post("bot")
+		ctx, leave := context.WithCancel(t.Context())
+		defer leave()
+		for i, urgency := range []int{Usual, Usual - 1, Usual + 1} {
+			caller := from("bot").Caller
+			caller.Urgency = urgency
+			go f.queue.Wait(ctx, caller)
+			time.Sleep(2 * time.Second)
+			if got, want := f.queue.State().Oldest, 2*time.Duration(i+1)*time.Second; got != want {
+				t.Errorf("with %d who wait the oldest has waited for %v, want %v", i+1, got, want)
+			}
+		}
+	})
+}
