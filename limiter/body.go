@@ -51,9 +51,10 @@ func (b *Bodies) hold(r io.ReadCloser) (*body, error) {
 }
 
 func (h *body) fill(r io.Reader) error {
-	var head bytes.Buffer
-	_, err := io.CopyN(&counted{&head, h}, r, inMemory)
-	if err == io.EOF {
+	r = &counted{r, h}
+	var head bytes.Buffer // grows with the body: io.Copy would take 32 KiB for each, and 30 µs (BenchmarkHold)
+	n, err := head.ReadFrom(io.LimitReader(r, inMemory))
+	if err == nil && n < inMemory {
 		h.bytes = head.Bytes()
 		return nil
 	}
@@ -63,11 +64,11 @@ func (h *body) fill(r io.Reader) error {
 	switch {
 	case err != nil:
 	case h.file == nil: // no disk to be had: memory, within the same bound
-		_, err = io.Copy(&counted{&head, h}, r)
+		_, err = head.ReadFrom(r)
 		h.bytes = head.Bytes()
 	default:
 		if _, err = h.file.Write(head.Bytes()); err == nil {
-			_, err = io.Copy(&counted{h.file, h}, r)
+			_, err = io.Copy(h.file, r)
 		}
 	}
 	if err == nil || errors.Is(err, ErrQueueFull) {
@@ -86,21 +87,21 @@ func (b *Bodies) file() (*os.File, error) {
 
 // counted lets only as many bytes through as Bodies may hold.
 type counted struct {
-	io.Writer
+	io.Reader
 	body *body
 }
 
-func (c *counted) Write(p []byte) (int, error) {
+func (c *counted) Read(p []byte) (int, error) {
 	limit := c.body.store.Max
 	if limit <= 0 {
 		limit = 64 << 20
 	}
-	n := int64(len(p))
-	c.body.size += n
-	if c.body.store.held.Add(n) > limit {
+	n, err := c.Reader.Read(p)
+	c.body.size += int64(n)
+	if c.body.store.held.Add(int64(n)) > limit {
 		return 0, &Refusal{Reason: ErrQueueFull, RetryAfter: leastPause}
 	}
-	return c.Writer.Write(p)
+	return n, err
 }
 
 func (h *body) release() {
