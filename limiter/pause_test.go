@@ -210,3 +210,30 @@ func TestAPauseIsMeasuredFromItsFirstRefusal(t *testing.T) {
 		}
 	}
 }
+
+// heardPauses is who listens for pauses.
+type heardPauses struct {
+	nobody
+	began *[]time.Duration
+}
+
+func (h heardPauses) PauseBegan(d time.Duration) { *h.began = append(*h.began, d) }
+
+func TestAPauseOfBeforeTheStartIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		paused time.Duration
+		want   []time.Duration
+	}{
+		{0, nil},
+		{-1, []time.Duration{0}}, // over, but nobody knows what Roam says now
+		{30 * time.Second, []time.Duration{30 * time.Second}},
+		{time.Hour, []time.Duration{5 * time.Minute}}, // the longest without a probe
+	} {
+		var began []time.Duration
+		b, _ := NewLocal(1, 10, 0)
+		New(Options{Bucket: b, Paused: tt.paused, Observer: heardPauses{began: &began}}).Close()
+		if !slices.Equal(began, tt.want) {
+			t.Errorf("paused for %v before the start: told of %v, want %v", tt.paused, began, tt.want)
+		}
+	}
+}

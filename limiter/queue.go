@@ -99,8 +99,9 @@ func New(o Options) *Queue {
 		stopped: make(chan struct{}),
 	}
 	if o.Paused != 0 {
-		q.pause.begin(q.epoch, min(o.Paused, o.MaxPause))
-		q.observer.PauseBegan(max(o.Paused, 0))
+		paused := min(o.Paused, o.MaxPause)
+		q.pause.begin(q.epoch, paused)
+		q.observer.PauseBegan(max(paused, 0))
 	}
 	if s, ok := q.bucket.(sharer); ok {
 		s.serve(q)

@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +114,27 @@ func TestStateThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// What will be in the way of the first write is known before it, and the bucket is empty then.
+func TestWhatIsInTheWayIsKnownAtStart(t *testing.T) {
+	knownAtStart(t, func(path string) error { return os.Mkdir(path, 0o700) })
+}
+
+func knownAtStart(t *testing.T, block func(path string) error) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := block(filepath.Join(dir, "quota-roam.state")); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := NewLocal(1, 10, 0)
+	state := OpenState(dir, "roam")
+	if state.Err() == nil {
+		t.Error("Err = nil, want what is in the way")
+	}
+	if _, err := state.Restore(b); err == nil || b.Level(time.Now()) > 0.5 {
+		t.Errorf("the level is %v (%v), want an empty bucket and why", b.Level(time.Now()), err)
+	}
+}
+
 func TestAStateThatIsNoLongerWrittenIsNoLongerBelieved(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "quota-roam.state")
@@ -164,8 +186,12 @@ func TestTheStateIsWhereARestartLooks(t *testing.T) {
 			t.Errorf("the file has %d bytes, want always %d", info.Size(), recordSize)
 		}
 	}
+	before := state.file
 	os.Remove(path)
 	state.Keep(Kept{Level: 3, At: time.Now()})
+	if err := before.Close(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("the file that was removed is held open (%v)", err)
+	}
 	if got := found(); got < 3 || got > 3.5 {
 		t.Errorf("after the file was removed a restart finds %v, want 3", got)
 	}
