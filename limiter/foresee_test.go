@@ -1,7 +1,6 @@
 package limiter
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -11,10 +10,7 @@ import (
 // What is foreseen of a line is held against what then happens in it.
 func TestWhatIsForeseenHappens(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tools := make([]Tool, rapid.IntRange(1, 4).Draw(t, "tools"))
-		for i := range tools {
-			tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
-		}
+		tools := someTools(t, 4)
 		type coming struct {
 			tool    Tool
 			urgency int

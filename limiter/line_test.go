@@ -18,10 +18,7 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		made := newLine()
 		l := &made
-		tools := make([]Tool, rapid.IntRange(1, 5).Draw(t, "tools"))
-		for i := range tools {
-			tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
-		}
+		tools := someTools(t, 5)
 		var waiting, gone []*call
 		now := time.Duration(0)
 		come := func(tool Tool, urgency int) *call {
@@ -128,6 +125,15 @@ func TestLineKeepsItsInvariants(t *testing.T) {
 			t.Fatalf("%d lanes are kept by an empty line", len(l.lanes))
 		}
 	})
+}
+
+// someTools are from one to most tools of any weights.
+func someTools(t *rapid.T, most int) []Tool {
+	tools := make([]Tool, rapid.IntRange(1, most).Draw(t, "tools"))
+	for i := range tools {
+		tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
+	}
+	return tools
 }
 
 // ahead is how many of its lane go before c, and counted how many of each urgency wait, by looking at them all.

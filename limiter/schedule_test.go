@@ -61,9 +61,7 @@ func drawSchedule(t *rapid.T) schedule {
 		s.takes = ms("takes", 1500)
 	}
 	plain, whole := rapid.Bool().Draw(t, "all of one urgency"), rapid.Bool().Draw(t, "in whole seconds")
-	for i := range rapid.IntRange(1, 4).Draw(t, "tools") {
-		s.tools = append(s.tools, Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")})
-	}
+	s.tools = someTools(t, 4)
 	for range rapid.IntRange(1, 40).Draw(t, "visits") {
 		v := &visit{tool: rapid.SampledFrom(s.tools).Draw(t, "tool"), urgency: rapid.IntRange(0, mildest).Draw(t, "urgency"), at: ms("at", 30_000), longest: ms("longest", 60_000)}
 		if whole { // so that turns come then, too

@@ -3,7 +3,6 @@ package limiter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,10 +190,7 @@ func TestFavouredCallWaitsAsLongAsItsMostPatientAsker(t *testing.T) {
 // Seen to fail with a favour to who is already before.
 func TestFavourIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tools := make([]Tool, rapid.IntRange(1, 4).Draw(t, "tools"))
-		for i := range tools {
-			tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
-		}
+		tools := someTools(t, 4)
 		type step struct {
 			tool, urgency int
 			leaves        bool
