@@ -24,7 +24,7 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 		pattern = after
 	}
 	if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(pattern, "/") {
-		return 0, fmt.Errorf("match: %q is not a pattern of paths, such as /v1/group.*", pattern)
+		return 0, fmt.Errorf("%q is not a pattern of paths, such as /v1/group.*", pattern)
 	}
 	return p.o.Cache.Drop(func(route string) bool { ok, _ := path.Match(pattern, route); return ok }), nil
 }

@@ -33,7 +33,7 @@ func (r *running) adminPages(c Config, gate func(http.Handler) http.Handler) htt
 func (r *running) purge(w http.ResponseWriter, req *http.Request) {
 	n, err := r.current().proxy.Purge(req.FormValue("match"))
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		http.Error(w, "match: "+err.Error(), http.StatusBadRequest)
 		return
 	}
 	r.log.Info("purged", zap.String("match", short(req.FormValue("match"))), zap.Int("entries", n))

@@ -187,12 +187,16 @@ func TestServing(t *testing.T) {
 	if res, _ := get(t, c, admin+"/", "Sec-Fetch-Site", "cross-site"); res.StatusCode != 403 {
 		t.Errorf("a page that looks at the admin page: %d, want 403", res.StatusCode)
 	}
-	purge, _ := http.NewRequest("POST", admin+"/api/purge?match=/v1/group*", nil)
 	for _, want := range []struct {
-		header string
-		status int
-		body   string
-	}{{"", 403, "Roamproxy-Admin: yes"}, {"yes", 200, `{"purged":1}`}} {
+		match, header string
+		status        int
+		body          string
+	}{
+		{"/v1/group*", "", 403, "Roamproxy-Admin: yes"},
+		{"", "yes", 400, `match: "" is not a pattern of paths`},
+		{"/v1/group*", "yes", 200, `{"purged":1}`},
+	} {
+		purge, _ := http.NewRequest("POST", admin+"/api/purge?match="+want.match, nil)
 		purge.Header["Roamproxy-Admin"] = []string{want.header}
 		res, err := c.Do(purge)
 		if err != nil {
@@ -201,7 +205,7 @@ func TestServing(t *testing.T) {
 		answer, _ := io.ReadAll(res.Body)
 		res.Body.Close()
 		if res.StatusCode != want.status || !strings.Contains(string(answer), want.body) {
-			t.Errorf("a purge with Roamproxy-Admin %q: %d %s, want %d %s", want.header, res.StatusCode, answer, want.status, want.body)
+			t.Errorf("a purge of %q with Roamproxy-Admin %q: %d %s, want %d %s", want.match, want.header, res.StatusCode, answer, want.status, want.body)
 		}
 	}
 	if code, out, _ := invoke(t, nil, "health", "-url", admin+"/healthz"); code != 0 || out != "healthy\n" {
