@@ -125,8 +125,9 @@ func (h *body) prepare(req *http.Request) {
 	if h.size > 0 {
 		h.users.Add(1)
 		req.Body = h.reader()
-	} else if usuallyLacksBody(req.Method) {
-		req.Body = io.NopCloser(&bytes.Reader{}) // not nil and not NoBody, so not to be sent again; found empty, so no framing is added
+	} else if repeated(req.Method) {
+		req.Body = io.NopCloser(&bytes.Reader{}) // not nil and not NoBody, so not to be sent again
+		req.TransferEncoding = identity          // or net/http would look with a goroutine and a timer whether it is empty, 1.5 µs
 	} else {
 		req.Body = http.NoBody
 	}
@@ -139,14 +140,17 @@ func (h *body) prepare(req *http.Request) {
 	}
 }
 
-// usuallyLacksBody has the methods for which net/http looks whether an unknown body is empty before it frames it.
-func usuallyLacksBody(method string) bool {
+// repeated has the methods that net/http sends again by itself when they have no body.
+func repeated(method string) bool {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
 		return true
 	}
 	return false
 }
+
+// identity adds neither a length nor chunks to a call.
+var identity = []string{"identity"}
 
 func (h *body) reader() io.ReadCloser {
 	r := &reader{body: h}

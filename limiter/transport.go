@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"sync/atomic"
 	"time"
 )
@@ -104,11 +103,7 @@ func (t *Transport) send(req *http.Request, held *body, turn *Turn) (*http.Respo
 			held.release()
 		}
 	}()
-	var connected, answered atomic.Bool
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-		GotConn:              func(httptrace.GotConnInfo) { connected.Store(true) },
-		GotFirstResponseByte: func() { answered.Store(true) },
-	})
+	attempt, ctx := newAttempt(req.Context())
 	out := req.WithContext(ctx)
 	held.prepare(out)
 	res, err := t.Next.RoundTrip(out)
@@ -118,7 +113,8 @@ func (t *Transport) send(req *http.Request, held *body, turn *Turn) (*http.Respo
 	}
 	timeout, isNet := err.(net.Error)
 	silent := isNet && timeout.Timeout()
-	return nil, &failure{err: err, connected: connected.Load(), died: connected.Load() && !answered.Load() && !silent}
+	connected := attempt.connected.Load()
+	return nil, &failure{err: err, connected: connected, died: connected && !attempt.answered.Load() && !silent}
 }
 
 func repeatable(req *http.Request) bool {

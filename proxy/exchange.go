@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"roamproxy/limiter"
@@ -70,8 +69,6 @@ func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
 	if j == nil {
 		return i.next.RoundTrip(req)
 	}
-	left := new(atomic.Bool)
-	j.left = left
 	start := time.Now()
 	j.away.Store(true)
 	res, err := i.next.RoundTrip(req)
@@ -80,7 +77,7 @@ func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		j.away.Store(res.StatusCode != http.StatusTooManyRequests) // or it goes round again
 		i.observer.Sent(i.quota, j.route, res.StatusCode, took)
-	} else if left.Load() {
+	} else if limiter.AttemptOf(req.Context()).Left() {
 		i.observer.Sent(i.quota, j.route, 0, took)
 	}
 	return res, err

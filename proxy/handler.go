@@ -156,9 +156,10 @@ func bodyAllowed(status int) bool {
 // streamed hands everything else through.
 func (p *Proxy) streamed(w http.ResponseWriter, r *http.Request) {
 	v := visiting(r)
-	_, ctx := v.depart(r.Context())
+	j, ctx := v.depart(r.Context())
 	controller := http.NewResponseController(w)
-	out := r.WithContext(context.WithValue(ctx, controllerKey{}, controller))
+	j.controller = controller
+	out := r.WithContext(ctx)
 	if r.Body != nil && r.Body != http.NoBody {
 		out.Body = &upload{ReadCloser: http.MaxBytesReader(w, r.Body, p.o.MaxBody), controller: controller}
 	}
@@ -167,8 +168,6 @@ func (p *Proxy) streamed(w http.ResponseWriter, r *http.Request) {
 	}
 	p.stream.ServeHTTP(w, out)
 }
-
-type controllerKey struct{}
 
 // streaming is the second way. Its Transport finds the lane of the visit.
 func (p *Proxy) streaming() *httputil.ReverseProxy {
@@ -195,9 +194,7 @@ func (p *Proxy) streaming() *httputil.ReverseProxy {
 			if c := connectionOf(r); c != nil && res.ContentLength <= copied { // the whole of it is read at once, as a rule
 				c.join(int(res.ContentLength))
 			}
-			if controller, ok := r.Context().Value(controllerKey{}).(*http.ResponseController); ok {
-				res.Body = &download{ReadCloser: res.Body, controller: controller}
-			}
+			res.Body = &download{ReadCloser: res.Body, controller: j.controller}
 			return nil
 		},
 		BufferPool:   &buffers{sync.Pool{New: func() any { b := make([]byte, copied); return &b }}}, // of the size that it would make anew each time

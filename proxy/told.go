@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,7 +22,7 @@ func (p *Proxy) mark(h http.Header, v *visit, cacheStatus string) {
 	v.tell(h, "Cache-Status", cacheStatus)
 	timing := "queue;dur=0, upstream;dur=0" // of every hit
 	if v.Queue|v.Upstream != 0 {
-		timing = fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds())
+		timing = "queue;dur=" + strconv.FormatInt(v.Queue.Milliseconds(), 10) + ", upstream;dur=" + strconv.FormatInt(v.Upstream.Milliseconds(), 10)
 	}
 	v.tell(h, "Server-Timing", timing)
 	policy, limit := v.lane.told.fields()

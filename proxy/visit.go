@@ -45,12 +45,12 @@ type visit struct {
 // journey is one call on its way to Roam. It belongs to the fill or to the stream that makes it, which may outlive a visit.
 type journey struct {
 	limiter.Trip
-	route    string
-	away     atomic.Bool   // it is with Roam, and not in the line
-	left     *atomic.Bool  // this attempt was sent as a whole
-	upstream time.Duration // from sending to the header of the answer, over all attempts
-	perDay   int           // how many calls the tool may make in a day; 0: any number
-	reserved bool          // one of them is kept for this call
+	route      string
+	controller *http.ResponseController // of a stream, to whose tool the answer goes as it comes
+	away       atomic.Bool              // it is with Roam, and not in the line
+	upstream   time.Duration            // from sending to the header of the answer, over all attempts
+	perDay     int                      // how many calls the tool may make in a day; 0: any number
+	reserved   bool                     // one of them is kept for this call
 }
 
 type visitKey struct{}

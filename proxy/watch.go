@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"time"
+
+	"roamproxy/limiter"
 )
 
 // watch bounds Roam's silence: from the last sign of progress (a piece of the request taken, the request sent, a piece of the
@@ -25,27 +26,19 @@ func (s *silence) Temporary() bool { return true }
 
 func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	timer := time.AfterFunc(w.most, func() { cancel(&silence{w.most}) })
-	progress := func() { timer.Reset(w.most) }
-	left := func() {}
-	if j := travelling(ctx); j != nil {
-		this := j.left // another attempt has another
-		left = func() { this.Store(true) }
+	v := &vigil{most: w.most, ctx: ctx, cancel: cancel}
+	v.timer = time.AfterFunc(w.most, v.giveUp)
+	if attempt := limiter.AttemptOf(ctx); attempt != nil {
+		attempt.OnSent = v.progress
 	}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest:         func(httptrace.WroteRequestInfo) { left(); progress() },
-		GotFirstResponseByte: left, // which may be told first
-	})
 	out := req.WithContext(ctx)
 	if out.Body != nil && out.Body != http.NoBody {
-		out.Body = &watched{ReadCloser: out.Body, progress: progress, end: func() {}}
+		out.Body = &sending{out.Body, v}
 	}
 	res, err := w.next.RoundTrip(out)
-	timer.Stop()
+	v.timer.Stop()
 	if err != nil {
-		if s, ok := context.Cause(ctx).(*silence); ok {
-			err = s
-		}
+		err = v.reason(err)
 		cancel(nil)
 		return nil, err
 	}
@@ -54,33 +47,59 @@ func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, fmt.Errorf("status %03d from Roam is no answer to a call", res.StatusCode)
 	}
-	res.Body = &watched{ReadCloser: res.Body, progress: progress, idle: func() { timer.Stop() }, cause: func() error { return context.Cause(ctx) }, end: func() { timer.Stop(); cancel(nil) }}
+	res.Body = &receiving{res.Body, v}
 	return res, nil
 }
 
-// watched is a body whose reads are progress. Only the time within a read counts as Roam's: a tool that reads slowly has a
-// deadline of its own.
-type watched struct {
-	io.ReadCloser
-	progress, idle, end func()
-	cause               func() error
+// vigil is the watch over one call.
+type vigil struct {
+	most   time.Duration
+	timer  *time.Timer
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 }
 
-func (b *watched) Read(p []byte) (int, error) {
-	b.progress()
-	n, err := b.ReadCloser.Read(p)
-	if b.idle != nil {
-		b.idle()
+func (v *vigil) giveUp()   { v.cancel(&silence{v.most}) }
+func (v *vigil) progress() { v.timer.Reset(v.most) }
+
+// reason is the silence, where that is why err came.
+func (v *vigil) reason(err error) error {
+	if s, ok := context.Cause(v.ctx).(*silence); ok {
+		return s
 	}
-	if err != nil && err != io.EOF && b.cause != nil {
-		if s, ok := b.cause().(*silence); ok {
-			err = s
-		}
+	return err
+}
+
+// sending is the body of a request: each piece that is taken is progress.
+type sending struct {
+	io.ReadCloser
+	vigil *vigil
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	s.vigil.progress()
+	return s.ReadCloser.Read(p)
+}
+
+// receiving is the body of an answer. Only the time within a read counts as Roam's: a tool that reads slowly has a deadline of
+// its own.
+type receiving struct {
+	io.ReadCloser
+	vigil *vigil
+}
+
+func (r *receiving) Read(p []byte) (int, error) {
+	r.vigil.progress()
+	n, err := r.ReadCloser.Read(p)
+	r.vigil.timer.Stop()
+	if err != nil && err != io.EOF {
+		err = r.vigil.reason(err)
 	}
 	return n, err
 }
 
-func (b *watched) Close() error {
-	defer b.end()
-	return b.ReadCloser.Close()
+func (r *receiving) Close() error {
+	defer r.vigil.cancel(nil)
+	defer r.vigil.timer.Stop()
+	return r.ReadCloser.Close()
 }

@@ -3,6 +3,7 @@ package credential
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync/atomic"
 )
@@ -31,8 +32,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	req = req.Clone(req.Context())
-	req.Header.Set("Authorization", "Bearer "+secret.Reveal())
+	req = req.WithContext(req.Context())
+	req.Header = maps.Clone(req.Header)
+	req.Header["Authorization"] = []string{"Bearer " + secret.Reveal()}
 	res, err := t.Next.RoundTrip(req)
 	if err != nil {
 		return nil, err
