@@ -19,10 +19,14 @@ import (
 // Kept is what outlives a process.
 type Kept struct {
 	Level   float64   `json:"level"`                 // calls that could go
-	At      time.Time `json:"at"`                    // by the wall clock: nothing else goes on while no process runs
+	At      time.Time `json:"at"`                    // by the wall clock, which goes on while the machine does not
 	Paused  bool      `json:"paused,omitempty"`      // Roam asked for quiet, and no probe has succeeded since
 	Until   time.Time `json:"paused_until,omitzero"` // the end of that quiet
 	Learned Learned   `json:"learned,omitzero"`      // what is left of the quota for us; its moment by the wall clock
+
+	// By these At is checked on the same run of the machine, should somebody set its clock. A StateFile adds them.
+	Boot string        `json:"boot,omitempty"`
+	Up   time.Duration `json:"up,omitempty"`
 }
 
 // Keeper writes a queue's state down. A failure is the Keeper's to report: calls go on.
@@ -81,7 +85,7 @@ var errVersion = errors.New("is not of this version")
 
 const (
 	stateSize  = 4096 // bounds what is read of a state file
-	recordSize = 256  // of ours, which have some 150 bytes and then spaces
+	recordSize = 512  // of ours, which have up to 370 bytes and then spaces
 )
 
 // OpenState names the file in which a quota's state is kept, in a directory that is made if need be, and tries whether it can
@@ -116,8 +120,8 @@ func (f *StateFile) try() {
 	}())
 }
 
-// Restore sets the bucket's level to what the file says, refilled by the time since, and tells how long Roam's pause still
-// lasts, in the way of Options.Paused. Without a file this is a first start and the bucket is left full. With a file that is
+// Restore sets the bucket's level to what the file says, refilled by the time since, also where the wall clock was put forward
+// meanwhile, and tells how long Roam's pause still lasts, in the way of Options.Paused. Without a file this is a first start and the bucket is left full. With a file that is
 // damaged, of another version or dated in the future, or in a directory that cannot be written, the bucket is emptied and the
 // error says why, in a sentence for the log: nothing is wrong with going on. A file of another version is renamed, so that the
 // version that wrote it can have it back.
@@ -141,9 +145,10 @@ func (f *StateFile) Restore(b *Local) (paused time.Duration, err error) {
 		return 0, fmt.Errorf("limiter: starting with an empty bucket, because the state in %s %w", f.path, err)
 	}
 	b.Learn(k.Learned)
-	b.Restore(now, k.Level+b.Limits(k.At).Rate*now.Round(0).Sub(k.At).Seconds())
+	passed := k.passed(now)
+	b.Restore(now, k.Level+b.Limits(k.At).Rate*passed.Seconds())
 	if k.Paused {
-		paused = k.Until.Sub(now.Round(0))
+		paused = k.Until.Sub(k.At) - passed
 		if paused == 0 {
 			paused = -1
 		}
@@ -211,6 +216,7 @@ func (f *StateFile) Keep(k Kept) {
 	f.writing.Lock()
 	defer f.writing.Unlock()
 	f.last = k
+	f.last.Boot, f.last.Up = boot, up(time.Now())
 	f.write()
 }
 

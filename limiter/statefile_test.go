@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,22 @@ func TestWhatIsKnownAtStartDecidesTheFirstBurst(t *testing.T) {
 				t.Errorf("error = %v, want one that says %q", err, tt.says)
 			}
 		})
+	}
+}
+
+// What is written over what was there is never shorter, or the rest of that would stay behind it and look like damage.
+//
+// Seen to fail with records of 256 bytes.
+func TestEveryStateIsOfOneSize(t *testing.T) {
+	far := time.Date(2999, 12, 31, 23, 59, 59, 123456789, time.FixedZone("", -12*3600))
+	long := Kept{Level: 4.123456789012345e-7, At: far, Paused: true, Until: far, Boot: boot, Up: 1 << 62, Learned: Learned{Rate: 0.9123456789012345e-7, Burst: 6.123456789012345e-7, Left: 0.9123456789012345e-7, At: far}}
+	for _, k := range []Kept{long, {At: far}, {Level: math.NaN()}} {
+		if got := len(encodeState(k)); got != recordSize {
+			t.Errorf("%+v takes %d bytes, want %d", k, got, recordSize)
+		}
+	}
+	if k, err := decodeState(encodeState(long)); err != nil || !k.At.Equal(far) || k.Level != long.Level || k.Boot != boot {
+		t.Errorf("read %+v, %v; want %+v", k, err, long)
 	}
 }
 
