@@ -294,7 +294,7 @@ func TestFaultsOfTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer base.CloseIdleConnections()
-	h := build(t, server.Roam, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(server.URL); p.proxy.Timeout = time.Second })
+	h := build(t, server.Roam, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(server.URL); p.proxy.Timeout = 3 * time.Second })
 	for _, tt := range []struct {
 		name, method, path string
 		fault              roamtest.Fault
