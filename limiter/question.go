@@ -14,6 +14,7 @@ type question struct {
 	Wants    bool   `json:"wants"`    // a token
 	Waiting  int    `json:"waiting"`  // calls, the one that wants this token among them
 	Returned int    `json:"returned"` // tokens that it gives back
+	Probing  bool   `json:"probing"`  // it knows of being the one that probes, and has no word of Roam's yet
 
 	Replicas int   `json:"replicas"` // that share the quota
 	Every    int64 `json:"every"`    // a token takes
@@ -99,6 +100,7 @@ func (b *Redis) ask(ctx context.Context, wants bool) (shared, error) {
 	if wants {
 		b.next = now.Add(micros(s.Next))
 	}
+	b.probing = s.Mine && (b.probing || wants && s.Wait == 0)
 	b.lesson.heed(s, q.Teaches, now)
 	line := b.line
 	b.mu.Unlock()
@@ -118,7 +120,7 @@ func (b *Redis) question(now time.Time, said word) question {
 	every, burst := spacing(l.learned.limits(now, b.paid))
 	learned, age := l.learned.encode(now)
 	return question{
-		Replica: b.fleet.id, Heard: b.last.Now, Returned: b.returned,
+		Replica: b.fleet.id, Heard: b.last.Now, Returned: b.returned, Probing: b.probing,
 		Replicas: b.fleet.o.Replicas, Every: every, Burst: burst,
 		Lease: lease.Microseconds(), Settling: settling.Microseconds(), Late: late.Microseconds(), Forget: forget.Microseconds(),
 		Word: said.kind, Generation: said.generation, Quiet: max(said.until.Sub(now).Microseconds(), 0),

@@ -29,6 +29,7 @@ type Redis struct {
 
 	words    []word // about the pause, to be told
 	returned int    // tokens to be given back
+	probing  bool   // the last token was that of a probe, of which nothing is told yet
 	line     *Queue
 }
 
@@ -119,6 +120,7 @@ func (b *Redis) Take(now time.Time) time.Duration {
 // Return gives a token back with the next beat.
 func (b *Redis) Return(now time.Time) {
 	b.mu.Lock()
+	b.probing = false
 	if !b.joined {
 		b.alone.Return(now)
 		b.mu.Unlock()

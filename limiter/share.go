@@ -24,6 +24,7 @@ func (b *Redis) serve(q *Queue) {
 // when it is back is told then.
 func (b *Redis) tell(w word) {
 	b.mu.Lock()
+	b.probing = false // whatever the word is, the probe is over
 	if b.joined {
 		b.words = append(b.words, w)
 	}

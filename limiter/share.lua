@@ -89,7 +89,8 @@ elseif word == 'unsure' and known and q.prober == id then
 elseif word == 'resume' and known and q.state == 'shut' then
   q['until'] = now
 end
-if q.state == 'probing' and (not members[q.prober] or members[q.prober].acked + lease < now) then
+local lost = q.prober == id and ask.probing == false -- the answer that made it one, or Roam's word while it was cut off
+if q.state == 'probing' and (lost or not members[q.prober] or members[q.prober].acked + lease < now) then
   q.state, q.prober = 'shut', '' -- it died, or cannot tell
 end
 

@@ -140,6 +140,64 @@ func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
 	probe.Done()
 }
 
+// A prober that does not know that it is one, or cannot tell what Roam said, is heard all the same: it may not be waited for.
+//
+// Seen to fail with the first three for ever: it lived, so nobody else took its place.
+func TestProberThatDoesNotTell(t *testing.T) {
+	r := roamtest.NewRedis(t)
+	queues, _ := fleetOf(t, r, 1, 50, 10)
+	f, cuttable := cuttableFleet(t, r)
+	b := share(t, f, 50, 10)
+	q := New(Options{Bucket: b})
+	t.Cleanup(q.Close)
+	joined(t, f)
+	whileCutOff := func(hears func(*Turn)) func() {
+		return func() {
+			probe := itsTurn(t, q)
+			cuttable.set(true)
+			until(t, "losing Redis", func() bool { return f.Away() != nil })
+			hears(probe)
+			probe.Done()
+			cuttable.set(false)
+			joined(t, f)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		probes func()
+	}{
+		{"Roam answered while it was cut off", whileCutOff((*Turn).Answered)},
+		{"Roam was silent while it was cut off", whileCutOff(func(*Turn) {})},
+		{"the answer with its token was lost", func() {
+			until(t, "the end of the quiet", func() bool { return q.State().PausedFor == 0 })
+			b.mu.Lock()
+			asked := b.question(time.Now(), word{})
+			b.mu.Unlock()
+			asked.Wants, asked.Waiting = true, 1
+			if s, err := f.run(t.Context(), b.key, asked); err != nil || !s.Mine {
+				t.Fatalf("no probe was given: %+v, %v", s, err)
+			}
+		}},
+		{"its tool went away with the turn", func() { itsTurn(t, q).unused() }},
+	} {
+		refused := itsTurn(t, q)
+		refused.Throttled(300 * time.Millisecond)
+		refused.Done()
+		until(t, "hearing of the pause", func() bool { return queues[0].State().Paused })
+		tt.probes()
+		for i, line := range []*Queue{q, queues[0]} {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			turn, err := line.Wait(ctx, from("bot").Caller)
+			cancel()
+			if err != nil {
+				t.Fatalf("%s: replica %d gets no turn in 10 s: %v, %+v", tt.name, i, err, line.State())
+			}
+			turn.Answered()
+			turn.Done()
+		}
+	}
+}
+
 func TestPauseOutlivesRedis(t *testing.T) {
 	r := roamtest.NewRedis(t)
 	queues, fleets := fleetOf(t, r, 2, 50, 10)
