@@ -94,7 +94,7 @@ func (b *Redis) ask(ctx context.Context, wants bool) (shared, error) {
 	now := time.Now()
 	b.mu.Lock()
 	back := !b.joined && said.kind != "bye"
-	lost := b.last.Born != 0 && s.Born != b.last.Born // Redis forgot the quota, and perhaps a pause
+	unknown := s.Born != b.last.Born // Redis forgot the quota, and perhaps a pause, or never heard of ours
 	b.joined, b.heard, b.last = said.kind != "bye", now, s
 	b.full = now.Add(micros(s.Full))
 	if wants {
@@ -107,7 +107,7 @@ func (b *Redis) ask(ctx context.Context, wants bool) (shared, error) {
 	if line == nil {
 		return s, nil
 	}
-	if quiet := line.quiet(); quiet > 0 && (back || lost) {
+	if quiet := line.quiet(); quiet > 0 && unknown {
 		b.tell(word{kind: "hold", until: now.Add(quiet)})
 	}
 	line.follow(b, s, back)

@@ -20,13 +20,20 @@ func (b *Redis) serve(q *Queue) {
 	b.line = q
 }
 
-// tell has a word told with the next beat, which comes at once. While Redis is away nothing is noted: a pause that is not over
-// when it is back is told then.
+// tell has a word told with the next beat, which comes at once. While Redis is away only the last is noted, if it is of a pause, or
+// of its end by hand.
 func (b *Redis) tell(w word) {
 	b.mu.Lock()
 	b.probing = false // whatever the word is, the probe is over
-	if b.joined {
+	switch {
+	case b.joined:
 		b.words = append(b.words, w)
+	case w.kind == "throttled", w.kind == "hold":
+		b.words = []word{{kind: "hold", until: w.until}}
+	case w.kind == "resume":
+		b.words = []word{w}
+	default: // it is over
+		b.words = nil
 	}
 	b.mu.Unlock()
 	b.fleet.soon()

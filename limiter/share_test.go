@@ -225,6 +225,66 @@ func TestPauseOutlivesRedis(t *testing.T) {
 	until(t, "the other replica's hearing of it", func() bool { return queues[0].State().PausedFor == 0 })
 }
 
+// Seen to fail with nothing noted while Redis is away.
+func TestARefusalWhileRedisIsAwayStopsAllOnceItIsBack(t *testing.T) {
+	r := roamtest.NewRedis(t)
+	queues, _ := fleetOf(t, r, 1, 50, 10)
+	f, cuttable := cuttableFleet(t, r)
+	q := New(Options{Bucket: share(t, f, 50, 10)})
+	t.Cleanup(q.Close)
+	joined(t, f)
+	cuttable.set(true)
+	until(t, "losing Redis", func() bool { return f.Away() != nil })
+	refused := itsTurn(t, q)
+	refused.Throttled(time.Minute)
+	refused.Done()
+	cuttable.set(false)
+	until(t, "the other replica's hearing of it", func() bool { return queues[0].State().PausedFor > 30*time.Second })
+}
+
+// Seen to fail with a word forgotten that Redis did not understand, and with none noted while it is away.
+func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		away bool
+	}{
+		{"before anybody has noticed", false},
+		{"after that", true},
+	} {
+		r := roamtest.NewRedis(t)
+		var queues []*Queue
+		var fleets []*Fleet
+		var wires []*wire
+		for range 2 {
+			f, w := cuttableFleet(t, r)
+			q := New(Options{Bucket: share(t, f, 50, 10)})
+			t.Cleanup(q.Close)
+			joined(t, f)
+			queues, fleets, wires = append(queues, q), append(fleets, f), append(wires, w)
+		}
+		refused := itsTurn(t, queues[0])
+		refused.Throttled(time.Minute)
+		refused.Done()
+		until(t, "hearing of the pause", func() bool { return queues[1].State().Paused })
+		for _, w := range wires {
+			w.set(true)
+		}
+		lost := func() bool { return fleets[0].Away() != nil && fleets[1].Away() != nil }
+		if tt.away {
+			until(t, "losing Redis", lost)
+		}
+		if !queues[0].Resume() {
+			t.Errorf("%s: nothing to resume", tt.name)
+		}
+		until(t, "losing Redis", lost)
+		for i, w := range wires {
+			w.set(false)
+			joined(t, fleets[i])
+		}
+		until(t, tt.name+": hearing of it", func() bool { return queues[0].State().PausedFor+queues[1].State().PausedFor == 0 })
+	}
+}
+
 func TestTheEstimateKnowsWhoElseWaits(t *testing.T) {
 	queues, _ := fleetOf(t, roamtest.NewRedis(t), 2, 10, 5)
 	ctx, leave := context.WithCancel(t.Context())
