@@ -2,8 +2,11 @@ package limiter
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
+
+	"github.com/redis/rueidis"
 
 	"roamproxy/proxy/roamtest"
 )
@@ -49,6 +52,11 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 		if got := time.Since(said); got > 500*time.Millisecond {
 			t.Errorf("replica %d heard of the pause after %v, want about a beat, %v", i, got, beat)
 		}
+		q.mu.Lock()
+		if ago := time.Since(q.emptied); q.full || ago > time.Minute {
+			t.Errorf("replica %d believes the bucket full = %v, and emptied %v ago; want that Roam had nothing left a moment ago", i, q.full, ago)
+		}
+		q.mu.Unlock()
 	}
 	type left struct {
 		turn *Turn
@@ -282,6 +290,100 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 			joined(t, fleets[i])
 		}
 		until(t, tt.name+": hearing of it", func() bool { return queues[0].State().PausedFor+queues[1].State().PausedFor == 0 })
+	}
+}
+
+// A replica that has lost Redis probes itself, whoever was about to.
+//
+// Seen to fail with a line that is not told that it is alone.
+func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
+	r := roamtest.NewRedis(t)
+	queues, _ := fleetOf(t, r, 1, 50, 10)
+	f, cuttable := cuttableFleet(t, r)
+	q := New(Options{Bucket: share(t, f, 50, 10)})
+	t.Cleanup(q.Close)
+	joined(t, f)
+	refused := itsTurn(t, queues[0])
+	refused.Throttled(300 * time.Millisecond)
+	refused.Done()
+	probe := itsTurn(t, queues[0])
+	defer probe.Done()
+	until(t, "hearing that another probes", func() bool { return paused(q).elsewhere })
+	cuttable.set(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	turn, err := q.Wait(ctx, from("bot").Caller)
+	if err != nil || !turn.probe {
+		t.Fatalf("no probe of its own in 10 s: %v, %+v", err, q.State())
+	}
+	turn.Done()
+}
+
+// A share of a slow quota is long in coming; once Redis is back there is the whole of it.
+//
+// Seen to fail with a line that is not told that Redis is back.
+func TestNobodyWaitsForTheShareOnceRedisIsBack(t *testing.T) {
+	r := roamtest.NewRedis(t)
+	f, cuttable := cuttableFleet(t, r)
+	b := share(t, f, 0.02, 10)
+	q := New(Options{Bucket: b, MaxWait: time.Hour})
+	t.Cleanup(q.Close)
+	joined(t, f)
+	passes(t, b)(time.Hour)
+	cuttable.set(true)
+	until(t, "losing Redis", func() bool { return f.Away() != nil })
+	left := make(chan *Turn, 1)
+	go func() {
+		if turn, err := q.Wait(t.Context(), from("bot").Caller); err == nil {
+			left <- turn
+		}
+	}()
+	until(t, "waiting for its share", func() bool { q.mu.Lock(); defer q.mu.Unlock(); return time.Until(q.tokenAt) > 20*time.Second })
+	cuttable.set(false)
+	select {
+	case turn := <-left:
+		turn.Done()
+	case <-time.After(20 * time.Second):
+		t.Errorf("no turn in 20 s: %+v", q.State())
+	}
+}
+
+// A replica that starts while Redis is away has earned nothing yet.
+func TestAReplicaThatStartsWithoutRedisStartsEmpty(t *testing.T) {
+	f := NewFleet(FleetOptions{Connect: func() (rueidis.Client, error) { return nil, errors.New("cut") }, Prefix: "test", Replicas: 2})
+	t.Cleanup(f.Close)
+	b := share(t, f, 0.02, 10)
+	if level, wait := b.Level(time.Now()), b.Take(time.Now()); level != 0 || wait < 100*time.Second {
+		t.Errorf("the level is %v, and the first token comes after %v; want 0 and 100 s, at half of the rate", level, wait)
+	}
+}
+
+// One of a fleet's quotas is closed; the other stays, and whoever else shares the first need not keep a share for it.
+func TestAQuotaIsClosedAndTheOtherStays(t *testing.T) {
+	r := roamtest.NewRedis(t)
+	stays, _ := fleetOf(t, r, 1, 50, 10)
+	f := replica(t, r, 2)
+	first := share(t, f, 50, 10)
+	second, err := f.Bucket("other", 50, 10, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := stays[0].bucket.(*Redis)
+	until(t, "two replicas", func() bool { return both.replicas() == 2 })
+	first.Close()
+	until(t, "one replica", func() bool { return both.replicas() == 1 })
+	second.mu.Lock()
+	heard := second.heard
+	second.mu.Unlock()
+	until(t, "the other quota's being heard", func() bool { second.mu.Lock(); defer second.mu.Unlock(); return second.heard.After(heard) })
+	first.mu.Lock()
+	heard = first.heard
+	first.mu.Unlock()
+	time.Sleep(3 * beat)
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if first.heard != heard {
+		t.Error("a quota that was closed is still told of")
 	}
 }
 
