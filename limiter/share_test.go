@@ -372,6 +372,9 @@ func TestAQuotaIsClosedAndTheOtherStays(t *testing.T) {
 	until(t, "two replicas", func() bool { return both.replicas() == 2 })
 	first.Close()
 	until(t, "one replica", func() bool { return both.replicas() == 1 })
+	if kept, err := f.Client().Do(t.Context(), f.Client().B().Hexists().Key(first.key).Field("replica:"+f.id).Build()).AsBool(); err != nil || kept {
+		t.Errorf("a share is kept for who said goodbye: %v, %v", kept, err)
+	}
 	second.mu.Lock()
 	heard := second.heard
 	second.mu.Unlock()
