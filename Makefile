@@ -68,7 +68,7 @@ arrows:
 
 # Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.
 BENCHED := cmd/roamproxy/testdata/bench.txt
-bench: ## the benchmarks, beside the figures that are kept (6 minutes); deploy/bench/run measures beside nginx
+bench: ## the benchmarks, beside the figures that are kept (a minute or two); deploy/bench/run measures beside nginx
 	@$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.2s -count $(BENCHCOUNT) ./cache ./limiter ./metrics ./proxy | tee /tmp/roamproxy-bench.txt
 	@$(GO) tool benchstat kept=$(BENCHED) now=/tmp/roamproxy-bench.txt
 
