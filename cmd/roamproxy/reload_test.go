@@ -255,7 +255,7 @@ func TestQuotasComeAndGo(t *testing.T) {
 	if !strings.Contains(exposed, `roamproxy_quota_tokens{quota="hers"}`) || strings.Contains(exposed, `roamproxy_credential_ok{credential="org"}`) {
 		t.Error("the metrics do not follow the configuration")
 	}
-	c.reloads(t, tools, "") // back, while the first is still draining: the level is what it was
+	c.reloads(t, tools, "")                                      // back, while the first is still draining: the level is what it was
 	if level := c.queues()["roam"].State().Tokens; level > 9.7 { // which would take a machine that stands still for five seconds
 		t.Errorf("the first quota came back with %v tokens, want what it had", level)
 	}
