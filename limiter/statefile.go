@@ -121,8 +121,8 @@ func (f *StateFile) try() {
 }
 
 // Restore sets the bucket's level to what the file says, refilled by the time since, also where the wall clock was put forward
-// meanwhile, and tells how long Roam's pause still lasts, in the way of Options.Paused. Without a file this is a first start and the bucket is left full. With a file that is
-// damaged, of another version or dated in the future, or in a directory that cannot be written, the bucket is emptied and the
+// meanwhile, and tells how long Roam's pause still lasts, in the way of Options.Paused. Without a file this is a first start and
+// the bucket is left full. With a file that is damaged, of another version or dated in the future, or in a directory that cannot be written, the bucket is emptied and the
 // error says why, in a sentence for the log: nothing is wrong with going on. A file of another version is renamed, so that the
 // version that wrote it can have it back.
 func (f *StateFile) Restore(b *Local) (paused time.Duration, err error) {
