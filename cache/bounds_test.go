@@ -21,7 +21,7 @@ func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
 	}{
 		{"many small answers", 50, 2, 40},
 		{"answers of some KiB", 5000, 6, 200},
-		{"large answers", 300 << 10, 6, 200},
+		{"large answers", 200 << 10, 6, 200}, // a larger one than the lobby holds may be refused
 		{"long header fields", 10, 60, 40},
 		{"long keys", 10, 2, 4000},
 	} {
