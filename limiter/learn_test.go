@@ -157,7 +157,7 @@ func TestWithoutAdaptNothingIsLearned(t *testing.T) {
 
 func TestStateOfTheFirstFormatIsRead(t *testing.T) {
 	dir := t.TempDir()
-	old := strings.Replace(string(encodeState(Kept{Level: 4, At: time.Now()})), format, formerly, 1)
+	old := strings.Replace(string(appendState(nil, Kept{Level: 4, At: time.Now()})), format, formerly, 1)
 	os.WriteFile(filepath.Join(dir, "quota-roam.state"), []byte(old), 0o600)
 	b, _ := NewLocal(1, 10, 0)
 	if _, err := OpenState(dir, "roam").Restore(b); err != nil || b.Level(time.Now()) < 4 {
@@ -168,7 +168,7 @@ func TestStateOfTheFirstFormatIsRead(t *testing.T) {
 func TestStateOfALaterVersionIsSetAside(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "quota-roam.state")
-	later := strings.Replace(string(encodeState(Kept{Level: 4, At: time.Now()})), format, "roamproxy-state-9", 1)
+	later := strings.Replace(string(appendState(nil, Kept{Level: 4, At: time.Now()})), format, "roamproxy-state-9", 1)
 	os.WriteFile(path, []byte(later), 0o600)
 	b, _ := NewLocal(1, 10, 0)
 	state := OpenState(dir, "roam")

@@ -48,7 +48,7 @@ func TestLevelAndPauseOutliveTheProcess(t *testing.T) {
 // Seen to fail with a file of tomorrow believed, and with one whose sum is wrong.
 func TestWhatIsKnownAtStartDecidesTheFirstBurst(t *testing.T) {
 	now := time.Now()
-	good := string(encodeState(Kept{Level: 4, At: now}))
+	good := string(appendState(nil, Kept{Level: 4, At: now}))
 	for _, tt := range []struct {
 		name, content string
 		level         float64
@@ -61,10 +61,10 @@ func TestWhatIsKnownAtStartDecidesTheFirstBurst(t *testing.T) {
 		{"half a file", good[:len(good)/2], 0, "damaged"},
 		{"a changed digit", strings.Replace(good, `"level":4`, `"level":9`, 1), 0, "damaged"},
 		{"another version", strings.Replace(good, "state-2", "state-3", 1), 0, "not of this version"},
-		{"a file of tomorrow", string(encodeState(Kept{Level: 4, At: now.Add(24 * time.Hour)})), 0, "future"},
-		{"a negative level", string(encodeState(Kept{Level: -1, At: now})), 0, "damaged"},
-		{"more than the burst", string(encodeState(Kept{Level: 400, At: now})), 10, ""},
-		{"a file of last year", string(encodeState(Kept{Level: 0, At: now.Add(-365 * 24 * time.Hour)})), 10, ""},
+		{"a file of tomorrow", string(appendState(nil, Kept{Level: 4, At: now.Add(24 * time.Hour)})), 0, "future"},
+		{"a negative level", string(appendState(nil, Kept{Level: -1, At: now})), 0, "damaged"},
+		{"more than the burst", string(appendState(nil, Kept{Level: 400, At: now})), 10, ""},
+		{"a file of last year", string(appendState(nil, Kept{Level: 0, At: now.Add(-365 * 24 * time.Hour)})), 10, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -90,11 +90,11 @@ func TestEveryStateIsOfOneSize(t *testing.T) {
 	far := time.Date(2999, 12, 31, 23, 59, 59, 123456789, time.FixedZone("", -12*3600))
 	long := Kept{Level: 4.123456789012345e-7, At: far, Paused: true, Until: far, Boot: boot, Up: 1 << 62, Learned: Learned{Rate: 0.9123456789012345e-7, Burst: 6.123456789012345e-7, Left: 0.9123456789012345e-7, At: far}}
 	for _, k := range []Kept{long, {At: far}, {Level: math.NaN()}} {
-		if got := len(encodeState(k)); got != recordSize {
+		if got := len(appendState(nil, k)); got != recordSize {
 			t.Errorf("%+v takes %d bytes, want %d", k, got, recordSize)
 		}
 	}
-	if k, err := decodeState(encodeState(long)); err != nil || !k.At.Equal(far) || k.Level != long.Level || k.Boot != boot {
+	if k, err := decodeState(appendState(nil, long)); err != nil || !k.At.Equal(far) || k.Level != long.Level || k.Boot != boot {
 		t.Errorf("read %+v, %v; want %+v", k, err, long)
 	}
 }
@@ -213,7 +213,7 @@ func TestTheStateIsWhereARestartLooks(t *testing.T) {
 		t.Errorf("after the file was removed a restart finds %v, want 3", got)
 	}
 	os.Rename(path, path+".away")
-	os.WriteFile(path, encodeState(Kept{Level: 9, At: time.Now()}), 0o600)
+	os.WriteFile(path, appendState(nil, Kept{Level: 9, At: time.Now()}), 0o600)
 	state.Keep(Kept{Level: 4, At: time.Now()})
 	if got := found(); got < 4 || got > 4.5 {
 		t.Errorf("after the file was replaced a restart finds %v, want 4", got)
@@ -233,7 +233,7 @@ func BenchmarkKeep(b *testing.B) {
 }
 
 func FuzzState(f *testing.F) {
-	f.Add(encodeState(Kept{Level: 4, At: time.Unix(1_800_000_000, 0).UTC()}))
+	f.Add(appendState(nil, Kept{Level: 4, At: time.Unix(1_800_000_000, 0).UTC()}))
 	f.Add([]byte(format + " 00000000 \n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		k, err := decodeState(data)

@@ -43,7 +43,7 @@ func TestTheWallClockIsSetWhileNoProcessRuns(t *testing.T) {
 				t.Fatal(err)
 			}
 			k.At, k.Until, k.Boot = k.At.Add(-tt.forward), k.Until.Add(-tt.forward), tt.boot
-			os.WriteFile(path, encodeState(k), 0o600)
+			os.WriteFile(path, appendState(nil, k), 0o600)
 			b, _ := NewLocal(1, 10, 0)
 			pause, err := OpenState(dir, "roam").Restore(b)
 			if got := b.Level(time.Now()); got != tt.level || pause != tt.pause || (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
