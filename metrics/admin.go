@@ -3,12 +3,15 @@ package metrics
 import (
 	"net/http"
 	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 )
 
 // Admin is the handler of the admin listener: /metrics, /healthz and /readyz for everybody who reaches it, and what Handle adds
 // for those whom the gate lets through.
 type Admin struct {
-	mux  *http.ServeMux
+	mux  *chi.Mux
 	gate func(http.Handler) http.Handler
 }
 
@@ -21,14 +24,15 @@ const actionBody = 64 << 10
 
 // Admin makes the handler, with the page that says what there is. gate decides who may see more than the numbers.
 func (m *Metrics) Admin(gate func(http.Handler) http.Handler) *Admin {
-	a := &Admin{mux: http.NewServeMux(), gate: gate}
+	a := &Admin{mux: chi.NewMux(), gate: gate}
+	a.mux.Use(middleware.GetHead, unkept)
 	a.mux.Handle("GET /metrics", m.Handler())
 	a.mux.HandleFunc("GET /healthz", m.alive)
 	a.mux.HandleFunc("GET /readyz", m.Health.Ready)
 	a.Handle("GET /api/status", m.status)
-	a.Handle("GET /api/calls/{id...}", m.call)
+	a.Handle("GET /api/calls/*", m.call)
 	p := newPage(m)
-	a.Handle("GET /{$}", p.whole)
+	a.Handle("GET /", p.whole)
 	a.Handle("GET /api/events", p.events)
 	for _, file := range []string{"/style.css", "/script.js", "/icon.svg"} {
 		a.Handle("GET "+file, p.file)
@@ -36,25 +40,35 @@ func (m *Metrics) Admin(gate func(http.Handler) http.Handler) *Admin {
 	return a
 }
 
-// Handle adds a handler behind the gate, under a pattern of http.ServeMux. One for POST is asked only when ActionHeader is
-// there, and gets a bounded body.
+// Handle adds a handler behind the gate, under a method and a path of chi's. One for POST is asked only when ActionHeader is there,
+// and gets a bounded body.
 func (a *Admin) Handle(pattern string, h http.HandlerFunc) {
-	var guarded http.Handler = h
+	before := chi.Chain(a.gate)
 	if strings.HasPrefix(pattern, http.MethodPost+" ") {
-		guarded = http.MaxBytesHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get(ActionHeader) == "" {
-				http.Error(w, "This changes something, so it wants the header "+ActionHeader+": yes, which no web form can send.", http.StatusForbidden)
-				return
-			}
-			h(w, r)
-		}), actionBody)
+		before = append(before, acts)
 	}
-	a.mux.Handle(pattern, a.gate(guarded))
+	a.mux.Handle(pattern, before.HandlerFunc(h))
+}
+
+// acts lets only who means it change something.
+func acts(next http.Handler) http.Handler {
+	return http.MaxBytesHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(ActionHeader) == "" {
+			http.Error(w, "This changes something, so it wants the header "+ActionHeader+": yes, which no web form can send.", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}), actionBody)
+}
+
+// unkept says of every answer that it is true now and not later, and no other than it says that it is.
+func unkept(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ServeHTTP answers one request.
-func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.Header().Set("Cache-Control", "no-store")
-	a.mux.ServeHTTP(w, r)
-}
+func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }

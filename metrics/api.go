@@ -1,6 +1,9 @@
 package metrics
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // status answers what the status page shows. With ?history there are ten minutes of it, a sample a second.
 func (m *Metrics) status(w http.ResponseWriter, r *http.Request) {
@@ -9,7 +12,7 @@ func (m *Metrics) status(w http.ResponseWriter, r *http.Request) {
 
 // call answers why a call waited, by its request id.
 func (m *Metrics) call(w http.ResponseWriter, r *http.Request) {
-	why, ok := m.Why(r.PathValue("id"))
+	why, ok := m.Why(strings.TrimPrefix(r.URL.Path, "/api/calls/"))
 	if !ok {
 		answer(w, http.StatusNotFound, map[string]string{"error": unknownCall})
 		return

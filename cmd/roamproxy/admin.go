@@ -20,7 +20,7 @@ func (r *running) adminPages(c Config, gate func(http.Handler) http.Handler) htt
 	pages.Handle("POST /api/resume", r.resume)
 	pages.Handle("POST /-/reload", r.answerReload)
 	if c.Admin.Debug {
-		pages.Handle("GET /debug/pprof/", pprof.Index)
+		pages.Handle("GET /debug/pprof/*", pprof.Index)
 		pages.Handle("GET /debug/pprof/profile", pprof.Profile)
 		pages.Handle("GET /debug/pprof/trace", pprof.Trace)
 		pages.Handle("GET /debug/pprof/symbol", pprof.Symbol)
