@@ -23,12 +23,13 @@ func AttemptOf(ctx context.Context) *Attempt {
 }
 
 // newAttempt listens to what net/http tells of a request with the context that it returns.
-func newAttempt(ctx context.Context) (*Attempt, context.Context) {
+func newAttempt(ctx context.Context, trip *Trip) (*Attempt, context.Context) {
 	a := &Attempt{OnSent: func() {}}
 	return a, httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
 		WroteRequest:         func(httptrace.WroteRequestInfo) { a.sent.Store(true); a.OnSent() },
 		GotFirstResponseByte: func() { a.answered.Store(true) },
+		Got1xxResponse:       trip.Interim,
 	})
 }
 

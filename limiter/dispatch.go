@@ -119,7 +119,7 @@ func (q *Queue) expire(now time.Time) {
 		q.take(c)
 		waited := time.Since(c.entered)
 		q.observer.Waited(tool.Name, Expired, waited)
-		c.ready <- verdict{err: q.refusal(time.Now(), tool, c, c.deadline.Sub(c.arrived), waited)}
+		c.ready <- verdict{err: q.refusal(time.Now(), &tool, c, c.deadline.Sub(c.arrived), waited)}
 	}
 }
 

@@ -6,11 +6,11 @@ import (
 )
 
 // admit refuses a call that came now when the line has no place for it or when its turn would come too late.
-func (q *Queue) admit(now time.Time, t Tool, c *call, longest time.Duration) error {
+func (q *Queue) admit(now time.Time, t *Tool, c *call, longest time.Duration) error {
 	if q.closed {
 		return q.dismissal(now, q.dismissed, 0)
 	}
-	p := q.line.find(t, c.urgency, c.rank)
+	p := q.line.find(*t, c.urgency, c.rank)
 	full := q.line.waiting >= q.options.MaxQueue || t.MaxQueue > 0 && p.lane >= t.MaxQueue
 	if !full && q.estimate(now, p.total) <= longest {
 		return nil
@@ -19,10 +19,10 @@ func (q *Queue) admit(now time.Time, t Tool, c *call, longest time.Duration) err
 }
 
 // refusal says why a call like c would not be let in if it came now, and after how long it would be.
-func (q *Queue) refusal(now time.Time, t Tool, c *call, longest, waited time.Duration) *Refusal {
-	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: q.comeback(now, t, c.urgency, longest)}
+func (q *Queue) refusal(now time.Time, t *Tool, c *call, longest, waited time.Duration) *Refusal {
+	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: q.comeback(now, *t, c.urgency, longest)}
 	switch {
-	case q.line.waiting >= q.options.MaxQueue, t.MaxQueue > 0 && q.line.lengthOf(t) >= t.MaxQueue:
+	case q.line.waiting >= q.options.MaxQueue, t.MaxQueue > 0 && q.line.lengthOf(*t) >= t.MaxQueue:
 		r.Reason = ErrQueueFull
 	case q.pause.remaining(now) > longest || waited > 0 && q.pause.state != open:
 		r.Reason = ErrPaused

@@ -27,33 +27,13 @@ type forecast struct {
 // moment is how long a call may take to leave that has its turn: the dispatcher wakes up, and the state is written.
 const moment = time.Millisecond
 
-// forecast says what is known now of the next call and of up to so many after it. It is made in memory of the Queue, and so is
-// over when the next one is made. The lock is held.
-func (q *Queue) forecast(now time.Time, after int) forecast {
-	f := forecast{
-		now: now, learned: q.bucket.Learned(), paid: q.bucket.Paid(), level: q.bucket.Level(now), each: 1,
-		known: q.known[:0], slots: q.options.MaxInFlight, held: q.held.mean, rough: moment,
-	}
-	if s, ok := q.bucket.(sharer); ok {
-		f.each += float64(s.others())
-	}
-	is, slots := q.bucket.Limits(now), q.slots()
-	f.token = q.tokenAt.Sub(now)
-	if q.pause.state == open {
-		for _, left := range q.taken {
-			f.known = append(f.known, left.Sub(now))
-		}
-		f.under = len(f.known)
-		f.pass(f.slot(slots))
-	} else {
-		f.probe(q)
-		if q.options.Adapt {
-			slots = 0 // of which the probe's answer makes one
-		}
-	}
-	if !f.learned.At.IsZero() {
-		f.rough += seconds(1/is.Rate) / 10 // it grows with what leaves
-	}
+// forecast says what is known now of the next call and of up to so many after it. It is made in memory of the Queue, rather than on
+// the stack of a call that then waits, and so is over when the next one is made. The lock is held.
+func (q *Queue) forecast(now time.Time, after int) *forecast {
+	f := &q.outlook
+	f.level = q.bucket.Level(now)
+	f.look(q, now)
+	slots := f.begin(q)
 	if f.opens > 0 || slots < f.slots {
 		f.rough += f.held // Roam may take longer for the next ones
 	}
@@ -61,11 +41,44 @@ func (q *Queue) forecast(now time.Time, after int) forecast {
 		f.send(f.slot(slots))
 	}
 	if f.held > 0 { // a rate that grows past what slots let leave makes nothing faster
-		f.paid.Rate = min(f.paid.Rate, max(f.learned.limits(f.now.Add(f.opens), f.paid).Rate, float64(f.slots)/f.held.Seconds()))
+		f.paid.Rate = min(f.paid.Rate, max(f.rate(), float64(f.slots)/f.held.Seconds()))
 	}
-	q.known = f.known
 	return f
 }
+
+// look takes down what else bucket and queue say.
+func (f *forecast) look(q *Queue, now time.Time) {
+	f.now, f.known, f.under, f.opens = now, f.known[:0], 0, 0
+	f.learned, f.paid = q.bucket.Learned(), q.bucket.Paid()
+	f.token, f.each = q.tokenAt.Sub(now), 1
+	if s, ok := q.bucket.(sharer); ok {
+		f.each += float64(s.others())
+	}
+	f.slots, f.held, f.rough = q.options.MaxInFlight, q.held.mean, moment
+	if !f.learned.At.IsZero() {
+		f.rough += seconds(1/f.rate()) / 10 // it grows with what leaves
+	}
+}
+
+// begin notes who has left, and when the next one may. It tells how many slots there are then.
+func (f *forecast) begin(q *Queue) (slots int) {
+	if q.pause.state == open {
+		for _, left := range q.taken {
+			f.known = append(f.known, left.Sub(f.now))
+		}
+		f.under = len(f.known)
+		f.pass(f.slot(q.slots()))
+		return q.slots()
+	}
+	f.probe(q)
+	if q.options.Adapt {
+		return 0 // of which the probe's answer makes one
+	}
+	return q.slots()
+}
+
+// rate is what the bucket fills at when the next one may leave.
+func (f *forecast) rate() float64 { return f.learned.limits(f.now.Add(f.opens), f.paid).Rate }
 
 // probe has the probe leave, or notes that it has, and all others wait for its answer. Who left before it will have been answered.
 func (f *forecast) probe(q *Queue) {
@@ -85,7 +98,7 @@ func (f *forecast) probe(q *Queue) {
 func (f *forecast) send(at time.Duration) {
 	f.pass(max(at, f.token))
 	if missing := f.each - f.level - tolerance/unit; missing > 0 {
-		f.pass(f.opens + seconds(missing/f.learned.limits(f.now.Add(f.opens), f.paid).Rate))
+		f.pass(f.opens + seconds(missing/f.rate()))
 	}
 	f.level -= f.each
 	f.known = append(f.known, f.opens)

@@ -78,10 +78,16 @@ func grown(rate, seconds, part float64) float64 {
 
 // takes is how long so many calls' tokens need to accrue from now on. The rate grows with what leaves.
 func (l Learned) takes(now time.Time, paid Limits, tokens float64) time.Duration {
-	rate, total := l.limits(now, paid).Rate, 0.0
+	rate := l.limits(now, paid).Rate
 	if l.At.IsZero() {
 		return seconds(tokens / rate)
 	}
+	return l.growsBy(rate, paid, tokens)
+}
+
+// growsBy is how long it takes while the rate grows from what it is.
+func (l Learned) growsBy(rate float64, paid Limits, tokens float64) time.Duration {
+	total := 0.0
 	for _, step := range []struct{ part, mark float64 }{{growth, max(l.Left*gone, l.Rate)}, {growth * goneGrowth, math.Inf(1)}} {
 		mark := min(step.mark, paid.Rate)
 		if rate >= mark {

@@ -60,7 +60,7 @@ type Queue struct {
 	spares      []*call      // who asked for a turn that nobody waits for; the dispatcher answers at once
 	taken       []time.Time  // when each call that holds a slot left, the earliest first
 	held        held
-	known       []time.Duration // memory of a forecast
+	outlook     forecast // the last one
 	spread      spread
 	pause       pause
 	emptied     time.Time // when a call left that Roam refused, having nothing left
@@ -128,7 +128,7 @@ func (q *Queue) Wait(ctx context.Context, caller Caller) (*Turn, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	c, err := q.join(caller)
+	c, err := q.join(&caller)
 	if err != nil {
 		return nil, err
 	}
@@ -147,12 +147,12 @@ func (q *Queue) Again(ctx context.Context, t *Turn) (*Turn, error) {
 	return q.stand(ctx, t.call)
 }
 
-func (q *Queue) join(caller Caller) (*call, error) {
+func (q *Queue) join(caller *Caller) (*call, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	c, longest := q.call(now, caller)
-	if err := q.admit(now, caller.Tool, c, longest); err != nil {
+	c, longest := q.call(now, *caller)
+	if err := q.admit(now, &caller.Tool, c, longest); err != nil {
 		q.observer.Waited(caller.Tool.Name, Refused, 0)
 		return nil, err
 	}

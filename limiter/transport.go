@@ -54,7 +54,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		trip.Waited += turn.Waited
 		trip.Attempts++
-		res, sending := t.send(req, held, turn)
+		res, sending := t.send(req, held, turn, trip)
 		switch {
 		case sending != nil:
 			turn.Done()
@@ -95,7 +95,7 @@ type failure struct {
 	died      bool // and it ended, rather than being silent, before the first byte of an answer
 }
 
-func (t *Transport) send(req *http.Request, held *body, turn *Turn) (*http.Response, *failure) {
+func (t *Transport) send(req *http.Request, held *body, turn *Turn, trip *Trip) (*http.Response, *failure) {
 	returned := false
 	defer func() {
 		if !returned { // but panicked: that must not cost the line a slot for good
@@ -103,7 +103,7 @@ func (t *Transport) send(req *http.Request, held *body, turn *Turn) (*http.Respo
 			held.release()
 		}
 	}()
-	attempt, ctx := newAttempt(req.Context())
+	attempt, ctx := newAttempt(req.Context(), trip)
 	out := req.WithContext(ctx)
 	held.prepare(out)
 	res, err := t.Next.RoundTrip(out)

@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"context"
+	"net/textproto"
 	"sync"
 	"time"
 )
@@ -10,6 +11,10 @@ import (
 type Trip struct {
 	Caller Caller
 	Spare  bool // sent only with a token that nobody waits for, as by Queue.TryWait; refused, and not repeated, otherwise
+
+	// Interim hears of answers of 1xx, on a goroutine of net/http's that may still run when RoundTrip has returned. An error ends the
+	// call; nil: nobody wants to hear.
+	Interim func(status int, header textproto.MIMEHeader) error
 
 	Waited   time.Duration // in the line, over all attempts
 	Attempts int           // how often it was sent
@@ -59,16 +64,24 @@ func (t *Trip) wait(ctx context.Context, q *Queue) (*Turn, error) {
 func (t *Trip) join(q *Queue) (*call, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c, err := q.join(t.Caller)
-	for _, other := range t.early {
-		if err != nil {
-			c, err = q.join(other)
-		} else {
-			q.favour(c, other)
-		}
+	c, err := q.join(&t.Caller)
+	if len(t.early) > 0 {
+		c, err = t.joinOthers(q, c, err)
 	}
 	if err == nil {
 		t.queue, t.call = q, c
+	}
+	return c, err
+}
+
+// joinOthers is the call of the trip's caller, or of the first of the others that is let in where he was not, as favoured as any.
+func (t *Trip) joinOthers(q *Queue, c *call, err error) (*call, error) {
+	for _, other := range t.early {
+		if err != nil {
+			c, err = q.join(&other)
+		} else {
+			q.favour(c, other)
+		}
 	}
 	return c, err
 }

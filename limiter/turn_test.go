@@ -113,7 +113,7 @@ func TestTheReasonOfARefusal(t *testing.T) {
 	} {
 		q, now := stands(1, 10, 0, Options{}, 0)
 		q.pause.state, q.pause.until = tt.state, now.Add(tt.lasts)
-		if r := q.refusal(now, Tool{Name: "bot"}, &call{urgency: Usual}, longest, tt.waited); !errors.Is(r, tt.want) {
+		if r := q.refusal(now, &Tool{Name: "bot"}, &call{urgency: Usual}, longest, tt.waited); !errors.Is(r, tt.want) {
 			t.Errorf("%s: refused because %v, want %v", tt.name, r.Reason, tt.want)
 		}
 	}

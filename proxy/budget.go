@@ -217,10 +217,13 @@ type reserving struct {
 }
 
 func (s *reserving) RoundTrip(req *http.Request) (*http.Response, error) {
-	j := travelling(req.Context())
-	if j == nil || j.perDay == 0 {
-		return s.next.RoundTrip(req)
+	if j := travelling(req.Context()); j != nil && j.perDay > 0 {
+		return s.bounded(req, j)
 	}
+	return s.next.RoundTrip(req)
+}
+
+func (s *reserving) bounded(req *http.Request, j *journey) (*http.Response, error) {
 	if err := s.budgets.reserve(j.Caller.Tool.Name, j.perDay); err != nil {
 		closeBody(req)
 		return nil, err

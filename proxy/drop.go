@@ -31,24 +31,23 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 
 // settle forgets what a write that was answered touched: when Roam did it (RFC 9111, section 4.4: it need only be no error), and
 // when nobody knows whether it did.
-func (p *Proxy) settle(r *http.Request, status int) {
-	if status < 400 || status >= 500 {
-		p.dropAfter(r.Method, visiting(r).Route)
+func (p *Proxy) settle(v *visit) {
+	if v.Status < 400 || v.Status >= 500 {
+		p.dropAfter(v.Method, v.Route)
 	}
 }
 
 // unsettled forgets what a write touched that got no answer, for it may have happened: the connection broke, Roam was silent, or
 // the tool went away while the call was under way.
-func (p *Proxy) unsettled(r *http.Request, err error) {
-	j := travelling(r.Context())
-	if j == nil || j.Attempts == 0 {
+func (p *Proxy) unsettled(v *visit, err error) {
+	if v.journey == nil || v.journey.Attempts == 0 {
 		return
 	}
 	var sending *limiter.SendError
 	if errors.As(err, &sending) && !sending.Sent {
 		return
 	}
-	p.dropAfter(r.Method, j.route)
+	p.dropAfter(v.Method, v.Route)
 }
 
 // dropAfter forgets what a write touched: the entries of its own noun, for messages those of the conversations they are in, and

@@ -35,29 +35,35 @@ func Guard(next http.Handler, reach Reach) http.Handler {
 	})
 }
 
-func (p *Proxy) refuse(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !r.ProtoAtLeast(1, 1) {
-			w.Header().Set("Connection", "close") // net/http answers a chunked HTTP/1.0 request twice on a kept connection
-		}
-		if err := p.guard.check(r); err != nil {
-			p.fail(w, r, err)
-			return
-		}
-		if origin := r.Header.Get("Origin"); origin != "" {
-			w.Header().Set("Access-Control-Allow-Origin", origin)
-			w.Header().Add("Vary", "Origin")
-			w.Header().Set("Access-Control-Expose-Headers", "*")
-			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-				w.Header().Set("Access-Control-Allow-Methods", r.Header.Get("Access-Control-Request-Method"))
-				w.Header().Set("Access-Control-Allow-Headers", r.Header.Get("Access-Control-Request-Headers"))
-				visiting(r).Status = http.StatusNoContent
-				w.WriteHeader(http.StatusNoContent)
-				return
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
+// refuse answers those who may not come in, and the preflights of pages that may. It tells whether that was all.
+func (p *Proxy) refuse(v *visit) bool {
+	if !v.r.ProtoAtLeast(1, 1) {
+		v.w.Header().Set("Connection", "close") // net/http answers a chunked HTTP/1.0 request twice on a kept connection
+	}
+	if err := p.guard.check(v.r); err != nil {
+		p.fail(v, err)
+		return true
+	}
+	if v.r.Header["Origin"] == nil {
+		return false
+	}
+	return v.welcome()
+}
+
+// welcome tells a browser that the page may have the answer, which is all that a preflight asks (Fetch, section 3.3).
+func (v *visit) welcome() (preflight bool) {
+	h, asked := v.w.Header(), v.r.Header
+	h.Set("Access-Control-Allow-Origin", asked.Get("Origin"))
+	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Expose-Headers", "*")
+	if v.r.Method != http.MethodOptions || asked.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", asked.Get("Access-Control-Request-Method"))
+	h.Set("Access-Control-Allow-Headers", asked.Get("Access-Control-Request-Headers"))
+	v.Status = http.StatusNoContent
+	v.w.WriteHeader(http.StatusNoContent)
+	return true
 }
 
 // Reasons of the guard and of who comes after it; describe has their status codes.

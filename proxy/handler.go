@@ -6,12 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"net/http"
-	"net/http/httputil"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,32 +17,31 @@ import (
 )
 
 // kept answers a read that may be kept.
-func (p *Proxy) kept(w http.ResponseWriter, r *http.Request) {
-	if p.paged(w, r) {
+func (p *Proxy) kept(v *visit) {
+	if p.paged(v) {
 		return
 	}
-	body, whole, err := asked(w, r)
+	body, whole, err := asked(v.w, v.r)
 	if err != nil {
-		p.fail(w, r, err)
+		p.fail(v, err)
 		return
 	}
 	if !whole {
-		p.streamed(w, r)
+		p.streamed(v)
 		return
 	}
-	a, err := p.ask(r, body)
+	a, err := p.ask(v, v.r, body)
 	if err != nil {
-		p.fail(w, r, err)
+		p.fail(v, err)
 		return
 	}
-	p.give(w, r, a)
+	p.give(v, a)
 }
 
-// ask puts a question to the cache.
-func (p *Proxy) ask(r *http.Request, body []byte) (*cache.Answer, error) {
-	v := visiting(r)
-	f := &filling{p: p, r: r, body: body}
-	a, err := p.o.Cache.Do(r.Context(), cache.Question{
+// ask puts a question to the cache: r, which is the tool's or asks for more of the same.
+func (p *Proxy) ask(v *visit, r *http.Request, body []byte) (*cache.Answer, error) {
+	f := &filling{p: p, lane: v.lane, r: r, body: body}
+	a, err := p.o.Cache.Do(v.asker(), cache.Question{
 		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
 	}, f.fill)
 	if j := f.made.Load(); j != nil && !j.Spare {
@@ -59,6 +55,7 @@ func (p *Proxy) ask(r *http.Request, body []byte) (*cache.Answer, error) {
 // filling is a question on its way to Roam, if it comes to that.
 type filling struct {
 	p    *Proxy
+	lane *lane
 	r    *http.Request
 	body []byte
 	made atomic.Pointer[journey] // by our own fill, once it is over
@@ -68,7 +65,8 @@ func (f *filling) fill(ctx context.Context, call cache.Call) (*http.Response, er
 	j := travelling(ctx)
 	j.Spare = call.Spare
 	defer f.made.Store(j)
-	out := f.p.question(f.r).WithContext(ctx)
+	out := f.p.outgoing(ctx, f.r)
+	out.Body, out.ContentLength = nil, 0
 	if len(f.body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
 	}
@@ -78,12 +76,12 @@ func (f *filling) fill(ctx context.Context, call cache.Call) (*http.Response, er
 		unconditional(out.Header)
 		maps.Copy(out.Header, call.Conditions)
 	}
-	return visiting(f.r).lane.exchange.RoundTrip(out)
+	return f.lane.exchange.RoundTrip(out)
 }
 
 // give hands an answer to the tool, or says that the tool has it already.
-func (p *Proxy) give(w http.ResponseWriter, r *http.Request, a *cache.Answer) {
-	v := visiting(r)
+func (p *Proxy) give(v *visit, a *cache.Answer) {
+	w, r := v.w, v.r
 	v.Cache, v.Status = a.Result, a.Status
 	from := a.Header
 	unchanged := a.Unchanged(r.Header)
@@ -97,16 +95,10 @@ func (p *Proxy) give(w http.ResponseWriter, r *http.Request, a *cache.Answer) {
 		v.tell(h, "Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
 	}
 	if a.Stream != nil {
-		defer a.Stream.Close()
 		if a.Length >= 0 && bodyAllowed(a.Status) {
 			h["Content-Length"] = []string{strconv.FormatInt(a.Length, 10)}
 		}
-		w.WriteHeader(a.Status)
-		controller := http.NewResponseController(w)
-		if _, err := io.Copy(w, &download{ReadCloser: a.Stream, controller: controller}); err != nil {
-			v.Err = err
-			panic(http.ErrAbortHandler) // a cut answer must not look whole
-		}
+		v.relay(a.Stream, a.Length)
 		return
 	}
 	slowest := time.Duration(len(a.Body)/leastPace) * time.Second
@@ -151,70 +143,4 @@ func asked(w http.ResponseWriter, r *http.Request) (body []byte, whole bool, err
 
 func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
-}
-
-// streamed hands everything else through.
-func (p *Proxy) streamed(w http.ResponseWriter, r *http.Request) {
-	v := visiting(r)
-	j, ctx := v.depart(r.Context())
-	controller := http.NewResponseController(w)
-	j.controller = controller
-	out := r.WithContext(ctx)
-	if r.Body != nil && r.Body != http.NoBody {
-		out.Body = &upload{ReadCloser: http.MaxBytesReader(w, r.Body, p.o.MaxBody), controller: controller}
-	}
-	if c := connectionOf(r); c != nil {
-		defer c.part()
-	}
-	p.stream.ServeHTTP(w, out)
-}
-
-// streaming is the second way. Its Transport finds the lane of the visit.
-func (p *Proxy) streaming() *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			pr.Out.URL, pr.Out.Host, pr.Out.Trailer = p.address(pr.In), "", nil
-			strip(pr.Out.Header)
-		},
-		Transport: through{},
-		ModifyResponse: func(res *http.Response) error {
-			r := res.Request
-			v, j := visiting(r), travelling(r.Context())
-			v.Status = res.StatusCode
-			v.learn(j)
-			p.settle(r, res.StatusCode)
-			maps.DeleteFunc(res.Header, func(name string, _ []string) bool { return forPages(name) })
-			p.returned(res.Header, v)
-			res.Trailer = nil
-			fwd := "roamproxy; fwd=bypass"
-			if r.Method != http.MethodGet && r.Method != http.MethodHead {
-				fwd = "roamproxy; fwd=method"
-			}
-			p.mark(res.Header, v, fwd)
-			if c := connectionOf(r); c != nil && res.ContentLength <= copied { // the whole of it is read at once, as a rule
-				c.join(int(res.ContentLength))
-			}
-			res.Body = &download{ReadCloser: res.Body, controller: j.controller}
-			return nil
-		},
-		BufferPool:   &buffers{sync.Pool{New: func() any { b := make([]byte, copied); return &b }}}, // of the size that it would make anew each time
-		ErrorHandler: p.fail,                                                                        // and no FlushInterval: what has no length, such as an export, is flushed piece by piece anyway
-		ErrorLog:     log.New(io.Discard, "", 0),                                                    // what it would say is in the visit
-	}
-}
-
-// copied is how much of an answer is copied at a time.
-const copied = 32 << 10
-
-// buffers are what answers are copied through.
-type buffers struct{ pool sync.Pool }
-
-func (b *buffers) Get() []byte  { return *b.pool.Get().(*[]byte) }
-func (b *buffers) Put(p []byte) { b.pool.Put(&p) } // its 24 bytes are little beside a call to Roam
-
-// through sends a request down its visit's lane.
-type through struct{}
-
-func (through) RoundTrip(r *http.Request) (*http.Response, error) {
-	return visiting(r).lane.exchange.RoundTrip(r)
 }

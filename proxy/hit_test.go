@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -18,11 +19,21 @@ type quiet struct {
 	status int
 	writes int
 	bytes  int
+	buffer []byte
 }
 
 func (q *quiet) Header() http.Header                { return q.header }
 func (q *quiet) WriteHeader(status int)             { q.status = status }
 func (q *quiet) SetWriteDeadline(_ time.Time) error { return nil }
+
+// ReadFrom copies through memory that is there, as net/http's does.
+func (q *quiet) ReadFrom(r io.Reader) (int64, error) {
+	if q.buffer == nil {
+		q.buffer = make([]byte, copied)
+	}
+	return io.CopyBuffer(struct{ io.Writer }{q}, r, q.buffer)
+}
+
 func (q *quiet) Write(p []byte) (int, error) {
 	q.writes++
 	q.bytes += len(p)

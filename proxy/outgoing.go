@@ -1,13 +1,13 @@
 package proxy
 
 import (
-	"io"
+	"context"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 // address is where a request goes: the upstream, with path and query byte for byte as the tool sent them. Opaque keeps net/url
@@ -63,7 +63,7 @@ func (p *Proxy) returned(h http.Header, v *visit) {
 			to.Scheme = p.o.Upstream.Scheme // that of the address which redirects
 		}
 		if strings.EqualFold(to.Scheme, p.o.Upstream.Scheme) && hostPort(to) == hostPort(p.o.Upstream) {
-			h["Location"][i] = "http://" + v.host + rest[len(to.Host):]
+			h["Location"][i] = "http://" + v.r.Host + rest[len(to.Host):]
 		}
 	}
 }
@@ -113,11 +113,11 @@ func strip(h http.Header) {
 	}
 }
 
-// question is the request of a fill: the tool's, without what asks for less than the whole answer.
-func (p *Proxy) question(r *http.Request) *http.Request {
-	out := r.Clone(r.Context())
-	out.URL, out.Host, out.RequestURI = p.address(r), "", ""
-	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer, out.Close = nil, 0, nil, nil, false
+// outgoing is a tool's request as it goes to Roam. What it shares with the tool's must not be changed.
+func (p *Proxy) outgoing(ctx context.Context, r *http.Request) *http.Request {
+	out := r.WithContext(ctx)
+	out.URL, out.Host, out.RequestURI, out.Header = p.address(r), "", "", maps.Clone(r.Header)
+	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
 	strip(out.Header)
 	return out
 }
@@ -127,61 +127,4 @@ func unconditional(h http.Header) {
 	for _, name := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range"} {
 		h.Del(name)
 	}
-}
-
-// patience is how long a tool may make no progress, with its body or in reading its answer.
-const patience = 30 * time.Second
-
-// leastPace is how fast a tool must send and read at least, over the whole of a body and besides its patience, in bytes a second:
-// half a megabit. A tool that reads an answer drop by drop holds a slot of everybody's.
-const leastPace = 64 << 10
-
-// pace measures a tool's own share of the time that a body takes.
-type pace struct {
-	bytes int64
-	spent time.Duration
-}
-
-// deadline is until when the tool must have taken or sent the next piece.
-func (p *pace) deadline(now time.Time) time.Time {
-	allowed := patience + time.Duration(p.bytes/leastPace)*time.Second - p.spent
-	return now.Add(min(allowed, patience))
-}
-
-// upload is a tool's body: bounded in size, and in time.
-type upload struct {
-	io.ReadCloser
-	controller *http.ResponseController
-	pace       pace
-}
-
-func (u *upload) Read(p []byte) (int, error) {
-	begun := time.Now()
-	u.controller.SetReadDeadline(u.pace.deadline(begun))
-	n, err := u.ReadCloser.Read(p)
-	u.pace.bytes, u.pace.spent = u.pace.bytes+int64(n), u.pace.spent+time.Since(begun)
-	if err == io.EOF { // after any other error net/http reads on, to see whether the rest is worth the connection
-		u.controller.SetReadDeadline(time.Time{}) // or net/http would take the deadline for the tool leaving
-	}
-	return n, err
-}
-
-// download is Roam's body on its way to a tool, which may take its time but not for ever. What passes between two reads is the
-// tool's time; what a read takes is Roam's.
-type download struct {
-	io.ReadCloser
-	controller *http.ResponseController
-	pace       pace
-	handed     time.Time // when the tool got the last piece
-}
-
-func (d *download) Read(p []byte) (int, error) {
-	if !d.handed.IsZero() {
-		d.pace.spent += time.Since(d.handed)
-	}
-	n, err := d.ReadCloser.Read(p)
-	d.handed = time.Now()
-	d.pace.bytes += int64(n)
-	d.controller.SetWriteDeadline(d.pace.deadline(d.handed))
-	return n, err
 }

@@ -49,7 +49,7 @@ func (e *roamError) body(route string) map[string]any {
 
 // walk is a tool's request for a part of a list.
 type walk struct {
-	r     *http.Request
+	v     *visit
 	list  string   // the list, to remember its shape by
 	query []string // the parameters that are neither limit nor cursor, as the tool wrote them
 	limit int      // of the tool
@@ -58,33 +58,32 @@ type walk struct {
 }
 
 // paged answers a request out of wide pages. What is no walk, or has limits of its own that are as large, is left alone.
-func (p *Proxy) paged(w http.ResponseWriter, r *http.Request) (done bool) {
-	v := visiting(r)
-	if v.rule.PageSize <= 0 || r.Method != http.MethodGet && r.Method != http.MethodHead {
+func (p *Proxy) paged(v *visit) (done bool) {
+	if v.rule.PageSize <= 0 || v.Method != http.MethodGet && v.Method != http.MethodHead {
 		return false
 	}
-	walk, alone, err := newWalk(r, v)
+	walk, alone, err := newWalk(v)
 	if err != nil {
-		p.fail(w, r, err)
+		p.fail(v, err)
 		return true
 	}
-	if alone || walk.at.offset == 0 && (r.Header["Range"] != nil || p.shapes.of(walk.list) == plain) {
+	if alone || walk.at.offset == 0 && (v.r.Header["Range"] != nil || p.shapes.of(walk.list) == plain) {
 		return false
 	}
 	a, err := p.walk(walk)
 	if err != nil {
-		p.fail(w, r, err)
+		p.fail(v, err)
 		return true
 	}
-	p.give(w, r, a)
+	p.give(v, a)
 	return true
 }
 
 // newWalk reads a request. It is alone when there is nothing to be done about it.
-func newWalk(r *http.Request, v *visit) (_ *walk, alone bool, err error) {
-	k := &walk{r: r, list: v.lane.name + " " + v.Route, limit: usualLimit, wide: v.rule.PageSize}
+func newWalk(v *visit) (_ *walk, alone bool, err error) {
+	k := &walk{v: v, list: v.lane.name + " " + v.Route, limit: usualLimit, wide: v.rule.PageSize}
 	limits, cursors := []string{}, []string{}
-	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+	for pair := range strings.SplitSeq(v.r.URL.RawQuery, "&") {
 		rawName, rawValue, _ := strings.Cut(pair, "=")
 		name, err := url.QueryUnescape(rawName)
 		value, err2 := url.QueryUnescape(rawValue)
@@ -140,8 +139,8 @@ func (k *walk) request(limit int, cursor string) *http.Request {
 	if cursor != "" {
 		query = append(query, "cursor="+url.QueryEscape(cursor))
 	}
-	r, u := *k.r, *k.r.URL
-	u.RawQuery, r.URL, r.Header = strings.Join(query, "&"), &u, k.r.Header.Clone()
+	r, u := *k.v.r, *k.v.r.URL
+	u.RawQuery, r.URL, r.Header = strings.Join(query, "&"), &u, k.v.r.Header.Clone()
 	for _, name := range []string{"Accept-Encoding", "Range", "If-Range"} {
 		delete(r.Header, name)
 	}
@@ -156,7 +155,7 @@ func (p *Proxy) walk(k *walk) (*cache.Answer, error) {
 		size = min(k.limit, k.wide)
 	}
 	for at := k.at; ; {
-		a, err := p.ask(k.request(size, at.cursor), nil)
+		a, err := p.ask(k.v, k.request(size, at.cursor), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +180,7 @@ func (p *Proxy) walk(k *walk) (*cache.Answer, error) {
 			at = place{pg.next, at.offset - len(pg.items)}
 			continue
 		}
-		return k.part(visiting(k.r), a, pg, at), nil
+		return k.part(a, pg, at), nil
 	}
 }
 
@@ -230,7 +229,7 @@ func (p *Proxy) asTold(k *walk, refused *cache.Answer, at place) (a *cache.Answe
 	if refused.Stream != nil {
 		refused.Stream.Close()
 	}
-	if a, err = p.ask(k.request(k.limit, at.cursor), nil); err != nil || a.Status != http.StatusOK {
+	if a, err = p.ask(k.v, k.request(k.limit, at.cursor), nil); err != nil || a.Status != http.StatusOK {
 		return a, true, err // it was not about the size
 	}
 	is := plain
@@ -242,14 +241,14 @@ func (p *Proxy) asTold(k *walk, refused *cache.Answer, at place) (a *cache.Answe
 }
 
 // part cuts what the tool gets out of a page.
-func (k *walk) part(v *visit, a *cache.Answer, pg page, at place) *cache.Answer {
+func (k *walk) part(a *cache.Answer, pg page, at place) *cache.Answer {
 	from := min(at.offset, len(pg.items))
 	to, next := len(pg.items), ""
 	if from+k.limit < to {
 		to = from + k.limit
 		next = place{at.cursor, to}.encode(k.name())
 	}
-	v.Paged = from > 0 && (a.Result == cache.Hit || a.Result == cache.Shared)
+	k.v.Paged = from > 0 && (a.Result == cache.Hit || a.Result == cache.Shared)
 	if from == 0 && next == "" {
 		return a
 	}

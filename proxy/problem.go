@@ -120,18 +120,18 @@ func roamCode(code string) string {
 	return code
 }
 
-// fail answers with a problem of our own, in a form that Roam's clients can read. It is a httputil.ReverseProxy.ErrorHandler.
-func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
-	v := visiting(r)
-	if j := travelling(r.Context()); j != nil {
-		v.learn(j)
+// fail answers with a problem of our own, in a form that Roam's clients can read.
+func (p *Proxy) fail(v *visit, err error) {
+	w, r := v.w, v.r
+	if v.journey != nil {
+		v.learn(v.journey)
 	}
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
 		err = context.Canceled
 	}
 	status, code, kind := describe(err)
 	v.Status, v.Code, v.Err = status, code, err
-	p.unsettled(r, err)
+	p.unsettled(v, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
 	var roams *roamError
 	if errors.As(err, &roams) {

@@ -107,21 +107,18 @@ func newRoutes(rules []Rule, drops []Drop) (routes, error) {
 	return routes{rules: Rules(rules), own: len(rules), drops: drops, found: &found{rules: make(map[named]int)}}, nil
 }
 
-func (p *Proxy) recognize(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := visiting(r)
-		v.Route = route(target(r))
-		v.rule = p.routes.rule(r, v.Route)
-		most := v.lane.quota.MaxWait
-		if own := v.tool.MaxWait; own > 0 {
-			most = min(most, own)
-		}
-		v.wants = parseWants(r.Header, most)
-		if v.wants.applied != "" {
-			w.Header().Set("Preference-Applied", v.wants.applied)
-		}
-		next.ServeHTTP(w, r)
-	})
+// recognize finds out what the request is to Roam, and how long it may wait.
+func (p *Proxy) recognize(v *visit) {
+	v.Route = route(target(v.r))
+	v.rule = p.routes.rule(v.r, v.Route)
+	most := v.lane.quota.MaxWait
+	if own := v.tool.MaxWait; own > 0 {
+		most = min(most, own)
+	}
+	v.wants = parseWants(v.r.Header, most)
+	if v.wants.applied != "" {
+		v.w.Header().Set("Preference-Applied", v.wants.applied)
+	}
 }
 
 // rule finds what is said of the request. A HEAD is kept as its GET is.

@@ -40,9 +40,9 @@ type tool struct {
 
 // tools finds out who asks.
 type tools struct {
-	known  []*tool
-	nobody *tool // before it is known who asks
-	met    func(name string)
+	known []*tool
+	name  *regexp.Regexp // that a caller may give itself
+	met   func(name string)
 
 	mu    sync.Mutex // guards named
 	named map[string]*tool
@@ -58,7 +58,7 @@ const (
 )
 
 func newTools(configured []Tool, lanes map[string]*lane, met func(string)) (*tools, error) {
-	t := &tools{nobody: &tool{}, met: met, named: make(map[string]*tool)}
+	t := &tools{name: regexp.MustCompile(`^[a-z0-9-]{1,32}$`), met: met, named: make(map[string]*tool)}
 	for _, c := range configured {
 		l := lanes[c.Credential]
 		if c.Credential != "" && l == nil {
@@ -74,44 +74,46 @@ func newTools(configured []Tool, lanes map[string]*lane, met func(string)) (*too
 	return t, nil
 }
 
-func (p *Proxy) identify(next http.Handler) http.Handler {
-	name := regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := visiting(r)
-		if len(p.tools.known) == 0 {
-			v.tool = p.tools.called(r.Header.Get("Roamproxy-Tool"), name)
-		} else if v.tool = p.tools.proven(r); v.tool == nil {
-			v.tool = p.tools.nobody
-			w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
-			p.fail(w, r, errUnauthorized)
-			return
-		}
-		v.Tool = v.tool.line.Name
-		if v.tool.lane != nil {
-			v.lane = v.tool.lane
-		}
-		v.Quota = v.lane.quota.Name
-		defer v.tool.here.Add(-1)
-		if n := v.tool.here.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
-			p.fail(w, r, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
-			return
-		}
-		if err := v.tool.may(r.Method, target(r)); err != nil {
-			p.fail(w, r, err)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// identify finds out who asks and whether it may, and answers where not.
+func (p *Proxy) identify(v *visit) (known bool) {
+	t := p.tools.asking(v.r)
+	if t == nil {
+		v.w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
+		p.fail(v, errUnauthorized)
+		return false
+	}
+	v.tool, v.Tool = t, t.line.Name
+	if t.lane != nil {
+		v.lane = t.lane
+	}
+	v.Quota = v.lane.quota.Name
+	if n := t.here.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
+		p.fail(v, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
+		return false
+	}
+	if err := t.may(v.r.Method, target(v.r)); err != nil {
+		p.fail(v, err)
+		return false
+	}
+	return true
+}
+
+// asking is who asks; nil: nobody that is known.
+func (t *tools) asking(r *http.Request) *tool {
+	if len(t.known) == 0 {
+		return t.called(r.Header.Get("Roamproxy-Tool"))
+	}
+	return t.proven(r)
 }
 
 // called is a caller under the name that it gives itself.
-func (t *tools) called(name string, valid *regexp.Regexp) *tool {
+func (t *tools) called(name string) *tool {
 	if name == "" {
 		name = Local
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.named[name] == nil && (len(t.named) >= maxNames || !valid.MatchString(name)) {
+	if t.named[name] == nil && (len(t.named) >= maxNames || !t.name.MatchString(name)) {
 		name = Other
 	}
 	if t.named[name] == nil {

@@ -32,12 +32,14 @@ type Visit struct {
 // visit is what the steps know of a request under way. It belongs to the goroutine that serves the request.
 type visit struct {
 	Visit
+	w       http.ResponseWriter
+	r       *http.Request
 	arrived time.Time
-	host    string // as the tool called us
-	tool    *tool  // nobody, until it is known who asks
+	tool    *tool // nil until it is known who asks
 	lane    *lane
 	rule    Rule
 	wants   wants
+	journey *journey // of a stream
 	fields  [6]string
 	said    int // how many of them are taken
 }
@@ -45,25 +47,25 @@ type visit struct {
 // journey is one call on its way to Roam. It belongs to the fill or to the stream that makes it, which may outlive a visit.
 type journey struct {
 	limiter.Trip
-	route      string
-	controller *http.ResponseController // of a stream, to whose tool the answer goes as it comes
-	away       atomic.Bool              // it is with Roam, and not in the line
-	upstream   time.Duration            // from sending to the header of the answer, over all attempts
-	perDay     int                      // how many calls the tool may make in a day; 0: any number
-	reserved   bool                     // one of them is kept for this call
+	route    string
+	away     atomic.Bool   // it is with Roam, and not in the line
+	upstream time.Duration // from sending to the header of the answer, over all attempts
+	perDay   int           // how many calls the tool may make in a day; 0: any number
+	reserved bool          // one of them is kept for this call
 }
 
 type visitKey struct{}
 type journeyKey struct{}
 
-func visiting(r *http.Request) *visit { return visitOf(r.Context()) }
+// asker is the visit as the cache and its Line know it.
+func (v *visit) asker() context.Context { return context.WithValue(v.r.Context(), visitKey{}, v) }
+
+func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
 
 // learn takes over what became of the visit's call.
 func (v *visit) learn(j *journey) {
 	v.Queue, v.Upstream, v.Attempts = j.Waited, j.upstream, j.Attempts
 }
-
-func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
 
 // caller is how the visit stands in the line.
 func (v *visit) caller() limiter.Caller {
@@ -90,18 +92,21 @@ func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
 	return j, limiter.WithTrip(context.WithValue(ctx, journeyKey{}, j), &j.Trip)
 }
 
-// account begins the visit, and reports it at its end, even when the answer breaks off.
-func (p *Proxy) account(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{arrived: time.Now(), host: r.Host, tool: p.tools.nobody, lane: p.usual}
-		v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
-		v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
-		defer func() {
-			v.Total = time.Since(v.arrived)
-			p.o.Observer.Left(v.Visit)
-		}()
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
-	})
+// arrive begins a visit.
+func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *visit {
+	v := &visit{w: w, r: r, arrived: time.Now(), lane: p.usual}
+	v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
+	v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
+	return v
+}
+
+// leave ends a visit and reports it, even when the answer broke off.
+func (p *Proxy) leave(v *visit) {
+	if v.tool != nil {
+		v.tool.here.Add(-1)
+	}
+	v.Total = time.Since(v.arrived)
+	p.o.Observer.Left(v.Visit)
 }
 
 const idHeader = "X-Request-Id"

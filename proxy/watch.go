@@ -42,7 +42,7 @@ func (w *watch) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	if res.StatusCode < http.StatusOK { // such as 101: net/http and ReverseProxy would go on with it in ways that end no turn
+	if res.StatusCode < http.StatusOK { // such as 101: net/http would go on with it in ways that end no turn
 		res.Body.Close()
 		cancel(nil)
 		return nil, fmt.Errorf("status %03d from Roam is no answer to a call", res.StatusCode)

@@ -36,13 +36,7 @@ type seatKey struct{}
 
 // bound puts a server under the bound. It keeps the ConnContext that is set, and takes ConnState for itself.
 func (c *seats) bound(s *http.Server) {
-	next := s.Handler
-	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		seat := r.Context().Value(seatKey{}).(*order.Element)
-		c.use(seat)
-		defer c.rest(seat)
-		next.ServeHTTP(w, r)
-	})
+	s.Handler = &seating{s.Handler, c}
 	known := s.ConnContext
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		seat := c.came(conn)
@@ -56,6 +50,19 @@ func (c *seats) bound(s *http.Server) {
 			c.left(conn)
 		}
 	}
+}
+
+// seating is a handler whose requests are of use to their connections.
+type seating struct {
+	http.Handler
+	seats *seats
+}
+
+func (s *seating) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	seat := r.Context().Value(seatKey{}).(*order.Element)
+	s.seats.use(seat)
+	defer s.seats.rest(seat)
+	s.Handler.ServeHTTP(w, r)
 }
 
 // came gives a connection its seat, which may be taken from it at once.

@@ -68,15 +68,20 @@ func wire(c Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 
 // ServeHTTP answers with the configuration that is in force when the request comes.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.mu.RLock()
-	g := a.now
-	g.users.Add(1)
-	a.mu.RUnlock()
+	g := a.enter()
 	defer g.users.Done()
 	if a.leaving.Load() {
 		w.Header().Set("Connection", "close") // so that nobody sends the next call into a connection that is about to end
 	}
 	g.proxy.ServeHTTP(w, r)
+}
+
+// enter is the present generation with one more user, who is to tell when he is done.
+func (a *app) enter() *generation {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	a.now.users.Add(1)
+	return a.now
 }
 
 func (a *app) current() *generation {

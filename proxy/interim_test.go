@@ -1,0 +1,60 @@
+package proxy
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Seen to fail with interim answers that are not handed on, that leave their fields to the final one or take its own away, that bring a
+// cookie or what belongs to Roam's connection, and that come to a tool of HTTP/1.0.
+func TestInterimAnswers(t *testing.T) {
+	roam, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { roam.Close() })
+	go func() {
+		for {
+			conn, err := roam.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n"+
+					"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nSet-Cookie: a=b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nAccess-Control-Allow-Origin: *\r\n\r\n"+
+					"HTTP/1.1 102 Processing\r\n\r\n"+
+					"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+			}
+			conn.Close()
+		}
+	}()
+	base, err := NewBase(BaseOptions{MaxInFlight: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := build(t, nil, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse("http://" + roam.Addr().String()) })
+	addr := strings.TrimPrefix(served(t, h), "http://")
+	for _, tt := range []struct{ version, interim string }{
+		{"HTTP/1.1", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"},
+		{"HTTP/1.0", ""},
+	} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, "POST /v1/chat.post "+tt.version+"\r\nHost: 127.0.0.1\r\nConnection: close\r\nPrefer: wait=5\r\nContent-Length: 2\r\n\r\n{}")
+		got, err := io.ReadAll(conn)
+		conn.Close()
+		interim, final, _ := strings.Cut(string(got), tt.version+" 200 OK\r\n")
+		if err != nil || interim != tt.interim {
+			t.Errorf("%s: before the final answer came %q (%v), want %q", tt.version, interim, err, tt.interim)
+		}
+		if !strings.Contains(final, "\r\nPreference-Applied: wait=5\r\n") || strings.Contains(final, "Link:") || !strings.HasSuffix(final, "\r\n\r\n{}") {
+			t.Errorf("%s: the final answer is %q, want its own fields and no other", tt.version, final)
+		}
+	}
+}
