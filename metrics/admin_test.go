@@ -47,7 +47,11 @@ func TestAdminPostWantsAHeaderThatNoFormCanSend(t *testing.T) {
 			r.Header.Set(ActionHeader, tt.header)
 		}
 		w := httptest.NewRecorder()
-		if admin.ServeHTTP(w, r); w.Code != tt.want || done != tt.did {
+		admin.ServeHTTP(w, r)
+		if h := w.Header(); h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: the answer has %v, want one that is neither guessed at nor kept", tt.name, h)
+		}
+		if w.Code != tt.want || done != tt.did {
 			t.Errorf("%s: status %d, done %d times; want %d, %d times", tt.name, w.Code, done, tt.want, tt.did)
 		}
 	}

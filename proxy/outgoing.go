@@ -117,7 +117,7 @@ func strip(h http.Header) {
 func (p *Proxy) outgoing(ctx context.Context, r *http.Request) *http.Request {
 	out := r.WithContext(ctx)
 	out.URL, out.Host, out.RequestURI, out.Header = p.address(r), "", "", maps.Clone(r.Header)
-	out.TransferEncoding, out.Trailer, out.Close = nil, nil, false
+	out.Close = false
 	strip(out.Header)
 	return out
 }

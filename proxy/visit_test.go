@@ -77,5 +77,9 @@ func TestAVisitKnowsHowOftenItsCallWasSent(t *testing.T) {
 		if h.post(t.Context()); h.last().Attempts != 1 {
 			t.Errorf("a write was sent %d times, want once", h.last().Attempts)
 		}
+		h.roam.Script(roamtest.Hang())
+		if status := h.post(t.Context()); status != 504 || h.last().Attempts != 1 || h.last().Upstream != 30*time.Second {
+			t.Errorf("a write that Roam leaves without an answer: %d after %d attempts and %v, want 504, one and 30 s", status, h.last().Attempts, h.last().Upstream)
+		}
 	})
 }

@@ -14,7 +14,7 @@ import (
 func BenchmarkWaiting(b *testing.B) {
 	const calls = 500
 	h := build(b, nil, &echo{}, func(p *plan) {
-		p.rate, p.burst, p.line.MaxWait, p.line.MaxQueue = 0.01, 1, 24 * time.Hour, calls
+		p.rate, p.burst, p.line.MaxWait, p.line.MaxQueue = 0.01, 1, 24*time.Hour, calls
 	})
 	addr := strings.TrimPrefix(served(b, h), "http://")
 	h.post(b.Context()) // takes the one token

@@ -163,6 +163,10 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 	for range 5 {
 		<-codes
 	}
+	eventually(t, "who has left may come again", func() bool {
+		res, _ := get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "flood")
+		return res.StatusCode == 200
+	})
 }
 
 // Seen to fail with upgrades let in.
