@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -118,8 +119,11 @@ func unheard(then trouble) trouble {
 // halfCloses says that no more will come, and listens.
 func halfCloses(far, near *net.TCPConn) {
 	far.CloseWrite()
-	go deliver(io.Discard, near) // or what it still sends would be answered with a RST
+	var rest sync.WaitGroup
+	rest.Go(func() { deliver(io.Discard, near) }) // or what it still sends would be answered with a RST, which may overtake the answer
 	deliver(near, far)
+	near.CloseWrite()
+	rest.Wait()
 }
 
 // slices hands on by pieces of so many bytes, with a pause after each.
