@@ -77,3 +77,21 @@ func TestWhatEndsAtTheConnectionToRoam(t *testing.T) {
 		}
 	}
 }
+
+// A body that does not say how long it is has the same bound as one that does, and one that is too long is not sent.
+//
+// Seen to fail with a body that is read without a bound.
+func TestABodyOfUnknownLengthIsBounded(t *testing.T) {
+	e := &echo{}
+	h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.MaxBody = 100 })
+	for _, tt := range []struct{ size, want int }{{100, 200}, {101, 413}, {100_000, 413}} {
+		e.req = nil
+		r := httptest.NewRequest("POST", "/v1/chat.post", io.MultiReader(strings.NewReader(strings.Repeat("x", tt.size)))) // of no known length
+		r.Host = "127.0.0.1:8080"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if r.ContentLength != -1 || w.Code != tt.want || (e.req != nil) != (tt.want == 200) {
+			t.Errorf("%d bytes with a bound of 100: answered %d, sent %v; want %d", tt.size, w.Code, e.req != nil, tt.want)
+		}
+	}
+}
