@@ -10,6 +10,7 @@ import (
 
 // interim hands Roam's interim answers, those of 1xx, on to a tool that waits for the final one (RFC 9110, section 15.2).
 type interim struct {
+	p *Proxy
 	v *visit
 
 	mu     sync.Mutex // guards the following, and the tool's answer until it is over
@@ -32,12 +33,8 @@ func (i *interim) pass(status int, header textproto.MIMEHeader) error {
 	h := i.v.w.Header()
 	final := maps.Clone(h)
 	clear(h)
-	for name, values := range header {
-		if !forPages(name) && name != "Set-Cookie" {
-			h[name] = values
-		}
-	}
-	hops(h)
+	hops(http.Header(header))
+	i.p.hand(h, http.Header(header), i.v)
 	http.NewResponseController(i.v.w).SetWriteDeadline(time.Now().Add(patience))
 	i.v.w.WriteHeader(status)
 	clear(h)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -14,31 +13,23 @@ import (
 // Seen to fail with interim answers that are not handed on, that leave their fields to the final one or take its own away, that bring a
 // cookie or what belongs to Roam's connection, and that come to a tool of HTTP/1.0.
 func TestInterimAnswers(t *testing.T) {
-	roam, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { roam.Close() })
-	go func() {
-		for {
-			conn, err := roam.Accept()
-			if err != nil {
-				return
-			}
-			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-				io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n"+
-					"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\nSet-Cookie: a=b\r\nConnection: X-Hop\r\nX-Hop: 1\r\nAccess-Control-Allow-Origin: *\r\n\r\n"+
-					"HTTP/1.1 102 Processing\r\n\r\n"+
-					"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
-			}
-			conn.Close()
+	roam := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusContinue)
+		for _, field := range []string{"Link: </x>", "Set-Cookie: a=b", "Connection: X-Hop", "X-Hop: 1", "Access-Control-Allow-Origin: *"} {
+			name, value, _ := strings.Cut(field, ": ")
+			w.Header().Set(name, value)
 		}
-	}()
+		w.WriteHeader(http.StatusEarlyHints)
+		clear(w.Header())
+		w.WriteHeader(http.StatusProcessing)
+		io.WriteString(w, "{}")
+	}))
+	defer roam.Close()
 	base, err := NewBase(BaseOptions{MaxInFlight: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := build(t, nil, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse("http://" + roam.Addr().String()) })
+	h := build(t, nil, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(roam.URL) })
 	addr := strings.TrimPrefix(served(t, h), "http://")
 	for _, tt := range []struct{ version, interim string }{
 		{"HTTP/1.1", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"},
@@ -64,14 +55,14 @@ func TestInterimAnswers(t *testing.T) {
 // Seen to fail with interim answers that are handed on for ever.
 func TestInterimAnswersEnd(t *testing.T) {
 	passed := 0
-	early := &interim{v: &visit{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
+	early := &interim{p: &Proxy{}, v: &visit{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
 	for range 2 * mostInterim {
 		early.pass(http.StatusProcessing, textproto.MIMEHeader{})
 	}
 	if passed != mostInterim {
 		t.Errorf("of a flood %d are handed on, want %d", passed, mostInterim)
 	}
-	late := &interim{v: early.v}
+	late := &interim{p: early.p, v: early.v}
 	late.end()
 	if late.pass(http.StatusProcessing, textproto.MIMEHeader{}); passed != mostInterim {
 		t.Error("one is handed on when the final answer may be under way")
