@@ -147,13 +147,7 @@ func (p *Proxy) fail(v *visit, err error) {
 	h.Set("Proxy-Status", fmt.Sprintf(`roamproxy; error=%s; details="%s"`, kind, code))
 	h.Set("Roamproxy-Error", code)
 	h.Set("Content-Type", "application/json")
-	fwd := "roamproxy; fwd=bypass"
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		fwd = "roamproxy; fwd=method"
-	} else if v.rule.Keeps() {
-		fwd = "roamproxy; fwd=uri-miss"
-	}
-	p.mark(h, v, fwd)
+	p.mark(h, v, v.forwarded())
 	out, _ := json.Marshal(body)
 	out = append(out, '\n')
 	h.Set("Content-Length", strconv.Itoa(len(out)))

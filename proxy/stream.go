@@ -42,11 +42,7 @@ func (p *Proxy) pass(v *visit, res *http.Response) {
 	h := v.w.Header()
 	hops(res.Header)
 	p.hand(h, res.Header, v)
-	fwd := "roamproxy; fwd=bypass"
-	if v.Method != http.MethodGet && v.Method != http.MethodHead {
-		fwd = "roamproxy; fwd=method"
-	}
-	p.mark(h, v, fwd)
+	p.mark(h, v, v.forwarded())
 	if c := connectionOf(v.r); c != nil && res.ContentLength <= copied {
 		c.join(int(res.ContentLength))
 		defer c.part()

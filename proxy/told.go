@@ -30,6 +30,17 @@ func (p *Proxy) mark(h http.Header, v *visit, cacheStatus string) {
 	v.tell(h, "Ratelimit", limit)
 }
 
+// forwarded is the Cache-Status (RFC 9211) of an answer that the cache did not give: why it could not.
+func (v *visit) forwarded() string {
+	switch {
+	case v.Method != http.MethodGet && v.Method != http.MethodHead:
+		return "roamproxy; fwd=method"
+	case v.rule.Keeps():
+		return "roamproxy; fwd=uri-miss"
+	}
+	return "roamproxy; fwd=bypass"
+}
+
 // tell adds a field to those of the answer. Room for the few that every answer has is in the visit.
 func (v *visit) tell(h http.Header, name, value string) {
 	if len(h[name]) > 0 || v.said == len(v.fields) {
