@@ -8,15 +8,15 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // A copy that takes its primary's place may not know of the latest drop. Seen to fail with the script believing any server.
 func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
-	primary := roamtest.NewRedis(t)
+	primary := redistest.NewRedis(t)
 	host, port, _ := net.SplitHostPort(primary.Addr)
-	second := roamtest.NewRedis(t, "--replicaof", host, port)
-	connect := func(to *roamtest.Redis) *rueidis.Client {
+	second := redistest.NewRedis(t, "--replicaof", host, port)
+	connect := func(to *redistest.Redis) *rueidis.Client {
 		o, err := rueidis.ParseURL(to.URL())
 		if err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // fleet is caches of several replicas over one Redis.
@@ -27,7 +27,7 @@ type fleet struct {
 type located interface{ URL() string }
 
 func newFleet(t *testing.T, n int) *fleet {
-	return newFleetAt(t, roamtest.NewRedis(t), n, 20*time.Second)
+	return newFleetAt(t, redistest.NewRedis(t), n, 20*time.Second)
 }
 
 func newFleetAt(t *testing.T, redis located, n int, patience time.Duration) *fleet {
@@ -127,8 +127,8 @@ func TestAllReplicasAskOnce(t *testing.T) {
 // Seen to fail in the Cluster with a channel that is not sharded: one node counts only those who listen there.
 func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
 	for name, redis := range map[string]func() located{
-		"one server": func() located { return roamtest.NewRedis(t) },
-		"a Cluster":  func() located { return roamtest.NewCluster(t, 3) },
+		"one server": func() located { return redistest.NewRedis(t) },
+		"a Cluster":  func() located { return redistest.NewCluster(t, 3) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, r := newFleetAt(t, redis(), 3, 20*time.Second), &roam{}
@@ -221,7 +221,7 @@ func TestWithoutRedisThereIsTheMemory(t *testing.T) {
 }
 
 func TestAHangingRedisHoldsUpNobody(t *testing.T) {
-	server := roamtest.NewRedis(t)
+	server := redistest.NewRedis(t)
 	f, r := newFleetAt(t, server, 1, redisTime), &roam{}
 	server.Hang()
 	defer server.Resume()

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // What becomes of a pause, and of a share, while replicas cannot hear of each other.
@@ -17,7 +17,7 @@ import (
 //
 // Seen to fail with the first three for ever: it lived, so nobody else took its place.
 func TestProberThatDoesNotTell(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, _ := fleetOf(t, r, 1, 50, 10)
 	q, f, cuttable := cuttableLine(t, r, 50)
 	b := q.bucket.(*Redis)
@@ -69,7 +69,7 @@ func TestProberThatDoesNotTell(t *testing.T) {
 }
 
 func TestPauseOutlivesRedis(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, fleets := fleetOf(t, r, 2, 50, 10)
 	refused := itsTurn(t, queues[0])
 	refused.Throttled(time.Minute)
@@ -97,7 +97,7 @@ func TestPauseOutlivesRedis(t *testing.T) {
 
 // Seen to fail with nothing noted while Redis is away.
 func TestARefusalWhileRedisIsAwayStopsAllOnceItIsBack(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, _ := fleetOf(t, r, 1, 50, 10)
 	q, f, cuttable := cuttableLine(t, r, 50)
 	cuttable.set(true)
@@ -118,7 +118,7 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 		{"before anybody has noticed", false},
 		{"after that", true},
 	} {
-		r := roamtest.NewRedis(t)
+		r := redistest.NewRedis(t)
 		var queues []*Queue
 		var fleets []*Fleet
 		var wires []*wire
@@ -153,7 +153,7 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 //
 // Seen to fail with a line that is not told that it is alone.
 func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, _ := fleetOf(t, r, 1, 50, 10)
 	q, _, cuttable := cuttableLine(t, r, 50)
 	refused := itsTurn(t, queues[0])
@@ -176,7 +176,7 @@ func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
 //
 // Seen to fail with a line that is not told that Redis is back.
 func TestNobodyWaitsForTheShareOnceRedisIsBack(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	q, f, cuttable := cuttableLine(t, r, 0.02)
 	passes(t, q.bucket.(*Redis))(time.Hour)
 	cuttable.set(true)
@@ -209,7 +209,7 @@ func TestAReplicaThatStartsWithoutRedisStartsEmpty(t *testing.T) {
 
 // One of a fleet's quotas is closed; the other stays, and whoever else shares the first need not keep a share for it.
 func TestAQuotaIsClosedAndTheOtherStays(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	stays, _ := fleetOf(t, r, 1, 50, 10)
 	f := replica(t, r, 2)
 	first := share(t, f, 50, 10)

@@ -11,11 +11,11 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // do runs a command of redis-cli's kind.
-func do(t *testing.T, r *roamtest.Redis, command string) {
+func do(t *testing.T, r *redistest.Redis, command string) {
 	t.Helper()
 	o, err := rueidis.ParseURL(r.URL())
 	if err != nil {
@@ -40,22 +40,22 @@ const user = "ACL SETUSER replica on >secret ~{test}:* &{test}:* +@connection +@
 func TestRedisAwayInEveryForm(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
-		breaks, mends func(*testing.T, *roamtest.Redis)
+		breaks, mends func(*testing.T, *redistest.Redis)
 		want          string // in what is told
 	}{
-		{"refused", func(_ *testing.T, r *roamtest.Redis) { r.Kill() }, func(t *testing.T, r *roamtest.Redis) { r.Start(); do(t, r, user) }, ""},
-		{"hanging", func(_ *testing.T, r *roamtest.Redis) { r.Hang() }, func(_ *testing.T, r *roamtest.Redis) { r.Resume() }, "deadline"},
-		{"a copy that may not be written", func(t *testing.T, r *roamtest.Redis) { do(t, r, "REPLICAOF 127.0.0.1 1") }, func(t *testing.T, r *roamtest.Redis) { do(t, r, "REPLICAOF NO ONE") }, "READONLY"},
-		{"out of memory", func(t *testing.T, r *roamtest.Redis) { do(t, r, "CONFIG SET maxmemory 1") }, func(t *testing.T, r *roamtest.Redis) { do(t, r, "CONFIG SET maxmemory 0") }, "OOM"},
-		{"a user without rights", func(t *testing.T, r *roamtest.Redis) { do(t, r, "ACL SETUSER replica -hset") }, func(t *testing.T, r *roamtest.Redis) { do(t, r, "ACL SETUSER replica +hset") }, "can't run"},
-		{"another password", func(t *testing.T, r *roamtest.Redis) {
+		{"refused", func(_ *testing.T, r *redistest.Redis) { r.Kill() }, func(t *testing.T, r *redistest.Redis) { r.Start(); do(t, r, user) }, ""},
+		{"hanging", func(_ *testing.T, r *redistest.Redis) { r.Hang() }, func(_ *testing.T, r *redistest.Redis) { r.Resume() }, "deadline"},
+		{"a copy that may not be written", func(t *testing.T, r *redistest.Redis) { do(t, r, "REPLICAOF 127.0.0.1 1") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "REPLICAOF NO ONE") }, "READONLY"},
+		{"out of memory", func(t *testing.T, r *redistest.Redis) { do(t, r, "CONFIG SET maxmemory 1") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "CONFIG SET maxmemory 0") }, "OOM"},
+		{"a user without rights", func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica -hset") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica +hset") }, "can't run"},
+		{"another password", func(t *testing.T, r *redistest.Redis) {
 			do(t, r, "ACL SETUSER replica resetpass >other")
 			do(t, r, "CLIENT KILL USER replica")
-		}, func(t *testing.T, r *roamtest.Redis) { do(t, r, "ACL SETUSER replica >secret") }, "WRONGPASS"},
+		}, func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica >secret") }, "WRONGPASS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r := roamtest.NewRedis(t)
+			r := redistest.NewRedis(t)
 			do(t, r, user)
 			var told atomic.Pointer[string]
 			var changes atomic.Int64
@@ -141,10 +141,10 @@ func slow(t *testing.T, to string, by *atomic.Int64) string {
 
 // The times are ten times as long as in earnest, for the sake of a busy machine.
 func TestASlowRedisIsUsedOrLeft(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	var late atomic.Int64
 	var changes atomic.Int64
-	through := &roamtest.Redis{Addr: slow(t, r.Addr, &late)}
+	through := &redistest.Redis{Addr: slow(t, r.Addr, &late)}
 	f := newFleet(FleetOptions{Connect: dialer(through), Prefix: "test", Replicas: 2, Changed: func(error) { changes.Add(1) }}, 10*patience)
 	t.Cleanup(f.Close)
 	b := share(t, f, 50, 5)
@@ -176,7 +176,7 @@ func (hung) Do(ctx context.Context, _ rueidis.Completed) rueidis.RedisResult {
 }
 
 func TestNoCallWaitsLongForRedis(t *testing.T) {
-	client, err := dialer(roamtest.NewRedis(t))() // which makes the commands, and is asked nothing
+	client, err := dialer(redistest.NewRedis(t))() // which makes the commands, and is asked nothing
 	if err != nil {
 		t.Fatal(err)
 	}

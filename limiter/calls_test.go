@@ -5,11 +5,11 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 func TestCallsOfADayAreCountedForAllReplicas(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	fleets := []*Fleet{replica(t, r, 2), replica(t, r, 2)}
 	for _, f := range fleets {
 		joined(t, f)

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // restricted is a Redis as the user whom the documents ask for reaches it.
@@ -17,7 +17,7 @@ func (r restricted) URL() string {
 }
 
 // saysOf waits until a command is answered with this.
-func saysOf(t *testing.T, r *roamtest.Redis, command, want string) {
+func saysOf(t *testing.T, r *redistest.Redis, command, want string) {
 	t.Helper()
 	until(t, command+" saying "+want, func() bool {
 		c, err := dialer(r)()
@@ -33,10 +33,10 @@ func saysOf(t *testing.T, r *roamtest.Redis, command, want string) {
 // A copy that takes its primary's place may not have its latest writes, and here it has none of a full bucket's calls. It needs
 // none: what another server wrote is taken for an empty bucket. Seen to fail with the script believing any server: 18 calls too many.
 func TestFailoverSpendsNothing(t *testing.T) {
-	primary := roamtest.NewRedis(t)
+	primary := redistest.NewRedis(t)
 	_, port, _ := net.SplitHostPort(primary.Addr)
-	second := roamtest.NewRedis(t, "--replicaof", "127.0.0.1", port)
-	sentinels := roamtest.NewSentinels(t, primary, 3)
+	second := redistest.NewRedis(t, "--replicaof", "127.0.0.1", port)
+	sentinels := redistest.NewSentinels(t, primary, 3)
 	saysOf(t, second, "INFO replication", "master_link_status:up")
 	for _, s := range sentinels {
 		saysOf(t, s, "INFO sentinel", "slaves=1,sentinels=3")
@@ -73,7 +73,7 @@ func TestFailoverSpendsNothing(t *testing.T) {
 
 // All that replicas share of a quota lies in one slot, and so does what they count.
 func TestAClusterIsOneQuotaToo(t *testing.T) {
-	cluster := roamtest.NewCluster(t, 3)
+	cluster := redistest.NewCluster(t, 3)
 	for _, r := range cluster {
 		do(t, r, user+" +cluster|shards +cluster|slots")
 	}

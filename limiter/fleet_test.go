@@ -15,7 +15,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // located is a Redis, or who knows where it is.
@@ -140,7 +140,7 @@ func (m *member) die() {
 // stage is where a story about replicas is played, and what they spent in it.
 type stage struct {
 	t         *testing.T
-	redis     *roamtest.Redis
+	redis     *redistest.Redis
 	where     located // redis, unless somebody else knows better
 	perSecond float64
 	burst     float64
@@ -152,11 +152,11 @@ type stage struct {
 }
 
 func newStage(t *testing.T, n int, perSecond, burst float64) *stage {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	return newStageAt(t, r, r, n, perSecond, burst)
 }
 
-func newStageAt(t *testing.T, r *roamtest.Redis, where located, n int, perSecond, burst float64) *stage {
+func newStageAt(t *testing.T, r *redistest.Redis, where located, n int, perSecond, burst float64) *stage {
 	s := &stage{t: t, redis: r, where: where, perSecond: perSecond, burst: burst, members: make([]*member, n)}
 	for i := range s.members {
 		s.comes(i)

@@ -7,7 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // half is what was learned of a quota of 50 calls a second and 10 at once.
@@ -23,7 +23,7 @@ func knows(t *testing.T, who string, b *Redis) {
 }
 
 func TestWhatOneReplicaLearnsAllKnow(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, fleets := fleetOf(t, r, 3, 50, 10)
 	one, two := queues[0].bucket.(*Redis), queues[1].bucket.(*Redis)
 	one.Learn(half())
@@ -53,7 +53,7 @@ func TestWhatOneReplicaLearnsAllKnow(t *testing.T) {
 }
 
 func TestTheRefusalsOfOneMomentTeachOnce(t *testing.T) {
-	queues, _ := fleetOf(t, roamtest.NewRedis(t), 2, 50, 10)
+	queues, _ := fleetOf(t, redistest.NewRedis(t), 2, 50, 10)
 	for _, q := range queues {
 		q.Reconfigure(Options{Adapt: true})
 	}
@@ -76,7 +76,7 @@ func TestTheRefusalsOfOneMomentTeachOnce(t *testing.T) {
 }
 
 func TestAfterAPauseEveryReplicaIsCareful(t *testing.T) {
-	queues, _ := fleetOf(t, roamtest.NewRedis(t), 2, 50, 10)
+	queues, _ := fleetOf(t, redistest.NewRedis(t), 2, 50, 10)
 	for _, q := range queues {
 		q.Reconfigure(Options{Adapt: true})
 	}
@@ -96,7 +96,7 @@ func TestAfterAPauseEveryReplicaIsCareful(t *testing.T) {
 }
 
 func TestWhatIsLearnedAloneIsToldLater(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, _ := fleetOf(t, r, 1, 50, 10)
 	f, cuttable := cuttableFleet(t, r)
 	b := share(t, f, 50, 10)
@@ -119,7 +119,7 @@ func TestWhatIsLearnedAloneIsToldLater(t *testing.T) {
 
 // Seen to fail with the script taking any numbers, and with calls that are owed turned into calls of another rate.
 func TestNumbersOfAnOldLessonAreNotUsed(t *testing.T) {
-	f := replica(t, roamtest.NewRedis(t), 1)
+	f := replica(t, redistest.NewRedis(t), 1)
 	b := share(t, f, 1, 10)
 	joined(t, f)
 	ask := func(change func(*question)) shared {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // replica is one process that shares quotas, as far as this package can tell, and bears a busy machine.
@@ -34,7 +34,7 @@ func dialer(r located) func() (rueidis.Client, error) {
 }
 
 // cuttableFleet is one of two replicas, with the way by which it reaches Redis.
-func cuttableFleet(t testing.TB, r *roamtest.Redis) (*Fleet, *wire) {
+func cuttableFleet(t testing.TB, r *redistest.Redis) (*Fleet, *wire) {
 	w := &wire{redis: r}
 	f := NewFleet(FleetOptions{Connect: w.connect, Prefix: "test", Replicas: 2})
 	t.Cleanup(f.Close)
@@ -79,7 +79,7 @@ func passes(t testing.TB, b *Redis) func(time.Duration) {
 }
 
 func TestRedisIsABucket(t *testing.T) {
-	f := replica(t, roamtest.NewRedis(t), 1)
+	f := replica(t, redistest.NewRedis(t), 1)
 	b := share(t, f, 1, 3)
 	joined(t, f)
 	advance := passes(t, b)
@@ -113,7 +113,7 @@ func (b heardOf) Return(now time.Time) {
 }
 
 func TestQuotaThatRedisDoesNotKnowStartsEmpty(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	f := replica(t, r, 1)
 	b := share(t, f, 1, 10)
 	joined(t, f)
@@ -144,7 +144,7 @@ func TestReplicasDivideTheQuotaEvenly(t *testing.T) {
 
 // divide lets calls wait at n replicas at all times, until so many have gone, and counts what each got and what Redis was asked.
 func divide(t *testing.T, n, total int) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, _ := fleetOf(t, r, n, 40, 2) // a larger burst is for whoever comes first, after the machine has stood still
 	do(t, r, "CONFIG RESETSTAT")
 	start := time.Now()
@@ -190,7 +190,7 @@ func divide(t *testing.T, n, total int) {
 }
 
 // questions is how often the script was run.
-func questions(t *testing.T, r *roamtest.Redis) (times int) {
+func questions(t *testing.T, r *redistest.Redis) (times int) {
 	t.Helper()
 	c, err := dialer(r)()
 	if err != nil {
@@ -210,7 +210,7 @@ func questions(t *testing.T, r *roamtest.Redis) (times int) {
 }
 
 func BenchmarkRedisTake(b *testing.B) {
-	f := replica(b, roamtest.NewRedis(b), 1)
+	f := replica(b, redistest.NewRedis(b), 1)
 	bucket := share(b, f, 1e6, 1e6)
 	joined(b, f)
 	b.ReportAllocs()

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // scripted is the script on a clock and a server of the test's own.
@@ -24,7 +24,7 @@ type scripted struct {
 }
 
 func newScripted(t *testing.T) *scripted {
-	client, err := dialer(roamtest.NewRedis(t))()
+	client, err := dialer(redistest.NewRedis(t))()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // fleetOf is replicas with a line each in front of one quota.
@@ -22,7 +22,7 @@ func fleetOf(t *testing.T, r located, n int, perSecond, burst float64) (queues [
 }
 
 // cuttableLine is the line of one of two replicas, whose way to Redis can be cut.
-func cuttableLine(t *testing.T, r *roamtest.Redis, perSecond float64) (*Queue, *Fleet, *wire) {
+func cuttableLine(t *testing.T, r *redistest.Redis, perSecond float64) (*Queue, *Fleet, *wire) {
 	t.Helper()
 	f, w := cuttableFleet(t, r)
 	q := New(Options{Bucket: share(t, f, perSecond, 10), MaxWait: time.Hour})
@@ -49,7 +49,7 @@ func paused(q *Queue) pause {
 }
 
 func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
-	queues, _ := fleetOf(t, roamtest.NewRedis(t), 3, 50, 10)
+	queues, _ := fleetOf(t, redistest.NewRedis(t), 3, 50, 10)
 	refused := itsTurn(t, queues[0])
 	refused.Throttled(700 * time.Millisecond)
 	refused.Done()
@@ -108,7 +108,7 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 }
 
 func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
-	queues, _ := fleetOf(t, roamtest.NewRedis(t), 2, 50, 10)
+	queues, _ := fleetOf(t, redistest.NewRedis(t), 2, 50, 10)
 	passes(t, queues[0].bucket.(*Redis))(time.Minute)
 	one, two := itsTurn(t, queues[0]), itsTurn(t, queues[1])
 	one.Throttled(5 * time.Second)
@@ -127,7 +127,7 @@ func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
 }
 
 func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	queues, _ := fleetOf(t, r, 1, 50, 10)
 	q, _, cuttable := cuttableLine(t, r, 50)
 	refused := itsTurn(t, q)
@@ -153,7 +153,7 @@ func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
 }
 
 func TestTheEstimateKnowsWhoElseWaits(t *testing.T) {
-	queues, _ := fleetOf(t, roamtest.NewRedis(t), 2, 10, 5)
+	queues, _ := fleetOf(t, redistest.NewRedis(t), 2, 10, 5)
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
 	wait := func(q *Queue, calls int) {

@@ -10,12 +10,12 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 func promtool(t *testing.T, stdin string, args ...string) {
 	t.Helper()
-	cmd := exec.Command(roamtest.Program(t, "promtool"), args...)
+	cmd := exec.Command(redistest.Program(t, "promtool"), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)

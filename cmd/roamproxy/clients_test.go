@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // The programs below write twelve messages at once, each in the way that its library has for a 429, and know of roamproxy only
@@ -72,18 +73,18 @@ Promise.all(Array.from({length: 12}, () => c.post('/v1/chat.post', {chat: 'C-1',
 func TestRealClients(t *testing.T) {
 	python := func(script string) func(string) *exec.Cmd {
 		return func(base string) *exec.Cmd {
-			return exec.Command(roamtest.Program(t, "/usr/bin/python3"), "-c", script, base)
+			return exec.Command(redistest.Program(t, "/usr/bin/python3"), "-c", script, base)
 		}
 	}
 	node := func(script string) func(string) *exec.Cmd {
-		return func(base string) *exec.Cmd { return exec.Command(roamtest.Program(t, "node"), "-e", script, base) }
+		return func(base string) *exec.Cmd { return exec.Command(redistest.Program(t, "node"), "-e", script, base) }
 	}
 	for _, tt := range []struct {
 		name, needs string // a module that may be missing
 		run         func(base string) *exec.Cmd
 	}{
 		{"curl --retry", "", func(base string) *exec.Cmd {
-			roamtest.Program(t, "curl")
+			redistest.Program(t, "curl")
 			return exec.Command("sh", "-c", curlScript, "sh", base)
 		}},
 		{"requests with urllib3's Retry", "import requests", python(requestsScript)},

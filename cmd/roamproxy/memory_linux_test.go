@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // In a container of 128 MiB, with the usual cache, a flood of large answers that are all kept for a while kills nobody. The bound
@@ -27,7 +27,7 @@ func TestAFloodFitsIntoAContainer(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) }))
 	defer upstream.Close()
 	program := filepath.Join(t.TempDir(), "roamproxy") // without the race detector, which takes several times the memory
-	if out, err := exec.Command(roamtest.Program(t, "go"), "build", "-o", program, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command(redistest.Program(t, "go"), "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	cmd := prepare(upstream.URL, t.TempDir(), inFile(t, `{quotas: [{name: roam, rate: 10000, burst: 10000}]}`))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // Seen to fail without a word after a reload, and without a beat.
@@ -58,7 +59,7 @@ func TestSystemdIsTold(t *testing.T) {
 // Seen to fail with a key that systemd does not know, and with one capability left.
 func TestTheSystemdUnitIsValidAndHardened(t *testing.T) {
 	unit := filepath.Join("..", "..", "deploy", "systemd", "roamproxy.service")
-	analyze := roamtest.Program(t, "systemd-analyze")
+	analyze := redistest.Program(t, "systemd-analyze")
 	for _, args := range [][]string{
 		{"verify", "--man=no", installed(t, unit)},
 		{"security", "--offline=true", "--no-pager", "--threshold=14", unit}, // tenths

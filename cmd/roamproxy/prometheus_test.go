@@ -17,12 +17,13 @@ import (
 	"time"
 
 	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // prometheus starts a real one that scrapes a roamproxy each second, with the rules of deploy/prometheus, and tells where it is.
 func prometheus(t *testing.T, target string) string {
 	t.Helper()
-	program := roamtest.Program(t, "prometheus")
+	program := redistest.Program(t, "prometheus")
 	rules, err := filepath.Abs("../../deploy/prometheus")
 	if err != nil {
 		t.Fatal(err)

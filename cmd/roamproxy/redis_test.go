@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
-	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // authority issues certificates for a test.
@@ -74,8 +74,8 @@ func TestRedisOverTLS(t *testing.T) {
 	ca.issue(t, "elsewhere", &x509.Certificate{DNSNames: []string{"redis.example"}})
 	ca.issue(t, "replica", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	other := newAuthority(t)
-	secure := func(name string) *roamtest.Redis {
-		return roamtest.NewTLSRedis(t, "--tls-cert-file", ca.file(name, ".pem"), "--tls-key-file", ca.file(name, ".key"), "--tls-ca-cert-file", ca.file("ca", ".pem"))
+	secure := func(name string) *redistest.Redis {
+		return redistest.NewTLSRedis(t, "--tls-cert-file", ca.file(name, ".pem"), "--tls-key-file", ca.file(name, ".key"), "--tls-ca-cert-file", ca.file("ca", ".pem"))
 	}
 	server, elsewhere := secure("server"), secure("elsewhere")
 	whole := Redis{URL: RedisURL(server.URL()), CAFile: ca.file("ca", ".pem"), CertFile: ca.file("replica", ".pem"), KeyFile: ca.file("replica", ".key")}
@@ -108,8 +108,8 @@ func TestRedisOverTLS(t *testing.T) {
 
 // A password that is replaced, in Redis and in its file, keeps nobody out for long; and Sentinels, who have none, are not told it.
 func TestAPasswordFileIsReadAgain(t *testing.T) {
-	redis := roamtest.NewRedis(t, "--requirepass", "first")
-	sentinels := roamtest.NewSentinels(t, redis, 1)
+	redis := redistest.NewRedis(t, "--requirepass", "first")
+	sentinels := redistest.NewSentinels(t, redis, 1)
 	for name, url := range map[string]string{"one server": redis.URL(), "through a Sentinel": sentinels.URL()} {
 		file := filepath.Join(t.TempDir(), "password")
 		write := func(password string) {

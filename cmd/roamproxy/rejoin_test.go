@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // Calls wait while the quota is alone, shared, shared elsewhere and alone again, and Roam sees none too many.
 func TestAReloadSharesTheQuotaAndEndsIt(t *testing.T) {
-	here, there := roamtest.NewRedis(t), roamtest.NewRedis(t)
+	here, there := redistest.NewRedis(t), redistest.NewRedis(t)
 	const fast = "quotas: [{name: roam, rate: 20, burst: 10, jitter: 300ms}]\n" // six of ten are held back, and four go at once
-	shared := func(r *roamtest.Redis, prefix string) string {
+	shared := func(r *redistest.Redis, prefix string) string {
 		return fmt.Sprintf("%sredis: {url: %s, prefix: %s, replicas: 1}\n", fast, r.URL(), prefix)
 	}
 	c := configure(t, roamtest.Options{Rate: 20}, fast)
@@ -64,7 +65,7 @@ func TestAReloadSharesTheQuotaAndEndsIt(t *testing.T) {
 
 // A pause goes along, and what is kept under one Redis is not handed out under another.
 func TestAPauseGoesAlongToRedisAndBack(t *testing.T) {
-	r := roamtest.NewRedis(t)
+	r := redistest.NewRedis(t)
 	c := configure(t, roamtest.Options{}, "")
 	tools := client(t)
 	c.roam.Script(roamtest.Throttle("30"))

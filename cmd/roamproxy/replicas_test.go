@@ -18,6 +18,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // replica is one of several roamproxies in processes of their own that share a quota.
@@ -29,7 +30,7 @@ type replica struct {
 
 // replicas starts n of them, with these lines in their configuration besides what all need, and waits until they share. Each has two
 // calls under way at most: when the machine stands still these may come late and all together, and so many are held back of the burst.
-func replicas(t *testing.T, n int, roam *roamtest.Server, redis *roamtest.Redis, lines string) []*replica {
+func replicas(t *testing.T, n int, roam *roamtest.Server, redis *redistest.Redis, lines string) []*replica {
 	t.Helper()
 	var all []*replica
 	for range n {
@@ -135,7 +136,7 @@ func losses(all []*replica) (times int) {
 // Three replicas that each spent the quota would be refused a hundred. At least 98 % of the rate is used, in one of three tries: who
 // loses Redis for a moment begins with an empty bucket of its own, and a machine that stands still for long wastes tokens.
 func TestThreeReplicasUseOneQuota(t *testing.T) {
-	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20, Burst: 20}), roamtest.NewRedis(t)
+	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20, Burst: 20}), redistest.NewRedis(t)
 	defer roam.Close()
 	all := replicas(t, 3, roam, redis, twentyASecond)
 	var behind, took time.Duration
@@ -163,14 +164,14 @@ func TestThreeReplicasUseOneQuota(t *testing.T) {
 func TestReplicasOutliveRedis(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
-		breaks, mends func(*roamtest.Redis)
+		breaks, mends func(*redistest.Redis)
 	}{
-		{"it is killed and comes back empty", (*roamtest.Redis).Kill, (*roamtest.Redis).Start},
-		{"it hangs for three seconds", (*roamtest.Redis).Hang, (*roamtest.Redis).Resume},
+		{"it is killed and comes back empty", (*redistest.Redis).Kill, (*redistest.Redis).Start},
+		{"it hangs for three seconds", (*redistest.Redis).Hang, (*redistest.Redis).Resume},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+			roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), redistest.NewRedis(t)
 			defer roam.Close()
 			all := replicas(t, 3, roam, redis, strings.Replace(twentyASecond, "200ms", "400ms", 1)) // of a busy machine
 			var answers map[int]int
@@ -213,7 +214,7 @@ func TestReplicasOutliveRedis(t *testing.T) {
 }
 
 // listening waits until so many hear at once of what was dropped; before that they see it within 100 ms.
-func listening(t *testing.T, redis *roamtest.Redis, n int) {
+func listening(t *testing.T, redis *redistest.Redis, n int) {
 	t.Helper()
 	o, err := Redis{URL: RedisURL(redis.URL())}.options()
 	if err != nil {
@@ -252,7 +253,7 @@ func once(t *testing.T, c *http.Client, all []*replica, roam *roamtest.Server) {
 }
 
 func TestAReplicaThatDiesWhileItAsksForAll(t *testing.T) {
-	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), redistest.NewRedis(t)
 	defer roam.Close()
 	all := replicas(t, 3, roam, redis, twentyASecond)
 	c := client(t)
@@ -290,7 +291,7 @@ func TestAReplicaThatDiesWhileItAsksForAll(t *testing.T) {
 // Who loses Redis meanwhile, as on a busy machine, may probe for its own share; then it is tried again.
 func TestAReplicaThatDiesAsTheProber(t *testing.T) {
 	for range 3 {
-		roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+		roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), redistest.NewRedis(t)
 		defer roam.Close()
 		all := replicas(t, 3, roam, redis, twentyASecond)
 		away := losses(all)
@@ -326,7 +327,7 @@ func TestAReplicaThatDiesAsTheProber(t *testing.T) {
 // A write's answer waits for every replica to have forgotten what it touched, but for no longer than 100 ms. So one that was answered
 // sooner is seen everywhere at once; on a busy machine another is tried.
 func TestAWriteIsSeenThroughEveryReplica(t *testing.T) {
-	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), roamtest.NewRedis(t)
+	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), redistest.NewRedis(t)
 	defer roam.Close()
 	all := replicas(t, 3, roam, redis, twentyASecond)
 	c := client(t)

@@ -1,4 +1,4 @@
-package roamtest
+package redistest
 
 import (
 	"fmt"
@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// told remembers what a test would have said.
-type told string
+// record keeps what a test would report.
+type record string
 
-func (*told) Helper()                     {}
-func (o *told) Fatalf(f string, a ...any) { *o = told("fatal: " + fmt.Sprintf(f, a...)) }
-func (o *told) Skipf(f string, a ...any)  { *o = told("skip: " + fmt.Sprintf(f, a...)) }
+func (*record) Helper()                     {}
+func (o *record) Fatalf(f string, a ...any) { *o = record("fatal: " + fmt.Sprintf(f, a...)) }
+func (o *record) Skipf(f string, a ...any)  { *o = record("skip: " + fmt.Sprintf(f, a...)) }
 
 func TestAMissingProgramIsAFailureInCI(t *testing.T) {
 	for _, tt := range []struct{ name, program, ci, want string }{
@@ -20,7 +20,7 @@ func TestAMissingProgramIsAFailureInCI(t *testing.T) {
 		{"CI without it", "no-such-program", "true", "fatal: this test drives no-such-program"},
 	} {
 		t.Setenv("CI", tt.ci)
-		var got told
+		var got record
 		path := Program(&got, tt.program)
 		if !strings.HasPrefix(string(got), tt.want) || (path != "") != (tt.want == "") {
 			t.Errorf("%s: path %q and %q, want %q", tt.name, path, got, tt.want)

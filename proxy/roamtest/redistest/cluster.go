@@ -1,4 +1,4 @@
-package roamtest
+package redistest
 
 import (
 	"fmt"

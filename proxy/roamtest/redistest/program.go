@@ -1,12 +1,12 @@
-package roamtest
+package redistest
 
 import (
 	"os"
 	"os/exec"
 )
 
-// Program is the path of a program that a test drives, such as redis-server. Where it is missing the test is left out, and make
-// test says so; where CI is set, as in .ci/run, the test fails, so that nothing is left out unseen.
+// Program returns the path of a program that a test runs, such as redis-server. If it is missing the test is skipped, and make test
+// reports that. If the environment variable CI is set, as in .ci/run, the test fails instead, so no skip goes unnoticed.
 func Program(t interface {
 	Helper()
 	Fatalf(format string, args ...any)

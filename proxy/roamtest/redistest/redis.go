@@ -1,4 +1,6 @@
-package roamtest
+// Package redistest starts real Redis servers for tests, on loopback ports of their own, and stops them when the test ends.
+// Only tests import it, so the shipped program cannot start a server.
+package redistest
 
 import (
 	"fmt"
