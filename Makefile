@@ -50,6 +50,8 @@ vet:
 # The imports allowed between packages. A line that is missing here is a change of the design. Tests may import
 # proxy/roamtest and proxy/roamtest/redistest as well; nothing that is shipped imports redistest.
 define ARROWS
+cmd/roamproxy cmd/roamproxy/config
+cmd/roamproxy/config proxy/credential
 cmd/roamproxy metrics
 cmd/roamproxy proxy
 cmd/roamproxy proxy/credential

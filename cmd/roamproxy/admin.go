@@ -10,12 +10,13 @@ import (
 
 	"go.uber.org/zap"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
 )
 
 // adminPages is everything that the admin listener answers, a line each.
-func (r *running) adminPages(c Config, gate func(http.Handler) http.Handler) http.Handler {
+func (r *running) adminPages(c config.Config, gate func(http.Handler) http.Handler) http.Handler {
 	pages := r.metrics.Admin(gate)
 	pages.Handle("POST /api/resume", r.resume)
 	pages.Handle("POST /-/reload", r.answerReload)
@@ -43,7 +44,7 @@ func (r *running) purge(w http.ResponseWriter, req *http.Request) {
 
 // adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer. The file is read
 // again when its content changes, and a file that cannot be read any more leaves the last token in use.
-func adminGate(a Admin) (func(http.Handler) http.Handler, error) {
+func adminGate(a config.Admin) (func(http.Handler) http.Handler, error) {
 	if a.TokenFile == "" {
 		return func(next http.Handler) http.Handler { return next }, nil
 	}

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -51,7 +52,7 @@ func answers(t *testing.T, conn net.Conn, in *bufio.Reader) int {
 //
 // Seen to fail without a bound on the time for headers.
 func TestSlowHeadersAreCut(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.ReadHeaderTimeout = Duration(300 * time.Millisecond) })
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.ReadHeaderTimeout = config.Duration(300 * time.Millisecond) })
 	var all sync.WaitGroup
 	for i := range 50 {
 		conn := dial(t, r.addr, []string{"", "G", "GET /v1/groups.list HTTP/1.1\r\n", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX: "}[i%4])
@@ -79,7 +80,7 @@ func TestSlowHeadersAreCut(t *testing.T) {
 
 // Who holds connections open without using them loses the oldest of them, and keeps nobody out.
 func TestConnectionsAreBounded(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.MaxConnections = 10 })
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 10 })
 	mine := dial(t, r.addr, "")
 	in := bufio.NewReader(mine)
 	var held []net.Conn
@@ -102,7 +103,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 
 // When every connection has a call under way, it is the newcomer that is closed.
 func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{Latency: 2 * time.Second}, io.Discard, func(c *Config) { c.Limits.MaxConnections = 3 })
+	r, roam := serving(t, roamtest.Options{Latency: 2 * time.Second}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 3 })
 	answered := make(chan int, 3)
 	for range 3 {
 		conn := dial(t, r.addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n{\"chat\":\"C-1\"}")
@@ -129,7 +130,7 @@ func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 }
 
 func TestOneToolDoesNotTakeAll(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Limits.MaxCalls = 5 })
+	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxCalls = 5 })
 	roam.Script(roamtest.Hang().Times(5)) // whoever is let in stays
 	c := client(t)
 	codes := make(chan string, 20)
@@ -201,7 +202,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 func TestWhoSeesTheAdminPages(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(path, []byte("first\n"), 0o600)
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Admin.TokenFile, c.Hosts = path, []string{"proxy.example"} })
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile, c.Hosts = path, []string{"proxy.example"} })
 	for _, tt := range []struct {
 		name, method, path, header string
 		status                     int
@@ -228,7 +229,7 @@ func TestWhoSeesTheAdminPages(t *testing.T) {
 		}
 	}
 	os.WriteFile(path, nil, 0o600)
-	if _, err := adminGate(Admin{TokenFile: path}); err == nil || !strings.Contains(err.Error(), "admin.token_file") {
+	if _, err := adminGate(config.Admin{TokenFile: path}); err == nil || !strings.Contains(err.Error(), "admin.token_file") {
 		t.Errorf("an empty file: %v", err)
 	}
 }
@@ -237,7 +238,7 @@ func TestTheAdminTokenRotates(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	synctest.Test(t, func(t *testing.T) {
 		os.WriteFile(path, []byte("first\n"), 0o600)
-		gate, err := adminGate(Admin{TokenFile: path})
+		gate, err := adminGate(config.Admin{TokenFile: path})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/metrics"
 )
 
@@ -63,7 +64,7 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 
 func TestAFloodOfCallsIsSampled(t *testing.T) {
 	var out bytes.Buffer
-	log := newLog(Log{Level: "info", Format: "json"}, &out)
+	log := newLog(config.Log{Level: "info", Format: "json"}, &out)
 	dropped := 0
 	access := sampled(log.Logger, func() { dropped++ })
 	for range 1000 {
@@ -79,7 +80,7 @@ func TestAFloodOfCallsIsSampled(t *testing.T) {
 		t.Error("the warning or the change of state was left out")
 	}
 	out.Reset()
-	log.configure(Log{Level: "warn", Format: "json"})
+	log.configure(config.Log{Level: "warn", Format: "json"})
 	access.Info("call")
 	if log.Info("call"); out.Len() > 0 {
 		t.Errorf("with the level raised, there is %q", out.String())

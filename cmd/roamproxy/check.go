@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy"
 )
 
@@ -16,25 +17,25 @@ type checkCmd struct {
 
 // Run prints the configuration in force, or every mistake in it, and, if that is wanted, what Roam says to it.
 func (c checkCmd) Run(p *program) error {
-	l, err := load(c.Config, p.getenv, nil)
+	l, err := config.Load(c.Config, p.getenv, nil)
 	if err != nil {
 		n := strings.Count(err.Error(), "\n") + 1
 		return errors.Join(err, fmt.Errorf("%d to mend; nothing was started", n))
 	}
-	l.print(p.out)
+	l.Print(p.out)
 	printRules(p.out, l.Cache)
 	if c.Connect {
-		return l.connect(p)
+		return connect(p, l)
 	}
 	return nil
 }
 
 // printRules writes the whole table of what is kept, as comments, so that what check prints is a configuration still.
-func printRules(w io.Writer, c Cache) {
+func printRules(w io.Writer, c config.Cache) {
 	configured, _ := rules(c)
 	fmt.Fprintln(w, "\n# What is kept, the first match wins:")
 	for i, r := range proxy.Rules(configured) {
-		ttl, origin := Duration(r.TTL).String(), "built in"
+		ttl, origin := config.Duration(r.TTL).String(), "built in"
 		switch {
 		case r.Origin:
 			ttl = "by Roam's headers"
@@ -49,7 +50,7 @@ func printRules(w io.Writer, c Cache) {
 		}
 		stale := ""
 		if r.Keeps() && r.Stale > 0 {
-			stale = ", stale " + Duration(r.Stale).String()
+			stale = ", stale " + config.Duration(r.Stale).String()
 		}
 		fmt.Fprintf(w, "#   %-36s %-24s # %s\n", r.Match, ttl+stale, origin)
 	}

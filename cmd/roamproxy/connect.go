@@ -13,13 +13,14 @@ import (
 	"strings"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
 )
 
-// connect asks Roam once for each credential whose it is, and prints that beside what is configured. It uses the credential's own
-// step and the network as the proxy does, but no line: nobody else may be running.
-func (l *Loaded) connect(p *program) error {
+// connect asks Roam once for each credential whose it is, and prints that beside what is configured. It sends calls as the proxy
+// does, but without the queue: roamproxy may not be running.
+func connect(p *program, l *config.Loaded) error {
 	upstream, err := url.Parse(l.Upstream.URL)
 	if err != nil {
 		return err
@@ -31,13 +32,13 @@ func (l *Loaded) connect(p *program) error {
 	defer base.CloseIdleConnections()
 	var wrong []error
 	for _, k := range l.Credentials {
-		if k.OAuth.used() {
+		if k.OAuth.IsSet() {
 			fmt.Fprintf(p.out, "\ncredential %s is not tried: its refresh token is good for one use, which is the running roamproxy's; see its /readyz\n", k.Name)
 			continue
 		}
 		fmt.Fprintf(p.out, "\ncredential %s, by one call of token.info at %s\n", k.Name, l.Upstream.URL)
 		rt := &credential.Transport{Next: base, Name: k.Name, Source: source(k, l.StateDir, base), Scheme: upstream.Scheme, Host: upstream.Host}
-		if err := l.ask(p, rt, k); err != nil {
+		if err := askIdentity(p, l, rt, k); err != nil {
 			wrong = append(wrong, fmt.Errorf("credential %s: %w", k.Name, err))
 		}
 	}
@@ -47,7 +48,7 @@ func (l *Loaded) connect(p *program) error {
 // infoSize is far more than token.info answers.
 const infoSize = 64 << 10
 
-func (l *Loaded) ask(p *program, rt http.RoundTripper, k Credential) error {
+func askIdentity(p *program, l *config.Loaded, rt http.RoundTripper, k config.Credential) error {
 	ctx, cancel := context.WithTimeout(p.ctx, time.Duration(l.Upstream.Timeout))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(l.Upstream.URL, "/")+"/v1/token.info", nil)
@@ -81,7 +82,7 @@ func (l *Loaded) ask(p *program, rt http.RoundTripper, k Credential) error {
 		return fmt.Errorf("this is not what Roam answers to token.info, so upstream.url may be something else: %w", err)
 	}
 	fmt.Fprintf(p.out, "  workspace  %q (%q)\n  acts as    %q\n  scopes     %q\n", info.Roam.Name, info.Roam.ID, info.Addr, info.Scopes)
-	q := l.Quotas[slices.IndexFunc(l.Quotas, func(q Quota) bool { return q.Name == k.Quota })]
+	q := l.Quotas[slices.IndexFunc(l.Quotas, func(q config.Quota) bool { return q.Name == k.Quota })]
 	fmt.Fprintf(p.out, "  quota      %s: %v at once, then %v a second, as configured\n", q.Name, q.Burst, q.Rate)
 	for _, name := range slices.Sorted(maps.Keys(res.Header)) {
 		if !strings.Contains(strings.ToLower(name), "ratelimit") {

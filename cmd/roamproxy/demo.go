@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
@@ -40,14 +41,14 @@ func (d demoCmd) Run(p *program) error {
 		return err
 	}
 	defer os.RemoveAll(state)
-	c := defaults(func(string) string { return "" })
+	c := config.Default(func(string) string { return "" })
 	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", roam.URL, state
 	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
 	server, err := start(c, newLog(c.Log, io.Discard), nil)
 	if err != nil {
 		return err
 	}
-	defer server.stop(Limits{ShutdownGrace: Duration(time.Second)})
+	defer server.stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
 	second := newCrew(roam.Roam, server)
 	second.work(p.ctx, "http://"+server.addr, d.Part, d.picture(p))
 	if p.ctx.Err() != nil {

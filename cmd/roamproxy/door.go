@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"roamproxy/cmd/roamproxy/config"
 )
 
 // door is where connections come in: a listener, and the servers that take them from it, one after the other. A server's timeouts
@@ -15,12 +17,12 @@ import (
 type door struct {
 	listener deadlined
 	seats    *seats
-	make     func(Limits) *http.Server
+	make     func(config.Limits) *http.Server
 	wrap     func(*http.Server, net.Listener) net.Listener // nil: not at all
 	failed   chan<- error                                  // gets what ends serving unasked
 
-	mu      sync.Mutex // guards the following
-	limits  Limits     // in force
+	mu      sync.Mutex    // guards the following
+	limits  config.Limits // in force
 	turn    *turn
 	servers []*http.Server // one for each time that the timeouts changed
 	ending  bool
@@ -33,7 +35,7 @@ type deadlined interface {
 }
 
 // serve takes connections from now on under these limits. Those that are open keep the timeouts that they began with.
-func (d *door) serve(l Limits) {
+func (d *door) serve(l config.Limits) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.ending {

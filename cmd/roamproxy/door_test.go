@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -87,7 +88,7 @@ func TestTheDoorIsNeverShutByAReload(t *testing.T) {
 	cancel()
 	all.Wait()
 	addr := c.addr
-	c.stop(Limits{ShutdownGrace: Duration(10 * time.Second)})
+	c.stop(config.Limits{ShutdownGrace: config.Duration(10 * time.Second)})
 	c.running = nil
 	under.Wait()
 	if conn, err := net.Dial("tcp", addr); err == nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/proxy/roamtest"
 )
@@ -25,11 +26,11 @@ func lenient(rate float64) roamtest.Options { return roamtest.Options{Rate: rate
 // so that a slow machine makes it no less exact; with one call under way at a time they come there in the order in which they left.
 func crowd(t *testing.T, rate float64, weights map[string]int) (*running, *roamtest.Server, func(ctx context.Context, tool string)) {
 	t.Helper()
-	r, roam := serving(t, lenient(rate), io.Discard, func(c *Config) {
-		c.Quotas[0].Rate, c.Quotas[0].MaxWait, c.Upstream.MaxInFlight = rate, Duration(24*time.Hour), 1
+	r, roam := serving(t, lenient(rate), io.Discard, func(c *config.Config) {
+		c.Quotas[0].Rate, c.Quotas[0].MaxWait, c.Upstream.MaxInFlight = rate, config.Duration(24*time.Hour), 1
 		for name, weight := range weights {
 			sum := sha256.Sum256([]byte(name + "-token"))
-			c.Tools = append(c.Tools, Tool{Name: name, TokenSHA256: []string{hex.EncodeToString(sum[:])}, Weight: weight})
+			c.Tools = append(c.Tools, config.Tool{Name: name, TokenSHA256: []string{hex.EncodeToString(sum[:])}, Weight: weight})
 		}
 	})
 	c := client(t)

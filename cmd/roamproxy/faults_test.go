@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -183,15 +184,15 @@ func TestFaultsBeforeAConnection(t *testing.T) {
 			tls.Server(near, &tls.Config{Certificates: stranger.TLS.Certificates, MaxVersion: most}).Handshake()
 		}
 	}
-	secure := func(c *Config) { c.Upstream.URL = strings.Replace(c.Upstream.URL, "http:", "https:", 1) }
+	secure := func(c *config.Config) { c.Upstream.URL = strings.Replace(c.Upstream.URL, "http:", "https:", 1) }
 	for _, tt := range []struct {
 		name    string
 		trouble trouble
-		change  func(*Config)
+		change  func(*config.Config)
 		want    string
 	}{
-		{"a name that does not exist", nil, func(c *Config) { c.Upstream.URL = "https://nowhere.invalid" }, "502 not sent or 504 not sent"},
-		{"nobody listens", nil, func(c *Config) { c.Upstream.URL = "http://127.0.0.1:1" }, "502 not sent"},
+		{"a name that does not exist", nil, func(c *config.Config) { c.Upstream.URL = "https://nowhere.invalid" }, "502 not sent or 504 not sent"},
+		{"nobody listens", nil, func(c *config.Config) { c.Upstream.URL = "http://127.0.0.1:1" }, "502 not sent"},
 		{"somebody who does not speak TLS", says("HTTP/1.1 400 Bad Request\r\n\r\n"), secure, "502 not sent"},
 		{"a certificate that nobody vouches for", shakes(0), secure, "502 not sent"},
 		{"a TLS that is too old", shakes(tls.VersionTLS11), secure, "502 not sent"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roamproxy/cache"
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/metrics"
 	"roamproxy/proxy"
@@ -20,7 +21,7 @@ import (
 // generation is one configuration at work. Requests that entered it end in it, even when a reload has put another in its place;
 // what both want alike is handed on.
 type generation struct {
-	config  Config
+	config  config.Config
 	proxy   *proxy.Proxy
 	cache   *cache.Cache
 	bodies  *limiter.Bodies
@@ -31,7 +32,7 @@ type generation struct {
 }
 
 // change puts a configuration that was checked into force. On an error everything stays as it was.
-func (a *app) change(c Config) error {
+func (a *app) change(c config.Config) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	last := a.now // only written below, with both locks held
@@ -69,7 +70,7 @@ func (a *app) change(c Config) error {
 }
 
 // build makes a generation out of what is new in c and what last has already.
-func (a *app) build(c Config, last *generation) (g *generation, err error) {
+func (a *app) build(c config.Config, last *generation) (g *generation, err error) {
 	g = &generation{config: c, cache: last.cache, bodies: last.bodies, base: last.base, fleet: last.fleet, sources: make(map[string]credential.Source)}
 	var undo []func()
 	defer func() {
@@ -167,7 +168,7 @@ func (a *app) retire(old, next *generation) {
 	a.changing.Lock()
 	defer a.changing.Unlock()
 	for _, name := range slices.Collect(maps.Keys(a.lines)) {
-		if !slices.ContainsFunc(a.now.config.Quotas, func(q Quota) bool { return q.Name == name }) {
+		if !slices.ContainsFunc(a.now.config.Quotas, func(q config.Quota) bool { return q.Name == name }) {
 			a.drop(name)
 		}
 	}
@@ -178,7 +179,7 @@ func (a *app) retire(old, next *generation) {
 
 // sameAnswers tells whether what was kept under one configuration may be handed out under the other: it came from the same Roam,
 // and under each name with the same secret. A secret that was replaced may be that of another workspace.
-func sameAnswers(c, last Config) bool {
+func sameAnswers(c, last config.Config) bool {
 	for _, k := range c.Credentials {
 		if before := find(last.Credentials, k.Name); before != nil && !sameSecret(k, *before) {
 			return false
@@ -188,12 +189,12 @@ func sameAnswers(c, last Config) bool {
 }
 
 // sameSecret tells whether both get their secret in the same way, whatever quota it counts against.
-func sameSecret(a, b Credential) bool {
+func sameSecret(a, b config.Credential) bool {
 	a.Quota = b.Quota
 	return reflect.DeepEqual(a, b)
 }
 
-func find(all []Credential, name string) *Credential {
+func find(all []config.Credential, name string) *config.Credential {
 	for i := range all {
 		if all[i].Name == name {
 			return &all[i]

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
@@ -23,8 +24,8 @@ import (
 // freed.
 func TestAPanicShowsNoSecret(t *testing.T) {
 	var said everything
-	r, roam := serving(t, roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{marks()[0]}}, &said, func(c *Config) {
-		c.Log = Log{Level: "debug", Format: "json"}
+	r, roam := serving(t, roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{marks()[0]}}, &said, func(c *config.Config) {
+		c.Log = config.Log{Level: "debug", Format: "json"}
 		c.Upstream.MaxInFlight = 1
 		c.Credentials[0].APIKey = credential.NewSecret(marks()[0])
 	})
@@ -120,7 +121,7 @@ func TestWhatIsHeard(t *testing.T) {
 		{"a panic without a stack", "http: panic serving @: marked", "error", `"stack":""`},
 	} {
 		var out lockedBuffer
-		stdlog.New(heard{newLog(Log{Level: "debug", Format: "json"}, &out).Logger}, "", 0).Print(tt.said)
+		stdlog.New(heard{newLog(config.Log{Level: "debug", Format: "json"}, &out).Logger}, "", 0).Print(tt.said)
 		if got := out.String(); strings.Contains(got, "marked") || !strings.Contains(got, tt.want) || !strings.Contains(got, `"level":"`+tt.level+`"`) {
 			t.Errorf("%s: %s", tt.name, got)
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"roamproxy/cmd/roamproxy/config"
+
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
@@ -162,11 +164,11 @@ func TestKubernetesReplicasShareOneRedis(t *testing.T) {
 func isRoamproxy(c core.Container) bool { return c.Name == "roamproxy" }
 
 // configOf is the configuration in a ConfigMap, which roamproxy must accept.
-func configOf(t *testing.T, m *core.ConfigMap) *Loaded {
+func configOf(t *testing.T, m *core.ConfigMap) *config.Loaded {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "roamproxy.yaml")
 	os.WriteFile(path, []byte(m.Data["roamproxy.yaml"]), 0o600)
-	l, err := load(path, environ{"STATE_DIRECTORY": "/var/lib/roamproxy"}.get, nil)
+	l, err := config.Load(path, environ{"STATE_DIRECTORY": "/var/lib/roamproxy"}.get, nil)
 	if err != nil {
 		t.Fatalf("roamproxy refuses the configuration of %s: %v", m.Name, err)
 	}
@@ -227,4 +229,4 @@ func runs(t *testing.T, file string, config *core.ConfigMap, pod core.PodSpec) {
 	}
 }
 
-func secs(d Duration) float64 { return float64(d) / 1e9 }
+func secs(d config.Duration) float64 { return float64(d) / 1e9 }

@@ -6,6 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/metrics"
 )
@@ -26,7 +27,7 @@ type bucket interface {
 }
 
 // line starts one with the level and the pause that the last process left.
-func (a *app) line(c Config, q Quota, fleet *limiter.Fleet) (*line, error) {
+func (a *app) line(c config.Config, q config.Quota, fleet *limiter.Fleet) (*line, error) {
 	local, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
 	if err != nil {
 		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
@@ -54,7 +55,7 @@ func (a *app) line(c Config, q Quota, fleet *limiter.Fleet) (*line, error) {
 	return l, nil
 }
 
-func newBucket(q Quota, fleet *limiter.Fleet) (b bucket, err error) {
+func newBucket(q config.Quota, fleet *limiter.Fleet) (b bucket, err error) {
 	if fleet != nil {
 		b, err = fleet.Bucket(q.Name, q.Rate, q.Burst, time.Duration(q.Jitter))
 	} else {
@@ -68,7 +69,7 @@ func newBucket(q Quota, fleet *limiter.Fleet) (b bucket, err error) {
 
 // configure puts the present numbers of a quota into force, and the fleet that it is shared by. Pause and whoever waits stay as
 // they are, and so does the level unless the fleet is another one.
-func (a *app) configure(l *line, c Config, q Quota, fleet *limiter.Fleet) {
+func (a *app) configure(l *line, c config.Config, q config.Quota, fleet *limiter.Fleet) {
 	if l.fleet != fleet {
 		was := l.bucket
 		l.bucket, _ = newBucket(q, fleet) // cannot fail: build made a bucket like it
@@ -82,7 +83,7 @@ func (a *app) configure(l *line, c Config, q Quota, fleet *limiter.Fleet) {
 	a.health.Check("line of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
 }
 
-func bounds(c Config, q Quota) limiter.Options {
+func bounds(c config.Config, q config.Quota) limiter.Options {
 	return limiter.Options{
 		MaxInFlight: c.Upstream.MaxInFlight, MaxWait: time.Duration(q.MaxWait), MaxQueue: q.MaxQueue,
 		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause), Adapt: q.Adapt,
@@ -90,7 +91,7 @@ func bounds(c Config, q Quota) limiter.Options {
 }
 
 // counts has every tool's series there from the start.
-func (l *line) counts(m *metrics.Metrics, tools []Tool) *metrics.Quota {
+func (l *line) counts(m *metrics.Metrics, tools []config.Tool) *metrics.Quota {
 	names := make([]string, 0, len(tools))
 	for _, t := range tools {
 		names = append(names, t.Name)
@@ -99,7 +100,7 @@ func (l *line) counts(m *metrics.Metrics, tools []Tool) *metrics.Quota {
 }
 
 // state is what a scrape asks for.
-func (l *line) state(q Quota) metrics.QuotaState {
+func (l *line) state(q config.Quota) metrics.QuotaState {
 	s := l.queue.State()
 	return metrics.QuotaState{
 		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,

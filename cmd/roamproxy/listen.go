@@ -8,22 +8,14 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
-)
 
-// socketPath is the path in an address such as unix:///run/roamproxy.sock, or "" in any other.
-func socketPath(addr string) string {
-	path, ok := strings.CutPrefix(addr, "unix://")
-	if !ok {
-		return ""
-	}
-	return path
-}
+	"roamproxy/cmd/roamproxy/config"
+)
 
 // listen opens a TCP address or a Unix socket. Group is who may use the socket besides our own user; "" is our own group.
 func listen(addr, group string) (deadlined, error) {
-	if path := socketPath(addr); path != "" {
+	if path := config.SocketPath(addr); path != "" {
 		return listenUnix(path, group)
 	}
 	return listenTCP(addr)

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -29,7 +30,7 @@ func TestAUnixSocket(t *testing.T) {
 	} else if len(groups) > 0 {
 		group = groups[len(groups)-1]
 	}
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Listen, c.ListenGroup = "unix://"+path, strconv.Itoa(group) })
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Listen, c.ListenGroup = "unix://"+path, strconv.Itoa(group) })
 	info, err := os.Lstat(path)
 	if err == nil && info.Sys().(*syscall.Stat_t).Gid != uint32(group) {
 		t.Errorf("the socket is of group %d, want %d", info.Sys().(*syscall.Stat_t).Gid, group)
@@ -48,7 +49,7 @@ func TestAUnixSocket(t *testing.T) {
 		t.Errorf("a second roamproxy: %v, want to be told of the first", err)
 	}
 	c.CloseIdleConnections()
-	r.stop(Limits{ShutdownGrace: Duration(2e9)})
+	r.stop(config.Limits{ShutdownGrace: config.Duration(2e9)})
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "*")); len(left) > 0 {
 		t.Errorf("it leaves %v", left)
 	}

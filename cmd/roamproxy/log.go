@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
+
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
@@ -22,7 +24,7 @@ type logger struct {
 }
 
 // newLog writes to w: readable on a terminal, JSON otherwise, unless told.
-func newLog(c Log, w io.Writer) *logger {
+func newLog(c config.Log, w io.Writer) *logger {
 	l := &logger{out: w, core: &changing{}}
 	l.configure(c)
 	l.Logger = zap.New(l.core)
@@ -30,7 +32,7 @@ func newLog(c Log, w io.Writer) *logger {
 }
 
 // configure changes level and form from the next line on.
-func (l *logger) configure(c Log) {
+func (l *logger) configure(c config.Log) {
 	level, err := zapcore.ParseLevel(c.Level)
 	if err != nil {
 		level = zap.InfoLevel

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
 )
@@ -29,12 +30,12 @@ const loginTime = 10 * time.Minute
 // Run shows a page to open and waits for the browser to come back, or, where that runs on another machine, for the address at
 // which it ended to be pasted. What it obtains goes to state_dir and nowhere else.
 func (l loginCmd) Run(p *program) error {
-	loaded, err := load(l.Config, p.getenv, nil)
+	loaded, err := config.Load(l.Config, p.getenv, nil)
 	if err != nil {
 		return err
 	}
 	c := loaded.Config
-	i := slices.IndexFunc(c.Credentials, func(k Credential) bool { return k.Name == l.Credential && k.OAuth.used() })
+	i := slices.IndexFunc(c.Credentials, func(k config.Credential) bool { return k.Name == l.Credential && k.OAuth.IsSet() })
 	if i < 0 {
 		return fmt.Errorf("there is no credential %q with oauth in the configuration", l.Credential)
 	}
@@ -43,7 +44,7 @@ func (l loginCmd) Run(p *program) error {
 		return err
 	}
 	defer listener.Close()
-	if !loopback(listener.Addr().String()) {
+	if !config.IsLoopback(listener.Addr().String()) {
 		return fmt.Errorf("%s can be reached from other machines; use 127.0.0.1", l.Listen)
 	}
 	base, err := proxy.NewBase(proxy.BaseOptions{MaxInFlight: 1, CAFile: c.Upstream.CAFile})
@@ -69,7 +70,7 @@ func (l loginCmd) Run(p *program) error {
 }
 
 // oauth is what a credential's Source and its login are made of.
-func oauth(k Credential, dir string, base http.RoundTripper) credential.OAuthOptions {
+func oauth(k config.Credential, dir string, base http.RoundTripper) credential.OAuthOptions {
 	o := credential.OAuthOptions{
 		Name: k.Name, ClientID: k.OAuth.ClientID, TokenURL: k.OAuth.TokenURL, Dir: dir,
 		Client: &http.Client{Transport: base, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},

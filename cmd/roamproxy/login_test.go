@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -112,7 +113,7 @@ func TestALoginInABrowser(t *testing.T) {
 		c.Body.Close()
 		t.Error("it still listens")
 	}
-	l, err := load(a.config, environ{}.get, nil)
+	l, err := config.Load(a.config, environ{}.get, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +122,7 @@ func TestALoginInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.stop(Limits{ShutdownGrace: Duration(time.Second)})
+	defer r.stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
 	if got := post(client(t), "http://"+r.addr); got != 200 {
 		t.Errorf("a call with what was obtained is answered %d", got)
 	}
@@ -170,9 +171,9 @@ func TestALoginThatFails(t *testing.T) {
 }
 
 func TestNotReadyWithoutALogin(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
-		c.Credentials[0].APIKey = Credential{}.APIKey
-		c.Credentials[0].OAuth = OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+		c.Credentials[0].APIKey = config.Credential{}.APIKey
+		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
 	})
 	if res, body := get(t, client(t), "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "roamproxy login org") {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)

@@ -3,6 +3,8 @@ package main
 import (
 	"runtime/debug"
 
+	"roamproxy/cmd/roamproxy/config"
+
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
@@ -23,7 +25,7 @@ const besides = 40 << 20
 const ofContainer = 85
 
 // collect tells the garbage collector how much memory it may let us use. What the environment says by GOGC or GOMEMLIMIT stays.
-func collect(c Config, getenv func(string) string) {
+func collect(c config.Config, getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
@@ -35,7 +37,7 @@ func collect(c Config, getenv func(string) string) {
 
 // memoryLimit is what the configuration lets be in use, within what the container has. It is no bound of ours: nearer to it the
 // collector works harder, and below what is really in use it would take a quarter of a core for nothing.
-func memoryLimit(c Config, container uint64) int64 {
+func memoryLimit(c config.Config, container uint64) int64 {
 	wanted := uint64(c.Cache.MaxSize+c.Limits.QueueBytes) + uint64(c.Limits.MaxConnections)*perConnection + besides
 	if container > 0 {
 		wanted = min(wanted, container/100*ofContainer)

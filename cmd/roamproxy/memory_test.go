@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"roamproxy/cmd/roamproxy/config"
 )
 
 func TestMemoryLimitFitsConfigurationAndContainer(t *testing.T) {
@@ -23,7 +25,7 @@ func TestMemoryLimitFitsConfigurationAndContainer(t *testing.T) {
 		{"a larger cache", 512 * mib, 64 * mib, 4096, 0, 716 * mib},
 		{"little of everything", 1 * mib, 1 * mib, 0, 0, 42 * mib},
 	} {
-		c := Config{Cache: Cache{MaxSize: Size(tt.cache)}, Limits: Limits{QueueBytes: Size(tt.queue), MaxConnections: tt.connections}}
+		c := config.Config{Cache: config.Cache{MaxSize: config.Size(tt.cache)}, Limits: config.Limits{QueueBytes: config.Size(tt.queue), MaxConnections: tt.connections}}
 		if got := memoryLimit(c, tt.container); got != tt.want {
 			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
 		}

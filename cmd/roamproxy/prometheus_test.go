@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -104,7 +105,7 @@ func TestEveryPanelHasData(t *testing.T) {
 	if len(open) < 40 {
 		t.Fatalf("%d queries were found in the dashboard; want all", len(open))
 	}
-	r, roam := serving(t, roamtest.Options{Rate: 5, Latency: 20 * time.Millisecond}, io.Discard, func(c *Config) { c.Quotas[0].Rate = 5 })
+	r, roam := serving(t, roamtest.Options{Rate: 5, Latency: 20 * time.Millisecond}, io.Discard, func(c *config.Config) { c.Quotas[0].Rate = 5 })
 	base := prometheus(t, r.adminAddr)
 	traffic, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)

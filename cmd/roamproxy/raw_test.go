@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -24,7 +25,7 @@ func TestBadToolsOnTheWire(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
 	defer roam.Close()
 	wire := newBetween(t, strings.TrimPrefix(roam.URL, "http://"))
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Upstream.URL = "http://" + wire.addr
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
 	})

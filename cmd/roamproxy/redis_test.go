@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/rueidis"
+
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -78,24 +81,24 @@ func TestRedisOverTLS(t *testing.T) {
 		return redistest.NewTLSRedis(t, "--tls-cert-file", ca.file(name, ".pem"), "--tls-key-file", ca.file(name, ".key"), "--tls-ca-cert-file", ca.file("ca", ".pem"))
 	}
 	server, elsewhere := secure("server"), secure("elsewhere")
-	whole := Redis{URL: RedisURL(server.URL()), CAFile: ca.file("ca", ".pem"), CertFile: ca.file("replica", ".pem"), KeyFile: ca.file("replica", ".key")}
+	whole := config.Redis{URL: config.RedisURL(server.URL()), CAFile: ca.file("ca", ".pem"), CertFile: ca.file("replica", ".pem"), KeyFile: ca.file("replica", ".key")}
 	for _, tt := range []struct {
 		name   string
-		change func(*Redis)
+		change func(*config.Redis)
 		want   string // in the error
 	}{
-		{"both sides show what they are", func(*Redis) {}, "none"},
-		{"an authority that we do not trust", func(r *Redis) { r.CAFile = other.file("ca", ".pem") }, "certificate signed by unknown authority"},
-		{"the system's authorities", func(r *Redis) { r.CAFile = "" }, "certificate signed by unknown authority"},
-		{"another server's certificate", func(r *Redis) { r.URL = RedisURL(elsewhere.URL()) }, "127.0.0.1"},
-		{"no certificate of ours", func(r *Redis) { r.CertFile, r.KeyFile = "", "" }, ""}, // Redis hangs up, and whether it says why is chance,
-		{"no TLS", func(r *Redis) {
-			r.URL, r.CAFile, r.CertFile = RedisURL(strings.Replace(server.URL(), "rediss", "redis", 1)), "", ""
+		{"both sides show what they are", func(*config.Redis) {}, "none"},
+		{"an authority that we do not trust", func(r *config.Redis) { r.CAFile = other.file("ca", ".pem") }, "certificate signed by unknown authority"},
+		{"the system's authorities", func(r *config.Redis) { r.CAFile = "" }, "certificate signed by unknown authority"},
+		{"another server's certificate", func(r *config.Redis) { r.URL = config.RedisURL(elsewhere.URL()) }, "127.0.0.1"},
+		{"no certificate of ours", func(r *config.Redis) { r.CertFile, r.KeyFile = "", "" }, ""}, // Redis hangs up, and whether it says why is chance,
+		{"no TLS", func(r *config.Redis) {
+			r.URL, r.CAFile, r.CertFile = config.RedisURL(strings.Replace(server.URL(), "rediss", "redis", 1)), "", ""
 		}, ""},
 	} {
 		r := whole
 		tt.change(&r)
-		client, err := r.connect()
+		client, err := connectRedis(r)
 		if err == nil {
 			err = client.Do(t.Context(), client.B().Ping().Build()).Error()
 			client.Close()
@@ -119,13 +122,13 @@ func TestAPasswordFileIsReadAgain(t *testing.T) {
 			}
 		}
 		write("first")
-		r := Redis{URL: RedisURL(url), PasswordFile: file}
-		f := limiter.NewFleet(limiter.FleetOptions{Connect: r.connect, Prefix: "test", Replicas: 1})
+		r := config.Redis{URL: config.RedisURL(url), PasswordFile: file}
+		f := limiter.NewFleet(limiter.FleetOptions{Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: "test", Replicas: 1})
 		if _, err := f.Bucket("roam", 1, 10, 0); err != nil {
 			t.Fatal(err)
 		}
 		until(t, name+": letting us in", func() bool { return f.Away() == nil })
-		client, err := r.connect()
+		client, err := connectRedis(r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ func (r *running) again() error {
 	if err != nil {
 		return err
 	}
-	if err := l.frozen(r.current().config); err != nil {
+	if err := l.CheckFrozen(r.current().config); err != nil {
 		return err
 	}
 	gate, err := adminGate(l.Admin)
@@ -51,23 +51,6 @@ func (r *running) again() error {
 	r.admin.serve(l.Limits)
 	r.log.configure(l.Log)
 	return nil
-}
-
-// frozen names what differs from the configuration in force and cannot change while the process runs.
-func (l *Loaded) frozen(now Config) error {
-	v := &checker{sources: l.Sources}
-	for _, f := range []struct {
-		key      string
-		new, old any
-	}{
-		{"listen", l.Listen, now.Listen},
-		{"listen_group", l.ListenGroup, now.ListenGroup},
-		{"admin.listen", l.Admin.Listen, now.Admin.Listen},
-		{"state_dir", l.StateDir, now.StateDir},
-	} {
-		v.want(f.new == f.old, f.key, "is %v while roamproxy runs; restart it to make it %v", f.old, f.new)
-	}
-	return joined(v.mistakes)
 }
 
 // answerReload is POST /-/reload: 200, or 400 with every mistake.

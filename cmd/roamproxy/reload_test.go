@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -35,7 +36,9 @@ func configure(t *testing.T, options roamtest.Options, lines string) *configured
 	// So many calls may come late, and all together, on a machine that stands still: fewer than tests hold back of a burst.
 	c.head = fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: %s, max_in_flight: 4}\nstate_dir: %s\n", c.roam.URL, t.TempDir())
 	c.write(t, lines)
-	read := func() (*Loaded, error) { return load(c.file, environ{"ROAM_API_KEY": roamtest.DefaultKey}.get, nil) }
+	read := func() (*config.Loaded, error) {
+		return config.Load(c.file, environ{"ROAM_API_KEY": roamtest.DefaultKey}.get, nil)
+	}
 	l, err := read()
 	if err != nil {
 		t.Fatal(err)
@@ -45,7 +48,7 @@ func configure(t *testing.T, options roamtest.Options, lines string) *configured
 	}
 	t.Cleanup(func() {
 		if c.running != nil {
-			c.stop(Limits{ShutdownGrace: Duration(2 * time.Second)})
+			c.stop(config.Limits{ShutdownGrace: config.Duration(2 * time.Second)})
 		}
 	})
 	return c

@@ -17,6 +17,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -216,7 +217,7 @@ func TestReplicasOutliveRedis(t *testing.T) {
 // listening waits until so many hear at once of what was dropped; before that they see it within 100 ms.
 func listening(t *testing.T, redis *redistest.Redis, n int) {
 	t.Helper()
-	o, err := Redis{URL: RedisURL(redis.URL())}.options()
+	o, err := config.Redis{URL: config.RedisURL(redis.URL())}.ClientOptions()
 	if err != nil {
 		t.Fatal(err)
 	}

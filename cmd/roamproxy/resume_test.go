@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/metrics"
 	"roamproxy/proxy/roamtest"
 )
@@ -18,9 +19,9 @@ import (
 func TestAPauseIsEndedByHand(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "admin-token")
 	os.WriteFile(secret, []byte("let-me\n"), 0o600)
-	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
+	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Admin.TokenFile = secret
-		c.Quotas[0].MaxPause = Duration(time.Hour)
+		c.Quotas[0].MaxPause = config.Duration(time.Hour)
 		c.Quotas = append(c.Quotas, c.Quotas[0])
 		c.Quotas[1].Name = "other"
 	})

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -27,14 +28,14 @@ type road struct {
 	heap           uint64 // after the first fault: the test itself holds some, too
 }
 
-func newRoad(t *testing.T, change func(*Config)) *road {
+func newRoad(t *testing.T, change func(*config.Config)) *road {
 	p := &road{t: t, roam: roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})}
 	t.Cleanup(p.roam.Close)
 	p.behind = newBetween(t, strings.TrimPrefix(p.roam.URL, "http://"))
-	p.r, _ = serving(t, roamtest.Options{}, io.Discard, func(c *Config) {
-		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.addr, Duration(2*time.Second) // a busy machine is silent for one
+	p.r, _ = serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.addr, config.Duration(2*time.Second) // a busy machine is silent for one
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
-		c.Limits.ReadHeaderTimeout = Duration(time.Second)
+		c.Limits.ReadHeaderTimeout = config.Duration(time.Second)
 		if change != nil {
 			change(c)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/zap"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy"
 )
 
@@ -31,9 +32,12 @@ func (s serveCmd) Run(p *program) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything else: one that comes too early must not end the process
 	defer signal.Stop(hangups)
-	read := func() (*Loaded, error) {
-		l, err := load(s.Config, p.getenv, []override{
-			{"listen", s.Listen, "--listen"}, {"admin.listen", s.AdminListen, "--admin-listen"}, {"upstream.url", s.UpstreamURL, "--upstream-url"}, {"log.level", s.LogLevel, "--log-level"},
+	read := func() (*config.Loaded, error) {
+		l, err := config.Load(s.Config, p.getenv, []config.Override{
+			{Key: "listen", Value: s.Listen, Source: "--listen"},
+			{Key: "admin.listen", Value: s.AdminListen, Source: "--admin-listen"},
+			{Key: "upstream.url", Value: s.UpstreamURL, Source: "--upstream-url"},
+			{Key: "log.level", Value: s.LogLevel, Source: "--log-level"},
 		})
 		if err == nil {
 			collect(l.Config, p.getenv)
@@ -71,8 +75,8 @@ func (s serveCmd) Run(p *program) error {
 type running struct {
 	*app
 	log          *logger
-	read         func() (*Loaded, error) // the configuration, again; nil: there is none to read
-	reloading    sync.Mutex              // one reload at a time
+	read         func() (*config.Loaded, error) // the configuration, again; nil: there is none to read
+	reloading    sync.Mutex                     // one reload at a time
 	tools, admin *door
 	pages        swapped // of the admin listener
 	addr         string  // where tools connect
@@ -81,7 +85,7 @@ type running struct {
 }
 
 // start listens first, so that what is wrong shows at once. read is for reloads.
-func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error) {
+func start(c config.Config, log *logger, read func() (*config.Loaded, error)) (*running, error) {
 	r := &running{log: log, read: read, failed: make(chan error, 2)}
 	gate, err := adminGate(c.Admin)
 	if err != nil {
@@ -101,7 +105,7 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 		forAdmin.Close()
 		return nil, err
 	}
-	server := func(h http.Handler, l Limits) *http.Server {
+	server := func(h http.Handler, l config.Limits) *http.Server {
 		return &http.Server{
 			Handler: h, ErrorLog: stdlog.New(heard{log.Logger}, "", 0), ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
 			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
@@ -110,9 +114,9 @@ func start(c Config, log *logger, read func() (*Loaded, error)) (*running, error
 	r.pages.set(r.adminPages(c, gate))
 	r.addr, r.adminAddr = forTools.Addr().String(), forAdmin.Addr().String()
 	r.tools = &door{listener: forTools, seats: newSeats(), failed: r.failed, wrap: proxy.Remember,
-		make: func(l Limits) *http.Server { return server(r.app, l) }}
+		make: func(l config.Limits) *http.Server { return server(r.app, l) }}
 	r.admin = &door{listener: forAdmin, seats: newSeats(), failed: r.failed,
-		make: func(l Limits) *http.Server {
+		make: func(l config.Limits) *http.Server {
 			s := server(&r.pages, l)
 			s.ReadTimeout, s.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
 			return s
@@ -129,7 +133,7 @@ const refusalTime = 2 * time.Second
 
 // stop is not ready first, serves for the delay with every answer the last of its connection, then takes no new connection and
 // lets calls end within the grace. Who still waits near its end is told to come again.
-func (r *running) stop(l Limits) {
+func (r *running) stop(l config.Limits) {
 	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
 	r.notify(daemon.SdNotifyStopping)
 	r.health.Drain()

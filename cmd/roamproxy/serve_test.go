@@ -12,30 +12,31 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/metrics"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
 
 // serving starts roamproxy in this process, on real sockets, in front of a simulated Roam.
-func serving(t *testing.T, roam roamtest.Options, log io.Writer, change func(*Config)) (*running, *roamtest.Server) {
+func serving(t *testing.T, roam roamtest.Options, log io.Writer, change func(*config.Config)) (*running, *roamtest.Server) {
 	t.Helper()
 	upstream := roamtest.NewServer(roam)
 	t.Cleanup(upstream.Close)
-	c := defaults(func(string) string { return "" })
+	c := config.Default(func(string) string { return "" })
 	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", upstream.URL, t.TempDir()
 	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
 	if change != nil {
 		change(&c)
 	}
-	if mistakes := c.validate(nil); len(mistakes) > 0 {
+	if mistakes := c.Validate(nil); len(mistakes) > 0 {
 		t.Fatal(mistakes)
 	}
 	r, err := start(c, newLog(c.Log, log), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.stop(Limits{ShutdownGrace: Duration(2 * time.Second)}) })
+	t.Cleanup(func() { r.stop(config.Limits{ShutdownGrace: config.Duration(2 * time.Second)}) })
 	return r, upstream
 }
 
@@ -106,7 +107,7 @@ func late(journal []roamtest.Call, rate float64) time.Duration {
 // Seen to fail with a bucket that fills 5 % more slowly.
 func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	r, roam := serving(t, roamtest.Options{Burst: 12}, io.Discard, func(c *Config) { c.Upstream.MaxInFlight = 2 })
+	r, roam := serving(t, roamtest.Options{Burst: 12}, io.Discard, func(c *config.Config) { c.Upstream.MaxInFlight = 2 })
 	floods(t, client(t), "http://"+r.addr, 22)
 	journal := roam.Journal()
 	behind := time.Hour
@@ -121,7 +122,7 @@ func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
 // Seen to fail with a bucket that fills 2 % more slowly.
 func TestTheRateIsUsed(t *testing.T) {
 	const rate, calls = 20, 200
-	r, roam := serving(t, lenient(rate), io.Discard, func(c *Config) {
+	r, roam := serving(t, lenient(rate), io.Discard, func(c *config.Config) {
 		c.Quotas[0].Rate, c.Quotas[0].Burst = rate, 20 // in which a machine that stands still catches up
 	})
 	c := client(t)
@@ -278,7 +279,7 @@ func TestAStatusIsToldAndAPauseIsLogged(t *testing.T) {
 
 func TestPprofIsThereOnlyWhenAskedFor(t *testing.T) {
 	for debug, want := range map[bool]int{false: 404, true: 200} {
-		r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Admin.Debug = debug })
+		r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.Debug = debug })
 		for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {
 			if res, _ := get(t, client(t), "http://"+r.adminAddr+path); res.StatusCode != want {
 				t.Errorf("with admin.debug: %v, %s answers %d, want %d", debug, path, res.StatusCode, want)
@@ -291,7 +292,7 @@ func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(blocked, nil, 0o600)
 	start := time.Now()
-	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.StateDir = filepath.Join(blocked, "state") })
+	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = filepath.Join(blocked, "state") })
 	c := client(t)
 	if res, body := get(t, c, "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "state_dir") {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -32,8 +33,8 @@ func TestSoak(t *testing.T) {
 			t.Fatal("SOAK: ", err)
 		}
 	}
-	r, roam := serving(t, roamtest.Options{Rate: rate, Burst: burst}, io.Discard, func(c *Config) {
-		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = rate, burst, Duration(500*time.Millisecond) // a busy machine pushes calls that far together
+	r, roam := serving(t, roamtest.Options{Rate: rate, Burst: burst}, io.Discard, func(c *config.Config) {
+		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = rate, burst, config.Duration(500*time.Millisecond) // a busy machine pushes calls that far together
 		c.Upstream.MaxInFlight = 50
 		c.Tools = nil
 	})

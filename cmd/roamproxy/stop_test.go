@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -199,7 +200,7 @@ func TestStoppingTellsWhoStillWaits(t *testing.T) {
 	for deadline := time.Now().Add(5 * time.Second); len(c.queues()["roam"].State().Waiting) == 0 && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond)
 	}
-	c.running.stop(Limits{ShutdownGrace: Duration(time.Second)})
+	c.running.stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
 	c.running = nil
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {

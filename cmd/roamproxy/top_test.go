@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/metrics"
 	"roamproxy/proxy/roamtest"
 )
@@ -19,7 +20,7 @@ import (
 func TestTopOfARunningProxy(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(token, []byte("sesame\n"), 0o600)
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *Config) { c.Admin.TokenFile = token })
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
 	c := client(t)
 	get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "me")
 	get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "me")

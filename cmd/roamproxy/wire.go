@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"roamproxy/cache"
+	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/metrics"
 	"roamproxy/proxy"
@@ -52,7 +53,7 @@ type app struct {
 }
 
 // wire builds an app out of a configuration that was checked. own is where we listen, which must not be Roam.
-func wire(c Config, log *zap.Logger, own ...net.Addr) (*app, error) {
+func wire(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	version, revision := built()
 	a := &app{log: log, own: own, metrics: metrics.New(version, revision), lines: make(map[string]*line)}
 	a.stopping, a.stop = context.WithCancel(context.Background())
@@ -128,7 +129,7 @@ func (a *app) openBudgets(dir string) *proxy.Budgets {
 		a.log.Warn("calls_per_day", zap.Error(err))
 	}
 	a.health.Check("calls of the day", func() error {
-		if !slices.ContainsFunc(a.current().config.Tools, func(t Tool) bool { return t.CallsPerDay > 0 }) {
+		if !slices.ContainsFunc(a.current().config.Tools, func(t config.Tool) bool { return t.CallsPerDay > 0 }) {
 			return nil
 		}
 		return b.Err()
@@ -138,11 +139,11 @@ func (a *app) openBudgets(dir string) *proxy.Budgets {
 
 // reach tells who can connect to an address.
 func reach(listen string, hosts []string) proxy.Reach {
-	return proxy.Reach{Socket: socketPath(listen) != "", Loopback: loopback(listen), Hosts: hosts}
+	return proxy.Reach{Socket: config.SocketPath(listen) != "", Loopback: config.IsLoopback(listen), Hosts: hosts}
 }
 
 // fillTimeout covers the longest wait, the call, and as much again for its answer.
-func fillTimeout(c Config) time.Duration {
+func fillTimeout(c config.Config) time.Duration {
 	longest := time.Duration(0)
 	for _, q := range c.Quotas {
 		longest = max(longest, time.Duration(q.MaxWait))
@@ -150,8 +151,8 @@ func fillTimeout(c Config) time.Duration {
 	return longest + 2*time.Duration(c.Upstream.Timeout)
 }
 
-func source(k Credential, dir string, base http.RoundTripper) credential.Source {
-	if k.OAuth.used() {
+func source(k config.Credential, dir string, base http.RoundTripper) credential.Source {
+	if k.OAuth.IsSet() {
 		return credential.NewOAuth(oauth(k, dir, base))
 	}
 	if k.APIKeyFile != "" {
@@ -160,7 +161,7 @@ func source(k Credential, dir string, base http.RoundTripper) credential.Source 
 	return credential.Key{Value: k.APIKey}
 }
 
-func tools(configured []Tool) ([]proxy.Tool, error) {
+func tools(configured []config.Tool) ([]proxy.Tool, error) {
 	var all []proxy.Tool
 	for _, t := range configured {
 		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, MaxWait: time.Duration(t.MaxWait), CallsPerDay: t.CallsPerDay, Allow: t.Allow}
@@ -190,7 +191,7 @@ func tools(configured []Tool) ([]proxy.Tool, error) {
 	return all, nil
 }
 
-func rules(c Cache) (rules []proxy.Rule, drops []proxy.Drop) {
+func rules(c config.Cache) (rules []proxy.Rule, drops []proxy.Drop) {
 	for _, r := range c.Rules {
 		rules = append(rules, proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Rule: cache.Rule{TTL: time.Duration(r.TTL.Duration), Stale: time.Duration(r.Stale), Origin: r.TTL.Origin}})
 	}

@@ -1,10 +1,9 @@
-package main
+package config
 
 import (
 	"encoding/hex"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"path"
 	"path/filepath"
@@ -36,8 +35,8 @@ func (c *checker) want(ok bool, key, format string, args ...any) {
 	}
 }
 
-// validate finds what no single value shows.
-func (c Config) validate(sources map[string]string) []Mistake {
+// Validate finds what no single value shows.
+func (c Config) Validate(sources map[string]string) []Mistake {
 	v := &checker{sources: sources}
 	c.checkListeners(v)
 	c.checkUpstream(v)
@@ -60,7 +59,7 @@ func (c Config) validate(sources map[string]string) []Mistake {
 
 func (c Config) checkListeners(v *checker) {
 	for key, addr := range map[string]string{"listen": c.Listen, "admin.listen": c.Admin.Listen} {
-		if path := socketPath(addr); key == "listen" && path != "" {
+		if path := SocketPath(addr); key == "listen" && path != "" {
 			v.want(filepath.IsAbs(path), key, "want the whole path of the socket, such as unix:///run/roamproxy/roamproxy.sock, not %q", addr)
 		} else if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
 			v.bad(key, "want an address and a port, such as 127.0.0.1:8080, not %q", addr)
@@ -68,9 +67,9 @@ func (c Config) checkListeners(v *checker) {
 	}
 	_, port, err := net.SplitHostPort(c.Listen)
 	v.want(port == "0" || c.Listen != c.Admin.Listen, "admin.listen", "is the same as listen; the admin pages need a port of their own")
-	v.want(err != nil || loopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen", "%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true", c.Listen)
-	v.want(loopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file", "is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
-	v.want(c.ListenGroup == "" || socketPath(c.Listen) != "", "listen_group", "is for a Unix socket; listen is %s", c.Listen)
+	v.want(err != nil || IsLoopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen", "%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true", c.Listen)
+	v.want(IsLoopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file", "is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
+	v.want(c.ListenGroup == "" || SocketPath(c.Listen) != "", "listen_group", "is for a Unix socket; listen is %s", c.Listen)
 	for i, host := range c.Hosts {
 		u, err := url.Parse("http://" + host)
 		v.want(err == nil && u.Hostname() == host, fmt.Sprintf("hosts[%d]", i), "want a name without a port, such as roamproxy.example, not %q", host)
@@ -79,16 +78,6 @@ func (c Config) checkListeners(v *checker) {
 		u, err := url.Parse(origin)
 		v.want(err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == origin, fmt.Sprintf("browsers[%d]", i), "want an origin such as http://localhost:3000, not %q", origin)
 	}
-}
-
-// loopback tells whether only this machine can connect.
-func loopback(addr string) bool {
-	if socketPath(addr) != "" {
-		return true
-	}
-	host, _, _ := net.SplitHostPort(addr)
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 func (c Config) checkUpstream(v *checker) {
@@ -103,7 +92,7 @@ func (c Config) checkUpstream(v *checker) {
 		if u.Port() == "" {
 			host += ":80"
 		}
-		v.want(loopback(host), "upstream.url", "%s would send the credential unencrypted; use https", u.Host)
+		v.want(IsLoopback(host), "upstream.url", "%s would send the credential unencrypted; use https", u.Host)
 	}
 	v.want(c.Upstream.Timeout > 0, "upstream.timeout", "want more than 0")
 	v.want(c.Upstream.MaxInFlight >= 1, "upstream.max_in_flight", "want at least 1, not %d", c.Upstream.MaxInFlight)
@@ -114,7 +103,7 @@ func (c Config) checkUpstream(v *checker) {
 		checkName(v, key+".name", k.Name, names)
 		checkOAuth(v, key+".oauth", k.OAuth)
 		switch {
-		case k.OAuth.used():
+		case k.OAuth.IsSet():
 			v.want(k.APIKey.IsZero() && k.APIKeyFile == "", key, "has both oauth and an API key; keep one")
 		case !k.APIKey.IsZero() && k.APIKeyFile != "":
 			v.bad(key, "has both api_key and api_key_file; keep one")
@@ -126,7 +115,7 @@ func (c Config) checkUpstream(v *checker) {
 }
 
 func checkOAuth(v *checker, key string, o OAuth) {
-	if !o.used() {
+	if !o.IsSet() {
 		return
 	}
 	v.want(o.ClientID != "", key+".client_id", "is missing")
@@ -138,7 +127,7 @@ func checkOAuth(v *checker, key string, o OAuth) {
 		case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
 			v.bad(key+name, "want an address such as https://ro.am/oauth/token, not %q", address)
 		case u.Scheme == "http":
-			v.want(loopback(net.JoinHostPort(u.Hostname(), "80")), key+name, "%s would get secrets unencrypted; use https", u.Host)
+			v.want(IsLoopback(net.JoinHostPort(u.Hostname(), "80")), key+name, "%s would get secrets unencrypted; use https", u.Host)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -9,8 +9,8 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// print writes the configuration as YAML, with the source of each value beside it, and no secret.
-func (l *Loaded) print(w io.Writer) { l.printObject(w, "", "", reflect.ValueOf(l.Config)) }
+// Print writes the configuration as YAML, with the source of each value beside it, and no secret.
+func (l *Loaded) Print(w io.Writer) { l.printObject(w, "", "", reflect.ValueOf(l.Config)) }
 
 func (l *Loaded) printObject(w io.Writer, indent, key string, v reflect.Value) {
 	for i := range v.NumField() {

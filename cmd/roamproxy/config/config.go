@@ -1,4 +1,6 @@
-package main
+// Package config reads roamproxy's settings: from flags, the environment, a YAML file and defaults. It finds every mistake at
+// once, each with its key and its origin, and prints what is in force without secrets.
+package config
 
 import (
 	"time"
@@ -139,8 +141,8 @@ type Log struct {
 	Format string `key:"format"`
 }
 
-// defaults are what config.example.yaml says, too. getenv gives the secret of the one credential that needs no file.
-func defaults(getenv func(string) string) Config {
+// Default returns what config.example.yaml says, too. getenv gives the secret of the one credential that needs no file.
+func Default(getenv func(string) string) Config {
 	org := Credential{}
 	org.defaults()
 	org.Name, org.APIKey = "org", credential.NewSecret(getenv("ROAM_API_KEY"))
@@ -168,8 +170,8 @@ func (c *Credential) defaults() {
 	c.OAuth.TokenURL, c.OAuth.AuthorizeURL = "https://ro.am/oauth/token", "https://ro.am/oauth/authorize"
 }
 
-// used tells whether somebody wrote any of it.
-func (o OAuth) used() bool {
+// IsSet reports whether any key of it is set.
+func (o OAuth) IsSet() bool {
 	return o.ClientID+o.ClientSecretFile+o.RefreshTokenFile != "" || !o.ClientSecret.IsZero() || !o.RefreshToken.IsZero()
 }
 

@@ -1,10 +1,9 @@
-package main
+package config
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"reflect"
 )
 
@@ -14,15 +13,19 @@ type Loaded struct {
 	Sources map[string]string // by key; a key that is not there has its default
 }
 
-// override is a value that does not come from the file.
-type override struct{ key, value, source string }
+// Override is a value that does not come from the file. An empty Value overrides nothing.
+type Override struct {
+	Key    string // such as admin.listen; without lists
+	Value  string
+	Source string // what Print and mistakes name as its origin, such as --listen
+}
 
-// load puts the configuration together: flag, environment, file, default. The error is every mistake, joined.
-func load(path string, getenv func(string) string, flags []override) (*Loaded, error) {
+// Load puts the configuration together: flag, environment, file, default. The error is every mistake, joined.
+func Load(path string, getenv func(string) string, flags []Override) (*Loaded, error) {
 	if path == "" {
 		path = getenv("ROAMPROXY_CONFIG")
 	}
-	c := defaults(getenv)
+	c := Default(getenv)
 	d := &decoder{file: path, sources: make(map[string]string), getenv: func(name string) (string, bool) { v := getenv(name); return v, v != "" }}
 	d.sources["credentials[0].api_key"] = "$ROAM_API_KEY"
 	if path != "" {
@@ -36,18 +39,18 @@ func load(path string, getenv func(string) string, flags []override) (*Loaded, e
 		}
 	}
 	for _, o := range append(environment(getenv), flags...) {
-		if o.value == "" {
+		if o.Value == "" {
 			continue
 		}
-		if err := set(field(&c, o.key), o.value); err != nil {
-			d.mistakes = append(d.mistakes, Mistake{o.source, o.key, err.Error()})
+		if err := set(field(&c, o.Key), o.Value); err != nil {
+			d.mistakes = append(d.mistakes, Mistake{o.Source, o.Key, err.Error()})
 		}
-		d.sources[o.key] = o.source
+		d.sources[o.Key] = o.Source
 	}
 	if c.StateDir == "" {
 		c.StateDir, d.sources["state_dir"] = stateDir(getenv)
 	}
-	d.mistakes = append(d.mistakes, c.validate(d.sources)...)
+	d.mistakes = append(d.mistakes, c.Validate(d.sources)...)
 	if err := joined(d.mistakes); err != nil {
 		return nil, err
 	}
@@ -63,18 +66,6 @@ func joined(mistakes []Mistake) error {
 	return errors.Join(errs...)
 }
 
-// environment are the variables that stand for a key.
-func environment(getenv func(string) string) []override {
-	var all []override
-	for _, v := range []struct{ name, key string }{
-		{"ROAMPROXY_LISTEN", "listen"}, {"ROAMPROXY_ADMIN_LISTEN", "admin.listen"}, {"ROAMPROXY_UPSTREAM_URL", "upstream.url"},
-		{"ROAMPROXY_STATE_DIR", "state_dir"}, {"ROAMPROXY_LOG_LEVEL", "log.level"}, {"ROAMPROXY_LOG_FORMAT", "log.format"},
-	} {
-		all = append(all, override{v.key, getenv(v.name), "$" + v.name})
-	}
-	return all
-}
-
 // field finds the field of a key that has no list in it.
 func field(c *Config, key string) reflect.Value {
 	v := reflect.ValueOf(c).Elem()
@@ -87,18 +78,4 @@ func field(c *Config, key string) reflect.Value {
 		}
 	}
 	return v
-}
-
-// stateDir is systemd's, or the user's own (XDG Base Directory Specification).
-func stateDir(getenv func(string) string) (dir, source string) {
-	if dir := getenv("STATE_DIRECTORY"); dir != "" {
-		return dir, "$STATE_DIRECTORY"
-	}
-	if dir := getenv("XDG_STATE_HOME"); dir != "" {
-		return filepath.Join(dir, "roamproxy"), "$XDG_STATE_HOME"
-	}
-	if dir := getenv("HOME"); dir != "" {
-		return filepath.Join(dir, ".local", "state", "roamproxy"), "$HOME"
-	}
-	return "", ""
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write what is generated")
 
-const schemaFile = "../../deploy/config.schema.json"
+const schemaFile = "../../../deploy/config.schema.json"
 
 // schema describes a value of the configuration to an editor: its type is Go's, its meaning and its default are those of
 // config.example.yaml.
@@ -95,7 +95,7 @@ func element(n *yaml.Node) *yaml.Node {
 
 func example(t *testing.T) (content []byte, root *yaml.Node) {
 	t.Helper()
-	content, err := os.ReadFile("../../config.example.yaml")
+	content, err := os.ReadFile("../../../config.example.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestTheSchemaIsThatOfTheTypes(t *testing.T) {
 	}
 	kept, err := os.ReadFile(schemaFile)
 	if err != nil || !bytes.Equal(kept, now.Bytes()) {
-		t.Errorf("%s is not what the types say (%v); go test ./cmd/roamproxy -run TestTheSchema -update writes it", schemaFile, err)
+		t.Errorf("%s is not what the types say (%v); go test ./cmd/roamproxy/config -run TestTheSchema -update writes it", schemaFile, err)
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -19,15 +19,15 @@ func loadText(t testing.TB, env environ, text string) (*Loaded, error) {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return load(path, env.get, nil)
+	return Load(path, env.get, nil)
 }
 
 func TestExampleIsTheDefaults(t *testing.T) {
-	example, err := load("../../config.example.yaml", home().get, nil)
+	example, err := Load("../../../config.example.yaml", home().get, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	usual, err := load("", home().get, nil)
+	usual, err := Load("", home().get, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 	if !reflect.DeepEqual(example.Config, usual.Config) {
 		t.Errorf("config.example.yaml says\n%+v, the defaults are\n%+v", example.Config, usual.Config)
 	}
-	text, _ := os.ReadFile("../../config.example.yaml")
+	text, _ := os.ReadFile("../../../config.example.yaml")
 	typ := reflect.TypeFor[Config]()
 	for i := range typ.NumField() {
 		if key := typ.Field(i).Tag.Get("key"); !strings.Contains("\n"+string(text), "\n"+key+":") {
@@ -165,7 +165,7 @@ func TestWhereValuesComeFrom(t *testing.T) {
 		t.Errorf("loaded %+v", l.Config)
 	}
 	var out strings.Builder
-	l.print(&out)
+	l.Print(&out)
 	for _, want := range []string{"c.yaml:1, $PORT", "# $ROAMPROXY_LOG_LEVEL", "# $ROAM_API_KEY", "# $HOME", "rate: 2 ", "# default", `[redacted]`, `url: "rediss://ours:[redacted]@redis.example:6380/2?addr=other:6380"`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
@@ -183,15 +183,15 @@ func TestPrintedConfigurationLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	var first, second strings.Builder
-	l.print(&first)
+	l.Print(&first)
 	again, err := loadText(t, home(), first.String())
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, first.String())
 	}
 	again.Sources, l.Sources = nil, nil
 	first.Reset()
-	l.print(&first)
-	again.print(&second)
+	l.Print(&first)
+	again.Print(&second)
 	if first.String() != second.String() {
 		t.Errorf("printed\n%s, and read again\n%s", first.String(), second.String())
 	}
@@ -206,7 +206,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		l, err := loadText(t, home(), text)
 		if err == nil {
-			l.print(&strings.Builder{})
+			l.Print(&strings.Builder{})
 		} else if strings.Contains(err.Error(), "rmk-secret") {
 			t.Errorf("a mistake shows the secret: %v", err)
 		}

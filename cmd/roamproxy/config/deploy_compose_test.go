@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 
 // The configuration that the three replicas of deploy/compose share is one, and shares.
 func TestComposeConfigurationLoads(t *testing.T) {
-	l, err := load("../../deploy/compose/replicas.roamproxy.yaml", environ{"HOME": "/h"}.get, nil)
+	l, err := Load("../../../deploy/compose/replicas.roamproxy.yaml", environ{"HOME": "/h"}.get, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// RedisURL is an address with, perhaps, a password in it, which is never shown.
+type RedisURL string
+
+func (u *RedisURL) parse(s string) error {
+	*u = RedisURL(s)
+	return nil
+}
+
+// String is what may be seen of it.
+func (u RedisURL) String() string {
+	parsed, err := url.Parse(string(u))
+	switch {
+	case err != nil:
+		return "[redacted]" // it may be a password with a sign that belongs encoded
+	case parsed.User != nil:
+		name := ""
+		if parsed.User.Username() != "" {
+			name = url.PathEscape(parsed.User.Username())
+		}
+		parsed.User = nil
+		return strings.Replace(parsed.String(), "//", "//"+name+":[redacted]@", 1)
+	}
+	return parsed.String()
+}
+
+// How long Redis may take to let us connect. A call never waits for that; only the next attempt does.
+const redisDial = time.Second
+
+// ClientOptions returns what the library needs to know, except what is in files.
+func (r Redis) ClientOptions() (rueidis.ClientOption, error) {
+	o, err := rueidis.ParseURL(string(r.URL))
+	if err != nil {
+		return o, errors.New("want redis://user:password@host:port/database, rediss:// for TLS, ?addr=host:port for more of a cluster, ?master_set=name for Sentinel")
+	}
+	if o.Dialer.Timeout == 0 {
+		o.Dialer.Timeout = redisDial
+	}
+	if o.ConnWriteTimeout == 0 {
+		o.ConnWriteTimeout = 2 * redisDial
+	}
+	o.ClientName = "roamproxy"
+	o.PipelineMultiplex = -1 // one connection: there is one call at a time, and no second handshake within a call's patience
+	o.DisableCache = true    // what is kept in memory is dropped by messages of our own, which say when it is gone
+	o.DisableRetry = true    // a call does not wait longer because a first try failed
+	if o.TLSConfig != nil {
+		o.TLSConfig.ServerName = "" // of several each has its own
+	}
+	o.Sentinel.Dialer, o.Sentinel.TLSConfig, o.Sentinel.ClientName = o.Dialer, o.TLSConfig, o.ClientName
+	o.Sentinel.TopologyRefreshInterval = redisDial // a message that a copy took over may be missed
+	return o, nil
+}
+
+func (c Config) checkRedis(v *checker) {
+	r := c.Redis
+	v.want(r.Replicas >= 1, "redis.replicas", "want at least 1, not %d", r.Replicas)
+	v.want(regexp.MustCompile(`^[a-zA-Z0-9:._-]{1,64}$`).MatchString(r.Prefix), "redis.prefix", "want 1 to 64 letters, digits and :._-, not %q", r.Prefix)
+	v.want(r.CertFile == "" || r.KeyFile != "", "redis.cert_file", "is of no use without redis.key_file")
+	v.want(r.KeyFile == "" || r.CertFile != "", "redis.key_file", "is of no use without redis.cert_file")
+	type named struct{ key, file string }
+	secure := []named{{"redis.ca_file", r.CAFile}, {"redis.cert_file", r.CertFile}, {"redis.key_file", r.KeyFile}}
+	if r.URL == "" {
+		for _, f := range append(secure, named{"redis.password_file", r.PasswordFile}) {
+			v.want(f.file == "", f.key, "is of no use without redis.url")
+		}
+		return
+	}
+	o, err := r.ClientOptions()
+	if err != nil {
+		v.bad("redis.url", "%v", err)
+		return
+	}
+	v.want(o.Password == "" || r.PasswordFile == "", "redis.password_file", "there is a password in redis.url too; keep one")
+	for _, f := range secure {
+		v.want(f.file == "" || o.TLSConfig != nil, f.key, "is of no use without TLS: want rediss:// in redis.url")
+	}
+	if r.CAFile != "" {
+		checkCertificates(v, "redis.ca_file", r.CAFile)
+	}
+	if r.CertFile != "" && r.KeyFile != "" {
+		_, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+		v.want(err == nil, "redis.cert_file", "%v", err)
+	}
+}
+
+// checkCertificates notes a file that cannot be read, or without a certificate in PEM.
+func checkCertificates(v *checker, key, file string) {
+	content, err := os.ReadFile(file)
+	v.want(err == nil, key, "%v", err)
+	v.want(err != nil || x509.NewCertPool().AppendCertsFromPEM(content), key, "there is no certificate in %s", file)
+}
