@@ -53,6 +53,7 @@ define ARROWS
 cmd/roamproxy cmd/roamproxy/config
 cmd/roamproxy/config proxy/credential
 cmd/roamproxy metrics
+cmd/roamproxy metrics/status
 cmd/roamproxy proxy
 cmd/roamproxy proxy/credential
 cmd/roamproxy proxy/roamtest
@@ -61,6 +62,7 @@ cmd/roamproxy limiter
 proxy cache
 proxy limiter
 proxy proxy/credential
+metrics/status metrics
 endef
 export ARROWS
 
@@ -72,7 +74,7 @@ arrows:
 # Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.
 BENCHED := cmd/roamproxy/testdata/bench.txt
 bench: ## the benchmarks, beside the figures that are kept (a minute or two); deploy/bench/run measures beside nginx
-	@$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.2s -count $(BENCHCOUNT) ./cache ./limiter ./metrics ./proxy | tee /tmp/roamproxy-bench.txt
+	@$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.2s -count $(BENCHCOUNT) ./cache ./limiter ./metrics ./metrics/status ./proxy | tee /tmp/roamproxy-bench.txt
 	@$(GO) tool benchstat -ignore cpu kept=$(BENCHED) now=/tmp/roamproxy-bench.txt
 
 # A target whose time is over now and then fails in Go 1.26 with this line alone, and without an input that it failed for

@@ -1,12 +1,8 @@
 package metrics
 
-import (
-	"encoding/json"
-	"net/http"
-	"sync"
-)
+import "sync"
 
-// Health answers whether the process lives and whether calls can go through. The zero value is ready. It may be used by many
+// Health holds the conditions under which calls can go through. The zero value is ready. It may be used by many
 // goroutines.
 type Health struct {
 	mu       sync.Mutex // guards the following
@@ -72,49 +68,4 @@ func (h *Health) Results() []CheckResult {
 		results = append(results, CheckResult{Name: n.name, OK: true, Note: n.ask()})
 	}
 	return results
-}
-
-// alive answers /healthz: who answers, lives. With ?verbose it says what lives.
-func (m *Metrics) alive(w http.ResponseWriter, r *http.Request) {
-	if !r.URL.Query().Has("verbose") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.Write([]byte("ok\n"))
-		return
-	}
-	answer(w, http.StatusOK, struct {
-		OK bool `json:"ok"`
-		Build
-	}{true, m.build})
-}
-
-// Ready answers /readyz: 200, or 503 with what is to be mended. With ?verbose it names every check.
-func (h *Health) Ready(w http.ResponseWriter, r *http.Request) {
-	results := h.Results()
-	problems, notes := make(map[string]string), make(map[string]string)
-	for _, r := range results {
-		if !r.OK {
-			problems[r.Name] = r.Problem
-		}
-		if r.Note != "" {
-			notes[r.Name] = r.Note
-		}
-	}
-	status := http.StatusOK
-	if len(problems) > 0 {
-		status = http.StatusServiceUnavailable
-	}
-	body := map[string]any{"ready": len(problems) == 0, "problems": problems}
-	if len(notes) > 0 {
-		body["notes"] = notes
-	}
-	if r.URL.Query().Has("verbose") {
-		body["checks"] = results
-	}
-	answer(w, status, body)
-}
-
-func answer(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body)
 }

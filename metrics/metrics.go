@@ -1,6 +1,9 @@
-// Package metrics is what an operator sees: every number that roamproxy counts, whether it is well, and a page that says where
-// to look. It has never heard of lines, caches or proxies; those report to interfaces of their own, which the types here
-// satisfy by shape. What exists elsewhere already, such as the length of a line, is asked when Prometheus asks.
+// Package metrics counts what happens in roamproxy and exposes it to Prometheus. The other packages report to small interfaces of
+// their own, which the types here satisfy by shape. Current state, such as the length of a queue, is read at scrape time.
+//
+//	proxy, limiter, cache ──► server ──► Metrics ──► registry ──► /metrics
+//	                                        │
+//	                                        └──────► Recorder: metrics/status, which keeps the last minutes for the status page
 package metrics
 
 import (
@@ -21,14 +24,14 @@ import (
 type Metrics struct {
 	Health *Health
 
-	registry *prometheus.Registry
-	rows     []row
-	tools    *names
-	routes   *names
-	state    *state
-	journal  *journal
-	build    Build
-	current  atomic.Bool // what reloaded says
+	registry  *prometheus.Registry
+	rows      []row
+	tools     *labels
+	routes    *labels
+	collector *collector
+	recorder  Recorder
+	build     Build
+	current   atomic.Bool // what reloaded says
 
 	requests, upstream, throttled, pauses, refused, cached, saved *prometheus.CounterVec
 	duration, exchange, waited                                    *prometheus.HistogramVec
@@ -42,9 +45,35 @@ type Metrics struct {
 // row is one line of the table of metrics.
 type row struct{ name, kind, help, labels string }
 
-// New makes the registry of a program of this version and revision.
-func New(version, revision string) *Metrics {
-	m := &Metrics{Health: &Health{}, registry: prometheus.NewRegistry(), tools: newNames(maxTools), routes: newNames(maxRoutes), journal: newJournal(), known: make(map[kind]series), build: Build{version, revision, time.Now()}}
+// Build says what runs, and since when.
+type Build struct {
+	Version  string    `json:"version"`
+	Revision string    `json:"revision"`
+	Started  time.Time `json:"started"`
+}
+
+// Recorder keeps events that a counter cannot show, such as the last refusals. Tool and route are labels, and so bounded. It is
+// called from many goroutines, also while a queue holds its lock, so it must not call Metrics.
+type Recorder interface {
+	// AddQuota is called before any event of the quota, and again for each reload.
+	AddQuota(quota string)
+	// Answered reports a request of a tool, with the labels under which it was counted.
+	Answered(a Answer, tool, route string)
+	// Waited reports the end of a wait in the queue.
+	Waited(quota, tool, outcome string, d time.Duration)
+	// Throttled reports an answer 429 by Roam.
+	Throttled(quota string)
+	// PauseBegan and PauseEnded report a pause. A pause that is extended begins more than once.
+	PauseBegan(quota string)
+	PauseEnded(quota string)
+}
+
+// New makes the registry of a program of this version and revision. Every event goes to the recorder, too.
+func New(version, revision string, recorder Recorder) *Metrics {
+	m := &Metrics{
+		Health: &Health{}, registry: prometheus.NewRegistry(), tools: newLabels(maxTools), routes: newLabels(maxRoutes),
+		recorder: recorder, known: make(map[kind]series), build: Build{version, revision, time.Now()},
+	}
 	m.requests = m.counter("roamproxy_requests_total", "Requests of tools that were answered, by what became of them in the cache.", "tool", "route", "code", "cache")
 	m.duration = m.histogram("roamproxy_request_duration_seconds", "Time from a tool's request to the end of its answer, with the wait in the line. A hit takes well under a millisecond.", waits(), "tool", "cache")
 	m.upstream = m.counter("roamproxy_upstream_requests_total", "Calls that really went to Roam; the code is 0 when no answer came.", "quota", "route", "code")
@@ -60,8 +89,8 @@ func New(version, revision string) *Metrics {
 	m.Reloaded(true)
 	build := m.gaugeVec("roamproxy_build_info", "What runs here; the value is always 1.", "version", "revision", "goversion")
 	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
-	m.state = newState(m)
-	m.registry.MustRegister(m.state, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.collector = newCollector(m)
+	m.registry.MustRegister(m.collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range results() {
 		m.cached.WithLabelValues(result)
 	}

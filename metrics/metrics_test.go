@@ -1,10 +1,8 @@
 package metrics
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"slices"
@@ -19,9 +17,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// nothing is a Recorder that keeps nothing.
+type nothing struct{}
+
+func (nothing) AddQuota(string)                              {}
+func (nothing) Answered(Answer, string, string)              {}
+func (nothing) Waited(string, string, string, time.Duration) {}
+func (nothing) Throttled(string)                             {}
+func (nothing) PauseBegan(string)                            {}
+func (nothing) PauseEnded(string)                            {}
+
 // sample has one of everything.
 func sample() *Metrics {
-	m := New("1.2.3", "abcdef")
+	m := New("1.2.3", "abcdef", nothing{})
 	q := m.Quota("roam", []string{"bot"})
 	m.QuotaState("roam", func() QuotaState {
 		return QuotaState{Tokens: 7.5, Burst: 9.8, Rate: 0.75, ConfiguredRate: 1, ConfiguredBurst: 10, Paused: true, PauseTotal: 12 * time.Second, Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2}
@@ -99,7 +107,7 @@ var update = flag.Bool("update", false, "write the exposition to testdata")
 
 // Seen to fail without a bound, and with names that are not UTF-8 or too long let in.
 func TestLabelsAreBounded(t *testing.T) {
-	m := New("", "")
+	m := New("", "", nothing{})
 	q := m.Quota("roam", nil)
 	for i := range 10_000 {
 		q.Sent(fmt.Sprintf("/v1/route%d", i), 200, 0)
@@ -107,9 +115,9 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.Answered(Answer{Tool: fmt.Sprintf("tool%d", i), Route: fmt.Sprintf("/v1/route%d", i), Code: 200, Cache: "hit"})
 		q.Waited("stranger"+fmt.Sprint(i), "sent", 0)
 	}
-	for _, route := range []string{"/v1/\xff", "/v1/" + strings.Repeat("x", maxName)} { // the first would be a panic, as a label
-		n := newNames(1)
-		n.learn(route)
+	for _, route := range []string{"/v1/\xff", "/v1/" + strings.Repeat("x", MaxName)} { // the first would be a panic, as a label
+		n := newLabels(1)
+		n.add(route)
 		if got := n.label(route); got != other {
 			t.Errorf("the route %.10q… is a label, want other", got)
 		}
@@ -162,54 +170,12 @@ func TestReadmeHasTheTable(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has no place for the table", file)
 	}
-	if want := New("", "").Table(); table != want && *update {
+	if want := New("", "", nothing{}).Table(); table != want && *update {
 		if err := os.WriteFile(file, []byte(before+from+want+to+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	} else if table != want {
 		t.Errorf("README's table is\n%s\nwant\n%s", table, want)
-	}
-}
-
-// Seen to fail with readiness that gives no reason.
-func TestReadinessNamesWhatToMend(t *testing.T) {
-	m := New("1.2.3", "abcdef")
-	broken := errors.New("credential org: Roam answered 401 to it")
-	var problem error
-	m.Health.Check("credential org", func() error { return problem })
-	m.Health.Check("state", func() error { return nil })
-	admin := m.Admin(func(next http.Handler) http.Handler { return next })
-	ask := func(method, path string) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		admin.ServeHTTP(w, httptest.NewRequest(method, path, nil))
-		return w
-	}
-	for _, tt := range []struct {
-		name, method, path string
-		problem            error
-		drain              bool
-		code               int
-		want               string
-	}{
-		{"alive", "GET", "/healthz", broken, false, 200, "ok"},
-		{"ready", "GET", "/readyz", nil, false, 200, `"ready":true`},
-		{"not ready", "GET", "/readyz", broken, false, 503, "Roam answered 401"},
-		{"not ready, and all that was looked at", "GET", "/readyz?verbose", broken, false, 503, `{"name":"state","ok":true}`},
-		{"what lives", "GET", "/healthz?verbose", broken, false, 200, `"version":"1.2.3"`},
-		{"asked without a body", "HEAD", "/readyz", broken, false, 503, ""},
-		{"the page", "GET", "/", nil, false, 200, "<title>roamproxy"},
-		{"a path of Roam's", "GET", "/v1/groups.list", nil, false, 404, ""},
-		{"a write", "POST", "/metrics", nil, false, 405, ""},
-		{"stopping", "GET", "/readyz", nil, true, 503, "stopping"},
-		{"alive while stopping", "GET", "/healthz", nil, true, 200, "ok"},
-	} {
-		problem = tt.problem
-		if tt.drain {
-			m.Health.Drain()
-		}
-		if w := ask(tt.method, tt.path); w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
-			t.Errorf("%s: %d %s, want %d with %q", tt.name, w.Code, w.Body, tt.code, tt.want)
-		}
 	}
 }
 

@@ -24,14 +24,14 @@ func (m *Metrics) Quota(name string, tools []string) *Quota {
 		m.waited.WithLabelValues(name, m.tools.label(tool), "sent")
 	}
 	m.upstream.WithLabelValues(name, other, "200")
-	m.journal.quota(name)
+	m.recorder.AddQuota(name)
 	return q
 }
 
 // Tool makes a name a label value from now on, and gives it the series that somebody counts on. Histograms come with the first
 // value: a thousand tools with all of theirs would burden the process and every scrape.
 func (m *Metrics) Tool(name string) {
-	m.tools.learn(name)
+	m.tools.add(name)
 	label := m.tools.label(name)
 	for _, reason := range reasons()[:lineReasons] {
 		m.refused.WithLabelValues(label, reason)
@@ -45,28 +45,28 @@ func (m *Metrics) Tool(name string) {
 func (q *Quota) Waited(tool, outcome string, d time.Duration) {
 	tool = q.metrics.tools.label(tool)
 	q.metrics.waited.WithLabelValues(q.name, tool, outcome).Observe(d.Seconds())
-	q.metrics.journal.waited(q.name, tool, outcome, d, time.Now())
+	q.metrics.recorder.Waited(q.name, tool, outcome, d)
 }
 
 // Throttled counts an answer 429 by Roam.
 func (q *Quota) Throttled() {
 	q.throttled.Inc()
-	q.metrics.journal.throttled(q.name)
+	q.metrics.recorder.Throttled(q.name)
 }
 
 // PauseBegan counts a pause.
 func (q *Quota) PauseBegan(time.Duration) {
 	q.pauses.Inc()
-	q.metrics.journal.pause(q.name, true, time.Now())
+	q.metrics.recorder.PauseBegan(q.name)
 }
 
-// PauseEnded needs no counting: how long the pauses were is asked at every scrape.
-func (q *Quota) PauseEnded() { q.metrics.journal.pause(q.name, false, time.Now()) }
+// PauseEnded is counted nowhere: the length of the pauses is read at every scrape.
+func (q *Quota) PauseEnded() { q.metrics.recorder.PauseEnded(q.name) }
 
 // Sent counts a call that really went to Roam, and how long the header of its answer took. Status 0: none came.
 func (q *Quota) Sent(route string, status int, d time.Duration) {
 	if status >= 200 && status < 400 {
-		q.metrics.routes.learn(route)
+		q.metrics.routes.add(route)
 	}
 	q.metrics.upstream.WithLabelValues(q.name, q.metrics.routes.label(route), code(status)).Inc()
 	if status != 0 {

@@ -23,8 +23,8 @@ type Answer struct {
 	Paged               bool // a hit or shared answer that only a wide page made possible
 }
 
-// refused tells whether roamproxy itself refused, rather than Roam or the network.
-func (a Answer) refused() bool {
+// Refused reports whether roamproxy itself refused, rather than Roam or the network.
+func (a Answer) Refused() bool {
 	switch a.Reason {
 	case "", "upstream_unreachable", "upstream_timeout", "credential", "canceled", "only_if_cached":
 		return false
@@ -37,14 +37,14 @@ func (m *Metrics) Answered(a Answer) {
 	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), result(a.Cache)
 	s := m.series(kind{tool, route, cache, a.Code, a.Paged, a.Reason == ""})
 	s.requests.Inc()
-	m.journal.answered(a, tool, route, time.Now())
+	m.recorder.Answered(a, tool, route)
 	if s.cached != nil {
 		s.cached.Inc()
 	}
 	if s.saved != nil {
 		s.saved.Inc()
 	}
-	if a.refused() {
+	if a.Refused() {
 		m.refused.WithLabelValues(tool, known(a.Reason, reasons())).Inc()
 	}
 	if e, ok := s.duration.(prometheus.ExemplarObserver); ok && len(a.TraceID) == 32 {

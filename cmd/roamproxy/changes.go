@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 )
 
 // change is a line of the log about something that is no longer as it was.
@@ -20,12 +21,12 @@ type change struct {
 const noticeable = 0.99
 
 // changes compares two moments, so that what changed is told once, with what to do, and what stays is not told again.
-func changes(before, now metrics.Status) (all []change) {
+func changes(before, now status.Status) (all []change) {
 	tell := func(level zapcore.Level, text string, fields ...zap.Field) {
 		all = append(all, change{level, text, fields})
 	}
 	for _, q := range now.Quotas {
-		old, ok := pick(before.Quotas, func(b metrics.QuotaStatus) bool { return b.Name == q.Name })
+		old, ok := pick(before.Quotas, func(b status.QuotaStatus) bool { return b.Name == q.Name })
 		if !ok {
 			continue
 		}
@@ -42,7 +43,7 @@ func changes(before, now metrics.Status) (all []change) {
 		}
 	}
 	for _, q := range now.Quotas {
-		old, ok := pick(before.Quotas, func(b metrics.QuotaStatus) bool { return b.Name == q.Name })
+		old, ok := pick(before.Quotas, func(b status.QuotaStatus) bool { return b.Name == q.Name })
 		switch {
 		case !ok || q.Configured != old.Configured: // a reload has its own line
 		case alone(q) != alone(old): // so has Redis: the rate is this replica's share now, or the whole again
@@ -70,7 +71,7 @@ func changes(before, now metrics.Status) (all []change) {
 }
 
 // alone tells whether a quota that replicas share is, while Redis is away, this replica's share of it.
-func alone(q metrics.QuotaStatus) bool { return q.Shared && q.Replicas == 0 }
+func alone(q status.QuotaStatus) bool { return q.Shared && q.Replicas == 0 }
 
 func pick[T any](all []T, is func(T) bool) (found T, ok bool) {
 	for _, v := range all {
@@ -86,7 +87,7 @@ func lasting(key string, s float64) zap.Field {
 }
 
 // watched is what the log says of each second.
-func (r *reporter) watched(before, now metrics.Status) {
+func (r *reporter) watched(before, now status.Status) {
 	for _, c := range changes(before, now) {
 		r.log.Log(c.level, c.text, c.fields...)
 	}

@@ -10,24 +10,25 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 )
 
 func TestWhatChangesIsToldOnce(t *testing.T) {
-	quota := func(paused bool, throttled int) metrics.Status {
-		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Paused: paused, PausedFor: 10, LastPause: 12.3, Throttled: throttled}}}
+	quota := func(paused bool, throttled int) status.Status {
+		return status.Status{Quotas: []status.QuotaStatus{{Name: "roam", Paused: paused, PausedFor: 10, LastPause: 12.3, Throttled: throttled}}}
 	}
-	rate := func(is, configured float64) metrics.Status {
-		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Rate: is, Configured: configured}}}
+	rate := func(is, configured float64) status.Status {
+		return status.Status{Quotas: []status.QuotaStatus{{Name: "roam", Rate: is, Configured: configured}}}
 	}
-	shared := func(replicas int, rate float64) metrics.Status {
-		return metrics.Status{Quotas: []metrics.QuotaStatus{{Name: "roam", Rate: rate, Configured: 1, Shared: true, Replicas: replicas}}}
+	shared := func(replicas int, rate float64) status.Status {
+		return status.Status{Quotas: []status.QuotaStatus{{Name: "roam", Rate: rate, Configured: 1, Shared: true, Replicas: replicas}}}
 	}
-	check := func(problem string) metrics.Status {
-		return metrics.Status{Checks: []metrics.CheckResult{{Name: "credential org", OK: problem == "", Problem: problem}}}
+	check := func(problem string) status.Status {
+		return status.Status{Checks: []metrics.CheckResult{{Name: "credential org", OK: problem == "", Problem: problem}}}
 	}
 	for _, tt := range []struct {
 		name        string
-		before, now metrics.Status
+		before, now status.Status
 		want        []string
 	}{
 		{"nothing", quota(false, 3), quota(false, 3), nil},
@@ -35,7 +36,7 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 		{"it goes on", quota(true, 1), quota(true, 2), nil},
 		{"it ends", quota(true, 2), quota(false, 2), []string{"INFO the pause is over"}},
 		{"one between two looks", quota(false, 2), quota(false, 3), []string{"WARN Roam answered 429, and let a call pass soon after"}},
-		{"a quota that is new", metrics.Status{}, quota(true, 1), nil},
+		{"a quota that is new", status.Status{}, quota(true, 1), nil},
 		{"the rate falls", rate(1, 1), rate(0.5, 1), []string{"WARN the rate fell"}},
 		{"it falls again", rate(0.5, 1), rate(0.25, 1), []string{"WARN the rate fell"}},
 		{"it creeps back", rate(0.25, 1), rate(0.26, 1), nil},
@@ -45,12 +46,12 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 		{"meanwhile the share falls", shared(0, 0.5), shared(0, 0.25), []string{"WARN the rate fell"}},
 		{"Redis is back", shared(0, 0.5), shared(2, 1), nil},
 		{"the rate of all replicas falls", shared(2, 1), shared(2, 0.5), []string{"WARN the rate fell"}},
-		{"roamproxy stops", check(""), metrics.Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}}}, nil},
+		{"roamproxy stops", check(""), status.Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}}}, nil},
 		{"a credential is refused", check(""), check("401"), []string{"ERROR not ready: somebody must mend this"}},
 		{"it is still", check("401"), check("401"), nil},
 		{"it is for another reason", check("401"), check("unreadable"), []string{"ERROR still not ready"}},
 		{"it is mended", check("401"), check(""), []string{"INFO mended"}},
-		{"it never was well", metrics.Status{}, check("401"), []string{"ERROR not ready"}},
+		{"it never was well", status.Status{}, check("401"), []string{"ERROR not ready"}},
 	} {
 		var got []string
 		for _, c := range changes(tt.before, tt.now) {

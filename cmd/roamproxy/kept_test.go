@@ -6,19 +6,19 @@ import (
 	"testing"
 	"time"
 
-	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 	"roamproxy/proxy/roamtest"
 )
 
 // quota is what the process tells of its only one.
-func (s *spawned) quota(t *testing.T, c *http.Client) metrics.QuotaStatus {
+func (s *spawned) quota(t *testing.T, c *http.Client) status.QuotaStatus {
 	t.Helper()
 	_, body := get(t, c, s.admin+"/api/status")
-	var status metrics.Status
-	if err := json.Unmarshal([]byte(body), &status); err != nil || len(status.Quotas) != 1 {
+	var now status.Status
+	if err := json.Unmarshal([]byte(body), &now); err != nil || len(now.Quotas) != 1 {
 		t.Fatalf("status: %v %s", err, body)
 	}
-	return status.Quotas[0]
+	return now.Quotas[0]
 }
 
 // Killed in a pause, roamproxy knows afterwards what Roam asked for, what it learned from that, and that nothing is left.

@@ -68,15 +68,15 @@ func TestStatusPageInABrowser(t *testing.T) {
 	b.window(t, 1280, "light")
 	b.do(t, "the page loads", chromedp.Navigate(admin+"/"))
 	b.until(t, "events come", `document.getElementById("live").textContent === "live"`)
-	if got := b.eval(t, `document.querySelector(".verdict h2").textContent`); got != "All is well: nobody waits." {
+	if got := b.eval(t, `document.querySelector(".summary h2").textContent`); got != "All is well: nobody waits." {
 		t.Errorf("before any call the page says %q", got)
 	}
 	b.picture(t, "quiet")
 
 	daily(traffic, t, "http://"+r.addr)
-	const sent = `document.querySelectorAll(".picture .panel:first-child rect.sent").length`
+	const sent = `document.querySelectorAll(".chart .panel:first-child rect.sent").length`
 	b.until(t, "calls that go out show", sent+" > 0")
-	b.until(t, "those who wait show", `[...document.querySelectorAll(".line tbody th")].some((th) => th.textContent === "exporter")`)
+	b.until(t, "those who wait show", `[...document.querySelectorAll(".queue tbody th")].some((th) => th.textContent === "exporter")`)
 	b.do(t, "somebody types", chromedp.Focus("#call"), chromedp.SendKeys("#call", "standup-17"))
 	before := b.eval(t, `document.querySelector(".tokens b").textContent + document.querySelector(".figures").textContent`)
 	b.until(t, "figures move", fmt.Sprintf("document.querySelector('.tokens b').textContent + document.querySelector('.figures').textContent !== %q", before))
@@ -135,7 +135,7 @@ func (b *browser) accessible(t *testing.T) {
 	for what, wrong := range map[string]string{
 		"a landmark is missing":             `["header", "main", "footer", "nav", "h1", "main h2", "[role=status]", "html[lang]"].filter((s) => !document.querySelector(s))`,
 		"a field has no label":              `[...document.querySelectorAll("input")].filter((i) => !i.labels.length).map((i) => i.outerHTML)`,
-		"a picture has no words":            `[...document.querySelectorAll("svg, .picture")].filter((s) => !s.closest("[aria-hidden=true]") && !s.getAttribute("aria-label")).map((s) => s.outerHTML.slice(0, 80))`,
+		"a picture has no words":            `[...document.querySelectorAll("svg, .chart")].filter((s) => !s.closest("[aria-hidden=true]") && !s.getAttribute("aria-label")).map((s) => s.outerHTML.slice(0, 80))`,
 		"a header of a table has no scope":  `[...document.querySelectorAll("th")].filter((h) => !h.scope).map((h) => h.textContent)`,
 		"a table has no name":               `[...document.querySelectorAll("table")].filter((t) => !t.caption && !t.closest("[aria-labelledby]")).map((t) => t.outerHTML.slice(0, 80))`,
 		"a part that scrolls has no focus":  `[...document.querySelectorAll(".scroll")].filter((s) => s.tabIndex !== 0).map((s) => s.className)`,

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
-	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -29,7 +29,7 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 	c := client(t)
 	ask := func(path, origin, token string) (int, resumed) {
 		req, _ := http.NewRequest("POST", "http://"+r.adminAddr+path, nil)
-		req.Header.Set(metrics.ActionHeader, "yes")
+		req.Header.Set(status.ActionHeader, "yes")
 		req.Header.Set("Authorization", "Bearer "+token)
 		if origin != "" {
 			req.Header.Set("Origin", origin)

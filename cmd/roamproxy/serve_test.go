@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
-	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
@@ -265,8 +265,8 @@ func TestAStatusIsToldAndAPauseIsLogged(t *testing.T) {
 		}
 	}
 	_, body = get(t, c, admin+"/api/status?history")
-	var status metrics.Status
-	if err := json.Unmarshal([]byte(body), &status); err != nil || len(status.Quotas) != 1 || status.Quotas[0].Throttled != 1 || status.Quotas[0].Sent != 2 || !status.Ready || len(status.Tools) != 1 || status.Tools[0].Name != "me" || len(status.Quotas[0].History) == 0 {
+	var now status.Status
+	if err := json.Unmarshal([]byte(body), &now); err != nil || len(now.Quotas) != 1 || now.Quotas[0].Throttled != 1 || now.Quotas[0].Sent != 2 || !now.Ready || len(now.Tools) != 1 || now.Tools[0].Name != "me" || len(now.Quotas[0].History) == 0 {
 		t.Errorf("status: %v %s", err, body)
 	}
 	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(log.String(), "the pause is over") && time.Now().Before(deadline); {

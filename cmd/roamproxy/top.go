@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/term"
 
-	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 )
 
 type topCmd struct {
@@ -33,7 +33,7 @@ func (c topCmd) Run(p *program) error {
 	}
 	direct := &http.Transport{} // straight there, whatever HTTP_PROXY says
 	defer direct.CloseIdleConnections()
-	ask := func(ctx context.Context) (metrics.Status, error) {
+	ask := func(ctx context.Context) (status.Status, error) {
 		return askStatus(ctx, direct, strings.TrimRight(c.URL, "/")+"/api/status?history", token)
 	}
 	file, ok := p.out.(*os.File)
@@ -60,7 +60,7 @@ const (
 	statusSize = 4 << 20
 )
 
-func askStatus(ctx context.Context, through http.RoundTripper, url, token string) (s metrics.Status, err error) {
+func askStatus(ctx context.Context, through http.RoundTripper, url, token string) (s status.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, topWait)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -86,7 +86,7 @@ func askStatus(ctx context.Context, through http.RoundTripper, url, token string
 }
 
 // watchTop draws again and again, over what it drew before. When nobody answers it says so, keeps the last picture, and goes on.
-func watchTop(ctx context.Context, out io.Writer, ask func(context.Context) (metrics.Status, error), width func() int, every time.Duration) error {
+func watchTop(ctx context.Context, out io.Writer, ask func(context.Context) (status.Status, error), width func() int, every time.Duration) error {
 	const clear, home, restOfLine, restOfScreen = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 	fmt.Fprint(out, clear)
 	tick := time.NewTicker(every)

@@ -7,17 +7,17 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 )
 
 // topPicture is the status page for a terminal of this width.
-func topPicture(s metrics.Status, width int) string {
+func topPicture(s status.Status, width int) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		b.WriteString(cut(strings.TrimRight(plain(fmt.Sprintf(format, args...)), " "), width) + "\n")
 	}
 	line("roamproxy %s   %s UTC", s.Version, s.Now.UTC().Format(time.TimeOnly))
-	line("%s %s", s.Verdict.Text, s.Verdict.Do)
+	line("%s %s", s.Summary.Text, s.Summary.Do)
 	for _, q := range s.Quotas {
 		state := "flows"
 		if q.Paused {
@@ -35,7 +35,7 @@ func topPicture(s metrics.Status, width int) string {
 		sent, waiting, most := columns(q.History, s.Now.Unix())
 		line("  sent     %s %d in ten minutes", spark(sent), total(sent))
 		line("  waiting  %s at most %d", spark(waiting), most)
-		for _, w := range q.Line {
+		for _, w := range q.Queue {
 			line("    %-20s %s %d", w.Tool, blocks(float64(w.N), float64(q.Waiting), 20), w.N)
 		}
 	}
@@ -65,7 +65,7 @@ func topPicture(s metrics.Status, width int) string {
 }
 
 // columns are ten minutes in sixty.
-func columns(history []metrics.Sample, now int64) (sent, waiting []int, most int) {
+func columns(history []status.Sample, now int64) (sent, waiting []int, most int) {
 	const n, seconds = 60, 10
 	sent, waiting = make([]int, n), make([]int, n)
 	first := now - now%seconds - (n-1)*seconds

@@ -14,6 +14,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -52,15 +53,15 @@ func TestTopOfARunningProxy(t *testing.T) {
 }
 
 func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
-	s := metrics.Status{
-		Now: time.Unix(1_000_000, 0), Verdict: metrics.Verdict{Level: metrics.Good, Text: "All is well: nobody waits."},
-		Quotas: []metrics.QuotaStatus{{
-			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Shared: true, Replicas: 3, Oldest: 3, Line: []metrics.Share{{Tool: "exporter", N: 3}, {Tool: "bot", N: 1}},
-			History: []metrics.Sample{{At: 999_300, Sent: 99}, {At: 999_995, Sent: 2, Waiting: 4}, {At: 1_000_000, Sent: 4}},
+	s := status.Status{
+		Now: time.Unix(1_000_000, 0), Summary: status.Summary{Level: status.Good, Text: "All is well: nobody waits."},
+		Quotas: []status.QuotaStatus{{
+			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Shared: true, Replicas: 3, Oldest: 3, Queue: []status.Share{{Tool: "exporter", N: 3}, {Tool: "bot", N: 1}},
+			History: []status.Sample{{At: 999_300, Sent: 99}, {At: 999_995, Sent: 2, Waiting: 4}, {At: 1_000_000, Sent: 4}},
 		}},
-		Tools:    []metrics.ToolStatus{{Name: "exporter", Share: .75, Counts: metrics.Counts{Calls: 5, Sent: 3}}},
-		Cache:    metrics.CacheStatus{Routes: []metrics.RouteStatus{{Route: "/v1/\x1b[2Jevil", Counts: metrics.Counts{Calls: 5}}}},
-		Refusals: []metrics.Call{{Tool: "bot", Status: 429, Reason: "queue_full", ID: "x"}},
+		Tools:    []status.ToolStatus{{Name: "exporter", Share: .75, Counts: status.Counts{Calls: 5, Sent: 3}}},
+		Cache:    status.CacheStatus{Routes: []status.RouteStatus{{Route: "/v1/\x1b[2Jevil", Counts: status.Counts{Calls: 5}}}},
+		Refusals: []status.Call{{Tool: "bot", Status: 429, Reason: "queue_full", ID: "x"}},
 		Checks:   []metrics.CheckResult{{Name: "credential org", Problem: "Roam answered 401 to it"}},
 	}
 	got := topPicture(s, 100)
@@ -86,11 +87,11 @@ func TestTopGoesOnWhenNobodyAnswers(t *testing.T) {
 		var out lockedBuffer
 		ctx, stop := context.WithCancel(t.Context())
 		asked := 0
-		ask := func(context.Context) (metrics.Status, error) {
+		ask := func(context.Context) (status.Status, error) {
 			if asked++; asked == 2 {
-				return metrics.Status{}, errors.New("refused")
+				return status.Status{}, errors.New("refused")
 			}
-			return metrics.Status{Verdict: metrics.Verdict{Text: "All is well."}}, nil
+			return status.Status{Summary: status.Summary{Text: "All is well."}}, nil
 		}
 		done := make(chan error)
 		go func() { done <- watchTop(ctx, &out, ask, func() int { return 80 }, time.Second) }()

@@ -21,6 +21,7 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/metrics"
+	"roamproxy/metrics/status"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
 )
@@ -37,6 +38,7 @@ type app struct {
 	log     *zap.Logger
 	own     []net.Addr // where we listen
 	metrics *metrics.Metrics
+	monitor *status.Monitor
 	health  *metrics.Health
 	report  *reporter
 	budgets *proxy.Budgets
@@ -55,7 +57,9 @@ type app struct {
 // wire builds an app out of a configuration that was checked. own is where we listen, which must not be Roam.
 func wire(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	version, revision := built()
-	a := &app{log: log, own: own, metrics: metrics.New(version, revision), lines: make(map[string]*line)}
+	recent := status.NewRecent()
+	a := &app{log: log, own: own, metrics: metrics.New(version, revision, recent), lines: make(map[string]*line)}
+	a.monitor = status.New(a.metrics, recent)
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.health, a.report = a.metrics.Health, newReporter(a.metrics, log)
 	a.budgets = a.openBudgets(c.StateDir)
@@ -63,7 +67,7 @@ func wire(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 		return nil, err
 	}
 	a.metrics.CacheState(func() (int64, int) { return a.current().cache.Size() })
-	a.behind.Go(func() { a.metrics.Watch(a.stopping, a.report.watched) }) // what the status page shows, and what the log says of changes
+	a.behind.Go(func() { a.monitor.Watch(a.stopping, a.report.watched) }) // what the status page shows, and what the log says of changes
 	return a, nil
 }
 

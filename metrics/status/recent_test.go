@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import (
 	"context"
@@ -9,22 +9,35 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
+
+	"roamproxy/metrics"
 )
 
-// A quiet quota of one tool, to tell stories about.
-func quiet(tools ...string) (*Metrics, *Quota) {
-	m := New("", "")
-	q := m.Quota("roam", tools)
-	m.QuotaState("roam", func() QuotaState { return QuotaState{Tokens: 10, Burst: 10, Rate: 1, Capacity: 1000} })
-	return m, q
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// newMonitor returns a monitor of empty metrics.
+func newMonitor() (*Monitor, *metrics.Metrics) {
+	recent := NewRecent()
+	counted := metrics.New("", "", recent)
+	return New(counted, recent), counted
+}
+
+// quiet returns a monitor of one quota that nobody uses.
+func quiet(tools ...string) (*Monitor, *metrics.Metrics, *metrics.Quota) {
+	m, counted := newMonitor()
+	q := counted.Quota("roam", tools)
+	counted.QuotaState("roam", func() metrics.QuotaState { return metrics.QuotaState{Tokens: 10, Burst: 10, Rate: 1, Capacity: 1000} })
+	return m, counted, q
 }
 
 func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, q := quiet("bot")
+		m, counted, q := quiet("bot")
 		for range 15 { // one a minute
 			q.Waited("bot", "sent", 2*time.Second)
-			m.Answered(Answer{Tool: "bot", Cache: "miss", Code: 200})
+			counted.Answered(metrics.Answer{Tool: "bot", Cache: "miss", Code: 200})
 			time.Sleep(time.Minute)
 		}
 		q.Waited("bot", "sent", 4*time.Second)
@@ -40,15 +53,15 @@ func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
 }
 
 func TestToolsShareTheQuota(t *testing.T) {
-	m, q := quiet("bot", "idle")
+	m, counted, q := quiet("bot", "idle")
 	for range 3 {
 		q.Waited("exporter", "sent", 0) // nobody configured it
 	}
 	q.Waited("bot", "sent", 0)
 	q.Waited("bot", "refused", 0)
-	m.Answered(Answer{Tool: "bot", Cache: "hit", Code: 200, Route: "/v1/groups.list", Paged: true})
-	m.Answered(Answer{Tool: "bot", Cache: "bypass", Code: 503})
-	m.Answered(Answer{Tool: "bot", Cache: "bypass", Code: 429, Reason: "queue_full"})
+	counted.Answered(metrics.Answer{Tool: "bot", Cache: "hit", Code: 200, Route: "/v1/groups.list", Paged: true})
+	counted.Answered(metrics.Answer{Tool: "bot", Cache: "bypass", Code: 503})
+	counted.Answered(metrics.Answer{Tool: "bot", Cache: "bypass", Code: 429, Reason: "queue_full"})
 	var got []string
 	for _, tool := range m.Status(false).Tools {
 		got = append(got, fmt.Sprintf("%s %.2f sent %d saved %d failed %d refused %d", tool.Name, tool.Share, tool.Sent, tool.Saved, tool.Failed, tool.Refused))
@@ -64,7 +77,7 @@ func TestToolsShareTheQuota(t *testing.T) {
 
 func TestHistoryIsTenMinutesOfSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, q := quiet()
+		m, _, q := quiet()
 		ctx, stop := context.WithCancel(t.Context())
 		watched := 0
 		go m.Watch(ctx, func(before, now Status) { watched++ })
@@ -97,7 +110,7 @@ func TestHistoryIsTenMinutesOfSeconds(t *testing.T) {
 
 func TestWhyACallWaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, q := quiet("bot", "exporter")
+		m, counted, q := quiet("bot", "exporter")
 		// bot's call comes, three of exporter's and one of bot's go first, Roam pauses for 2 s in between
 		time.Sleep(time.Second)
 		q.Waited("exporter", "sent", 0)
@@ -112,12 +125,12 @@ func TestWhyACallWaited(t *testing.T) {
 		q.Waited("bot", "sent", 0)
 		time.Sleep(time.Second)
 		q.Waited("bot", "sent", 5*time.Second)
-		m.Answered(Answer{ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: "miss", Queue: 5 * time.Second, Duration: 5 * time.Second, Attempts: 1})
+		counted.Answered(metrics.Answer{ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: "miss", Queue: 5 * time.Second, Duration: 5 * time.Second, Attempts: 1})
 		q.Waited("exporter", "sent", 0) // after it
-		m.Answered(Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: "bypass", Reason: "wait_too_long"})
-		m.Answered(Answer{ID: "c", Tool: "bot", Quota: "roam", Code: 200, Cache: "shared", Duration: 3 * time.Second})
-		m.Answered(Answer{ID: "d", Tool: "bot", Quota: "roam", Code: 200, Cache: "hit"})
-		m.Answered(Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout", Upstream: 30 * time.Second, Duration: 30 * time.Second, Attempts: 2})
+		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: "bypass", Reason: "wait_too_long"})
+		counted.Answered(metrics.Answer{ID: "c", Tool: "bot", Quota: "roam", Code: 200, Cache: "shared", Duration: 3 * time.Second})
+		counted.Answered(metrics.Answer{ID: "d", Tool: "bot", Quota: "roam", Code: 200, Cache: "hit"})
+		counted.Answered(metrics.Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout", Upstream: 30 * time.Second, Duration: 30 * time.Second, Attempts: 2})
 		for _, tt := range []struct {
 			name, id string
 			before   []Share
@@ -129,10 +142,10 @@ func TestWhyACallWaited(t *testing.T) {
 			{"it shared", "c", nil, 0, []string{"asked what another call was asking", "after 3.0 s"}},
 			{"it failed", "e", nil, 0, []string{"It did not wait", "sent 2 times", "It ended with 504, Roam did not answer in time"}},
 		} {
-			why, ok := m.Why(tt.id)
-			text := strings.Join(why.Text, "\n")
-			if !ok || tt.before != nil && !reflect.DeepEqual(why.Before, tt.before) || tt.paused > 0 && why.Paused != tt.paused {
-				t.Errorf("%s: %v %+v, want %v before and %v s paused", tt.name, ok, why, tt.before, tt.paused)
+			explanation, ok := m.recent.Explain(tt.id)
+			text := strings.Join(explanation.Text, "\n")
+			if !ok || tt.before != nil && !reflect.DeepEqual(explanation.Before, tt.before) || tt.paused > 0 && explanation.Paused != tt.paused {
+				t.Errorf("%s: %v %+v, want %v before and %v s paused", tt.name, ok, explanation, tt.before, tt.paused)
 			}
 			for _, want := range tt.want {
 				if !strings.Contains(text, want) {
@@ -141,8 +154,8 @@ func TestWhyACallWaited(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"d", "nobody", ""} {
-			if why, ok := m.Why(id); ok {
-				t.Errorf("%q is %+v, want nothing: it did not wait", id, why)
+			if explanation, ok := m.recent.Explain(id); ok {
+				t.Errorf("%q is %+v, want nothing: it did not wait", id, explanation)
 			}
 		}
 		refusals := m.Status(false).Refusals
@@ -154,27 +167,27 @@ func TestWhyACallWaited(t *testing.T) {
 
 // Seen to fail with a ring that grows, and with routes as long as they come.
 func TestMemoryIsBounded(t *testing.T) {
-	m, q := quiet()
+	m, counted, q := quiet()
 	for i := range 5000 {
-		m.Answered(Answer{ID: fmt.Sprint(i), Tool: fmt.Sprint("tool", i), Route: strings.Repeat("x", 10_000), Code: 429, Reason: "queue_full"})
+		counted.Answered(metrics.Answer{ID: fmt.Sprint(i), Tool: fmt.Sprint("tool", i), Route: strings.Repeat("x", 10_000), Code: 429, Reason: "queue_full"})
 		q.Waited(fmt.Sprint("tool", i), "sent", 0)
 		q.PauseBegan(0)
 		q.PauseEnded()
 	}
-	j := m.journal
+	j := m.recent
 	r := j.quotas["roam"]
 	for name, n := range map[string][2]int{
 		"calls": {len(j.calls.items), maxCalls}, "refusals": {len(j.refusals.items), maxRefusals}, "tools": {len(j.tools), 1}, "routes": {len(j.routes), 1},
-		"turns": {len(r.turns.items), maxTurns}, "pauses": {len(r.pauses.items), maxPauses},
+		"permits": {len(r.permits.items), maxPermits}, "pauses": {len(r.pauses.items), maxPauses},
 	} {
 		if n[0] != n[1] {
 			t.Errorf("%d %s are remembered, want %d", n[0], name, n[1])
 		}
 	}
-	if got := j.calls.newest(); got.ID != "4999" || len(got.Route) != maxName {
+	if got := j.calls.newest(); got.ID != "4999" || len(got.Route) != metrics.MaxName {
 		t.Errorf("the newest call is %s with a route of %d bytes", got.ID, len(got.Route))
 	}
-	if _, ok := m.Why("3999"); ok {
+	if _, ok := m.recent.Explain("3999"); ok {
 		t.Error("the call before the last thousand is there still")
 	}
 }

@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import (
 	"io"
@@ -11,7 +11,8 @@ import (
 // Seen to fail with a POST that needs no header.
 func TestAdminPostWantsAHeaderThatNoFormCanSend(t *testing.T) {
 	open := true
-	admin := New("", "").Admin(func(next http.Handler) http.Handler {
+	m, _ := newMonitor()
+	admin := m.Admin(func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if !open {
 				http.Error(w, "no", http.StatusUnauthorized)

@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import "time"
 
@@ -42,27 +42,27 @@ func (c *Counts) add(d Counts) {
 	c.Longest = max(c.Longest, d.Longest)
 }
 
-// window is the Counts of the last ten minutes. It belongs to whoever guards it.
-type window struct {
+// rolling is the Counts of the last ten minutes. Its owner guards it.
+type rolling struct {
 	slots [slots]Counts
 	last  int64 // the slot that was written last, counted from the epoch
 }
 
 // at is the slot of a moment. The slots between the last one and this are over.
-func (w *window) at(now time.Time) *Counts {
+func (r *rolling) at(now time.Time) *Counts {
 	n := now.Unix() / int64(slot/time.Second)
-	for ; w.last < n; w.last++ {
-		if n-w.last > slots {
-			w.last = n - slots
+	for ; r.last < n; r.last++ {
+		if n-r.last > slots {
+			r.last = n - slots
 		}
-		w.slots[(w.last+1)%slots] = Counts{}
+		r.slots[(r.last+1)%slots] = Counts{}
 	}
-	return &w.slots[n%slots]
+	return &r.slots[n%slots]
 }
 
-func (w *window) sum(now time.Time) (all Counts) {
-	w.at(now)
-	for _, c := range w.slots {
+func (r *rolling) sum(now time.Time) (all Counts) {
+	r.at(now)
+	for _, c := range r.slots {
 		all.add(c)
 	}
 	return all

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// QuotaState is what is true of a quota at the moment of a scrape.
+// QuotaState is one quota at the moment of a scrape.
 type QuotaState struct {
 	Tokens, Burst, Rate             float64 // as they are in force
 	ConfiguredRate, ConfiguredBurst float64 // as they were set
@@ -22,8 +22,33 @@ type QuotaState struct {
 	Replicas                        int  // who were heard lately, this one among them; 0 while it goes on alone
 }
 
-// state is the collector of everything that exists already somewhere else.
-type state struct {
+// State is everything that the collector reads at a scrape, for those who show it elsewhere.
+type State struct {
+	Build
+	Checks      []CheckResult
+	Ready       bool // every check is well
+	Reloaded    bool // the configuration in force is the latest that was asked for
+	Quotas      []NamedQuota
+	Credentials []NamedCredential
+	CacheBytes  int64
+	CacheCount  int
+	Tools       []string // every tool that is a label, in no order
+}
+
+// NamedQuota is the state of one quota. Its Length is by label: known tools have a zero, others share one value.
+type NamedQuota struct {
+	Name string
+	QuotaState
+}
+
+// NamedCredential is the state of one credential.
+type NamedCredential struct {
+	Name string
+	OK   bool
+}
+
+// collector reads everything that exists already somewhere else.
+type collector struct {
 	m    *Metrics
 	desc map[string]*prometheus.Desc
 
@@ -53,11 +78,11 @@ func put[T any](all []source[T], name string, ask func() T) []source[T] {
 	return next
 }
 
-func newState(m *Metrics) *state {
-	s := &state{m: m, desc: make(map[string]*prometheus.Desc)}
+func newCollector(m *Metrics) *collector {
+	c := &collector{m: m, desc: make(map[string]*prometheus.Desc)}
 	describe := func(name, kind, help string, labels ...string) {
 		m.note(name, kind, help, labels)
-		s.desc[name] = prometheus.NewDesc(name, help, labels, nil)
+		c.desc[name] = prometheus.NewDesc(name, help, labels, nil)
 	}
 	describe("roamproxy_upstream_jitter_seconds", "gauge", "How much the time to the first byte of Roam's answers varies, over the latest 256 calls without the slowest hundredth. The setting jitter need be no larger; Roam's own work is in it.", "quota")
 	describe("roamproxy_upstream_in_flight", "gauge", "Calls that are with Roam now. At most max_in_flight.", "quota")
@@ -76,96 +101,116 @@ func newState(m *Metrics) *state {
 	describe("roamproxy_ready", "gauge", "0 when calls cannot go through for a reason that somebody must mend; /readyz names it. Normally 1.")
 	describe("roamproxy_credential_ok", "gauge", "0 when Roam refused the credential or it cannot be read. Normally 1.", "credential")
 	describe("roamproxy_redis_up", "gauge", "0 while Redis is away and this replica goes on alone; only where redis.url is set. Normally 1.")
-	return s
+	return c
 }
 
 // QuotaState asks at every scrape for the state of a quota; nil: there is no such quota any more.
 func (m *Metrics) QuotaState(name string, ask func() QuotaState) {
-	m.state.mu.Lock()
-	defer m.state.mu.Unlock()
-	m.state.quotas = put(m.state.quotas, name, ask)
+	m.collector.mu.Lock()
+	defer m.collector.mu.Unlock()
+	m.collector.quotas = put(m.collector.quotas, name, ask)
 }
 
 // Credential asks at every scrape whether a credential is in order; nil: there is no such credential any more.
 func (m *Metrics) Credential(name string, ok func() bool) {
-	m.state.mu.Lock()
-	defer m.state.mu.Unlock()
-	m.state.credentials = put(m.state.credentials, name, ok)
+	m.collector.mu.Lock()
+	defer m.collector.mu.Unlock()
+	m.collector.credentials = put(m.collector.credentials, name, ok)
 }
 
 // CacheState asks at every scrape how much is kept.
 func (m *Metrics) CacheState(ask func() (bytes int64, entries int)) {
-	m.state.mu.Lock()
-	defer m.state.mu.Unlock()
-	m.state.cache = ask
+	m.collector.mu.Lock()
+	defer m.collector.mu.Unlock()
+	m.collector.cache = ask
 }
 
 // RedisState asks at every scrape whether Redis is there. Where nothing is shared nobody need ask.
 func (m *Metrics) RedisState(up func() bool) {
-	m.state.mu.Lock()
-	defer m.state.mu.Unlock()
-	m.state.redis = up
+	m.collector.mu.Lock()
+	defer m.collector.mu.Unlock()
+	m.collector.redis = up
 }
 
 // Describe and Collect make it a prometheus.Collector.
-func (s *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range s.desc {
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range c.desc {
 		out <- d
 	}
 }
 
-func (s *state) Collect(out chan<- prometheus.Metric) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	tell := func(kind prometheus.ValueType, name string, value float64, labels ...string) {
-		out <- prometheus.MustNewConstMetric(s.desc[name], kind, value, labels...)
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	send := func(kind prometheus.ValueType, name string, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(c.desc[name], kind, value, labels...)
 	}
-	for _, q := range s.quotas {
-		now := q.ask()
+	s := c.m.State()
+	for _, q := range s.Quotas {
 		for name, value := range map[string]float64{
-			"roamproxy_upstream_in_flight":     float64(now.InFlight),
-			"roamproxy_queue_oldest_seconds":   now.Oldest.Seconds(),
-			"roamproxy_queue_capacity":         float64(now.Capacity),
-			"roamproxy_quota_tokens":           now.Tokens,
-			"roamproxy_quota_burst":            now.Burst,
-			"roamproxy_quota_rate":             now.Rate,
-			"roamproxy_quota_configured_rate":  now.ConfiguredRate,
-			"roamproxy_quota_configured_burst": now.ConfiguredBurst,
-			"roamproxy_quota_paused":           number(now.Paused),
+			"roamproxy_upstream_in_flight":     float64(q.InFlight),
+			"roamproxy_queue_oldest_seconds":   q.Oldest.Seconds(),
+			"roamproxy_queue_capacity":         float64(q.Capacity),
+			"roamproxy_quota_tokens":           q.Tokens,
+			"roamproxy_quota_burst":            q.Burst,
+			"roamproxy_quota_rate":             q.Rate,
+			"roamproxy_quota_configured_rate":  q.ConfiguredRate,
+			"roamproxy_quota_configured_burst": q.ConfiguredBurst,
+			"roamproxy_quota_paused":           number(q.Paused),
 		} {
-			tell(prometheus.GaugeValue, name, value, q.name)
+			send(prometheus.GaugeValue, name, value, q.Name)
 		}
-		tell(prometheus.CounterValue, "roamproxy_quota_pause_seconds_total", now.PauseTotal.Seconds(), q.name)
-		for tool, length := range s.lengths(now.Length) {
-			tell(prometheus.GaugeValue, "roamproxy_queue_length", float64(length), q.name, tool)
+		send(prometheus.CounterValue, "roamproxy_quota_pause_seconds_total", q.PauseTotal.Seconds(), q.Name)
+		for tool, length := range q.Length {
+			send(prometheus.GaugeValue, "roamproxy_queue_length", float64(length), q.Name, tool)
 		}
 	}
-	ready := true
-	for _, check := range s.m.Health.Results() {
-		ready = ready && check.OK
+	send(prometheus.GaugeValue, "roamproxy_ready", number(s.Ready))
+	for _, k := range s.Credentials {
+		send(prometheus.GaugeValue, "roamproxy_credential_ok", number(k.OK), k.Name)
 	}
-	tell(prometheus.GaugeValue, "roamproxy_ready", number(ready))
-	for _, c := range s.credentials {
-		tell(prometheus.GaugeValue, "roamproxy_credential_ok", number(c.ask()), c.name)
+	c.mu.Lock()
+	redis, cache := c.redis, c.cache
+	c.mu.Unlock()
+	if redis != nil {
+		send(prometheus.GaugeValue, "roamproxy_redis_up", number(redis()))
 	}
-	if s.redis != nil {
-		tell(prometheus.GaugeValue, "roamproxy_redis_up", number(s.redis()))
-	}
-	if s.cache != nil {
-		bytes, entries := s.cache()
-		tell(prometheus.GaugeValue, "roamproxy_cache_bytes", float64(bytes))
-		tell(prometheus.GaugeValue, "roamproxy_cache_entries", float64(entries))
+	if cache != nil {
+		send(prometheus.GaugeValue, "roamproxy_cache_bytes", float64(s.CacheBytes))
+		send(prometheus.GaugeValue, "roamproxy_cache_entries", float64(s.CacheCount))
 	}
 }
 
-// lengths adds up what shares the label other, and gives every known tool a zero.
-func (s *state) lengths(waiting map[string]int) map[string]int {
+// State reads everything now. No lock of this package is held while the sources are asked.
+func (m *Metrics) State() State {
+	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.current.Load(), Tools: m.tools.all()}
+	for _, check := range s.Checks {
+		s.Ready = s.Ready && check.OK
+	}
+	c := m.collector
+	c.mu.Lock()
+	quotas, credentials, cache := c.quotas, c.credentials, c.cache
+	c.mu.Unlock()
+	for _, q := range quotas {
+		state := q.ask()
+		state.Length = m.byLabel(state.Length)
+		s.Quotas = append(s.Quotas, NamedQuota{q.name, state})
+	}
+	for _, k := range credentials {
+		s.Credentials = append(s.Credentials, NamedCredential{k.name, k.ask()})
+	}
+	if cache != nil {
+		s.CacheBytes, s.CacheCount = cache()
+	}
+	return s
+}
+
+// byLabel adds up the tools that share the label other, and gives every known tool a zero.
+func (m *Metrics) byLabel(tools map[string]int) map[string]int {
 	all := make(map[string]int)
-	for _, tool := range s.m.tools.all() {
+	for _, tool := range m.tools.all() {
 		all[tool] = 0
 	}
-	for tool, n := range waiting {
-		all[s.m.tools.label(tool)] += n
+	for tool, n := range tools {
+		all[m.tools.label(tool)] += n
 	}
 	return all
 }

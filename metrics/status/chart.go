@@ -1,10 +1,10 @@
-package metrics
+package status
 
 import "fmt"
 
-// picture is the last ten minutes of one quota, drawn in a field of 600 by 100: a unit is a second. Bars are five seconds wide
+// chart is the last ten minutes of one quota, drawn in a field of 600 by 100: a unit is a second. Bars are five seconds wide
 // and stand on multiples of five, so that they wander to the left and do not flicker.
-type picture struct {
+type chart struct {
 	Sent, Waiting       []bar
 	Paused, Throttled   []bar
 	MostSent, MostWaits int
@@ -19,7 +19,7 @@ const (
 	highest  = 84 // of a bar; above it is the scale
 )
 
-func draw(history []Sample, now int64) (p picture) {
+func draw(history []Sample, now int64) (p chart) {
 	first := now - now%binWidth - maxSamples + binWidth
 	sent, waiting := make([]int, maxSamples/binWidth), make([]int, maxSamples/binWidth)
 	total, refused, paused := 0, 0, 0

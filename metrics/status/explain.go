@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Why says what became of a call and where its time went.
-type Why struct {
+// Explanation says what became of a call and where its time went.
+type Explanation struct {
 	Call
 	Before []Share  `json:"before"` // who got turns while it was in the line
 	Paused float64  `json:"paused_seconds"`
@@ -21,41 +21,40 @@ type Share struct {
 	N    int    `json:"n"`
 }
 
-// Why finds the last call with this request id among those that are remembered.
-func (m *Metrics) Why(id string) (Why, bool) {
-	j := m.journal
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for c := range j.calls.backward() {
+// Explain finds the last call with this request id among the recent ones.
+func (r *Recent) Explain(id string) (Explanation, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.calls.backward() {
 		if c.ID == id {
-			w := Why{Call: *c, Before: []Share{}}
-			if q := j.quotas[c.Quota]; q != nil {
-				w.look(q)
+			e := Explanation{Call: *c, Before: []Share{}}
+			if q := r.quotas[c.Quota]; q != nil {
+				e.addEvents(q)
 			}
-			w.tell()
-			return w, true
+			e.addText()
+			return e, true
 		}
 	}
-	return Why{}, false
+	return Explanation{}, false
 }
 
-// look finds what happened in the line while the call stood there.
-func (w *Why) look(q *record) {
-	from := w.Arrived
-	to := from.Add(time.Duration((w.Total - w.Upstream) * float64(time.Second))) // with the pauses between its attempts
-	if w.Attempts == 1 {
-		to = from.Add(time.Duration(w.Queue * float64(time.Second)))
+// addEvents finds what happened in the queue while the call was in it.
+func (e *Explanation) addEvents(q *quotaEvents) {
+	from := e.Arrived
+	to := from.Add(time.Duration((e.Total - e.Upstream) * float64(time.Second))) // with the pauses between its attempts
+	if e.Attempts == 1 {
+		to = from.Add(time.Duration(e.Queue * float64(time.Second)))
 	}
 	turns := make(map[string]int)
-	for t := range q.turns.backward() {
+	for t := range q.permits.backward() {
 		if t.at.After(from) && t.at.Before(to) {
 			turns[t.tool]++
 		}
 	}
 	for tool, n := range turns {
-		w.Before = append(w.Before, Share{tool, n})
+		e.Before = append(e.Before, Share{tool, n})
 	}
-	slices.SortFunc(w.Before, func(a, b Share) int {
+	slices.SortFunc(e.Before, func(a, b Share) int {
 		if a.N != b.N {
 			return b.N - a.N
 		}
@@ -70,53 +69,53 @@ func (w *Why) look(q *record) {
 		if began.Before(from) {
 			began = from
 		}
-		w.Paused += max(ended.Sub(began), 0).Seconds()
+		e.Paused += max(ended.Sub(began), 0).Seconds()
 	}
 }
 
 // brief is a wait that nobody asks about.
 const brief = 0.05
 
-func (w *Why) tell() {
-	say := func(format string, args ...any) { w.Text = append(w.Text, fmt.Sprintf(format, args...)) }
+func (e *Explanation) addText() {
+	say := func(format string, args ...any) { e.Text = append(e.Text, fmt.Sprintf(format, args...)) }
 	switch {
-	case w.Reason != "" && w.Attempts == 0:
-		say("It was not sent: roamproxy answered %d, %s.", w.Status, reasonText(w.Reason))
-		if w.Queue > brief {
-			say("Until then it was in the line for %.1f s.", w.Queue)
+	case e.Reason != "" && e.Attempts == 0:
+		say("It was not sent: roamproxy answered %d, %s.", e.Status, reasonText(e.Reason))
+		if e.Queue > brief {
+			say("Until then it was in the line for %.1f s.", e.Queue)
 		}
-	case w.Cache == "shared":
-		say("It asked what another call was asking already, and got that one's answer after %.1f s; it spent nothing of the quota.", w.Total)
-	case w.Queue <= brief:
+	case e.Cache == "shared":
+		say("It asked what another call was asking already, and got that one's answer after %.1f s; it spent nothing of the quota.", e.Total)
+	case e.Queue <= brief:
 		say("It did not wait: there was a token.")
 	default:
-		say("It was in the line of quota %s for %.1f s.", w.Quota, w.Queue)
+		say("It was in the line of quota %s for %.1f s.", e.Quota, e.Queue)
 	}
-	if w.Paused > brief {
-		say("For %.1f s of that the line stood still, because Roam had answered 429.", w.Paused)
+	if e.Paused > brief {
+		say("For %.1f s of that the line stood still, because Roam had answered 429.", e.Paused)
 	}
-	if n := w.before(); n > 0 && w.Queue > brief {
+	if n := e.before(); n > 0 && e.Queue > brief {
 		var parts []string
-		for _, b := range w.Before {
+		for _, b := range e.Before {
 			parts = append(parts, fmt.Sprintf("%d of %s", b.N, b.Tool))
 		}
 		say("Turns that went before it: %d, of them %s.", n, strings.Join(parts, ", "))
-	} else if w.Queue > brief && w.Paused <= brief {
+	} else if e.Queue > brief && e.Paused <= brief {
 		say("Nobody went before it: it waited for the next token, or for a slot of max_in_flight.")
 	}
-	if w.Attempts > 1 {
-		say("It was sent %d times: Roam refused it with 429, or the connection died before an answer began.", w.Attempts)
+	if e.Attempts > 1 {
+		say("It was sent %d times: Roam refused it with 429, or the connection died before an answer began.", e.Attempts)
 	}
-	if w.Attempts > 0 {
-		say("Roam took %.2f s to answer.", w.Upstream)
+	if e.Attempts > 0 {
+		say("Roam took %.2f s to answer.", e.Upstream)
 	}
-	if w.Reason != "" && w.Attempts > 0 {
-		say("It ended with %d, %s.", w.Status, reasonText(w.Reason))
+	if e.Reason != "" && e.Attempts > 0 {
+		say("It ended with %d, %s.", e.Status, reasonText(e.Reason))
 	}
 }
 
-func (w *Why) before() (n int) {
-	for _, b := range w.Before {
+func (e *Explanation) before() (n int) {
+	for _, b := range e.Before {
 		n += b.N
 	}
 	return n

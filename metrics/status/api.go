@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import (
 	"net/http"
@@ -6,18 +6,18 @@ import (
 )
 
 // status answers what the status page shows. With ?history there are ten minutes of it, a sample a second.
-func (m *Metrics) status(w http.ResponseWriter, r *http.Request) {
+func (m *Monitor) status(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, m.Status(r.URL.Query().Has("history")))
 }
 
 // call answers why a call waited, by its request id.
-func (m *Metrics) call(w http.ResponseWriter, r *http.Request) {
-	why, ok := m.Why(strings.TrimPrefix(r.URL.Path, "/api/calls/"))
+func (m *Monitor) call(w http.ResponseWriter, r *http.Request) {
+	explanation, ok := m.recent.Explain(strings.TrimPrefix(r.URL.Path, "/api/calls/"))
 	if !ok {
 		answer(w, http.StatusNotFound, map[string]string{"error": unknownCall})
 		return
 	}
-	answer(w, http.StatusOK, why)
+	answer(w, http.StatusOK, explanation)
 }
 
 const unknownCall = "No call with this id is among the last 1000 that were sent, shared or refused. A hit does not wait and is not kept here; a call that still waits has not ended."

@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import (
 	"net/http"
@@ -23,12 +23,12 @@ const ActionHeader = "Roamproxy-Admin"
 const actionBody = 64 << 10
 
 // Admin makes the handler, with the page that says what there is. gate decides who may see more than the numbers.
-func (m *Metrics) Admin(gate func(http.Handler) http.Handler) *Admin {
+func (m *Monitor) Admin(gate func(http.Handler) http.Handler) *Admin {
 	a := &Admin{mux: chi.NewMux(), gate: gate}
 	a.mux.Use(middleware.GetHead, unkept)
-	a.mux.Handle("GET /metrics", m.Handler())
+	a.mux.Handle("GET /metrics", m.metrics.Handler())
 	a.mux.HandleFunc("GET /healthz", m.alive)
-	a.mux.HandleFunc("GET /readyz", m.Health.Ready)
+	a.mux.HandleFunc("GET /readyz", m.ready)
 	a.Handle("GET /api/status", m.status)
 	a.Handle("GET /api/calls/*", m.call)
 	p := newPage(m)

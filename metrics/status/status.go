@@ -1,33 +1,40 @@
-package metrics
+// Package status is the status page with its API, and the pages of health. It shows what metrics counts, and what Recent keeps of
+// the last minutes: calls, refusals, pauses, and a history of each quota.
+package status
 
 import (
 	"cmp"
 	"context"
 	"slices"
 	"time"
+
+	"roamproxy/metrics"
 )
 
-// Build says what runs, and since when.
-type Build struct {
-	Version  string    `json:"version"`
-	Revision string    `json:"revision"`
-	Started  time.Time `json:"started"`
+// Monitor joins the current state of the metrics with the recent events, for the status page and its API. It may be used by many
+// goroutines.
+type Monitor struct {
+	metrics *metrics.Metrics
+	recent  *Recent
 }
+
+// New returns a Monitor of m, whose recorder is recent.
+func New(m *metrics.Metrics, recent *Recent) *Monitor { return &Monitor{m, recent} }
 
 // Status is everything that the status page shows, and what /api/status answers. Times are in seconds, counts are of the last
 // ten minutes unless they say otherwise.
 type Status struct {
-	Build
-	Now         time.Time          `json:"now"`
-	Verdict     Verdict            `json:"verdict"`
-	Ready       bool               `json:"ready"`
-	Checks      []CheckResult      `json:"checks"`
-	Quotas      []QuotaStatus      `json:"quotas"`
-	Tools       []ToolStatus       `json:"tools"`
-	Cache       CacheStatus        `json:"cache"`
-	Credentials []CredentialStatus `json:"credentials"`
-	Refusals    []Call             `json:"refusals"` // the last ones, the newest first
-	Reloaded    bool               `json:"reloaded"` // the configuration in force is the latest that was asked for
+	metrics.Build
+	Now         time.Time             `json:"now"`
+	Summary     Summary               `json:"summary"`
+	Ready       bool                  `json:"ready"`
+	Checks      []metrics.CheckResult `json:"checks"`
+	Quotas      []QuotaStatus         `json:"quotas"`
+	Tools       []ToolStatus          `json:"tools"`
+	Cache       CacheStatus           `json:"cache"`
+	Credentials []CredentialStatus    `json:"credentials"`
+	Refusals    []Call                `json:"refusals"` // the last ones, the newest first
+	Reloaded    bool                  `json:"reloaded"` // the configuration in force is the latest that was asked for
 }
 
 // QuotaStatus is one quota now.
@@ -49,7 +56,7 @@ type QuotaStatus struct {
 	Shared     bool     `json:"shared"`   // with other replicas
 	Replicas   int      `json:"replicas"` // who were heard lately, this one among them; 0 while it goes on alone
 	Sent       int      `json:"sent"`
-	Line       []Share  `json:"line"`              // who waits, the longest first
+	Queue      []Share  `json:"queue"`             // queued calls by tool, the most first
 	History    []Sample `json:"history,omitempty"` // the oldest first
 }
 
@@ -100,80 +107,76 @@ type CredentialStatus struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// Status tells what is true now, with the history where that is wanted.
-func (m *Metrics) Status(history bool) Status {
-	s := Status{Build: m.build, Now: time.Now(), Ready: true, Checks: m.Health.Results(), Reloaded: m.current.Load()}
-	for _, c := range s.Checks {
-		s.Ready = s.Ready && c.OK
-	}
-	m.state.mu.Lock()
-	quotas, credentials, cache := m.state.quotas, m.state.credentials, m.state.cache
-	m.state.mu.Unlock()
+// Status returns what is true now, with the history where that is wanted.
+func (m *Monitor) Status(history bool) Status {
+	now := m.metrics.State() // before Recent is locked: see there
+	s := Status{Build: now.Build, Now: time.Now(), Ready: now.Ready, Checks: now.Checks, Reloaded: now.Reloaded}
 	waiting := make(map[string]int)
-	for _, q := range quotas { // asked before the journal is locked: see there
-		s.Quotas = append(s.Quotas, m.quotaStatus(q.name, q.ask(), waiting))
+	for _, q := range now.Quotas {
+		s.Quotas = append(s.Quotas, quotaStatus(q, waiting))
 	}
-	for _, c := range credentials {
-		status := CredentialStatus{Name: c.name, OK: c.ask()}
-		if i := slices.IndexFunc(s.Checks, func(r CheckResult) bool { return r.Name == "credential "+c.name }); i >= 0 {
+	for _, c := range now.Credentials {
+		status := CredentialStatus{Name: c.Name, OK: c.OK}
+		if i := slices.IndexFunc(s.Checks, func(r metrics.CheckResult) bool { return r.Name == "credential "+c.Name }); i >= 0 {
 			status.Problem = s.Checks[i].Problem
 		}
 		s.Credentials = append(s.Credentials, status)
 	}
-	if cache != nil {
-		s.Cache.Bytes, s.Cache.Entries = cache()
-	}
-	m.journal.tell(&s, m.tools.all(), waiting, history)
-	s.Verdict = verdict(s)
+	s.Cache.Bytes, s.Cache.Entries = now.CacheBytes, now.CacheCount
+	m.recent.addTo(&s, now.Tools, waiting, history)
+	s.Summary = summarize(s)
 	return s
 }
 
-func (m *Metrics) quotaStatus(name string, now QuotaState, waiting map[string]int) QuotaStatus {
+// quotaStatus adds the queued calls of each tool to waiting.
+func quotaStatus(now metrics.NamedQuota, waiting map[string]int) QuotaStatus {
 	q := QuotaStatus{
-		Name: name, Tokens: now.Tokens, Burst: now.Burst, Rate: now.Rate, Configured: now.ConfiguredRate, Paused: now.Paused, PausedFor: now.PausedFor.Seconds(),
-		PauseTotal: now.PauseTotal.Seconds(), Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight, Shared: now.Shared, Replicas: now.Replicas, Line: []Share{},
+		Name: now.Name, Tokens: now.Tokens, Burst: now.Burst, Rate: now.Rate, Configured: now.ConfiguredRate,
+		Paused: now.Paused, PausedFor: now.PausedFor.Seconds(), PauseTotal: now.PauseTotal.Seconds(),
+		Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight,
+		Shared: now.Shared, Replicas: now.Replicas, Queue: []Share{},
 	}
-	for tool, n := range m.state.lengths(now.Length) {
+	for tool, n := range now.Length {
 		if n > 0 {
-			q.Line = append(q.Line, Share{tool, n})
+			q.Queue = append(q.Queue, Share{tool, n})
 			q.Waiting += n
 			waiting[tool] += n
 		}
 	}
-	slices.SortFunc(q.Line, func(a, b Share) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Tool, b.Tool)) })
+	slices.SortFunc(q.Queue, func(a, b Share) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Tool, b.Tool)) })
 	return q
 }
 
-// tell adds what is remembered.
-func (j *journal) tell(s *Status, tools []string, waiting map[string]int, history bool) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+// addTo adds the recent events to a status.
+func (r *Recent) addTo(s *Status, tools []string, waiting map[string]int, history bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	sent := 0
 	for i := range s.Quotas {
 		q := &s.Quotas[i]
-		r := j.quotas[q.Name]
-		q.Throttled, q.Sent = r.total, r.recent.sum(s.Now).Sent
+		events := r.quotas[q.Name]
+		q.Throttled, q.Sent = events.total, events.recent.sum(s.Now).Sent
 		sent += q.Sent
-		if p := r.pauses.newest(); p != nil {
+		if p := events.pauses.newest(); p != nil {
 			q.LastPause = p.until(s.Now).Sub(p.began).Seconds()
 		}
 		if history {
-			for h := range r.history.backward() {
+			for h := range events.history.backward() {
 				q.History = append(q.History, *h)
 			}
 			slices.Reverse(q.History)
-		} else if last := r.history.newest(); last != nil {
+		} else if last := events.history.newest(); last != nil {
 			q.History = []Sample{*last}
 		}
 	}
-	for name := range j.tools {
+	for name := range r.tools {
 		if !slices.Contains(tools, name) {
 			tools = append(tools, name)
 		}
 	}
 	for _, name := range tools {
 		t := ToolStatus{Name: name, Waiting: waiting[name]}
-		if w := j.tools[name]; w != nil {
+		if w := r.tools[name]; w != nil {
 			t.Counts = w.sum(s.Now)
 		}
 		t.Saved, t.Longest = t.Counts.Saved(), t.Counts.Longest.Seconds()
@@ -185,7 +188,7 @@ func (j *journal) tell(s *Status, tools []string, waiting map[string]int, histor
 	slices.SortFunc(s.Tools, func(a, b ToolStatus) int {
 		return cmp.Or(b.Sent-a.Sent, b.Calls-a.Calls, cmp.Compare(a.Name, b.Name))
 	})
-	for route, w := range j.routes {
+	for route, w := range r.routes {
 		if c := w.sum(s.Now); c.Calls > 0 {
 			s.Cache.Routes = append(s.Cache.Routes, RouteStatus{Route: route, Saved: c.Saved(), Counts: c})
 			s.Cache.Saved += c.Saved()
@@ -193,13 +196,13 @@ func (j *journal) tell(s *Status, tools []string, waiting map[string]int, histor
 		}
 	}
 	slices.SortFunc(s.Cache.Routes, func(a, b RouteStatus) int { return cmp.Or(b.Calls-a.Calls, cmp.Compare(a.Route, b.Route)) })
-	for c := range j.refusals.backward() {
+	for c := range r.refusals.backward() {
 		s.Refusals = append(s.Refusals, *c)
 	}
 }
 
-// Watch takes a sample each second until ctx ends, and tells of the status then and of that before.
-func (m *Metrics) Watch(ctx context.Context, each func(before, now Status)) {
+// Watch takes a sample each second until ctx ends, and calls each with the status of then and the one before it.
+func (m *Monitor) Watch(ctx context.Context, each func(before, now Status)) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	before := m.sample()
@@ -215,14 +218,14 @@ func (m *Metrics) Watch(ctx context.Context, each func(before, now Status)) {
 	}
 }
 
-func (m *Metrics) sample() Status {
+func (m *Monitor) sample() Status {
 	s := m.Status(false)
-	m.journal.mu.Lock()
-	defer m.journal.mu.Unlock()
+	m.recent.mu.Lock()
+	defer m.recent.mu.Unlock()
 	for _, q := range s.Quotas {
-		r := m.journal.quotas[q.Name]
-		r.history.add(Sample{At: s.Now.Unix(), Sent: r.sent, Throttled: r.throttled, Waiting: q.Waiting, Tokens: q.Tokens, Paused: q.Paused})
-		r.sent, r.throttled = 0, 0
+		events := m.recent.quotas[q.Name]
+		events.history.add(Sample{At: s.Now.Unix(), Sent: events.sent, Throttled: events.throttled, Waiting: q.Waiting, Tokens: q.Tokens, Paused: q.Paused})
+		events.sent, events.throttled = 0, 0
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ var pageFiles embed.FS
 // page is the status page. The same template makes the whole page, which needs no script, and what the events bring, which the
 // script puts in its place.
 type page struct {
-	metrics  *Metrics
+	monitor  *Monitor
 	template *template.Template
 	viewers  chan struct{} // a place each
 }
@@ -24,22 +24,22 @@ type page struct {
 // maxViewers bounds the pages that are kept up to date at once; each costs about a millisecond a second.
 const maxViewers = 32
 
-func newPage(m *Metrics) *page {
+func newPage(m *Monitor) *page {
 	t := template.Must(template.New("").Funcs(template.FuncMap{
 		"seconds": shortSeconds, "percent": func(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) }, "size": size,
 		"clock": func(t time.Time) string { return t.UTC().Format(time.TimeOnly) }, "date": func(t time.Time) string { return t.UTC().Format("2 January 15:04") },
-		"draw": func(q QuotaStatus, s Status) picture { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": reasonText,
+		"draw": func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": reasonText,
 		"pair": func(q QuotaStatus, s Status) quotaView { return quotaView{q, s} },
 	}).ParseFS(pageFiles, "page/*.html"))
-	return &page{metrics: m, template: t, viewers: make(chan struct{}, maxViewers)}
+	return &page{monitor: m, template: t, viewers: make(chan struct{}, maxViewers)}
 }
 
 // view is what the templates are given.
 type view struct {
 	Status
-	ID    string // the call that was asked about
-	Why   Why
-	Found bool
+	ID          string // the call that was asked about
+	Explanation Explanation
+	Found       bool
 }
 
 // quotaView is one quota of a view.
@@ -49,9 +49,9 @@ type quotaView struct {
 }
 
 func (p *page) render(w io.Writer, name, id string) error {
-	v := view{Status: p.metrics.Status(true), ID: short(id)}
+	v := view{Status: p.monitor.Status(true), ID: short(id)}
 	if id != "" {
-		v.Why, v.Found = p.metrics.Why(id)
+		v.Explanation, v.Found = p.monitor.recent.Explain(id)
 	}
 	return p.template.ExecuteTemplate(w, name, v)
 }

@@ -1,4 +1,4 @@
-package metrics
+package status
 
 import (
 	"bufio"
@@ -9,9 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"roamproxy/metrics"
 )
 
-func admin(t *testing.T, m *Metrics) *httptest.Server {
+func admin(t *testing.T, m *Monitor) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(m.Admin(func(next http.Handler) http.Handler { return next }))
 	s.Config.ReadTimeout, s.Config.WriteTimeout = time.Second/2, time.Second/2 // events outlast both
@@ -20,14 +22,14 @@ func admin(t *testing.T, m *Metrics) *httptest.Server {
 	return s
 }
 
-func TestVerdictNamesTheWorst(t *testing.T) {
+func TestSummaryNamesTheWorst(t *testing.T) {
 	now := time.Now()
 	refused := Status{Refusals: []Call{{Tool: "bot", Reason: "queue_full", Arrived: now.Add(-time.Second)}}}
-	waits := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 1, Oldest: 2, Line: []Share{{"bot", 1}}}}}
-	long := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Line: []Share{{"exporter", 8}, {"bot", 1}}}}, Refusals: refused.Refusals}
+	waits := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 1, Oldest: 2, Queue: []Share{{"bot", 1}}}}}
+	long := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Queue: []Share{{"exporter", 8}, {"bot", 1}}}}, Refusals: refused.Refusals}
 	paused := Status{Quotas: []QuotaStatus{{Name: "roam", Paused: true, Waiting: 9, Oldest: 10}}}
-	red := Status{Quotas: paused.Quotas, Checks: []CheckResult{{Name: "state", OK: true}, {Name: "credential org", Problem: "Roam answered 401 to it"}}}
-	share := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Waiting: 9, Oldest: 10, Line: long.Quotas[0].Line}}}
+	red := Status{Quotas: paused.Quotas, Checks: []metrics.CheckResult{{Name: "state", OK: true}, {Name: "credential org", Problem: "Roam answered 401 to it"}}}
+	share := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Waiting: 9, Oldest: 10, Queue: long.Quotas[0].Queue}}}
 	together := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Replicas: 2}}}
 	old := waits
 	for _, tt := range []struct {
@@ -45,18 +47,18 @@ func TestVerdictNamesTheWorst(t *testing.T) {
 		{"replicas share", together, true, Good, "All is well"},
 		{"a reload failed", old, false, Warn, "The last reload failed"},
 		{"a pause", paused, false, Warn, "Roam answered 429"},
-		{"roamproxy stops", Status{Checks: []CheckResult{{Name: Stopping, Problem: "stopping"}, {Name: "state", OK: true}}}, true, Warn, "roamproxy stops"},
+		{"roamproxy stops", Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}, {Name: "state", OK: true}}}, true, Warn, "roamproxy stops"},
 		{"a credential is refused", red, false, Bad, "Calls cannot go through: Roam answered 401 to it."},
 	} {
 		tt.s.Now, tt.s.Reloaded = now, tt.reloaded
-		v := verdict(tt.s)
+		v := summarize(tt.s)
 		if v.Level != tt.level || !strings.Contains(v.Text, tt.want) || (v.Do == "") != (v.Level == Good) {
 			t.Errorf("%s: %+v, want %s with %q, and what to do unless all is good", tt.name, v, tt.level, tt.want)
 		}
 	}
 }
 
-func TestPictureOfTenMinutes(t *testing.T) {
+func TestChartOfTenMinutes(t *testing.T) {
 	const now = 1_000_003 // the last bar begins at 1_000_000, the first 595 s before
 	second := func(ago int64, s Sample) Sample { s.At = now - ago; return s }
 	p := draw([]Sample{
@@ -81,9 +83,9 @@ func TestPictureOfTenMinutes(t *testing.T) {
 
 // What a tool says of itself is text on the page and nothing else.
 func TestPageEscapesWhatToolsSay(t *testing.T) {
-	m, _ := quiet()
+	m, counted, _ := quiet()
 	const evil = `"><script>alert(1)</script>`
-	m.Answered(Answer{ID: "x", Tool: "bot", Method: "GET", Route: evil, Code: 429, Reason: "queue_full"})
+	counted.Answered(metrics.Answer{ID: "x", Tool: "bot", Method: "GET", Route: evil, Code: 429, Reason: "queue_full"})
 	for _, path := range []string{"/?call=x", "/?call=" + "%22%3E%3Cscript%3Ealert(1)%3C/script%3E"} {
 		w := httptest.NewRecorder()
 		m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
@@ -99,16 +101,16 @@ func TestPageEscapesWhatToolsSay(t *testing.T) {
 func TestPageTellsWhoSharesTheQuota(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		state QuotaState
+		state metrics.QuotaState
 		want  string // "" for nothing of replicas
 	}{
-		{"one process", QuotaState{}, ""},
-		{"three replicas", QuotaState{Shared: true, Replicas: 3}, "<dt>replicas share it</dt><dd>3</dd>"},
-		{"Redis is away", QuotaState{Shared: true}, "<dt>replicas share it</dt><dd>alone</dd>"},
+		{"one process", metrics.QuotaState{}, ""},
+		{"three replicas", metrics.QuotaState{Shared: true, Replicas: 3}, "<dt>replicas share it</dt><dd>3</dd>"},
+		{"Redis is away", metrics.QuotaState{Shared: true}, "<dt>replicas share it</dt><dd>alone</dd>"},
 	} {
-		m := New("", "")
-		m.Quota("roam", nil)
-		m.QuotaState("roam", func() QuotaState { return tt.state })
+		m, counted := newMonitor()
+		counted.Quota("roam", nil)
+		counted.QuotaState("roam", func() metrics.QuotaState { return tt.state })
 		w := httptest.NewRecorder()
 		m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, tt.want) || tt.want == "" && strings.Contains(body, "replicas") {
@@ -118,7 +120,7 @@ func TestPageTellsWhoSharesTheQuota(t *testing.T) {
 }
 
 func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
-	m, q := quiet()
+	m, counted, q := quiet()
 	s := admin(t, m)
 	ctx, leave := context.WithCancel(t.Context())
 	req, _ := http.NewRequestWithContext(ctx, "GET", s.URL+"/api/events", nil)
@@ -128,7 +130,7 @@ func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
 	}
 	defer res.Body.Close()
 	q.PauseBegan(0)
-	m.QuotaState("roam", func() QuotaState { return QuotaState{Paused: true} })
+	counted.QuotaState("roam", func() metrics.QuotaState { return metrics.QuotaState{Paused: true} })
 	lines := bufio.NewScanner(res.Body)
 	events, paused := 0, false
 	for events < 3 && lines.Scan() {
@@ -146,7 +148,7 @@ func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
 }
 
 func TestViewersAreBounded(t *testing.T) {
-	m, _ := quiet()
+	m, _, _ := quiet()
 	s := admin(t, m)
 	for i := range maxViewers + 1 {
 		res, err := s.Client().Get(s.URL + "/api/events")
@@ -161,7 +163,7 @@ func TestViewersAreBounded(t *testing.T) {
 }
 
 func TestTheGateIsBeforeWhatIsNotANumber(t *testing.T) {
-	m, _ := quiet()
+	m, _, _ := quiet()
 	shut := m.Admin(func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
 	})
@@ -177,7 +179,7 @@ func TestTheGateIsBeforeWhatIsNotANumber(t *testing.T) {
 }
 
 func TestStatusIsReadBackAsItWas(t *testing.T) {
-	m, q := quiet("bot")
+	m, _, q := quiet("bot")
 	q.Waited("bot", "sent", time.Second)
 	s := admin(t, m)
 	res, err := s.Client().Get(s.URL + "/api/status?history")
@@ -188,13 +190,13 @@ func TestStatusIsReadBackAsItWas(t *testing.T) {
 	var got Status
 	d := json.NewDecoder(res.Body)
 	d.DisallowUnknownFields()
-	if err := d.Decode(&got); err != nil || got.Tools[0].Name != "bot" || got.Tools[0].Sent != 1 || got.Tools[0].Mean != 1 || got.Verdict.Level != Good {
+	if err := d.Decode(&got); err != nil || got.Tools[0].Name != "bot" || got.Tools[0].Sent != 1 || got.Tools[0].Mean != 1 || got.Summary.Level != Good {
 		t.Errorf("%v: %+v", err, got)
 	}
 }
 
 func BenchmarkPage(b *testing.B) {
-	m, q := quiet("bot")
+	m, _, q := quiet("bot")
 	for range maxSamples {
 		q.Waited("bot", "sent", 0)
 		m.sample()

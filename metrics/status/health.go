@@ -1,0 +1,53 @@
+package status
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"roamproxy/metrics"
+)
+
+// alive answers /healthz: who answers, lives. With ?verbose it says what lives.
+func (m *Monitor) alive(w http.ResponseWriter, r *http.Request) {
+	if !r.URL.Query().Has("verbose") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("ok\n"))
+		return
+	}
+	answer(w, http.StatusOK, struct {
+		OK bool `json:"ok"`
+		metrics.Build
+	}{true, m.metrics.State().Build})
+}
+
+// ready answers /readyz: 200, or 503 with what is to be mended. With ?verbose it names every check.
+func (m *Monitor) ready(w http.ResponseWriter, r *http.Request) {
+	results := m.metrics.Health.Results()
+	problems, notes := make(map[string]string), make(map[string]string)
+	for _, r := range results {
+		if !r.OK {
+			problems[r.Name] = r.Problem
+		}
+		if r.Note != "" {
+			notes[r.Name] = r.Note
+		}
+	}
+	status := http.StatusOK
+	if len(problems) > 0 {
+		status = http.StatusServiceUnavailable
+	}
+	body := map[string]any{"ready": len(problems) == 0, "problems": problems}
+	if len(notes) > 0 {
+		body["notes"] = notes
+	}
+	if r.URL.Query().Has("verbose") {
+		body["checks"] = results
+	}
+	answer(w, status, body)
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(body)
+}

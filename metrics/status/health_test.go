@@ -1,0 +1,55 @@
+package status
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"roamproxy/metrics"
+)
+
+// Seen to fail with readiness that gives no reason.
+func TestReadinessNamesWhatToMend(t *testing.T) {
+	recent := NewRecent()
+	counted := metrics.New("1.2.3", "abcdef", recent)
+	m := New(counted, recent)
+	broken := errors.New("credential org: Roam answered 401 to it")
+	var problem error
+	counted.Health.Check("credential org", func() error { return problem })
+	counted.Health.Check("state", func() error { return nil })
+	admin := m.Admin(func(next http.Handler) http.Handler { return next })
+	ask := func(method, path string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		return w
+	}
+	for _, tt := range []struct {
+		name, method, path string
+		problem            error
+		drain              bool
+		code               int
+		want               string
+	}{
+		{"alive", "GET", "/healthz", broken, false, 200, "ok"},
+		{"ready", "GET", "/readyz", nil, false, 200, `"ready":true`},
+		{"not ready", "GET", "/readyz", broken, false, 503, "Roam answered 401"},
+		{"not ready, and all that was looked at", "GET", "/readyz?verbose", broken, false, 503, `{"name":"state","ok":true}`},
+		{"what lives", "GET", "/healthz?verbose", broken, false, 200, `"version":"1.2.3"`},
+		{"asked without a body", "HEAD", "/readyz", broken, false, 503, ""},
+		{"the page", "GET", "/", nil, false, 200, "<title>roamproxy"},
+		{"a path of Roam's", "GET", "/v1/groups.list", nil, false, 404, ""},
+		{"a write", "POST", "/metrics", nil, false, 405, ""},
+		{"stopping", "GET", "/readyz", nil, true, 503, "stopping"},
+		{"alive while stopping", "GET", "/healthz", nil, true, 200, "ok"},
+	} {
+		problem = tt.problem
+		if tt.drain {
+			counted.Health.Drain()
+		}
+		if w := ask(tt.method, tt.path); w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s: %d %s, want %d with %q", tt.name, w.Code, w.Body, tt.code, tt.want)
+		}
+	}
+}

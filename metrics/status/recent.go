@@ -1,0 +1,191 @@
+package status
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"roamproxy/metrics"
+)
+
+// What is kept in memory. A thousand calls are a quarter of an hour of the usual quota, two thousand permits half an hour; all of
+// it together takes well under a megabyte.
+const (
+	maxCalls    = 1000
+	maxRefusals = 50
+	maxPermits  = 2000
+	maxPauses   = 100
+)
+
+// Call is one that was sent, that shared another's answer, or that was refused. Times are in seconds.
+type Call struct {
+	ID       string    `json:"id"`
+	TraceID  string    `json:"trace_id,omitempty"`
+	Tool     string    `json:"tool"`
+	Method   string    `json:"method"`
+	Route    string    `json:"route"`
+	Quota    string    `json:"quota,omitempty"`
+	Status   int       `json:"status"`
+	Cache    string    `json:"cache"`
+	Reason   string    `json:"reason,omitempty"` // of an answer of our own
+	Attempts int       `json:"attempts"`
+	Arrived  time.Time `json:"arrived"`
+	Queue    float64   `json:"queue_seconds"`
+	Upstream float64   `json:"upstream_seconds"`
+	Total    float64   `json:"total_seconds"`
+}
+
+// permit is a call of a tool that was dispatched.
+type permit struct {
+	tool string
+	at   time.Time
+}
+
+// pause is one pause of a quota; its end is zero while it lasts.
+type pause struct{ began, ended time.Time }
+
+// until is its end, or now while it lasts.
+func (p pause) until(now time.Time) time.Time {
+	if p.ended.IsZero() {
+		return now
+	}
+	return p.ended
+}
+
+// quotaEvents are the recent events of one quota.
+type quotaEvents struct {
+	permits   ring[permit]
+	pauses    ring[pause]
+	history   ring[Sample]
+	recent    rolling
+	sent      int // since the last Sample
+	throttled int
+	total     int // of Roam's 429
+}
+
+// Recent keeps the events of the last minutes that the status page shows. It implements metrics.Recorder. Its lock is taken while
+// a queue holds its own, so it is never held while anything outside of this package is called.
+type Recent struct {
+	mu       sync.Mutex // guards the following
+	tools    map[string]*rolling
+	routes   map[string]*rolling
+	calls    ring[Call]
+	refusals ring[Call]
+	quotas   map[string]*quotaEvents
+}
+
+// NewRecent returns an empty Recent.
+func NewRecent() *Recent {
+	return &Recent{
+		tools: make(map[string]*rolling), routes: make(map[string]*rolling), quotas: make(map[string]*quotaEvents),
+		calls: newRing[Call](maxCalls), refusals: newRing[Call](maxRefusals),
+	}
+}
+
+// AddQuota adds a quota, if it is not there already.
+func (r *Recent) AddQuota(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.quotas[name] != nil {
+		return
+	}
+	r.quotas[name] = &quotaEvents{permits: newRing[permit](maxPermits), pauses: newRing[pause](maxPauses), history: newRing[Sample](maxSamples)}
+}
+
+func counts(of map[string]*rolling, name string, now time.Time) *Counts {
+	w := of[name]
+	if w == nil {
+		w = &rolling{}
+		of[name] = w
+	}
+	return w.at(now)
+}
+
+// Answered adds a request. Tool and route are labels, and so bounded.
+func (r *Recent) Answered(a metrics.Answer, tool, route string) {
+	now := time.Now()
+	c := Counts{Calls: 1}
+	switch a.Cache {
+	case "hit":
+		c.Hit = 1
+	case "miss":
+		c.Miss = 1
+	case "shared":
+		c.Shared = 1
+	case "stale":
+		c.Stale = 1
+	default:
+		c.Bypass = 1
+	}
+	if a.Paged {
+		c.Paged = 1
+	}
+	if a.Refused() {
+		c.Refused = 1
+	} else if a.Code >= 500 {
+		c.Failed = 1
+	}
+	noted := a.Attempts > 0 || a.Reason != "" || a.Cache == "shared" // a hit waits for nothing, and would push the others out
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts(r.tools, tool, now).add(c)
+	counts(r.routes, route, now).add(c)
+	if !noted {
+		return
+	}
+	call := Call{
+		ID: a.ID, TraceID: a.TraceID, Tool: tool, Method: short(a.Method), Route: short(a.Route), Quota: a.Quota, Status: a.Code, Cache: a.Cache,
+		Reason: a.Reason, Attempts: a.Attempts, Arrived: now.Add(-a.Duration),
+		Queue: a.Queue.Seconds(), Upstream: a.Upstream.Seconds(), Total: a.Duration.Seconds(),
+	}
+	r.calls.add(call)
+	if c.Refused > 0 {
+		r.refusals.add(call)
+	}
+}
+
+// short bounds what a caller can put into memory, and lets go of the request that it is a part of.
+func short(s string) string { return strings.Clone(s[:min(len(s), metrics.MaxName)]) }
+
+// Waited adds the end of a wait in the queue.
+func (r *Recent) Waited(quota, tool, outcome string, d time.Duration) {
+	if outcome != "sent" {
+		return
+	}
+	now := time.Now()
+	c := Counts{Sent: 1, Waited: d, Longest: d}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts(r.tools, tool, now).add(c)
+	q := r.quotas[quota]
+	q.recent.at(now).add(c)
+	q.permits.add(permit{tool, now})
+	q.sent++
+}
+
+// Throttled adds an answer 429 by Roam.
+func (r *Recent) Throttled(quota string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.quotas[quota].throttled++
+	r.quotas[quota].total++
+}
+
+// PauseBegan adds a pause. One that is extended is the same pause.
+func (r *Recent) PauseBegan(quota string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	pauses := &r.quotas[quota].pauses
+	if last := pauses.newest(); last == nil || !last.ended.IsZero() {
+		pauses.add(pause{began: time.Now()})
+	}
+}
+
+// PauseEnded ends the pause, if there is one.
+func (r *Recent) PauseEnded(quota string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last := r.quotas[quota].pauses.newest(); last != nil && last.ended.IsZero() {
+		last.ended = time.Now()
+	}
+}
