@@ -21,13 +21,13 @@ func TestProberThatDoesNotTell(t *testing.T) {
 	queues, _ := fleetOf(t, r, 1, 50, 10)
 	q, f, cuttable := cuttableLine(t, r, 50)
 	b := q.bucket.(*Redis)
-	whileCutOff := func(hears func(*Turn)) func() {
+	whileCutOff := func(hears func(*Permit)) func() {
 		return func() {
 			probe := itsTurn(t, q)
 			cuttable.set(true)
 			until(t, "losing Redis", func() bool { return f.Away() != nil })
 			hears(probe)
-			probe.Done()
+			probe.Release()
 			cuttable.set(false)
 			joined(t, f)
 		}
@@ -36,8 +36,8 @@ func TestProberThatDoesNotTell(t *testing.T) {
 		name   string
 		probes func()
 	}{
-		{"Roam answered while it was cut off", whileCutOff((*Turn).Answered)},
-		{"Roam was silent while it was cut off", whileCutOff(func(*Turn) {})},
+		{"Roam answered while it was cut off", whileCutOff((*Permit).Answered)},
+		{"Roam was silent while it was cut off", whileCutOff(func(*Permit) {})},
 		{"the answer with its token was lost", func() {
 			until(t, "the end of the quiet", func() bool { return q.State().PausedFor == 0 })
 			b.mu.Lock()
@@ -52,7 +52,7 @@ func TestProberThatDoesNotTell(t *testing.T) {
 	} {
 		refused := itsTurn(t, q)
 		refused.Throttled(300 * time.Millisecond)
-		refused.Done()
+		refused.Release()
 		until(t, "hearing of the pause", func() bool { return queues[0].State().Paused })
 		tt.probes()
 		for i, line := range []*Queue{q, queues[0]} {
@@ -63,7 +63,7 @@ func TestProberThatDoesNotTell(t *testing.T) {
 				t.Fatalf("%s: replica %d gets no turn in 10 s: %v, %+v", tt.name, i, err, line.State())
 			}
 			turn.Answered()
-			turn.Done()
+			turn.Release()
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestPauseOutlivesRedis(t *testing.T) {
 	queues, fleets := fleetOf(t, r, 2, 50, 10)
 	refused := itsTurn(t, queues[0])
 	refused.Throttled(time.Minute)
-	refused.Done()
+	refused.Release()
 	until(t, "hearing of the pause", func() bool { return queues[1].State().Paused })
 	r.Kill()
 	for _, f := range fleets {
@@ -104,7 +104,7 @@ func TestARefusalWhileRedisIsAwayStopsAllOnceItIsBack(t *testing.T) {
 	until(t, "losing Redis", func() bool { return f.Away() != nil })
 	refused := itsTurn(t, q)
 	refused.Throttled(time.Minute)
-	refused.Done()
+	refused.Release()
 	cuttable.set(false)
 	until(t, "the other replica's hearing of it", func() bool { return queues[0].State().PausedFor > 30*time.Second })
 }
@@ -128,7 +128,7 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 		}
 		refused := itsTurn(t, queues[0])
 		refused.Throttled(time.Minute)
-		refused.Done()
+		refused.Release()
 		until(t, "hearing of the pause", func() bool { return queues[1].State().Paused })
 		for _, w := range wires {
 			w.set(true)
@@ -158,9 +158,9 @@ func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
 	q, _, cuttable := cuttableLine(t, r, 50)
 	refused := itsTurn(t, queues[0])
 	refused.Throttled(300 * time.Millisecond)
-	refused.Done()
+	refused.Release()
 	probe := itsTurn(t, queues[0])
-	defer probe.Done()
+	defer probe.Release()
 	until(t, "hearing that another probes", func() bool { return paused(q).elsewhere })
 	cuttable.set(true)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -169,7 +169,7 @@ func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
 	if err != nil || !turn.probe {
 		t.Fatalf("no probe of its own in 10 s: %v, %+v", err, q.State())
 	}
-	turn.Done()
+	turn.Release()
 }
 
 // A share of a slow quota is long in coming; once Redis is back there is the whole of it.
@@ -181,7 +181,7 @@ func TestNobodyWaitsForTheShareOnceRedisIsBack(t *testing.T) {
 	passes(t, q.bucket.(*Redis))(time.Hour)
 	cuttable.set(true)
 	until(t, "losing Redis", func() bool { return f.Away() != nil })
-	left := make(chan *Turn, 1)
+	left := make(chan *Permit, 1)
 	go func() {
 		if turn, err := q.Wait(t.Context(), from("bot").Caller); err == nil {
 			left <- turn
@@ -191,7 +191,7 @@ func TestNobodyWaitsForTheShareOnceRedisIsBack(t *testing.T) {
 	cuttable.set(false)
 	select {
 	case turn := <-left:
-		turn.Done()
+		turn.Release()
 	case <-time.After(20 * time.Second):
 		t.Errorf("no turn in 20 s: %+v", q.State())
 	}

@@ -30,7 +30,7 @@ func TestWhoIsDismissedComesBackAtTheTurnThatWouldHaveBeen(t *testing.T) {
 					t.Errorf("%s came again after %v and got %+v, %v, want its turn at once", tool, r.RetryAfter, turn, err)
 					return
 				}
-				turn.Done()
+				turn.Release()
 			})
 		}
 		synctest.Wait()
@@ -61,7 +61,7 @@ func TestWhoIsDismissedDuringAPauseComesBackAfterIt(t *testing.T) {
 			t.Fatal(err)
 		}
 		turn.Throttled(30 * time.Second)
-		turn.Done()
+		turn.Release()
 		f.queue.Close()
 		_, err = f.post("bot")
 		if r := refusalOf(t, err, ErrClosed); r.RetryAfter != 30*time.Second {

@@ -81,14 +81,14 @@ func TestAClusterIsOneQuotaToo(t *testing.T) {
 	for i, q := range queues {
 		turn := itsTurn(t, q)
 		turn.Answered()
-		turn.Done()
+		turn.Release()
 		if used, ok, err := fleets[i].Spend("2026-01-05", "bot", 30, 0, 0); used != i+1 || !ok || err != nil {
 			t.Errorf("replica %d made call %d, may = %v, %v; want %d", i, used, ok, err, i+1)
 		}
 	}
 	refused := itsTurn(t, queues[0])
 	refused.Throttled(time.Minute)
-	refused.Done()
+	refused.Release()
 	until(t, "hearing of the pause", func() bool { return queues[1].State().Paused })
 	queues[0].bucket.Learn(half())
 	knows(t, "another", queues[1].bucket.(*Redis))

@@ -36,7 +36,7 @@ func TestWhoLeavesInTheMomentOfItsTurnTakesNothingAlong(t *testing.T) {
 			ctx, tool.leave = context.WithCancel(t.Context())
 			if turn, err := q.Wait(ctx, Caller{Tool: Tool{Name: "gone"}, Longest: -1}); err == nil {
 				used++
-				turn.Done()
+				turn.Release()
 			}
 			synctest.Wait()
 		}

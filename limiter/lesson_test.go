@@ -61,8 +61,8 @@ func TestTheRefusalsOfOneMomentTeachOnce(t *testing.T) {
 	one, two := itsTurn(t, queues[0]), itsTurn(t, queues[1])
 	one.Throttled(time.Minute)
 	two.Throttled(time.Minute) // neither has heard of the other, or both have
-	one.Done()
-	two.Done()
+	one.Release()
+	two.Release()
 	for i, q := range queues {
 		until(t, "hearing of it", func() bool { b := q.bucket.(*Redis); return b.told() && b.Learned().Burst > 0 })
 		until(t, "knowing that the bucket is empty", func() bool { q.mu.Lock(); defer q.mu.Unlock(); return !q.emptied.IsZero() })
@@ -82,7 +82,7 @@ func TestAfterAPauseEveryReplicaIsCareful(t *testing.T) {
 	}
 	refused := itsTurn(t, queues[0])
 	refused.Throttled(100 * time.Millisecond)
-	refused.Done()
+	refused.Release()
 	until(t, "hearing of the pause", func() bool { return queues[1].State().Paused })
 	probe := itsTurn(t, queues[0])
 	probe.Answered()
@@ -92,7 +92,7 @@ func TestAfterAPauseEveryReplicaIsCareful(t *testing.T) {
 	if got := queues[1].slots(); got != 1 {
 		t.Errorf("the other replica has %d calls under way at once after the pause, want 1 until Roam has answered one", got)
 	}
-	probe.Done()
+	probe.Release()
 }
 
 func TestWhatIsLearnedAloneIsToldLater(t *testing.T) {

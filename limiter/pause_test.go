@@ -104,9 +104,9 @@ func TestLateSuccessDoesNotEndANewerPause(t *testing.T) {
 		early, _ := f.queue.Wait(t.Context(), from("slow").Caller)
 		refused, _ := f.queue.Wait(t.Context(), from("bot").Caller)
 		refused.Throttled(5 * time.Second)
-		refused.Done()
+		refused.Release()
 		early.Answered()
-		early.Done()
+		early.Release()
 		if s := f.queue.State(); !s.Paused {
 			t.Error("a success from before the pause ended it")
 		}
@@ -118,9 +118,9 @@ func TestProbeWithoutAWordLeavesTheQuestionToTheNext(t *testing.T) {
 		f := newFixture(t, 1, 5, 0, Options{})
 		refused, _ := f.queue.Wait(t.Context(), from("bot").Caller)
 		refused.Throttled(2 * time.Second)
-		refused.Done()
+		refused.Release()
 		probe, _ := f.queue.Wait(t.Context(), from("bot").Caller)
-		next := make(chan *Turn)
+		next := make(chan *Permit)
 		go func() { turn, _ := f.queue.Wait(t.Context(), from("bot").Caller); next <- turn }()
 		time.Sleep(10 * time.Second)
 		select {
@@ -128,13 +128,13 @@ func TestProbeWithoutAWordLeavesTheQuestionToTheNext(t *testing.T) {
 			t.Fatal("a second call left while the probe was under way")
 		default:
 		}
-		probe.Done() // its connection died
+		probe.Release() // its connection died
 		turn := <-next
 		if !turn.probe {
 			t.Error("the next call is no probe")
 		}
 		turn.Answered()
-		turn.Done()
+		turn.Release()
 		if s := f.queue.State(); s.Paused || s.PauseTotal != 12*time.Second {
 			t.Errorf("paused = %v, %v in all, want open after 12s", s.Paused, s.PauseTotal)
 		}

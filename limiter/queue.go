@@ -118,13 +118,13 @@ type Caller struct {
 }
 
 type verdict struct {
-	turn *Turn
+	turn *Permit
 	err  error
 }
 
 // Wait stands in the line until it is the caller's turn. The error is a *Refusal, at once or at the caller's longest wait,
-// or the cause of ctx when that ends first; in either case nothing was spent. The Turn must be ended with Done.
-func (q *Queue) Wait(ctx context.Context, caller Caller) (*Turn, error) {
+// or the cause of ctx when that ends first; in either case nothing was spent. The Permit must be ended with Release.
+func (q *Queue) Wait(ctx context.Context, caller Caller) (*Permit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -137,7 +137,7 @@ func (q *Queue) Wait(ctx context.Context, caller Caller) (*Turn, error) {
 
 // Again stands in the line for a call whose turn has ended: at the front of its tool's lane, with its first deadline, and
 // without being refused for the line's length. A spare turn is tried for once more.
-func (q *Queue) Again(ctx context.Context, t *Turn) (*Turn, error) {
+func (q *Queue) Again(ctx context.Context, t *Permit) (*Permit, error) {
 	if t.call.spare {
 		return q.TryWait(ctx, Caller{Tool: t.call.lane.tool})
 	}
@@ -203,7 +203,7 @@ func (q *Queue) enter(c *call, t Tool) {
 	}
 }
 
-func (q *Queue) stand(ctx context.Context, c *call) (*Turn, error) {
+func (q *Queue) stand(ctx context.Context, c *call) (*Permit, error) {
 	select {
 	case v := <-c.ready:
 		return v.turn, v.err

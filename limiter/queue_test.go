@@ -253,7 +253,7 @@ func BenchmarkLateness(b *testing.B) {
 		all.Go(func() {
 			if t, err := q.Wait(context.Background(), Caller{Longest: -1}); err == nil {
 				leavings[i] = leaving{t.left, time.Now()}
-				t.Done()
+				t.Release()
 			}
 		})
 	}

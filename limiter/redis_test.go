@@ -162,7 +162,7 @@ func divide(t *testing.T, n, total int) {
 						return
 					}
 					turn.Answered()
-					turn.Done()
+					turn.Release()
 					mu.Lock()
 					if got < total {
 						got++

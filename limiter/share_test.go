@@ -32,7 +32,7 @@ func cuttableLine(t *testing.T, r *redistest.Redis, perSecond float64) (*Queue, 
 }
 
 // itsTurn is what a call of a bot gets, or a test that fails.
-func itsTurn(t *testing.T, q *Queue) *Turn {
+func itsTurn(t *testing.T, q *Queue) *Permit {
 	t.Helper()
 	turn, err := q.Wait(t.Context(), from("bot").Caller)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 	queues, _ := fleetOf(t, redistest.NewRedis(t), 3, 50, 10)
 	refused := itsTurn(t, queues[0])
 	refused.Throttled(700 * time.Millisecond)
-	refused.Done()
+	refused.Release()
 	said := time.Now()
 	for i, q := range queues {
 		until(t, "hearing of the pause", func() bool { return q.State().Paused })
@@ -66,7 +66,7 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 		q.mu.Unlock()
 	}
 	type left struct {
-		turn *Turn
+		turn *Permit
 		at   time.Time
 	}
 	turns := make(chan left)
@@ -90,14 +90,14 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 	case <-time.After(600 * time.Millisecond):
 	}
 	probe.turn.Answered()
-	probe.turn.Done()
+	probe.turn.Release()
 	for range 8 {
 		next := <-turns
 		if next.turn.probe {
 			t.Error("after the probe's success there is another probe")
 		}
 		next.turn.Answered()
-		next.turn.Done()
+		next.turn.Release()
 	}
 	for i, q := range queues {
 		until(t, "opening", func() bool { return !q.State().Paused })
@@ -122,8 +122,8 @@ func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
 			t.Errorf("replica %d is paused for %v in generation %d, want at most 5 s in %d", i, s.PausedFor, paused(q).shared, before)
 		}
 	}
-	one.Done()
-	two.Done()
+	one.Release()
+	two.Release()
 }
 
 func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
@@ -132,7 +132,7 @@ func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
 	q, _, cuttable := cuttableLine(t, r, 50)
 	refused := itsTurn(t, q)
 	refused.Throttled(300 * time.Millisecond)
-	refused.Done()
+	refused.Release()
 	probe := itsTurn(t, q)
 	if !probe.probe {
 		t.Fatal("the call after the pause is no probe")
@@ -145,11 +145,11 @@ func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
 		t.Errorf("the other replica's call left after %v, probe = %v; want a probe once the first is taken for dead, after %v", took, next.probe, lease)
 	}
 	next.Answered()
-	next.Done()
+	next.Release()
 	if queues[0].State().Paused {
 		t.Error("still paused after a probe's success")
 	}
-	probe.Done()
+	probe.Release()
 }
 
 func TestTheEstimateKnowsWhoElseWaits(t *testing.T) {
@@ -161,7 +161,7 @@ func TestTheEstimateKnowsWhoElseWaits(t *testing.T) {
 			go func() {
 				if turn, err := q.Wait(ctx, from("bot").Caller); err == nil {
 					turn.Answered()
-					turn.Done()
+					turn.Release()
 				}
 			}()
 		}

@@ -57,7 +57,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		res, sending := t.send(req, held, turn, trip)
 		switch {
 		case sending != nil:
-			turn.Done()
+			turn.Release()
 			if !repeated && sending.died && repeatable(req) && ctx.Err() == nil {
 				repeated = true
 				continue
@@ -70,7 +70,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		case res.StatusCode == http.StatusTooManyRequests:
 			turn.Throttled(retryAfter(res.Header, time.Now(), t.Queue.defaultPause()))
 			discard(res.Body)
-			turn.Done()
+			turn.Release()
 		default:
 			turn.Answered()
 			if held.size < inMemory {
@@ -79,7 +79,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			if fresh && t.Repeat(res) {
 				fresh = false
 				discard(res.Body)
-				turn.Done()
+				turn.Release()
 				continue
 			}
 			res.Body = &answer{ReadCloser: res.Body, turn: turn, held: held}
@@ -95,11 +95,11 @@ type failure struct {
 	died      bool // and it ended, rather than being silent, before the first byte of an answer
 }
 
-func (t *Transport) send(req *http.Request, held *body, turn *Turn, trip *Trip) (*http.Response, *failure) {
+func (t *Transport) send(req *http.Request, held *body, turn *Permit, trip *Trip) (*http.Response, *failure) {
 	returned := false
 	defer func() {
 		if !returned { // but panicked: that must not cost the line a slot for good
-			turn.Done()
+			turn.Release()
 			held.release()
 		}
 	}()
@@ -132,7 +132,7 @@ func discard(body io.ReadCloser) {
 // answer is the body of Roam's answer; its end is the end of the turn.
 type answer struct {
 	io.ReadCloser
-	turn *Turn
+	turn *Permit
 	held *body
 	over atomic.Bool
 }
@@ -152,7 +152,7 @@ func (a *answer) Close() error {
 
 func (a *answer) end() {
 	if !a.over.Swap(true) {
-		a.turn.Done()
+		a.turn.Release()
 		a.held.release()
 	}
 }

@@ -47,7 +47,7 @@ func (t *Trip) Favour(caller Caller) {
 }
 
 // wait stands in the line of q until it is the trip's turn. Whoever of its askers is let in takes the others along.
-func (t *Trip) wait(ctx context.Context, q *Queue) (*Turn, error) {
+func (t *Trip) wait(ctx context.Context, q *Queue) (*Permit, error) {
 	if t.Spare {
 		return q.TryWait(ctx, t.Caller)
 	}

@@ -20,7 +20,7 @@ func TestWhatCameInIsCounted(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer turn.Done()
+			defer turn.Release()
 			q.mu.Lock()
 			defer q.mu.Unlock()
 			return q.came(time.Now(), turn) * turn.left.Sub(q.emptied).Seconds()
@@ -67,7 +67,7 @@ func TestWhatCameInIsCounted(t *testing.T) {
 func TestRefusedInTheSameMomentNothingIsMeasured(t *testing.T) {
 	q, now := stands(1, 10, 10, Options{}, 0)
 	q.emptied = now
-	if got := q.came(now, &Turn{left: now, sent: 3}); got != 0 {
+	if got := q.came(now, &Permit{left: now, sent: 3}); got != 0 {
 		t.Errorf("%v calls a second came in within no time, want 0", got)
 	}
 }
@@ -87,10 +87,10 @@ func TestWhoSharesTheQuotaTakesWhatItBelievedToHaveComeIn(t *testing.T) {
 	q.bucket.Learn(Learned{Rate: 0.7, Burst: 5, Left: 0.7, At: now})
 	later := now.Add(100 * time.Second) // 0.7 has grown to 0.875
 	q.emptied = now
-	if got := q.came(later, &Turn{left: later, held: 20, sent: 1000}); !near(got, (0.7+0.875)/2-0.2) {
+	if got := q.came(later, &Permit{left: later, held: 20, sent: 1000}); !near(got, (0.7+0.875)/2-0.2) {
 		t.Errorf("%v calls a second came in, want the mean of the rate less a fifth that the bucket held", got)
 	}
-	if got := q.came(later, &Turn{left: later, held: 100}); got != 0 {
+	if got := q.came(later, &Permit{left: later, held: 100}); got != 0 {
 		t.Errorf("%v calls a second came in, want 0: the bucket held more than that", got)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Turn is the right to send one call now. It holds a slot until Done. A Turn belongs to one goroutine at a time.
-type Turn struct {
+// Permit is the right to send one call now. It holds a slot until Release. A Permit belongs to one goroutine at a time.
+type Permit struct {
 	Waited time.Duration // in the line, this time
 
 	queue      *Queue
@@ -22,7 +22,7 @@ type Turn struct {
 }
 
 // Answered tells that Roam let the call through, whatever it then made of it. After a pause this opens the line.
-func (t *Turn) Answered() {
+func (t *Permit) Answered() {
 	q := t.queue
 	q.mu.Lock()
 	t.settled = true
@@ -49,7 +49,7 @@ func (q *Queue) opens(now time.Time) {
 }
 
 // timed tells that the first byte of the answer is here, for a call whose sending took no time worth speaking of.
-func (t *Turn) timed() {
+func (t *Permit) timed() {
 	t.queue.mu.Lock()
 	defer t.queue.mu.Unlock()
 	t.queue.spread.add(time.Since(t.left))
@@ -77,7 +77,7 @@ func (q *Queue) slots() int {
 
 // Throttled tells that Roam answered 429 and asks for quiet: nothing leaves before that is over, or MaxPause, and then one
 // call alone. A refusal of before the present pause changes nothing.
-func (t *Turn) Throttled(quiet time.Duration) {
+func (t *Permit) Throttled(quiet time.Duration) {
 	q := t.queue
 	q.mu.Lock()
 	t.settled = true
@@ -107,7 +107,7 @@ func (t *Turn) Throttled(quiet time.Duration) {
 
 // came is how many calls a second Roam let through after it had nothing left, until it refused t. Who shares the quota does not
 // know of the others' calls, and takes what the bucket believed to have come in, less what it still held. The lock is held.
-func (q *Queue) came(now time.Time, t *Turn) float64 {
+func (q *Queue) came(now time.Time, t *Permit) float64 {
 	since := t.left.Sub(q.emptied).Seconds()
 	if since <= 0 {
 		return 0
@@ -119,9 +119,9 @@ func (q *Queue) came(now time.Time, t *Turn) float64 {
 	return float64(t.sent) / since
 }
 
-// Done frees the slot. A probe that ends without a word from Roam leaves the question to the next call. Calling it again
+// Release frees the slot. A probe that ends without a word from Roam leaves the question to the next call. Calling it again
 // does nothing.
-func (t *Turn) Done() {
+func (t *Permit) Release() {
 	q := t.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -138,7 +138,7 @@ func (t *Turn) Done() {
 }
 
 // unused gives slot and token back: the tool went away in the moment of its turn.
-func (t *Turn) unused() {
+func (t *Permit) unused() {
 	q := t.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -153,12 +153,12 @@ func (t *Turn) unused() {
 }
 
 // vacate frees the slot of t.
-func (q *Queue) vacate(t *Turn) {
+func (q *Queue) vacate(t *Permit) {
 	i := slices.IndexFunc(q.taken, t.left.Equal)
 	q.taken = slices.Delete(q.taken, i, i+1)
 }
 
-func (q *Queue) unanswered(t *Turn) {
+func (q *Queue) unanswered(t *Permit) {
 	if t.probe && !t.settled && q.pause.state == probing && q.pause.generation == t.generation {
 		q.pause.state = shut // its time is over, so the next call is the probe
 		q.tell("unsure")

@@ -80,7 +80,7 @@ func (c crowd) ask(t *testing.T, q *Queue) (a asked) {
 	a.err, a.waited = err, time.Since(now)
 	if err == nil {
 		turn.Answered()
-		turn.Done()
+		turn.Release()
 	}
 	return a
 }

@@ -12,7 +12,7 @@ const spareLeft = 1
 // TryWait is Wait for a call that nobody waits for, such as a refresh in the background. It gets its turn at once, when the
 // line is open and empty, a slot is free, and the bucket will still hold a token for the next to come; otherwise the error is
 // a *Refusal for ErrBusy, ErrPaused or ErrClosed. Its urgency and longest wait do not matter.
-func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Turn, error) {
+func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

@@ -143,7 +143,7 @@ func (q *Queue) hand() bool {
 // give tells c that it may leave. The lock is held.
 func (q *Queue) give(now time.Time, c *call) {
 	q.taken = append(q.taken, now)
-	t := &Turn{Waited: now.Sub(c.entered), queue: q, call: c, bucket: q.bucket, generation: q.pause.generation, left: now, held: q.bucket.Level(now), sent: q.sent}
+	t := &Permit{Waited: now.Sub(c.entered), queue: q, call: c, bucket: q.bucket, generation: q.pause.generation, left: now, held: q.bucket.Level(now), sent: q.sent}
 	q.sent++
 	if q.pause.state == shut {
 		q.pause.state, t.probe = probing, true
