@@ -9,7 +9,7 @@ STOP ?= 60
 RACE := $(if $(shell command -v $${CC:-cc}),-race)
 # Programs that some tests drive, and the Debian packages that have them. Without one its tests are left out and make test says
 # so; where CI is set they fail instead (redistest.Program).
-PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl node:nodejs /usr/bin/python3:python3-requests,python3-httpx
+PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl docker-compose:docker-compose node:nodejs /usr/bin/python3:python3-requests,python3-httpx
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test cover check fmt vet arrows bench fuzz soak release image
@@ -27,6 +27,7 @@ test: ## every test, with the race detector where there is a C compiler (about 5
 	@$(if $(RACE),,echo "no C compiler here: testing without the race detector")
 	@for p in $(PROGRAMS); do command -v $${p%%:*} >/dev/null || echo "no $${p%%:*} here: its tests are left out; to run them: apt-get install $${p##*:}"; done
 	$(GO) test $(RACE) ./...
+	cd deploy/verify && $(GO) test ./...
 
 # Of each of these, its own tests and those of the others together run more than 90 of 100 statements.
 COVERED := ./limiter ./cache ./proxy ./proxy/credential
@@ -46,6 +47,7 @@ fmt:
 vet:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	@staticcheck=$$($(GO) tool -n staticcheck) && cd deploy/verify && $(GO) vet ./... && "$$staticcheck" ./...
 
 # The imports allowed between packages. A line that is missing here is a change of the design. Tests may import
 # proxy/roamtest and proxy/roamtest/redistest as well; nothing that is shipped imports redistest.

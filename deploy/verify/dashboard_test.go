@@ -1,9 +1,8 @@
-package metrics
+package verify
 
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,11 +40,7 @@ type panel struct {
 
 func readDashboard(t *testing.T) (d dashboard) {
 	t.Helper()
-	content, err := os.ReadFile("../deploy/grafana/roamproxy.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(content, &d); err != nil {
+	if err := json.Unmarshal([]byte(read(t, "deploy/grafana/roamproxy.json")), &d); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -138,7 +133,7 @@ func lintPanel(t *testing.T, p panel) {
 
 // What dashboard, rules and alerts ask for is what is exposed, by name and by label.
 func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
-	exposed := scrape(t, sample(), "") + "\nroamproxy_redis_up 1\n" // of a quota that replicas share
+	exposed := "\n" + read(t, "metrics/testdata/exposition.txt")
 	var asked []string
 	for _, p := range readDashboard(t).Panels {
 		for _, target := range p.Targets {
@@ -146,11 +141,7 @@ func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"rules.yaml", "alerts.yaml"} {
-		content, err := os.ReadFile("../deploy/prometheus/" + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		asked = append(asked, string(content))
+		asked = append(asked, read(t, "deploy/prometheus/"+file))
 	}
 	all := strings.Join(asked, "\n")
 	for _, name := range regexp.MustCompile(`[a-z_:]*roamproxy_[a-z_:]+[a-z0-9]*`).FindAllString(all, -1) {

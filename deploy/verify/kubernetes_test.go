@@ -1,4 +1,4 @@
-package main
+package verify
 
 import (
 	"bytes"
@@ -10,8 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"roamproxy/cmd/roamproxy/config"
+	"time"
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	apps "k8s.io/api/apps/v1"
@@ -21,12 +20,14 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	strict "sigs.k8s.io/yaml"
+
+	settingsyaml "go.yaml.in/yaml/v4"
 )
 
 // manifests decodes every object of a file into Kubernetes' own types, without a key that they do not have.
 func manifests(t *testing.T, file string) (all []any) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join("../../deploy/kubernetes", file))
+	content, err := os.ReadFile(filepath.Join("../kubernetes", file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestKubernetesReplicasShareOneRedis(t *testing.T) {
 		t.Errorf("Redis has %d replicas and is replaced by %s: two at once would be two quotas", *redis.Replicas, redis.Strategy.Type)
 	}
 	service := only[*core.Service](t, all, "roamproxy-redis")
-	if want := fmt.Sprintf("redis://%s:%d", service.Name, service.Spec.Ports[0].Port); string(c.Redis.URL) != want {
+	if want := fmt.Sprintf("redis://%s:%d", service.Name, service.Spec.Ports[0].Port); c.Redis.URL != want {
 		t.Errorf("redis.url is %s, and the Service is %s", c.Redis.URL, want)
 	}
 	for _, v := range redis.Template.Spec.Volumes {
@@ -163,16 +164,42 @@ func TestKubernetesReplicasShareOneRedis(t *testing.T) {
 
 func isRoamproxy(c core.Container) bool { return c.Name == "roamproxy" }
 
-// configOf is the configuration in a ConfigMap, which roamproxy must accept.
-func configOf(t *testing.T, m *core.ConfigMap) *config.Loaded {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "roamproxy.yaml")
-	os.WriteFile(path, []byte(m.Data["roamproxy.yaml"]), 0o600)
-	l, err := config.Load(path, environ{"STATE_DIRECTORY": "/var/lib/roamproxy"}.get, nil)
-	if err != nil {
-		t.Fatalf("roamproxy refuses the configuration of %s: %v", m.Name, err)
+// settings is what these tests look at of a configuration of roamproxy.
+type settings struct {
+	Admin struct {
+		TokenFile string `yaml:"token_file"`
 	}
-	return l
+	Credentials []struct {
+		APIKeyFile string `yaml:"api_key_file"`
+	}
+	Redis struct {
+		URL          string
+		PasswordFile string `yaml:"password_file"`
+		Replicas     int
+	}
+	Limits struct {
+		ShutdownDelay time.Duration `yaml:"shutdown_delay"`
+		ShutdownGrace time.Duration `yaml:"shutdown_grace"`
+	}
+}
+
+// What roamproxy does without a setting, and what the image says.
+const (
+	defaultGrace = 25 * time.Second
+	stateDir     = "/var/lib/roamproxy"
+)
+
+// configOf returns the configuration in a ConfigMap, which roamproxy must accept.
+func configOf(t *testing.T, m *core.ConfigMap) settings {
+	t.Helper()
+	content := m.Data["roamproxy.yaml"]
+	accepts(t, m.Name, content)
+	c := settings{}
+	c.Limits.ShutdownGrace = defaultGrace
+	if err := settingsyaml.Unmarshal([]byte(content), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // restricted tells whether no container of the pod may do more than it needs.
@@ -206,7 +233,7 @@ func runs(t *testing.T, file string, config *core.ConfigMap, pod core.PodSpec) {
 	i := slices.IndexFunc(append(pod.InitContainers, pod.Containers...), isRoamproxy)
 	c := append(pod.InitContainers, pod.Containers...)[i]
 	l := configOf(t, config)
-	for _, needed := range []string{l.StateDir, l.Credentials[0].APIKeyFile, l.Admin.TokenFile, l.Redis.PasswordFile, "/etc/roamproxy/roamproxy.yaml"} {
+	for _, needed := range []string{stateDir, l.Credentials[0].APIKeyFile, l.Admin.TokenFile, l.Redis.PasswordFile, "/etc/roamproxy/roamproxy.yaml"} {
 		if needed != "" && !slices.ContainsFunc(c.VolumeMounts, func(m core.VolumeMount) bool {
 			return m.SubPath == "" && (needed == m.MountPath || strings.HasPrefix(needed, m.MountPath+"/"))
 		}) {
@@ -221,12 +248,10 @@ func runs(t *testing.T, file string, config *core.ConfigMap, pod core.PodSpec) {
 	if *c.SecurityContext.RunAsUser != 65532 {
 		t.Errorf("%s: roamproxy runs as %d, and the image is made for 65532", file, *c.SecurityContext.RunAsUser)
 	}
-	if grace := float64(*pod.TerminationGracePeriodSeconds); grace < (secs(l.Limits.ShutdownDelay) + secs(l.Limits.ShutdownGrace)) {
+	if grace := float64(*pod.TerminationGracePeriodSeconds); grace < (l.Limits.ShutdownDelay + l.Limits.ShutdownGrace).Seconds() {
 		t.Errorf("%s: the pod is killed after %v s, before roamproxy has stopped", file, grace)
 	}
 	if sidecar := len(pod.InitContainers) > i; sidecar && (*c.RestartPolicy != core.ContainerRestartPolicyAlways || c.StartupProbe == nil) {
 		t.Errorf("%s: a native sidecar has restartPolicy Always and a startup probe", file)
 	}
 }
-
-func secs(d config.Duration) float64 { return float64(d) / 1e9 }
