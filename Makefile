@@ -61,8 +61,14 @@ cmd/roamproxy proxy/credential
 cmd/roamproxy proxy/roamtest
 cmd/roamproxy cache
 cmd/roamproxy limiter
+proxy limiter/statefile
+proxy/credential limiter/statefile
+cmd/roamproxy limiter/statefile
+limiter limiter/statefile
 proxy cache
 proxy limiter
+proxy limiter/statefile
+proxy/credential limiter/statefile
 proxy proxy/credential
 metrics/status metrics
 endef

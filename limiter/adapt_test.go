@@ -114,7 +114,7 @@ func TestLearnedStaysWithinItsBounds(t *testing.T) {
 func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		f := newFixture(t, 1, 10, 0, Options{Adapt: true, Keeper: OpenState(dir, "roam")})
+		f := newFixture(t, 1, 10, 0, Options{Adapt: true, Keeper: openState(t, dir)})
 		for range 3 { // somebody else has everything
 			f.spendAll()
 			f.post("bot")
@@ -131,7 +131,7 @@ func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 		}
 		// kill -9
 		b, _ := NewLocal(1, 10, 0)
-		if _, err := OpenState(dir, "roam").Restore(b); err != nil {
+		if _, err := openState(t, dir).Restore(b); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.Limits(time.Now()).Rate; !near(got, learned.Rate) {
@@ -157,10 +157,9 @@ func TestWithoutAdaptNothingIsLearned(t *testing.T) {
 
 func TestStateOfTheFirstFormatIsRead(t *testing.T) {
 	dir := t.TempDir()
-	old := strings.Replace(string(appendState(nil, Kept{Level: 4, At: time.Now()})), format, formerly, 1)
-	os.WriteFile(filepath.Join(dir, "quota-roam.state"), []byte(old), 0o600)
+	writeState(t, dir, 1, Kept{Level: 4, At: time.Now()})
 	b, _ := NewLocal(1, 10, 0)
-	if _, err := OpenState(dir, "roam").Restore(b); err != nil || b.Level(time.Now()) < 4 {
+	if _, err := openState(t, dir).Restore(b); err != nil || b.Level(time.Now()) < 4 {
 		t.Errorf("level = %v, %v, want the 4 of the old file", b.Level(time.Now()), err)
 	}
 }
@@ -168,15 +167,15 @@ func TestStateOfTheFirstFormatIsRead(t *testing.T) {
 func TestStateOfALaterVersionIsSetAside(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "quota-roam.state")
-	later := strings.Replace(string(appendState(nil, Kept{Level: 4, At: time.Now()})), format, "roamproxy-state-9", 1)
-	os.WriteFile(path, []byte(later), 0o600)
+	writeState(t, dir, 9, Kept{Level: 4, At: time.Now()})
+	later, _ := os.ReadFile(path)
 	b, _ := NewLocal(1, 10, 0)
-	state := OpenState(dir, "roam")
+	state := openState(t, dir)
 	if _, err := state.Restore(b); err == nil || !strings.Contains(err.Error(), "other-version") || b.Level(time.Now()) > 0.5 {
 		t.Errorf("level = %v, %v, want an empty bucket and to be told where the file is", b.Level(time.Now()), err)
 	}
 	state.Keep(Kept{Level: 1, At: time.Now()})
-	if got, _ := os.ReadFile(path + ".other-version"); string(got) != later {
+	if got, _ := os.ReadFile(path + ".other-version"); string(got) != string(later) {
 		t.Errorf("set aside: %q, want the file as it was", got)
 	}
 }

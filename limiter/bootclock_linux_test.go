@@ -1,8 +1,6 @@
 package limiter
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,18 +32,17 @@ func TestTheWallClockIsSetWhileNoProcessRuns(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
-			OpenState(dir, "roam").Keep(Kept{Level: 0, At: time.Now(), Paused: true, Until: time.Now().Add(30 * time.Second)})
+			openState(t, dir).Keep(Kept{Level: 0, At: time.Now(), Paused: true, Until: time.Now().Add(30 * time.Second)})
 			time.Sleep(3 * time.Second)
-			path := filepath.Join(dir, "quota-roam.state")
-			data, _ := os.ReadFile(path)
-			k, err := decodeState(data)
+			body, _ := openState(t, dir).record.Read()
+			k, err := decodeState(body)
 			if err != nil {
 				t.Fatal(err)
 			}
 			k.At, k.Until, k.Boot = k.At.Add(-tt.forward), k.Until.Add(-tt.forward), tt.boot
-			os.WriteFile(path, appendState(nil, k), 0o600)
+			writeState(t, dir, stateVersion, k)
 			b, _ := NewLocal(1, 10, 0)
-			pause, err := OpenState(dir, "roam").Restore(b)
+			pause, err := openState(t, dir).Restore(b)
 			if got := b.Level(time.Now()); got != tt.level || pause != tt.pause || (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("%s: the level is %v and the pause %v (%v), want %v, %v and %q", tt.name, got, pause, err, tt.level, tt.pause, tt.says)
 			}

@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -8,6 +9,7 @@ import (
 
 // A client of a Cluster looks at it again after a second, and hangs up on nodes that are gone after five; nothing wakes it sooner.
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // the directories of the tests are state directories, which others may not write
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"))
 }

@@ -115,7 +115,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 		if s.skewed {
 			b = &skewed{Local: local}
 		}
-		return Options{Bucket: b, MaxInFlight: s.slots, Paused: paused, Keeper: OpenState(dir, "roam")}
+		return Options{Bucket: b, MaxInFlight: s.slots, Paused: paused, Keeper: openState(t, dir)}
 	}
 	bucket, _ := NewLocal(perSecond, burst, 0)
 	f := newFixture(t, perSecond, burst, 0, options(bucket, 0))
@@ -156,7 +156,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 			s.restart = 0
 			f.queue.Close() // those who wait are told so; the level and the pause are in the file
 			next, _ := NewLocal(perSecond, burst, 0)
-			file := OpenState(dir, "roam")
+			file := openState(t, dir)
 			if k, err := file.read(time.Now()); err == nil && s.putBack > 0 {
 				k.At, k.Until = k.At.Add(s.putBack), k.Until.Add(s.putBack)
 				file.Keep(k)

@@ -7,12 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"net/http"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/statefile"
 )
 
 // errBudget is the reason of a limiter.Refusal: the tool has made the calls that it may make in a day.
@@ -22,7 +21,7 @@ var errBudget = errors.New("this tool has used up its calls_per_day; the count b
 // still waits has its place in the count, so that nobody waits for a turn that may not be used; what was really sent is in a
 // file before it leaves, so that a restart forgets nothing. It may be used by many goroutines, and by several Proxies in turn.
 type Budgets struct {
-	path string
+	file *statefile.File
 
 	mu      sync.Mutex // guards the following; not held while the file is written
 	shared  Counter    // nil: nobody else makes calls of these tools
@@ -32,7 +31,6 @@ type Budgets struct {
 	untold  map[string]int // of used, calls that the others do not know of yet
 	unread  error          // why what was used today cannot be told; used is nil then
 	err     error          // of the last writing
-	foreign bool           // the file is another version's, and is to be set aside before it is replaced
 
 	writing sync.Mutex // taken before mu: what is written last is what was true last
 }
@@ -47,35 +45,31 @@ type counts struct {
 	Used    map[string]int `json:"used"`
 }
 
-// OpenBudgets reads what is known of today from a file in dir. Where it cannot be understood the error says so, and every
+// OpenBudgets reads what is known of today from its file in dir. Where it cannot be understood the error says so, and every
 // bounded tool has used up its day: nobody knows how much of it is left.
-func OpenBudgets(dir string) (*Budgets, error) {
-	b := &Budgets{path: filepath.Join(dir, "budgets.json"), day: today(time.Now()), used: make(map[string]int), waiting: make(map[string]int), untold: make(map[string]int)}
+func OpenBudgets(dir *statefile.Dir) (*Budgets, error) {
+	b := &Budgets{file: dir.File("budgets.json", budgetsVersion), day: today(time.Now()), used: make(map[string]int), waiting: make(map[string]int), untold: make(map[string]int)}
 	b.read()
 	return b, b.unread
 }
 
 // read takes over what the file says of today. The lock is held, or nobody else knows b yet.
 func (b *Budgets) read() {
-	content, err := os.ReadFile(b.path)
+	content, err := b.file.Read()
 	if errors.Is(err, fs.ErrNotExist) {
-		b.used, b.unread, b.foreign = make(map[string]int), nil, false
+		b.used, b.unread = make(map[string]int), nil
 		return
 	}
 	var known counts
 	if err == nil {
 		err = json.Unmarshal(content, &known)
 	}
-	b.foreign = known.Version > budgetsVersion // whatever else it says
-	switch {
-	case b.foreign:
-		err = fmt.Errorf("it is of version %d, which a later roamproxy wrote", known.Version)
-	case err == nil && known.Day > b.day:
+	if err == nil && known.Day > b.day {
 		err = fmt.Errorf("it is of %q, which is in the future", known.Day)
 	}
 	if err != nil {
 		b.used = nil
-		b.unread = fmt.Errorf("what tools spent of calls_per_day cannot be told, so it counts as used up until midnight UTC; to begin anew, remove %s: %w", b.path, err)
+		b.unread = fmt.Errorf("what tools spent of calls_per_day cannot be told, so it counts as used up until midnight UTC; to begin anew, remove %s: %w", b.file.Path(), err)
 		return
 	}
 	b.used, b.unread = make(map[string]int), nil
@@ -159,21 +153,12 @@ func (b *Budgets) keep() {
 	defer b.writing.Unlock()
 	b.mu.Lock()
 	content, err := json.Marshal(counts{budgetsVersion, b.day, b.used})
-	foreign := b.foreign
 	b.mu.Unlock()
-	next := b.path + ".new"
-	if err == nil && foreign {
-		err = os.Rename(b.path, b.path+".other-version")
-	}
 	if err == nil {
-		foreign = false
-		err = os.WriteFile(next, content, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(next, b.path)
+		err = b.file.Replace(content)
 	}
 	b.mu.Lock()
-	b.err, b.foreign = err, foreign
+	b.err = err
 	b.mu.Unlock()
 }
 

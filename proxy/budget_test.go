@@ -25,7 +25,7 @@ func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *Budgets, ch
 
 func opened(t *testing.T, dir string) *Budgets {
 	t.Helper()
-	b, err := OpenBudgets(dir)
+	b, err := OpenBudgets(stateDir(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +134,7 @@ func TestWhatTheFileOfBudgetsSays(t *testing.T) {
 			if tt.content != "" {
 				os.WriteFile(filepath.Join(dir, "budgets.json"), []byte(tt.content), 0o600)
 			}
-			b, err := OpenBudgets(dir)
+			b, err := OpenBudgets(stateDir(t, dir))
 			if (err == nil) != (tt.complaint == "") || err != nil && !strings.Contains(err.Error(), tt.complaint) {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.complaint)
 			}
@@ -159,6 +159,7 @@ func TestWhatTheFileOfBudgetsSays(t *testing.T) {
 func TestBudgetsInTrouble(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "nowhere")
 	b := opened(t, dir)
+	os.Remove(dir)
 	if err := b.spend("bot", 2, false); err != nil || b.Err() == nil {
 		t.Errorf("spend: %v, Err: %v; want the call to go, and the problem told", err, b.Err())
 	}
@@ -169,7 +170,7 @@ func TestBudgetsInTrouble(t *testing.T) {
 	path := filepath.Join(dir, "budgets.json")
 	good, _ := os.ReadFile(path)
 	os.WriteFile(path, good[1:], 0o600)
-	b, err := OpenBudgets(dir)
+	b, err := OpenBudgets(stateDir(t, dir))
 	if err == nil || b.Err() == nil || b.reserve("bot", 2) == nil {
 		t.Errorf("of a damaged file: %v, %v; want it told, and nothing left of the day", err, b.Err())
 	}
@@ -205,7 +206,7 @@ func TestAToolsOwnLongestWait(t *testing.T) {
 }
 
 func BenchmarkBudget(b *testing.B) {
-	budgets, err := OpenBudgets(b.TempDir())
+	budgets, err := OpenBudgets(stateDir(b, b.TempDir()))
 	if err != nil {
 		b.Fatal(err)
 	}

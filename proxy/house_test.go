@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,11 +17,24 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/limiter/statefile"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // the directories of the tests are state directories, which others may not write
+	goleak.VerifyTestMain(m)
+}
+
+func stateDir(t testing.TB, path string) *statefile.Dir {
+	t.Helper()
+	dir, err := statefile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 // house is a whole proxy in front of a simulated Roam.
 type house struct {

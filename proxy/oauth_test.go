@@ -30,7 +30,7 @@ func granted(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamt
 	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{"none"}})
 	f := &office{server: roam.NewOAuth(o), dir: dir}
 	f.first = f.server.Grant()
-	f.source = f.opened(f.first)
+	f.source = f.opened(t, f.first)
 	var b http.RoundTripper
 	if base != nil {
 		b = base(roam)
@@ -45,10 +45,10 @@ func granted(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamt
 }
 
 // opened is the source of another process.
-func (f *office) opened(first string) *credential.OAuth {
+func (f *office) opened(t *testing.T, first string) *credential.OAuth {
 	o := credential.OAuthOptions{
 		Name: "alice", ClientID: "app", ClientSecret: credential.Key{Value: credential.NewSecret("app-secret")},
-		TokenURL: "https://ro.example/oauth/token", Dir: f.dir, Client: &http.Client{Transport: f.server.Transport()},
+		TokenURL: "https://ro.example/oauth/token", Dir: stateDir(t, f.dir), Client: &http.Client{Transport: f.server.Transport()},
 	}
 	if first != "" {
 		o.RefreshToken = credential.Key{Value: credential.NewSecret(first)}
@@ -83,7 +83,7 @@ func TestOneRefreshForAll(t *testing.T) {
 		}
 		all.Wait()
 		f.asked(t, "50 at once", 1, 1)
-		again := f.opened(f.first)
+		again := f.opened(t, f.first)
 		if s, err := again.Secret(t.Context()); err != nil || s.Reveal() != f.source.Last().Reveal() {
 			t.Errorf("after a restart: %v, and another token than before = %v", err, s.Reveal() != f.source.Last().Reveal())
 		}
@@ -193,7 +193,7 @@ func (f *office) login(t *testing.T) {
 		OAuthOptions: credential.OAuthOptions{
 			Name: "alice", ClientID: "app", ClientSecret: credential.Key{Value: credential.NewSecret("app-secret")},
 			RefreshToken: credential.Key{Value: credential.NewSecret(f.first)},
-			TokenURL:     "https://ro.example/oauth/token", Dir: f.dir, Client: &http.Client{Transport: f.server.Transport()},
+			TokenURL:     "https://ro.example/oauth/token", Dir: stateDir(t, f.dir), Client: &http.Client{Transport: f.server.Transport()},
 		},
 		AuthorizeURL: "https://ro.example/oauth/authorize", RedirectURL: "http://127.0.0.1:1/",
 	})
@@ -315,7 +315,7 @@ func TestTwoOfUsShareAGrant(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := granted(t, roamtest.OAuthOptions{Lifetime: time.Hour}, dir, nil)
-		all := []*credential.OAuth{f.source, f.opened(f.first), f.opened(f.first)}
+		all := []*credential.OAuth{f.source, f.opened(t, f.first), f.opened(t, f.first)}
 		for range 30 {
 			var asking sync.WaitGroup
 			for _, s := range all {
@@ -340,21 +340,21 @@ func TestWhichRefreshTokenCounts(t *testing.T) {
 		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
 		f.source.Secret(t.Context())
 		second := f.server.Grant()
-		newer := f.opened(second)
+		newer := f.opened(t, second)
 		if _, err := newer.Secret(t.Context()); err != nil {
 			t.Errorf("a refresh token that is configured anew: %v", err)
 		}
 		f.asked(t, "a refresh token that is configured anew", 2, 2)
-		if _, err := f.opened("").Secret(t.Context()); err != nil {
+		if _, err := f.opened(t, "").Secret(t.Context()); err != nil {
 			t.Errorf("none configured, and one kept: %v", err)
 		}
 		f.asked(t, "none configured, and one kept", 2, 2)
 		f.dir = filepath.Join(dir, "other")
-		if _, err := f.opened("").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "roamproxy login alice") {
+		if _, err := f.opened(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "roamproxy login alice") {
 			t.Errorf("none configured, and none kept: %v", err)
 		}
 		os.WriteFile(filepath.Join(f.dir, "oauth-alice.json"), []byte(`{"refresh_token":"rmr-`), 0o600)
-		if _, err := f.opened("").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") || strings.Contains(err.Error(), "rmr-") {
+		if _, err := f.opened(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") || strings.Contains(err.Error(), "rmr-") {
 			t.Errorf("a damaged one: %v", err)
 		}
 	})

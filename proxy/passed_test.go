@@ -99,7 +99,7 @@ func BenchmarkPassed(b *testing.B) {
 		return res
 	}}
 	h := build(b, nil, upstream, func(p *plan) {
-		p.rate, p.burst, p.state = 1e6, 1000, limiter.OpenState(b.TempDir(), "roam")
+		p.rate, p.burst, p.state = 1e6, 1000, limiter.OpenState(stateDir(b, b.TempDir()), "roam")
 	})
 	h.o.Observer = nobody{}
 	r := httptest.NewRequestWithContext(b.Context(), "GET", "/v1/token.info", nil)

@@ -58,7 +58,7 @@ func TestRandomSchedules(t *testing.T) {
 				return build(t, roam, nil, func(p *plan) {
 					p.rate, p.burst = rate, float64(burst)
 					p.line = limiter.Options{MaxInFlight: slots, MaxWait: time.Minute, MaxPause: 20 * time.Second}
-					p.state = limiter.OpenState(dir, "roam")
+					p.state = limiter.OpenState(stateDir(t, dir), "roam")
 				})
 			}
 			h := start()

@@ -33,7 +33,7 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		common := &commonDay{used: map[string]int{}}
 		replica := func() *Budgets {
-			b, err := OpenBudgets(t.TempDir())
+			b, err := OpenBudgets(stateDir(t, t.TempDir()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,7 +79,7 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 // A replica that begins to share tells what it counted alone, and one that ends goes on from what all have made.
 func TestACountGoesAlongIntoSharingAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, err := OpenBudgets(t.TempDir())
+		b, err := OpenBudgets(stateDir(t, t.TempDir()))
 		if err != nil {
 			t.Fatal(err)
 		}

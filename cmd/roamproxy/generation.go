@@ -139,7 +139,7 @@ func (a *app) build(c config.Config, last *generation) (g *generation, err error
 		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) && g.base == last.base {
 			g.sources[k.Name] = last.sources[k.Name]
 		} else {
-			g.sources[k.Name] = source(k, c.StateDir, g.base)
+			g.sources[k.Name] = source(k, a.state, g.base)
 		}
 		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: g.sources[k.Name], Quota: k.Quota})
 	}

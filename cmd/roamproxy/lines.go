@@ -32,7 +32,7 @@ func (a *app) line(c config.Config, q config.Quota, fleet *limiter.Fleet) (*line
 	if err != nil {
 		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
 	}
-	state := limiter.OpenState(c.StateDir, q.Name)
+	state := limiter.OpenState(a.state, q.Name)
 	paused, err := state.Restore(local)
 	if err != nil {
 		a.log.Warn("the quota starts with an empty bucket", zap.String("quota", q.Name), zap.Error(err))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/limiter/statefile"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
 )
@@ -39,6 +40,10 @@ func (l loginCmd) Run(p *program) error {
 	if i < 0 {
 		return fmt.Errorf("there is no credential %q with oauth in the configuration", l.Credential)
 	}
+	state, err := statefile.Open(c.StateDir)
+	if err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
 	listener, err := net.Listen("tcp", l.Listen)
 	if err != nil {
 		return err
@@ -56,7 +61,7 @@ func (l loginCmd) Run(p *program) error {
 	defer cancel()
 	k := c.Credentials[i]
 	login, err := credential.NewLogin(ctx, credential.LoginOptions{
-		OAuthOptions: oauth(k, c.StateDir, base), AuthorizeURL: k.OAuth.AuthorizeURL, Scopes: k.OAuth.Scopes, RedirectURL: "http://" + listener.Addr().String() + "/callback",
+		OAuthOptions: oauth(k, state, base), AuthorizeURL: k.OAuth.AuthorizeURL, Scopes: k.OAuth.Scopes, RedirectURL: "http://" + listener.Addr().String() + "/callback",
 	})
 	if err != nil {
 		return err
@@ -70,7 +75,7 @@ func (l loginCmd) Run(p *program) error {
 }
 
 // oauth is what a credential's Source and its login are made of.
-func oauth(k config.Credential, dir string, base http.RoundTripper) credential.OAuthOptions {
+func oauth(k config.Credential, dir *statefile.Dir, base http.RoundTripper) credential.OAuthOptions {
 	o := credential.OAuthOptions{
 		Name: k.Name, ClientID: k.OAuth.ClientID, TokenURL: k.OAuth.TokenURL, Dir: dir,
 		Client: &http.Client{Transport: base, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},

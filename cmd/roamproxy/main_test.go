@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -12,6 +13,7 @@ import (
 
 // TestMain lets the test binary be roamproxy itself, for tests that need a process to kill.
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // the directories of the tests are state directories, which others may not write
 	if os.Getenv("ROAMPROXY_TEST_MAIN") == "1" {
 		main()
 	}

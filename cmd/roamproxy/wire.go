@@ -20,6 +20,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
+	"roamproxy/limiter/statefile"
 	"roamproxy/metrics"
 	"roamproxy/metrics/status"
 	"roamproxy/proxy"
@@ -37,6 +38,7 @@ import (
 type app struct {
 	log     *zap.Logger
 	own     []net.Addr // where we listen
+	state   *statefile.Dir
 	metrics *metrics.Metrics
 	monitor *status.Monitor
 	health  *metrics.Health
@@ -57,12 +59,16 @@ type app struct {
 // wire builds an app out of a configuration that was checked. own is where we listen, which must not be Roam.
 func wire(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	version, revision := built()
+	state, err := statefile.Open(c.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
 	recent := status.NewRecent()
-	a := &app{log: log, own: own, metrics: metrics.New(version, revision, recent), lines: make(map[string]*line)}
+	a := &app{log: log, own: own, state: state, metrics: metrics.New(version, revision, recent), lines: make(map[string]*line)}
 	a.monitor = status.New(a.metrics, recent)
 	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.health, a.report = a.metrics.Health, newReporter(a.metrics, log)
-	a.budgets = a.openBudgets(c.StateDir)
+	a.budgets = a.openBudgets()
 	if err := a.change(c); err != nil {
 		return nil, err
 	}
@@ -127,8 +133,8 @@ func (a *app) closeLines() {
 }
 
 // openBudgets opens the counts of the day.
-func (a *app) openBudgets(dir string) *proxy.Budgets {
-	b, err := proxy.OpenBudgets(dir)
+func (a *app) openBudgets() *proxy.Budgets {
+	b, err := proxy.OpenBudgets(a.state)
 	if err != nil {
 		a.log.Warn("calls_per_day", zap.Error(err))
 	}
@@ -155,7 +161,7 @@ func fillTimeout(c config.Config) time.Duration {
 	return longest + 2*time.Duration(c.Upstream.Timeout)
 }
 
-func source(k config.Credential, dir string, base http.RoundTripper) credential.Source {
+func source(k config.Credential, dir *statefile.Dir, base http.RoundTripper) credential.Source {
 	if k.OAuth.IsSet() {
 		return credential.NewOAuth(oauth(k, dir, base))
 	}

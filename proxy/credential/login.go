@@ -55,7 +55,7 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) error {
 		return fmt.Errorf("the answer from Roam is %.100q", answer.Get("error"))
 	}
 	source := NewOAuth(l.o)
-	unlock, err := source.file.lock()
+	unlock, err := source.file.Lock()
 	if err != nil {
 		return err
 	}
@@ -66,10 +66,10 @@ func (l *Login) Finish(ctx context.Context, answer url.Values) error {
 	}
 	grant, err := l.exchange(ctx, answer.Get("code"))
 	if err != nil {
-		room.discard()
+		room.Discard()
 		return err
 	}
-	return room.keep(grant)
+	return grant.keep(room)
 }
 
 func (l *Login) exchange(ctx context.Context, code string) (Grant, error) {

@@ -11,17 +11,19 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"roamproxy/limiter/statefile"
 )
 
 // OAuthOptions says how access tokens are had.
 type OAuthOptions struct {
-	Name         string // of the credential, and of the file in Dir
+	Name         string // of the credential, and of its file in Dir
 	ClientID     string
 	ClientSecret Source // nil: a client without one
 	RefreshToken Source // the first one; nil: what roamproxy login left in Dir
 	TokenURL     string
-	Dir          string       // where rotated refresh tokens are kept
-	Client       *http.Client // must not follow redirects: it sends secrets
+	Dir          *statefile.Dir // where rotated refresh tokens are kept
+	Client       *http.Client   // must not follow redirects: it sends secrets
 }
 
 // OAuth is a Source by the refresh grant (RFC 6749, section 6). One refresh runs at a time, whoever asks, over all processes
@@ -183,7 +185,7 @@ func (s *OAuth) landed(grant Grant, err error) {
 
 // exchange has the refresh token, ours or one that somebody else left meanwhile, replaced by the server. It runs once at a time.
 func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
-	unlock, err := s.file.lock()
+	unlock, err := s.file.Lock()
 	if err != nil {
 		return Grant{}, fmt.Errorf("state_dir cannot be written, and a rotated refresh token must be kept: %w", err)
 	}
@@ -204,7 +206,7 @@ func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
 	}
 	grant, err := s.ask(ctx, from)
 	if err != nil {
-		room.discard()
+		room.Discard()
 		if errors.Is(err, errDead) {
 			s.mu.Lock()
 			s.dead = seedOf(from.Refresh)
@@ -212,7 +214,7 @@ func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
 		}
 		return Grant{}, err
 	}
-	if err := room.keep(grant); err != nil {
+	if err := grant.keep(room); err != nil {
 		return grant, fmt.Errorf("the new refresh token could not be written to state_dir, so a restart will need roamproxy login: %w", err)
 	}
 	return grant, nil

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy/roamtest"
+)
+
+// Seen to fail before the directory was looked at.
+func TestAStateDirectoryThatOthersWriteStartsNothing(t *testing.T) {
+	for _, mode := range []os.FileMode{0o777, 0o770, 0o777 | os.ModeSticky} {
+		t.Run(mode.String(), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			os.Mkdir(dir, 0o700)
+			os.Chmod(dir, mode)
+			env := environ{"ROAM_API_KEY": "rmk-x", "ROAMPROXY_STATE_DIR": dir, "ROAMPROXY_LISTEN": "127.0.0.1:0", "ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:0"}
+			code, _, said := invoke(t, env, "serve")
+			if code != 1 || !strings.Contains(said, dir+" can be written by others") {
+				t.Errorf("exit %d, %q; want 1 and who can write what", code, said)
+			}
+			if left, _ := os.ReadDir(dir); len(left) > 0 {
+				t.Errorf("%v was written there", left)
+			}
+		})
+	}
+}
+
+// A FIFO in the place of the state does not hold up the start, and readiness says what is in the way.
+//
+// Seen to hang before.
+func TestAFIFOInTheStateDirectory(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"quota-roam.state", "budgets.json"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = dir })
+	c := client(t)
+	if res, body := get(t, c, "http://"+r.adminAddr+"/readyz"); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "no regular file") {
+		t.Errorf("readyz: %d %s, want 503 and what is in the way", res.StatusCode, body)
+	}
+	if got := post(c, "http://"+r.addr); got != 200 {
+		t.Errorf("a call is answered %d, want 200", got)
+	}
+}
