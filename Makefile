@@ -53,23 +53,33 @@ vet:
 # proxy/roamtest and proxy/roamtest/redistest as well; nothing that is shipped imports redistest.
 define ARROWS
 cmd/roamproxy cmd/roamproxy/config
-cmd/roamproxy/config proxy/credential
+cmd/roamproxy cmd/roamproxy/server
+cmd/roamproxy limiter/statefile
 cmd/roamproxy metrics
 cmd/roamproxy metrics/status
 cmd/roamproxy proxy
 cmd/roamproxy proxy/credential
 cmd/roamproxy proxy/roamtest
-cmd/roamproxy cache
-cmd/roamproxy limiter
-proxy limiter/statefile
-proxy/credential limiter/statefile
-cmd/roamproxy limiter/statefile
-limiter limiter/statefile
+cmd/roamproxy/config proxy/credential
+cmd/roamproxy/server cache
+cmd/roamproxy/server cmd/roamproxy/config
+cmd/roamproxy/server limiter
+cmd/roamproxy/server limiter/statefile
+cmd/roamproxy/server metrics
+cmd/roamproxy/server metrics/status
+cmd/roamproxy/server proxy
+cmd/roamproxy/server proxy/credential
+cmd/roamproxy/e2e cmd/roamproxy/config
+cmd/roamproxy/e2e cmd/roamproxy/e2e/faultnet
+cmd/roamproxy/e2e cmd/roamproxy/server
+cmd/roamproxy/e2e metrics/status
+cmd/roamproxy/e2e proxy/credential
 proxy cache
 proxy limiter
 proxy limiter/statefile
-proxy/credential limiter/statefile
 proxy proxy/credential
+proxy/credential limiter/statefile
+limiter limiter/statefile
 metrics/status metrics
 endef
 export ARROWS
@@ -80,7 +90,7 @@ arrows:
 	  | while read -r arrow; do echo "$$ARROWS" | grep -qxF "$$arrow" || { echo "not an allowed import: $$arrow"; exit 1; }; done
 
 # Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.
-BENCHED := cmd/roamproxy/testdata/bench.txt
+BENCHED := deploy/bench/bench.txt
 bench: ## the benchmarks, beside the figures that are kept (a minute or two); deploy/bench/run measures beside nginx
 	@$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.2s -count $(BENCHCOUNT) ./cache ./limiter ./metrics ./metrics/status ./proxy | tee /tmp/roamproxy-bench.txt
 	@$(GO) tool benchstat -ignore cpu kept=$(BENCHED) now=/tmp/roamproxy-bench.txt
@@ -107,7 +117,7 @@ release: ## programs for PLATFORMS, with bills of materials and check sums, in d
 	@$(GO) run -trimpath ./deploy/release dist
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
-	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy
+	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy/e2e
 
 image: ## the container image
 	docker build -t roamproxy --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) .

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/proxy"
 )
 
@@ -32,7 +33,7 @@ func (c checkCmd) Run(p *program) error {
 
 // printRules writes the whole table of what is kept, as comments, so that what check prints is a configuration still.
 func printRules(w io.Writer, c config.Cache) {
-	configured, _ := rules(c)
+	configured, _ := server.CacheRules(c)
 	fmt.Fprintln(w, "\n# What is kept, the first match wins:")
 	for i, r := range proxy.Rules(configured) {
 		ttl, origin := config.Duration(r.TTL).String(), "built in"

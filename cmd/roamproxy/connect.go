@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
 )
@@ -37,7 +38,7 @@ func connect(p *program, l *config.Loaded) error {
 			continue
 		}
 		fmt.Fprintf(p.out, "\ncredential %s, by one call of token.info at %s\n", k.Name, l.Upstream.URL)
-		rt := &credential.Transport{Next: base, Name: k.Name, Source: source(k, nil, base), Scheme: upstream.Scheme, Host: upstream.Host}
+		rt := &credential.Transport{Next: base, Name: k.Name, Source: server.Source(k, nil, base), Scheme: upstream.Scheme, Host: upstream.Host}
 		if err := askIdentity(p, l, rt, k); err != nil {
 			wrong = append(wrong, fmt.Errorf("credential %s: %w", k.Name, err))
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
@@ -44,19 +45,19 @@ func (d demoCmd) Run(p *program) error {
 	c := config.Default(func(string) string { return "" })
 	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", roam.URL, state
 	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
-	server, err := start(c, newLog(c.Log, io.Discard), nil)
+	proxy, err := server.Start(c, server.NewLog(c.Log, io.Discard), nil)
 	if err != nil {
 		return err
 	}
-	defer server.stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
-	second := newCrew(roam.Roam, server)
-	second.work(p.ctx, "http://"+server.addr, d.Part, d.picture(p))
+	defer proxy.Stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
+	second := newCrew(roam.Roam, proxy)
+	second.work(p.ctx, "http://"+proxy.Addr, d.Part, d.picture(p))
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
 	}
 	fmt.Fprint(p.out, "\n", compare(first, second))
 	if d.Hold {
-		fmt.Fprintf(p.out, "\nStill running; end it with Ctrl-C.\n\n    curl -i -H 'Roamproxy-Tool: me' http://%s/v1/groups.list\n    http://%s/\n", server.addr, server.adminAddr)
+		fmt.Fprintf(p.out, "\nStill running; end it with Ctrl-C.\n\n    curl -i -H 'Roamproxy-Tool: me' http://%s/v1/groups.list\n    http://%s/\n", proxy.Addr, proxy.AdminAddr)
 		<-p.ctx.Done()
 	}
 	return nil

@@ -8,13 +8,14 @@ import (
 	"sync"
 	"time"
 
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/proxy/roamtest"
 )
 
 // crew is three tools at work, and what became of their requests.
 type crew struct {
 	roam  *roamtest.Roam
-	proxy *running // nil: they call Roam directly
+	proxy *server.Server // nil: they call Roam directly
 
 	mu    sync.Mutex // guards the tallies
 	tally [3]tally
@@ -30,7 +31,7 @@ type tally struct {
 	noun            string
 }
 
-func newCrew(roam *roamtest.Roam, proxy *running) *crew {
+func newCrew(roam *roamtest.Roam, proxy *server.Server) *crew {
 	return &crew{roam: roam, proxy: proxy, tally: [3]tally{{name: "migration", noun: "moved"}, {name: "standup-bot", noun: "posts"}, {name: "dashboard", noun: "refreshes"}}}
 }
 
@@ -74,7 +75,7 @@ func (c *crew) draw(at time.Duration) string {
 	if c.proxy == nil {
 		line("")
 	} else {
-		state := c.proxy.queues()["roam"].State()
+		state := c.proxy.QueueState("roam")
 		waiting := 0
 		for _, n := range state.Waiting {
 			waiting += n

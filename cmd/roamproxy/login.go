@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/limiter/statefile"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
@@ -61,7 +62,7 @@ func (l loginCmd) Run(p *program) error {
 	defer cancel()
 	k := c.Credentials[i]
 	login, err := credential.NewLogin(ctx, credential.LoginOptions{
-		OAuthOptions: oauth(k, state, base), AuthorizeURL: k.OAuth.AuthorizeURL, Scopes: k.OAuth.Scopes, RedirectURL: "http://" + listener.Addr().String() + "/callback",
+		OAuthOptions: server.OAuthOptions(k, state, base), AuthorizeURL: k.OAuth.AuthorizeURL, Scopes: k.OAuth.Scopes, RedirectURL: "http://" + listener.Addr().String() + "/callback",
 	})
 	if err != nil {
 		return err
@@ -71,28 +72,6 @@ func (l loginCmd) Run(p *program) error {
 		return err
 	}
 	fmt.Fprintf(p.out, "The credential %s is kept in %s. A roamproxy that runs takes it within half a minute.\n", k.Name, c.StateDir)
-	return nil
-}
-
-// oauth is what a credential's Source and its login are made of.
-func oauth(k config.Credential, dir *statefile.Dir, base http.RoundTripper) credential.OAuthOptions {
-	o := credential.OAuthOptions{
-		Name: k.Name, ClientID: k.OAuth.ClientID, TokenURL: k.OAuth.TokenURL, Dir: dir,
-		Client: &http.Client{Transport: base, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}
-	o.ClientSecret = secretOf(k.OAuth.ClientSecret, k.OAuth.ClientSecretFile)
-	o.RefreshToken = secretOf(k.OAuth.RefreshToken, k.OAuth.RefreshTokenFile)
-	return o
-}
-
-// secretOf is a secret that is written or in a file; nil where it is neither.
-func secretOf(value credential.Secret, file string) credential.Source {
-	switch {
-	case file != "":
-		return credential.NewFile(file)
-	case !value.IsZero():
-		return credential.Key{Value: value}
-	}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -79,10 +80,8 @@ func (a *agreeing) agree(t *testing.T) *url.URL {
 
 func visit(t *testing.T, u string) int {
 	t.Helper()
-	c := client(t)
-	res, _ := get(t, c, u)
-	c.CloseIdleConnections()
-	return res.StatusCode
+	status, _ := do(t, "GET", u)
+	return status
 }
 
 func TestALoginInABrowser(t *testing.T) {
@@ -118,16 +117,16 @@ func TestALoginInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Listen, l.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	r, err := start(l.Config, newLog(l.Log, io.Discard), nil)
+	r, err := server.Start(l.Config, server.NewLog(l.Log, io.Discard), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
-	if got := post(client(t), "http://"+r.addr); got != 200 {
-		t.Errorf("a call with what was obtained is answered %d", got)
+	defer r.Stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
+	if got, body := do(t, "GET", "http://"+r.Addr+"/v1/token.info"); got != 200 {
+		t.Errorf("a call with what was obtained is answered %d %s", got, body)
 	}
-	if res, body := get(t, client(t), "http://"+r.adminAddr+"/readyz"); res.StatusCode != 200 {
-		t.Errorf("readyz: %d %s", res.StatusCode, body)
+	if got, body := do(t, "GET", "http://"+r.AdminAddr+"/readyz"); got != 200 {
+		t.Errorf("readyz: %d %s", got, body)
 	}
 }
 
@@ -167,15 +166,5 @@ func TestALoginThatFails(t *testing.T) {
 		if code, out, err := invoke(t, nil, command...); code != exitWrong {
 			t.Errorf("%s: exit %d, %s%s", name, code, out, err)
 		}
-	}
-}
-
-func TestNotReadyWithoutALogin(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
-		c.Credentials[0].APIKey = config.Credential{}.APIKey
-		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
-	})
-	if res, body := get(t, client(t), "http://"+r.adminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "roamproxy login org") {
-		t.Errorf("readyz: %d %s", res.StatusCode, body)
 	}
 }

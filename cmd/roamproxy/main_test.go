@@ -11,12 +11,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// TestMain lets the test binary be roamproxy itself, for tests that need a process to kill.
 func TestMain(m *testing.M) {
-	syscall.Umask(0o022) // the directories of the tests are state directories, which others may not write
-	if os.Getenv("ROAMPROXY_TEST_MAIN") == "1" {
-		main()
-	}
+	syscall.Umask(0o022) // tests have state directories, which others may not write
 	goleak.VerifyTestMain(m)
 }
 

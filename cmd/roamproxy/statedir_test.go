@@ -42,12 +42,11 @@ func TestAFIFOInTheStateDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = dir })
-	c := client(t)
-	if res, body := get(t, c, "http://"+r.adminAddr+"/readyz"); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "no regular file") {
-		t.Errorf("readyz: %d %s, want 503 and what is in the way", res.StatusCode, body)
+	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = dir })
+	if got, body := do(t, "GET", "http://"+r.AdminAddr+"/readyz"); got != http.StatusServiceUnavailable || !strings.Contains(body, "no regular file") {
+		t.Errorf("readyz: %d %s, want 503 and what is in the way", got, body)
 	}
-	if got := post(c, "http://"+r.addr); got != 200 {
-		t.Errorf("a call is answered %d, want 200", got)
+	if got, body := do(t, "GET", "http://"+r.Addr+"/v1/token.info"); got != 200 {
+		t.Errorf("a call is answered %d %s, want 200", got, body)
 	}
 }

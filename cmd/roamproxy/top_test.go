@@ -21,13 +21,14 @@ import (
 func TestTopOfARunningProxy(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(token, []byte("sesame\n"), 0o600)
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
-	c := client(t)
-	get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "me")
-	get(t, c, "http://"+r.addr+"/v1/groups.list", "Roamproxy-Tool", "me")
-	floods(t, c, "http://"+r.addr, 8)
-	get(t, c, "http://"+r.addr+"/v1/meeting.transcript", "Roamproxy-Tool", "impatient", "Prefer", "wait=0", "X-Request-Id", "hasty")
-	admin := "http://" + r.adminAddr
+	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
+	do(t, "GET", "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "me")
+	do(t, "GET", "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "me")
+	for range 8 {
+		do(t, "GET", "http://"+r.Addr+"/v1/token.info")
+	}
+	do(t, "GET", "http://"+r.Addr+"/v1/meeting.transcript", "Roamproxy-Tool", "impatient", "Prefer", "wait=0", "X-Request-Id", "hasty")
+	admin := "http://" + r.AdminAddr
 	for _, tt := range []struct {
 		name string
 		args []string
@@ -37,7 +38,7 @@ func TestTopOfARunningProxy(t *testing.T) {
 		{"with the token", []string{"-url", admin, "-token-file", token}, exitOK, []string{"quota roam   flows", "of 9.8, 1 a second", "local ", "me ", "/v1/groups.list", "SAVED"}},
 		{"without it", []string{"-url", admin}, exitWrong, []string{"wants the token of admin.token_file", "-token-file"}},
 		{"a token that is not there", []string{"-url", admin, "-token-file", token + "x"}, exitWrong, []string{"the token cannot be read"}},
-		{"where tools connect", []string{"-url", "http://" + r.addr}, exitWrong, []string{"404", "is it roamproxy's admin.listen?"}},
+		{"where tools connect", []string{"-url", "http://" + r.Addr}, exitWrong, []string{"404", "is it roamproxy's admin.listen?"}},
 		{"nobody", []string{"-url", "http://127.0.0.1:1"}, exitWrong, []string{"no roamproxy answers there"}},
 	} {
 		code, out, err := invoke(t, nil, append([]string{"top"}, tt.args...)...)

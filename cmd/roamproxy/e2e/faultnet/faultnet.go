@@ -1,0 +1,138 @@
+// Package faultnet injects TCP faults between a client and a server, for tests.
+package faultnet
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"sync"
+	"testing"
+)
+
+// Net is a TCP relay to one address that can inject a fault into each connection. It records the bytes that clients send.
+type Net struct {
+	Addr string
+	to   string
+
+	mu     sync.Mutex // guards what follows
+	script []Fault    // of the next connections, one each; later ones pass
+	up     bytes.Buffer
+	met    int // faults of Counting
+	open   map[net.Conn]bool
+	conns  sync.WaitGroup
+}
+
+// Fault handles one connection: near is the client's end, far the server's. Both are closed when it returns.
+type Fault func(near, far *net.TCPConn)
+
+// New starts a relay to an address. It ends with the test.
+func New(t *testing.T, to string) *Net {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Net{Addr: l.Addr().String(), to: to, open: make(map[net.Conn]bool)}
+	b.conns.Go(func() {
+		for {
+			near, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b.conns.Go(func() { b.carry(near.(*net.TCPConn)) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		b.Cut()
+		b.conns.Wait()
+	})
+	return b
+}
+
+func (b *Net) carry(near *net.TCPConn) {
+	defer near.Close()
+	conn, err := net.Dial("tcp", b.to)
+	if err != nil {
+		return
+	}
+	far := conn.(*net.TCPConn)
+	defer far.Close()
+	b.mu.Lock()
+	var meet Fault = b.Pass
+	if len(b.script) > 0 {
+		meet, b.script = b.script[0], b.script[1:]
+	}
+	b.open[near], b.open[far] = true, true
+	b.mu.Unlock()
+	meet(near, far)
+	b.mu.Lock()
+	delete(b.open, near)
+	delete(b.open, far)
+	b.mu.Unlock()
+}
+
+// Next sets the faults of the next connections, one each. Later connections pass.
+func (b *Net) Next(script ...Fault) { b.mu.Lock(); defer b.mu.Unlock(); b.script = script }
+
+// Counting returns then as a fault that Counted counts.
+func (b *Net) Counting(then Fault) Fault {
+	return func(near, far *net.TCPConn) {
+		b.mu.Lock()
+		b.met++
+		b.mu.Unlock()
+		then(near, far)
+	}
+}
+
+// Counted returns how many connections met a fault of Counting.
+func (b *Net) Counted() int { b.mu.Lock(); defer b.mu.Unlock(); return b.met }
+
+// Cut closes every open connection.
+func (b *Net) Cut() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.open {
+		c.Close()
+	}
+}
+
+// Connections returns how many connections are open.
+func (b *Net) Connections() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.open) / 2 }
+
+// Sent returns what clients sent since its last call.
+func (b *Net) Sent() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	up := b.up.Bytes()
+	b.up = bytes.Buffer{}
+	return up
+}
+
+// record returns a writer to what Sent returns.
+func (b *Net) record() io.Writer { return recorder{b} }
+
+type recorder struct{ net *Net }
+
+func (r recorder) Write(p []byte) (int, error) {
+	r.net.mu.Lock()
+	defer r.net.mu.Unlock()
+	return r.net.up.Write(p)
+}
+
+// Pass is the Fault that does nothing.
+func (b *Net) Pass(near, far *net.TCPConn) {
+	var up sync.WaitGroup
+	up.Go(func() {
+		io.Copy(far, io.TeeReader(near, b.record()))
+		far.CloseWrite()
+	})
+	deliver(near, far)
+	near.CloseWrite()
+	up.Wait()
+}
+
+// deliver copies until either end is closed. It hides the types, because the kernel's own copy keeps pipes open.
+func deliver(to io.Writer, from io.Reader) {
+	io.Copy(struct{ io.Writer }{to}, struct{ io.Reader }{from})
+}

@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/metrics/status"
+	"roamproxy/proxy/roamtest"
+)
+
+// A pause of an hour ends by hand: the refused call is tried again at once, and answered.
+func TestAPauseIsEndedByHand(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "admin-token")
+	os.WriteFile(secret, []byte("let-me\n"), 0o600)
+	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+		c.Admin.TokenFile = secret
+		c.Quotas[0].MaxPause = config.Duration(time.Hour)
+		c.Quotas = append(c.Quotas, c.Quotas[0])
+		c.Quotas[1].Name = "other"
+	})
+	roam.Script(roamtest.Throttle("3600"))
+	c := client(t)
+	type result struct {
+		Resumed []string
+		Open    []string `json:"not_paused"`
+	}
+	ask := func(path, origin, token string) (int, result) {
+		req, _ := http.NewRequest("POST", "http://"+r.AdminAddr+path, nil)
+		req.Header.Set(status.ActionHeader, "yes")
+		req.Header.Set("Authorization", "Bearer "+token)
+		if origin != "" {
+			req.Header.Set("Origin", origin)
+			req.Header.Set("Sec-Fetch-Site", "cross-site")
+		}
+		res, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var answer result
+		json.NewDecoder(res.Body).Decode(&answer)
+		return res.StatusCode, answer
+	}
+	answered := make(chan int)
+	go func() { answered <- post(c, "http://"+r.Addr) }()
+	for !r.QueueState("roam").Paused {
+		<-time.After(time.Millisecond)
+	}
+	for _, tt := range []struct {
+		name, path, origin, token string
+		want                      int
+		resumed, open             []string
+	}{
+		{"without the token", "/api/resume", "", "guess", 401, nil, nil},
+		{"from another site's page", "/api/resume", "https://evil.example", "let-me", 403, nil, nil},
+		{"an unknown quota", "/api/resume?quota=nobody", "", "let-me", 404, []string{}, []string{}},
+		{"a quota that is not paused", "/api/resume?quota=other", "", "let-me", 200, []string{}, []string{"other"}},
+		{"all", "/api/resume", "", "let-me", 200, []string{"roam"}, []string{"other"}},
+	} {
+		if paused := r.QueueState("roam").Paused; !paused {
+			t.Errorf("%s: the pause is over already", tt.name)
+		}
+		status, got := ask(tt.path, tt.origin, tt.token)
+		if status != tt.want || !slices.Equal(got.Resumed, tt.resumed) || !slices.Equal(got.Open, tt.open) {
+			t.Errorf("%s: %d, resumed %v, not paused %v; want %d, %v, %v", tt.name, status, got.Resumed, got.Open, tt.want, tt.resumed, tt.open)
+		}
+	}
+	if got := <-answered; got != 200 {
+		t.Errorf("the call that waited was answered %d, want 200", got)
+	}
+	if got := len(roam.Journal()); got != 2 {
+		t.Errorf("Roam saw %d calls, want 2: the refused one and its probe", got)
+	}
+}

@@ -1,0 +1,68 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+
+	"go.uber.org/zap"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy"
+	"roamproxy/proxy/credential"
+)
+
+// adminPages is everything that the admin listener answers, a line each.
+func (r *Server) adminPages(c config.Config, gate func(http.Handler) http.Handler) http.Handler {
+	pages := r.monitor.Admin(gate)
+	pages.Handle("POST /api/resume", r.resume)
+	pages.Handle("POST /-/reload", r.answerReload)
+	if c.Admin.Debug {
+		pages.Handle("GET /debug/pprof/*", pprof.Index)
+		pages.Handle("GET /debug/pprof/profile", pprof.Profile)
+		pages.Handle("GET /debug/pprof/trace", pprof.Trace)
+		pages.Handle("GET /debug/pprof/symbol", pprof.Symbol)
+	}
+	pages.Handle("POST /api/purge", r.purge)
+	return proxy.Guard(pages, reach(c.Admin.Listen, c.Hosts))
+}
+
+// purge forgets the kept answers of the routes that match, and answers how many those were.
+func (r *Server) purge(w http.ResponseWriter, req *http.Request) {
+	n, err := r.current().proxy.Purge(req.FormValue("match"))
+	if err != nil {
+		http.Error(w, "match: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.log.Info("purged", zap.String("match", short(req.FormValue("match"))), zap.Int("entries", n))
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"purged":%d}`+"\n", n)
+}
+
+// adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer. The file is read
+// again when its content changes, and a file that cannot be read any more leaves the last token in use.
+func adminGate(a config.Admin) (func(http.Handler) http.Handler, error) {
+	if a.TokenFile == "" {
+		return func(next http.Handler) http.Handler { return next }, nil
+	}
+	file := credential.NewFile(a.TokenFile)
+	if _, err := file.Secret(context.Background()); err != nil {
+		return nil, fmt.Errorf("admin.token_file: %w", err)
+	}
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			given, _ := proxy.Presented(r.Header)
+			token, err := file.Secret(r.Context())
+			sum, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token.Reveal()))
+			if err != nil || subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
+				w.Header().Set("WWW-Authenticate", `Basic realm="roamproxy admin"`)
+				http.Error(w, "This page needs the token of admin.token_file as password.", http.StatusUnauthorized)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}, nil
+}

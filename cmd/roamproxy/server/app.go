@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/limiter"
+	"roamproxy/limiter/statefile"
+	"roamproxy/metrics"
+	"roamproxy/metrics/status"
+	"roamproxy/proxy"
+)
+
+// app is all of roamproxy but its listeners. What lives as long as the process is here; what follows from the configuration is
+// in a snapshot, which a reload replaces:
+//
+//	tools ──► app ──► snapshot: proxy ──► cache
+//	                                │
+//	                                └─────► limiter (one line a quota) ──► Roam
+//	                                ▼
+//	                            observer ──► metrics, log
+type app struct {
+	log      *zap.Logger
+	own      []net.Addr // where we listen
+	state    *statefile.Dir
+	monitor  *status.Monitor
+	metrics  *metrics.Metrics
+	health   *metrics.Health
+	observer *observer
+	budgets  *proxy.Budgets
+
+	mu  sync.RWMutex // guards now; held for reading while a request enters a snapshot, so that none enters a replaced one
+	now *snapshot
+
+	changing   sync.Mutex // one change at a time; guards lines
+	quotas     map[string]*quota
+	background sync.WaitGroup // what goes on beside the requests, until stopping is done
+	ctx        context.Context
+	cancel     context.CancelFunc
+	draining   atomic.Bool // the process is about to stop
+}
+
+// newApp builds an app out of a configuration that was checked. own is where we listen, which must not be Roam.
+func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
+	version, revision := Version()
+	state, err := statefile.Open(c.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	recent := status.NewRecent()
+	a := &app{log: log, own: own, state: state, metrics: metrics.New(version, revision, recent), quotas: make(map[string]*quota)}
+	a.monitor = status.New(a.metrics, recent)
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	a.health, a.observer = a.metrics.Health, newObserver(a.metrics, log)
+	a.budgets = a.openBudgets()
+	if err := a.change(c); err != nil {
+		return nil, err
+	}
+	a.metrics.CacheState(func() (int64, int) { return a.current().cache.Size() })
+	a.background.Go(func() { a.monitor.Watch(a.ctx, a.observer.watched) }) // what the status page shows, and what the log says of changes
+	return a, nil
+}
+
+// ServeHTTP answers with the configuration that is in force when the request comes.
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g := a.enter()
+	defer g.users.Done()
+	if a.draining.Load() {
+		w.Header().Set("Connection", "close") // so that nobody sends the next call into a connection that is about to end
+	}
+	g.proxy.ServeHTTP(w, r)
+}
+
+// enter is the present snapshot with one more user, who is to tell when he is done.
+func (a *app) enter() *snapshot {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	a.now.users.Add(1)
+	return a.now
+}
+
+func (a *app) current() *snapshot {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.now
+}
+
+// Close ends everything. No request may be under way.
+func (a *app) Close() {
+	a.cancel()
+	a.background.Wait()
+	g := a.current()
+	g.cache.Close()
+	a.closeQueues()
+	if g.fleet != nil {
+		g.fleet.Close()
+	}
+	g.base.CloseIdleConnections()
+}
+
+// queues are those of all quotas, by name, with those that are being left.
+func (a *app) queues() map[string]*limiter.Queue {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	all := make(map[string]*limiter.Queue)
+	for name, l := range a.quotas {
+		all[name] = l.queue
+	}
+	return all
+}
+
+// Config returns the configuration in force.
+func (a *app) Config() config.Config { return a.current().config }
+
+// CloseIdleConnections closes the connections to Roam that carry no call.
+func (a *app) CloseIdleConnections() { a.current().base.CloseIdleConnections() }
+
+// QueueState returns the state of a quota's queue; the zero State where there is no such quota.
+func (a *app) QueueState(quota string) limiter.State {
+	if q := a.queues()[quota]; q != nil {
+		return q.State()
+	}
+	return limiter.State{}
+}
+
+// closeQueues refuses all who wait in any line.
+func (a *app) closeQueues() {
+	for _, q := range a.queues() {
+		q.Close()
+	}
+}
+
+// openBudgets opens the counts of the day.
+func (a *app) openBudgets() *proxy.Budgets {
+	b, err := proxy.OpenBudgets(a.state)
+	if err != nil {
+		a.log.Warn("calls_per_day", zap.Error(err))
+	}
+	a.health.Check("calls of the day", func() error {
+		if !slices.ContainsFunc(a.current().config.Tools, func(t config.Tool) bool { return t.CallsPerDay > 0 }) {
+			return nil
+		}
+		return b.Err()
+	})
+	return b
+}
+
+// reach tells who can connect to an address.
+func reach(listen string, hosts []string) proxy.Reach {
+	return proxy.Reach{Socket: config.SocketPath(listen) != "", Loopback: config.IsLoopback(listen), Hosts: hosts}
+}
+
+// fillTimeout covers the longest wait, the call, and as much again for its answer.
+func fillTimeout(c config.Config) time.Duration {
+	longest := time.Duration(0)
+	for _, q := range c.Quotas {
+		longest = max(longest, time.Duration(q.MaxWait))
+	}
+	return longest + 2*time.Duration(c.Upstream.Timeout)
+}

@@ -1,0 +1,124 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"roamproxy/cmd/roamproxy/config"
+)
+
+// listen opens a TCP address or a Unix socket. Group is who may use the socket besides our own user; "" is our own group.
+func listen(addr, group string) (deadlined, error) {
+	if path := config.SocketPath(addr); path != "" {
+		return listenUnix(path, group)
+	}
+	return listenTCP(addr)
+}
+
+func listenTCP(addr string) (deadlined, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
+}
+
+// socketMode lets our user and the group connect, for which Linux wants the right to write.
+const socketMode = 0o660
+
+// unixListener is a listener on a Unix socket that removes its own file when it is closed, and nobody else's.
+type unixListener struct {
+	*net.UnixListener
+	path  string
+	file  os.FileInfo
+	close sync.Once
+}
+
+// listenUnix makes the socket in a directory that only we can enter, gives it its mode and group there, and moves it to its
+// path: at no moment can anybody connect who may not. A file that a dead process left is replaced, a living one's is not.
+func listenUnix(path, group string) (_ *unixListener, err error) {
+	if err := free(path); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".roamproxy-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	made := filepath.Join(dir, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	l.SetUnlinkOnClose(false)
+	s := &unixListener{UnixListener: l, path: path}
+	defer func() {
+		if err != nil {
+			l.Close()
+		}
+	}()
+	if group != "" {
+		id, err := groupID(group)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.Chown(made, -1, id); err != nil {
+			return nil, fmt.Errorf("giving %s to listen_group: %w", path, err)
+		}
+	}
+	if err := os.Chmod(made, socketMode); err != nil {
+		return nil, err
+	}
+	if s.file, err = os.Lstat(made); err != nil {
+		return nil, err
+	}
+	return s, os.Rename(made, path)
+}
+
+// free tells whether the path may be taken: nothing is there, or the socket of a process that is gone.
+func free(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("%s is there and is no socket; remove it or choose another path", path)
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return fmt.Errorf("somebody listens on %s already", path)
+	}
+	return nil
+}
+
+func groupID(name string) (int, error) {
+	if id, err := strconv.Atoi(name); err == nil {
+		return id, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("listen_group: %w", err)
+	}
+	return strconv.Atoi(g.Gid)
+}
+
+// Addr is where tools connect, rather than where the socket was made.
+func (s *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
+
+// Close stops listening, and removes the file unless another process has put its own there.
+func (s *unixListener) Close() error {
+	s.close.Do(func() {
+		if there, err := os.Lstat(s.path); err == nil && os.SameFile(there, s.file) {
+			os.Remove(s.path)
+		}
+	})
+	return s.UnixListener.Close()
+}

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"io"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"roamproxy/cmd/roamproxy/config"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
+)
+
+// Logger writes to one place, at a level and in a form that a reload may change.
+type Logger struct {
+	*zap.Logger
+	out  io.Writer
+	core *swapCore
+}
+
+// NewLog writes to w: readable on a terminal, JSON otherwise, unless told.
+func NewLog(c config.Log, w io.Writer) *Logger {
+	l := &Logger{out: w, core: &swapCore{}}
+	l.configure(c)
+	l.Logger = zap.New(l.core)
+	return l
+}
+
+// configure changes level and form from the next line on.
+func (l *Logger) configure(c config.Log) {
+	level, err := zapcore.ParseLevel(c.Level)
+	if err != nil {
+		level = zap.InfoLevel
+	}
+	file, isFile := l.out.(*os.File)
+	encoding := zap.NewProductionEncoderConfig()
+	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	encoding.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(encoding)
+	if c.Format == "console" || c.Format == "auto" && isFile && term.IsTerminal(int(file.Fd())) {
+		encoding.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
+		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(encoding)
+	}
+	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(l.out)), level)
+	l.core.now.Store(&core)
+}
+
+// changing is a zapcore.Core that can be replaced while others write to it.
+type swapCore struct{ now atomic.Pointer[zapcore.Core] }
+
+func (c *swapCore) core() zapcore.Core                             { return *c.now.Load() }
+func (c *swapCore) Enabled(l zapcore.Level) bool                   { return c.core().Enabled(l) }
+func (c *swapCore) With(fields []zapcore.Field) zapcore.Core       { return c.core().With(fields) }
+func (c *swapCore) Write(e zapcore.Entry, f []zapcore.Field) error { return c.core().Write(e, f) }
+func (c *swapCore) Sync() error                                    { return c.core().Sync() }
+
+// Check leaves the decision to the core of the moment.
+func (c *swapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return c.core().Check(e, ce)
+}
+
+// Of the access lines of one second and level, this many are written, and after them one of as many. At the usual quota none is
+// ever left out; a flood of hits can neither fill a disk nor cost more than the hits themselves.
+const accessLines = 100
+
+// sampled leaves lines out under a flood, and tells of each.
+func sampled(log *zap.Logger, dropped func()) *zap.Logger {
+	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, accessLines, accessLines, zapcore.SamplerHook(func(_ zapcore.Entry, d zapcore.SamplingDecision) {
+			if d&zapcore.LogDropped > 0 {
+				dropped()
+			}
+		}))
+	}))
+}

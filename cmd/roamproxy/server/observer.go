@@ -1,0 +1,78 @@
+package server
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+
+	"roamproxy/metrics"
+	"roamproxy/proxy"
+)
+
+// observer reports to metrics and log what the proxy tells it.
+type observer struct {
+	metrics *metrics.Metrics
+	log     *zap.Logger // what changes
+	access  *zap.Logger // a line a call, fewer under a flood
+}
+
+func newObserver(m *metrics.Metrics, log *zap.Logger) *observer {
+	return &observer{metrics: m, log: log, access: sampled(log, m.Unlogged)}
+}
+
+// Met makes a caller's name known to the metrics.
+func (r *observer) Met(tool string) { r.metrics.Tool(tool) }
+
+// snapshotObserver is the observer with the quotas of one configuration.
+type snapshotObserver struct {
+	*observer
+	quotas map[string]*metrics.Quota
+}
+
+// Sent counts a call to Roam.
+func (r snapshotObserver) Sent(quota, route string, status int, d time.Duration) {
+	r.quotas[quota].Sent(route, status, d)
+}
+
+// Left counts an answered request, and writes its line.
+func (r *observer) Left(v proxy.Visit) {
+	r.metrics.Answered(metrics.Answer{
+		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
+		Cache: v.Cache, Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
+	})
+	level := zap.InfoLevel
+	if v.Status >= 500 {
+		level = zap.WarnLevel
+	}
+	line := r.access.Check(level, "call")
+	if line == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("method", v.Method), zap.String("route", short(v.Route)),
+		zap.Int("status", v.Status), zap.String("cache", v.Cache),
+		zap.Int64("queue_ms", v.Queue.Milliseconds()), zap.Int64("upstream_ms", v.Upstream.Milliseconds()), zap.Int64("total_ms", v.Total.Milliseconds()),
+		zap.Int("attempts", v.Attempts),
+	}
+	if v.Code != "" {
+		fields = append(fields, zap.String("code", v.Code))
+	}
+	if v.Err != nil && v.Status >= 500 {
+		fields = append(fields, zap.String("error", short(v.Err.Error())))
+	}
+	if v.TraceID != "" {
+		fields = append(fields, zap.String("trace_id", v.TraceID))
+	}
+	if v.RoamID != "" {
+		fields = append(fields, zap.String("roam_request_id", short(v.RoamID)))
+	}
+	line.Write(fields...)
+}
+
+// short bounds what a caller can put into the log.
+func short(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "…"
+	}
+	return s
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/redis/rueidis"
+	"go.uber.org/zap"
+
+	"roamproxy/cache"
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/limiter"
+	"roamproxy/proxy"
+)
+
+// connectRedis connects to Redis with what its files hold now.
+func connectRedis(r config.Redis) (rueidis.Client, error) {
+	o, err := r.ClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	if r.PasswordFile != "" {
+		content, err := os.ReadFile(r.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("redis.password_file: %w", err)
+		}
+		o.Password = strings.TrimSpace(string(content))
+	}
+	if r.CAFile != "" {
+		if o.TLSConfig.RootCAs, err = proxy.Trust(r.CAFile); err != nil {
+			return nil, fmt.Errorf("redis.ca_file: %w", err)
+		}
+	}
+	if r.CertFile != "" {
+		own, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("redis.cert_file: %w", err)
+		}
+		o.TLSConfig.Certificates = []tls.Certificate{own}
+	}
+	return rueidis.NewClient(o)
+}
+
+// share begins to find the other replicas; nil: there are none.
+func (a *app) share(r config.Redis) (*limiter.Fleet, error) {
+	if r.URL == "" {
+		return nil, nil
+	}
+	if _, err := r.ClientOptions(); err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	return limiter.NewFleet(limiter.FleetOptions{
+		Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: r.Prefix, Replicas: r.Replicas,
+		Changed: func(away error) {
+			if away == nil {
+				a.log.Info("Redis is there: quota, pauses and cache are shared", zap.Stringer("redis", r.URL))
+				return
+			}
+			a.log.Warn("Redis is away: this replica goes on with its share of the rate and with what it has in memory, and comes back by itself",
+				zap.Stringer("redis", r.URL), zap.Int("replicas", r.Replicas), zap.String("error", short(away.Error())))
+		},
+	}), nil
+}
+
+// shared has everything that lives longer than a snapshot know the fleet; nil: there is none.
+func (a *app) shared(f *limiter.Fleet, r config.Redis) {
+	if f == nil {
+		a.budgets.Share(nil)
+		a.metrics.RedisState(nil)
+		a.health.Note("redis", nil)
+		return
+	}
+	a.budgets.Share(f)
+	a.metrics.RedisState(func() bool { return f.Away() == nil })
+	a.health.Note("redis", func() string {
+		if away := f.Away(); away != nil {
+			return fmt.Sprintf("away (%v): calls go on at 1/%d of the rate, and nothing is shared", short(away.Error()), r.Replicas)
+		}
+		return ""
+	})
+}
+
+// sharedAnswers is the cache's second tier, where there is one.
+func sharedAnswers(c config.Config, f *limiter.Fleet) *cache.Redis {
+	if f == nil {
+		return nil
+	}
+	return cache.NewRedis(cache.RedisOptions{
+		Client: f.Client, Prefix: c.Redis.Prefix, Partition: partition(c),
+		Answer: int64(c.Cache.MaxBody) + 1<<20, // and its header
+	})
+}
+
+// partition keeps apart the answers of another Roam and of other secrets: one that was replaced may be that of another workspace.
+// It shows no secret, and nobody can try any against it without having one already.
+func partition(c config.Config) string {
+	sum := hmac.New(sha256.New, []byte("roamproxy cache"))
+	fmt.Fprintf(sum, "%q", c.Upstream.URL)
+	for _, k := range c.Credentials {
+		fmt.Fprintf(sum, "%q%q%q", k.Name, k.APIKey.Reveal(), k.APIKeyFile)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16]
+}

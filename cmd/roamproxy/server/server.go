@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	stdlog "log"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy"
+)
+
+// Server is a running roamproxy with its listeners.
+type Server struct {
+	*app
+	log          *Logger
+	read         func() (*config.Loaded, error) // the configuration, again; nil: there is none to read
+	reloading    sync.Mutex                     // one reload at a time
+	tools, admin *door
+	pages        swapHandler // of the admin listener
+	Addr         string      // where tools connect
+	AdminAddr    string
+	failed       chan error
+}
+
+// Start listens first, so that what is wrong shows at once. read is for reloads.
+func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*Server, error) {
+	r := &Server{log: log, read: read, failed: make(chan error, 2)}
+	gate, err := adminGate(c.Admin)
+	if err != nil {
+		return nil, err
+	}
+	forTools, err := listen(c.Listen, c.ListenGroup)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	forAdmin, err := listenTCP(c.Admin.Listen)
+	if err != nil {
+		forTools.Close()
+		return nil, fmt.Errorf("admin.listen: %w", err)
+	}
+	if r.app, err = newApp(c, log.Logger, forTools.Addr(), forAdmin.Addr()); err != nil {
+		forTools.Close()
+		forAdmin.Close()
+		return nil, err
+	}
+	server := func(h http.Handler, l config.Limits) *http.Server {
+		return &http.Server{
+			Handler: h, ErrorLog: stdlog.New(stdLogWriter{log.Logger}, "", 0), ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
+			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
+		}
+	}
+	r.pages.set(r.adminPages(c, gate))
+	r.Addr, r.AdminAddr = forTools.Addr().String(), forAdmin.Addr().String()
+	r.tools = &door{listener: forTools, conns: newConnLimiter(), failed: r.failed, wrap: proxy.Remember,
+		make: func(l config.Limits) *http.Server { return server(r.app, l) }}
+	r.admin = &door{listener: forAdmin, conns: newConnLimiter(), failed: r.failed,
+		make: func(l config.Limits) *http.Server {
+			s := server(&r.pages, l)
+			s.ReadTimeout, s.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
+			return s
+		}}
+	r.tools.serve(c.Limits)
+	r.admin.serve(c.Limits)
+	version, _ := Version()
+	log.Info("serving", zap.String("version", version), zap.String("listen", r.Addr), zap.String("admin", r.AdminAddr), zap.String("upstream", c.Upstream.URL))
+	return r, nil
+}
+
+// refusalTime is kept of the grace for telling those who still wait that they were not sent.
+const refusalTime = 2 * time.Second
+
+// Stop is not ready first, serves for the delay with every answer the last of its connection, then takes no new connection and
+// lets calls end within the grace. Who still waits near its end is told to come again.
+func (r *Server) Stop(l config.Limits) {
+	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
+	r.notify(daemon.SdNotifyStopping)
+	r.health.Drain()
+	r.draining.Store(true)
+	time.Sleep(time.Duration(l.ShutdownDelay))
+	grace := time.Duration(l.ShutdownGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), r.closeQueues)
+	defer refuse.Stop()
+	if err := r.tools.shutdown(ctx); err != nil {
+		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
+		r.tools.close()
+	}
+	r.admin.close()
+	r.app.Close()
+	r.log.Info("stopped")
+}

@@ -1,0 +1,204 @@
+package server
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"roamproxy/cache"
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/limiter"
+	"roamproxy/metrics"
+	"roamproxy/proxy"
+	"roamproxy/proxy/credential"
+)
+
+// snapshot is one configuration at work. Requests that entered it end in it, even when a reload has put another in its place;
+// what both want alike is handed on.
+type snapshot struct {
+	config  config.Config
+	proxy   *proxy.Proxy
+	cache   *cache.Cache
+	bodies  *limiter.Bodies
+	base    *http.Transport
+	fleet   *limiter.Fleet // that quotas, budgets and answers are shared by; nil: this is the only process
+	sources map[string]credential.Source
+	users   sync.WaitGroup // requests under way
+}
+
+// change puts a configuration that was checked into force. On an error everything stays as it was.
+func (a *app) change(c config.Config) error {
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	last := a.now // only written below, with both locks held
+	if last == nil {
+		last = &snapshot{}
+	}
+	g, err := a.build(c, last)
+	if err != nil {
+		return err
+	}
+	for _, q := range c.Quotas {
+		a.configure(a.quotas[q.Name], c, q, g.fleet)
+	}
+	if g.fleet != last.fleet {
+		a.shared(g.fleet, c.Redis)
+	}
+	a.mu.Lock()
+	a.now = g
+	a.mu.Unlock()
+	for name := range g.sources {
+		check := func() error { return a.current().proxy.Problems()[name] }
+		a.metrics.Credential(name, func() bool { return check() == nil })
+		a.health.Check("credential "+name, check)
+	}
+	for name := range last.sources {
+		if g.sources[name] == nil {
+			a.metrics.Credential(name, nil)
+			a.health.Check("credential "+name, nil)
+		}
+	}
+	if last.proxy != nil {
+		a.background.Go(func() { a.retire(last, g) })
+	}
+	return nil
+}
+
+// build makes a snapshot out of what is new in c and what last has already.
+func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
+	g = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, fleet: last.fleet, sources: make(map[string]credential.Source)}
+	var undo []func()
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, u := range slices.Backward(undo) {
+			u()
+		}
+	}()
+	upstream, err := url.Parse(c.Upstream.URL)
+	if err != nil {
+		return nil, err
+	}
+	upstream.Path = ""
+	if err := proxy.Loop(a.ctx, upstream, a.own); err != nil {
+		return nil, err
+	}
+	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" || last.config.Upstream.CAFile != "" { // whose content may be new
+		if g.base, err = proxy.NewBase(proxy.BaseOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile, Own: a.own}); err != nil {
+			return nil, err
+		}
+	}
+	if g.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
+		g.bodies = &limiter.Bodies{Max: int64(c.Limits.QueueBytes)}
+	}
+	if c.Redis != last.config.Redis {
+		if g.fleet, err = a.share(c.Redis); err != nil {
+			return nil, err
+		}
+		if g.fleet != nil {
+			undo = append(undo, g.fleet.Close)
+		}
+	}
+	if g.cache == nil || !sameAnswers(c, last.config) {
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.fleet)}); err != nil {
+			return nil, err
+		}
+		undo = append(undo, g.cache.Close)
+	}
+	report := snapshotObserver{a.observer, make(map[string]*metrics.Quota)}
+	o := proxy.Options{
+		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets,
+	}
+	o.Rules, o.Drops = CacheRules(c.Cache)
+	if o.Tools, err = proxyTools(c.Tools); err != nil {
+		return nil, err
+	}
+	for _, q := range c.Quotas {
+		l := a.quotas[q.Name]
+		if _, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter)); err != nil {
+			return nil, fmt.Errorf("quota %s: %w", q.Name, err)
+		}
+		if l == nil {
+			if l, err = a.newQuota(c, q, g.fleet); err != nil {
+				return nil, err
+			}
+			a.quotas[q.Name] = l
+			undo = append(undo, func() { a.drop(q.Name) })
+		}
+		report.quotas[q.Name] = l.counts(a.metrics, c.Tools)
+		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)})
+	}
+	for _, k := range c.Credentials {
+		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) && g.base == last.base {
+			g.sources[k.Name] = last.sources[k.Name]
+		} else {
+			g.sources[k.Name] = Source(k, a.state, g.base)
+		}
+		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: g.sources[k.Name], Quota: k.Quota})
+	}
+	g.proxy, err = proxy.New(o)
+	return g, err
+}
+
+// retire closes what only the old snapshot used, once its last request and every fill that outlived one are over.
+func (a *app) retire(old, next *snapshot) {
+	gone := make(chan struct{})
+	go func() { old.users.Wait(); close(gone) }()
+	select {
+	case <-gone:
+		select {
+		case <-time.After(fillTimeout(old.config)):
+		case <-a.ctx.Done():
+		}
+	case <-a.ctx.Done():
+	}
+	if old.cache != next.cache {
+		old.cache.Close()
+	}
+	if old.base != next.base {
+		old.base.CloseIdleConnections()
+	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	for _, name := range slices.Collect(maps.Keys(a.quotas)) {
+		if !slices.ContainsFunc(a.now.config.Quotas, func(q config.Quota) bool { return q.Name == name }) {
+			a.drop(name)
+		}
+	}
+	if old.fleet != next.fleet && old.fleet != nil {
+		old.fleet.Close()
+	}
+}
+
+// sameAnswers tells whether what was kept under one configuration may be handed out under the other: it came from the same Roam,
+// and under each name with the same secret. A secret that was replaced may be that of another workspace.
+func sameAnswers(c, last config.Config) bool {
+	for _, k := range c.Credentials {
+		if before := find(last.Credentials, k.Name); before != nil && !sameSecret(k, *before) {
+			return false
+		}
+	}
+	return c.Redis == last.Redis && c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize && c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
+}
+
+// sameSecret tells whether both get their secret in the same way, whatever quota it counts against.
+func sameSecret(a, b config.Credential) bool {
+	a.Quota = b.Quota
+	return reflect.DeepEqual(a, b)
+}
+
+func find(all []config.Credential, name string) *config.Credential {
+	for i := range all {
+		if all[i].Name == name {
+			return &all[i]
+		}
+	}
+	return nil
+}

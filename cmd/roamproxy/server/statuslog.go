@@ -1,0 +1,94 @@
+package server
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"roamproxy/metrics"
+	"roamproxy/metrics/status"
+)
+
+// statusChange is a line of the log about something that is no longer as it was.
+type statusChange struct {
+	level  zapcore.Level
+	text   string
+	fields []zap.Field
+}
+
+// noticeable is a fall of the rate that is worth a line.
+const noticeable = 0.99
+
+// statusChanges compares two moments, so that what changed is told once, with what to do, and what stays is not told again.
+func statusChanges(before, now status.Status) (all []statusChange) {
+	tell := func(level zapcore.Level, text string, fields ...zap.Field) {
+		all = append(all, statusChange{level, text, fields})
+	}
+	for _, q := range now.Quotas {
+		old, ok := pick(before.Quotas, func(b status.QuotaStatus) bool { return b.Name == q.Name })
+		if !ok {
+			continue
+		}
+		quota := zap.String("quota", q.Name)
+		refused := q.Throttled - old.Throttled
+		switch {
+		case q.Paused && !old.Paused:
+			tell(zap.WarnLevel, "paused: Roam answered 429, so nothing is sent until it lets a call pass. Others spend the same quota, or it is smaller than configured: see who else holds the key, and quotas[].rate and burst",
+				quota, lasting("for", q.PausedFor), zap.Int("waiting", q.Waiting))
+		case !q.Paused && old.Paused:
+			tell(zap.InfoLevel, "the pause is over: Roam let a call pass", quota, lasting("lasted", q.LastPause), zap.Int("waiting", q.Waiting))
+		case refused > 0 && !q.Paused:
+			tell(zap.WarnLevel, "Roam answered 429, and let a call pass soon after", quota, zap.Int("times", refused))
+		}
+	}
+	for _, q := range now.Quotas {
+		old, ok := pick(before.Quotas, func(b status.QuotaStatus) bool { return b.Name == q.Name })
+		switch {
+		case !ok || q.Configured != old.Configured: // a reload has its own line
+		case alone(q) != alone(old): // so has Redis: the rate is this replica's share now, or the whole again
+		case q.Rate < old.Rate*noticeable:
+			tell(zap.WarnLevel, "the rate fell, because Roam refused calls that the quota should have paid for: somebody else spends it; see who else holds the key",
+				zap.String("quota", q.Name), zap.Float64("rate", q.Rate), zap.Float64("configured", q.Configured))
+		case q.Rate >= q.Configured && old.Rate < old.Configured:
+			tell(zap.InfoLevel, "the rate is the configured one again", zap.String("quota", q.Name), zap.Float64("rate", q.Rate))
+		}
+	}
+	for _, c := range now.Checks {
+		old, ok := pick(before.Checks, func(b metrics.CheckResult) bool { return b.Name == c.Name })
+		was := !ok || old.OK // what is new was well so far
+		switch {
+		case c.Name == metrics.Stopping: // the stop has its own lines
+		case was && !c.OK:
+			tell(zap.ErrorLevel, "not ready: somebody must mend this", zap.String("check", c.Name), zap.String("problem", c.Problem))
+		case !was && c.OK:
+			tell(zap.InfoLevel, "mended", zap.String("check", c.Name))
+		case !c.OK && c.Problem != old.Problem:
+			tell(zap.ErrorLevel, "still not ready, for another reason", zap.String("check", c.Name), zap.String("problem", c.Problem))
+		}
+	}
+	return all
+}
+
+// alone tells whether a quota that replicas share is, while Redis is away, this replica's share of it.
+func alone(q status.QuotaStatus) bool { return q.Shared && q.Replicas == 0 }
+
+func pick[T any](all []T, is func(T) bool) (found T, ok bool) {
+	for _, v := range all {
+		if is(v) {
+			return v, true
+		}
+	}
+	return found, false
+}
+
+func lasting(key string, s float64) zap.Field {
+	return zap.Stringer(key, time.Duration(s*float64(time.Second)).Round(100*time.Millisecond))
+}
+
+// watched is what the log says of each second.
+func (r *observer) watched(before, now status.Status) {
+	for _, c := range statusChanges(before, now) {
+		r.log.Log(c.level, c.text, c.fields...)
+	}
+}

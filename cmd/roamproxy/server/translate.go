@@ -1,0 +1,55 @@
+package server
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"roamproxy/cache"
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy"
+)
+
+func proxyTools(configured []config.Tool) ([]proxy.Tool, error) {
+	var all []proxy.Tool
+	for _, t := range configured {
+		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, MaxWait: time.Duration(t.MaxWait), CallsPerDay: t.CallsPerDay, Allow: t.Allow}
+		for _, sum := range t.TokenSHA256 {
+			raw, err := hex.DecodeString(sum)
+			if err != nil || len(raw) != sha256.Size {
+				return nil, fmt.Errorf("tool %s: token_sha256 is not a SHA-256", t.Name)
+			}
+			tool.Tokens = append(tool.Tokens, [sha256.Size]byte(raw))
+		}
+		if t.TokenFile != "" {
+			content, err := os.ReadFile(t.TokenFile)
+			if err != nil {
+				return nil, fmt.Errorf("tool %s: %w", t.Name, err)
+			}
+			token := strings.TrimSpace(string(content))
+			if token == "" {
+				return nil, fmt.Errorf("tool %s: %s is empty", t.Name, t.TokenFile)
+			}
+			tool.Tokens = append(tool.Tokens, sha256.Sum256([]byte(token)))
+		}
+		if len(tool.Tokens) == 0 {
+			return nil, errors.New("tool " + t.Name + " has no token")
+		}
+		all = append(all, tool)
+	}
+	return all, nil
+}
+
+func CacheRules(c config.Cache) (rules []proxy.Rule, drops []proxy.Drop) {
+	for _, r := range c.Rules {
+		rules = append(rules, proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Rule: cache.Rule{TTL: time.Duration(r.TTL.Duration), Stale: time.Duration(r.Stale), Origin: r.TTL.Origin}})
+	}
+	for _, d := range c.Drop {
+		drops = append(drops, proxy.Drop{After: d.After, Routes: d.Routes})
+	}
+	return rules, drops
+}
