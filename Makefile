@@ -81,6 +81,7 @@ proxy proxy/credential
 proxy/credential limiter/statefile
 limiter limiter/statefile
 metrics/status metrics
+proxy/repeat/redisrepeat proxy/repeat
 endef
 export ARROWS
 

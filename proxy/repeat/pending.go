@@ -1,0 +1,167 @@
+package repeat
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Pending is a write that its caller sends. One of NotSent, Unknown, Answered or Close must be called; of several the first
+// counts.
+type Pending struct {
+	memory *Memory
+	write  Write
+	id     id
+	owner  string // of the claim in the Shared store
+	number uint64
+	began  time.Time
+	done   chan struct{} // closed when the write has ended
+
+	once   sync.Once
+	shared Shared             // that has the claim; nil: none
+	stop   context.CancelFunc // ends the renewal of the claim
+	renews sync.WaitGroup
+}
+
+// NotSent reports that Roam did not execute the write. Nothing is remembered, and the next write with the key is sent.
+func (p *Pending) NotSent() { p.end(nil) }
+
+// Unknown reports that Roam may have executed the write. Status is that of the caller's answer, 502 or 504.
+func (p *Pending) Unknown(status int) {
+	p.end(&Record{State: Unknown, Fingerprint: p.write.Fingerprint, Status: status})
+}
+
+// Close reports that the write ended in a way that nobody reported: its outcome is unknown.
+func (p *Pending) Close() { p.Unknown(http.StatusBadGateway) }
+
+// Answered reports the header of Roam's answer, and replaces res.Body by one that sees how the answer ends: read to its end
+// it is known; broken off, by Roam or by its reader, nobody knows what the client got.
+func (p *Pending) Answered(res *http.Response) {
+	if notExecuted(res.StatusCode) {
+		p.NotSent()
+		return
+	}
+	header, small := replayable(res.Header)
+	res.Body = &answer{
+		ReadCloser: res.Body, pending: p, status: res.StatusCode, header: header,
+		keep: p.write.Key != "", large: !small || res.ContentLength > maxAnswer,
+	}
+}
+
+// notExecuted reports whether an answer of Roam says that it refused the write before it did anything. Such an answer is not
+// kept: what was wrong, a key or the load, may be better by the time of the repeat.
+func notExecuted(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	}
+	return false
+}
+
+// end settles the write here and for the other replicas.
+func (p *Pending) end(r *Record) {
+	p.once.Do(func() {
+		remember, shared := p.memory.settings()
+		life := answerLife
+		if r != nil && r.State == Unknown {
+			life = remember
+		}
+		if life == 0 {
+			r = nil
+		}
+		p.memory.leave(p, r, life)
+		p.settle(shared, r, life)
+	})
+}
+
+// settle tells the Shared store. Where that fails, a claim ends as one of unknown outcome.
+func (p *Pending) settle(shared Shared, r *Record, life time.Duration) {
+	ctx := context.Background() // the store bounds the time; the caller may have left already
+	if p.shared != nil {
+		p.stop()
+		p.renews.Wait()
+		p.shared.Settle(ctx, p.id.String(), p.owner, r, life)
+		return
+	}
+	if shared != nil && r != nil {
+		shared.Put(ctx, p.id.String(), r, life)
+	}
+}
+
+// known ends a write whose answer is complete.
+func (p *Pending) known(r *Record) {
+	if p.write.Key != "" {
+		p.end(r)
+		return
+	}
+	p.once.Do(func() {
+		p.memory.leave(p, nil, 0)
+		if !p.write.Resend {
+			return
+		}
+		p.memory.forget(p)
+		if _, shared := p.memory.settings(); shared != nil {
+			shared.Put(context.Background(), p.id.String(), nil, 0)
+		}
+	})
+}
+
+// answer is the body of Roam's answer.
+type answer struct {
+	io.ReadCloser
+	pending *Pending
+	status  int
+	header  http.Header
+	keep    bool // what is read is kept, to be replayed
+	large   bool // it is too large for that
+	body    []byte
+	over    atomic.Bool
+}
+
+func (a *answer) Read(b []byte) (int, error) {
+	n, err := a.ReadCloser.Read(b)
+	if a.keep && !a.large {
+		if len(a.body)+n > maxAnswer {
+			a.large, a.body = true, nil
+		} else {
+			a.body = append(a.body, b[:n]...)
+		}
+	}
+	if err != nil && !a.over.Swap(true) {
+		if errors.Is(err, io.EOF) {
+			a.whole()
+		} else {
+			a.cut()
+		}
+	}
+	return n, err
+}
+
+// Close ends an answer that was not read to its end.
+func (a *answer) Close() error {
+	if !a.over.Swap(true) {
+		a.cut()
+	}
+	return a.ReadCloser.Close()
+}
+
+func (a *answer) whole() {
+	r := &Record{State: Answered, Fingerprint: a.pending.write.Fingerprint, Status: a.status, Header: a.header, Body: a.body}
+	if a.large {
+		r = &Record{State: TooLarge, Fingerprint: r.Fingerprint, Status: a.status}
+	}
+	a.pending.known(r)
+}
+
+// cut ends an answer that its reader did not get whole. If it began with 4xx the write was refused all the same.
+func (a *answer) cut() {
+	if a.status >= 400 && a.status < 500 {
+		a.pending.NotSent()
+		return
+	}
+	a.pending.Close()
+}
