@@ -11,6 +11,8 @@ func (l *Loaded) CheckFrozen(now Config) error {
 		{"listen_group", l.ListenGroup, now.ListenGroup},
 		{"admin.listen", l.Admin.Listen, now.Admin.Listen},
 		{"state_dir", l.StateDir, now.StateDir},
+		{"limits.read_header_timeout", l.Limits.ReadHeaderTimeout, now.Limits.ReadHeaderTimeout},
+		{"limits.idle_timeout", l.Limits.IdleTimeout, now.Limits.IdleTimeout},
 	} {
 		v.want(f.new == f.old, f.key, "is %v while roamproxy runs; restart it to make it %v", f.old, f.new)
 	}

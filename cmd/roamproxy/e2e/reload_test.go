@@ -164,10 +164,10 @@ func TestWhatAReloadCannotChange(t *testing.T) {
 	c := configure(t, roamtest.Options{}, "")
 	before := c.Config()
 	c.head = fmt.Sprintf("listen: 127.0.0.1:1\nadmin: {listen: 127.0.0.1:2}\nupstream: {url: %s}\nstate_dir: /elsewhere\n", c.roam.URL)
-	c.write(t, "")
+	c.write(t, "limits: {read_header_timeout: 1s, idle_timeout: 1s}\n")
 	status, mistakes := c.asks(t, client(t))
-	if status != 400 || len(mistakes) != 3 || !strings.Contains(mistakes[0], "restart it") || !reflect.DeepEqual(c.Config(), before) {
-		t.Errorf("%d %q, want 400 and three things that need a restart", status, mistakes)
+	if status != 400 || len(mistakes) != 5 || !strings.Contains(mistakes[0], "restart it") || !reflect.DeepEqual(c.Config(), before) {
+		t.Errorf("%d %q, want 400 and five settings that need a restart", status, mistakes)
 	}
 }
 

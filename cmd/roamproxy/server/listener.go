@@ -14,19 +14,11 @@ import (
 )
 
 // listen opens a TCP address or a Unix socket. Group is who may use the socket besides our own user; "" is our own group.
-func listen(addr, group string) (deadlined, error) {
+func listen(addr, group string) (net.Listener, error) {
 	if path := config.SocketPath(addr); path != "" {
 		return listenUnix(path, group)
 	}
-	return listenTCP(addr)
-}
-
-func listenTCP(addr string) (deadlined, error) {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	return l.(*net.TCPListener), nil
+	return net.Listen("tcp", addr)
 }
 
 // socketMode lets our user and the group connect, for which Linux wants the right to write.

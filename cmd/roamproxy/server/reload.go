@@ -47,8 +47,7 @@ func (r *Server) again() error {
 		return err
 	}
 	r.pages.set(r.adminPages(l.Config, gate))
-	r.tools.serve(l.Limits)
-	r.admin.serve(l.Limits)
+	r.limitConnections(l.Limits.MaxConnections)
 	r.log.configure(l.Log)
 	return nil
 }

@@ -2,8 +2,10 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	stdlog "log"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -21,16 +23,17 @@ type Server struct {
 	log          *Logger
 	read         func() (*config.Loaded, error) // the configuration, again; nil: there is none to read
 	reloading    sync.Mutex                     // one reload at a time
-	tools, admin *door
-	pages        swapHandler // of the admin listener
-	Addr         string      // where tools connect
+	tools, admin *http.Server
+	conns        [2]*connLimiter // of tools and admin
+	pages        swapHandler     // of admin
+	Addr         string          // where tools connect
 	AdminAddr    string
 	failed       chan error
 }
 
 // Start listens first, so that what is wrong shows at once. read is for reloads.
 func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*Server, error) {
-	r := &Server{log: log, read: read, failed: make(chan error, 2)}
+	r := &Server{log: log, read: read, failed: make(chan error, 2), conns: [2]*connLimiter{newConnLimiter(), newConnLimiter()}}
 	gate, err := adminGate(c.Admin)
 	if err != nil {
 		return nil, err
@@ -39,7 +42,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	forAdmin, err := listenTCP(c.Admin.Listen)
+	forAdmin, err := net.Listen("tcp", c.Admin.Listen)
 	if err != nil {
 		forTools.Close()
 		return nil, fmt.Errorf("admin.listen: %w", err)
@@ -49,27 +52,40 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 		forAdmin.Close()
 		return nil, err
 	}
-	server := func(h http.Handler, l config.Limits) *http.Server {
-		return &http.Server{
-			Handler: h, ErrorLog: stdlog.New(stdLogWriter{log.Logger}, "", 0), ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
-			MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
-		}
-	}
 	r.pages.set(r.adminPages(c, gate))
 	r.Addr, r.AdminAddr = forTools.Addr().String(), forAdmin.Addr().String()
-	r.tools = &door{listener: forTools, conns: newConnLimiter(), failed: r.failed, wrap: proxy.Remember,
-		make: func(l config.Limits) *http.Server { return server(r.app, l) }}
-	r.admin = &door{listener: forAdmin, conns: newConnLimiter(), failed: r.failed,
-		make: func(l config.Limits) *http.Server {
-			s := server(&r.pages, l)
-			s.ReadTimeout, s.WriteTimeout = 10*time.Second, time.Minute // its bodies are none and its answers are short
-			return s
-		}}
-	r.tools.serve(c.Limits)
-	r.admin.serve(c.Limits)
+	r.tools, r.admin = r.newHTTPServer(r.app, c.Limits), r.newHTTPServer(&r.pages, c.Limits)
+	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its requests have no body, and its answers are short
+	r.limitConnections(c.Limits.MaxConnections)
+	r.conns[0].attach(r.tools)
+	r.conns[1].attach(r.admin)
+	go r.serve(r.tools, proxy.Remember(r.tools, forTools))
+	go r.serve(r.admin, forAdmin)
 	version, _ := Version()
 	log.Info("serving", zap.String("version", version), zap.String("listen", r.Addr), zap.String("admin", r.AdminAddr), zap.String("upstream", c.Upstream.URL))
 	return r, nil
+}
+
+func (r *Server) newHTTPServer(h http.Handler, l config.Limits) *http.Server {
+	return &http.Server{
+		Handler: h, ErrorLog: stdlog.New(stdLogWriter{r.log.Logger}, "", 0),
+		ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
+		MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
+	}
+}
+
+// serve serves until the server is closed, and reports any other end.
+func (r *Server) serve(s *http.Server, l net.Listener) {
+	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		r.failed <- err
+	}
+}
+
+// limitConnections sets the cap of both listeners.
+func (r *Server) limitConnections(n int) {
+	for _, c := range r.conns {
+		c.setLimit(n)
+	}
 }
 
 // refusalTime is kept of the grace for telling those who still wait that they were not sent.
@@ -88,11 +104,11 @@ func (r *Server) Stop(l config.Limits) {
 	defer cancel()
 	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), r.closeQueues)
 	defer refuse.Stop()
-	if err := r.tools.shutdown(ctx); err != nil {
+	if err := r.tools.Shutdown(ctx); err != nil {
 		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
-		r.tools.close()
+		r.tools.Close()
 	}
-	r.admin.close()
+	r.admin.Close()
 	r.app.Close()
 	r.log.Info("stopped")
 }
