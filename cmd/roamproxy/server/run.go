@@ -32,7 +32,6 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return errors.Join(err, errors.New("nothing was started; roamproxy check shows the whole configuration"))
 	}
-	defer oneCore(o.Getenv)()
 	log := NewLog(l.Log, o.Log)
 	defer log.Sync()
 	defer stdLogWriter{log.Logger}.capture()()
