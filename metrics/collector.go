@@ -12,12 +12,15 @@ type QuotaState struct {
 	Tokens, Burst, Rate             float64 // as they are in force
 	ConfiguredRate, ConfiguredBurst float64 // as they were set
 	Paused                          bool
-	PausedFor                       time.Duration // until the next call may be tried
-	PauseTotal                      time.Duration // spent in pauses since the start
-	Length                          map[string]int
+	PausedFor                       time.Duration  // until the next call may be tried
+	PauseTotal                      time.Duration  // spent in pauses since the start
+	Length                          map[string]int // queued calls by tool
+	Slots                           map[string]int // calls that Roam works on, by tool; nil where that is not known
+	Open                            map[string]int // answers that are being read, by tool
 	Oldest                          time.Duration
 	Jitter                          time.Duration // by how much the time to the first byte varies
 	Capacity, InFlight              int
+	MaxInFlight, MaxOpen            int
 	Shared                          bool // with other replicas
 	Replicas                        int  // who were heard lately, this one among them; 0 while it goes on alone
 }
@@ -32,7 +35,7 @@ type State struct {
 	Credentials []NamedCredential
 	CacheBytes  int64
 	CacheCount  int
-	Tools       []string // every tool that is a label, in no order
+	Tools       map[string]ToolState // every tool that is a label
 }
 
 // NamedQuota is the state of one quota. Its Length is by label: known tools have a zero, others share one value.
@@ -47,6 +50,13 @@ type NamedCredential struct {
 	OK   bool
 }
 
+// ToolState is what is configured for one tool, and what it used of that today.
+type ToolState struct {
+	Weight      int // its share of the quota while others wait, relative to theirs; 0 counts as 1
+	CallsPerDay int // calls to Roam that it may make in a day of UTC; 0: any number
+	CallsToday  int
+}
+
 // collector reads everything that exists already somewhere else.
 type collector struct {
 	m    *Metrics
@@ -57,6 +67,7 @@ type collector struct {
 	credentials []source[bool]
 	cache       func() (bytes int64, entries int)
 	redis       func() bool
+	tools       func() map[string]ToolState
 }
 
 type source[T any] struct {
@@ -84,23 +95,37 @@ func newCollector(m *Metrics) *collector {
 		m.note(name, kind, help, labels)
 		c.desc[name] = prometheus.NewDesc(name, help, labels, nil)
 	}
-	describe("roamproxy_upstream_jitter_seconds", "gauge", "How much the time to the first byte of Roam's answers varies, over the latest 256 calls without the slowest hundredth. The setting jitter need be no larger; Roam's own work is in it.", "quota")
-	describe("roamproxy_upstream_in_flight", "gauge", "Calls that are with Roam now. At most max_in_flight.", "quota")
-	describe("roamproxy_queue_length", "gauge", "Calls that wait in the line. Usually zero.", "quota", "tool")
+	describe("roamproxy_upstream_jitter_seconds", "gauge",
+		"How much the time to the first byte of Roam's answers varies, over the latest 256 calls without the slowest hundredth. "+
+			"The setting jitter need be no larger; Roam's own work is in it.", "quota")
+	describe("roamproxy_upstream_in_flight", "gauge", "Calls that Roam works on now. At most max_in_flight.", "quota")
+	describe("roamproxy_upstream_open", "gauge",
+		"Answers of Roam that the tool is reading now, event streams included. At most max_open for all tools together.", "quota", "tool")
+	describe("roamproxy_queue_length", "gauge", "Queued calls. Usually zero.", "quota", "tool")
 	describe("roamproxy_queue_oldest_seconds", "gauge", "How long the call that came first has waited. Usually zero.", "quota")
-	describe("roamproxy_queue_capacity", "gauge", "Calls that the line can hold.", "quota")
-	describe("roamproxy_quota_tokens", "gauge", "Calls that could go at once now.", "quota")
-	describe("roamproxy_quota_burst", "gauge", "Calls that can ever go at once, without the part held back for the network's jitter.", "quota")
-	describe("roamproxy_quota_rate", "gauge", "Calls a second that are sent when more wait.", "quota")
-	describe("roamproxy_quota_configured_rate", "gauge", "Calls a second as configured. A rate in force below it means that somebody else spends the quota, or that Redis is away.", "quota")
-	describe("roamproxy_quota_configured_burst", "gauge", "Calls at once as configured.", "quota")
-	describe("roamproxy_quota_paused", "gauge", "1 while the line stands still because Roam answered 429. Normally 0.", "quota")
-	describe("roamproxy_quota_pause_seconds_total", "counter", "Time that the line has stood still because Roam answered 429.", "quota")
-	describe("roamproxy_cache_bytes", "gauge", "Memory that kept answers take.")
-	describe("roamproxy_cache_entries", "gauge", "Answers that are kept.")
-	describe("roamproxy_ready", "gauge", "0 when calls cannot go through for a reason that somebody must mend; /readyz names it. Normally 1.")
-	describe("roamproxy_credential_ok", "gauge", "0 when Roam refused the credential or it cannot be read. Normally 1.", "credential")
-	describe("roamproxy_redis_up", "gauge", "0 while Redis is away and this replica goes on alone; only where redis.url is set. Normally 1.")
+	describe("roamproxy_queue_capacity", "gauge", "Calls that the queue can hold (max_queue).", "quota")
+	describe("roamproxy_quota_tokens", "gauge", "Calls that could be sent at once now.", "quota")
+	describe("roamproxy_quota_burst", "gauge",
+		"The most calls that can be sent at once, without the part held back for the jitter of the network.", "quota")
+	describe("roamproxy_quota_rate", "gauge", "The rate in force: calls a second while calls are queued.", "quota")
+	describe("roamproxy_quota_configured_rate", "gauge",
+		"The configured rate. A lower rate in force means that another client spends the quota, or that Redis is unreachable.", "quota")
+	describe("roamproxy_quota_configured_burst", "gauge", "The configured burst.", "quota")
+	describe("roamproxy_quota_paused", "gauge", "1 while the queue is paused because Roam answered 429. Normally 0.", "quota")
+	describe("roamproxy_quota_pause_seconds_total", "counter", "Time that the queue was paused because Roam answered 429.", "quota")
+	describe("roamproxy_tool_weight", "gauge",
+		"The tool's share of the quota while other tools wait too, relative to their weights. 1 unless configured.", "tool")
+	describe("roamproxy_tool_calls_today", "gauge",
+		"Calls to Roam that the tool made since midnight UTC. Only where calls_per_day is set.", "tool")
+	describe("roamproxy_tool_calls_per_day", "gauge",
+		"Calls to Roam that the tool may make in a day of UTC. Only where calls_per_day is set.", "tool")
+	describe("roamproxy_cache_bytes", "gauge", "Memory that cached answers take.")
+	describe("roamproxy_cache_entries", "gauge", "Answers in the cache.")
+	describe("roamproxy_ready", "gauge",
+		"0 when calls cannot succeed for a reason that an operator must fix; /readyz names it. Normally 1.")
+	describe("roamproxy_credential_ok", "gauge", "0 when Roam refused the credential, or it cannot be read. Normally 1.", "credential")
+	describe("roamproxy_redis_up", "gauge",
+		"0 while Redis is unreachable and this replica continues alone. Only where redis.url is set. Normally 1.")
 	return c
 }
 
@@ -125,6 +150,13 @@ func (m *Metrics) CacheState(ask func() (bytes int64, entries int)) {
 	m.collector.cache = ask
 }
 
+// ToolState asks at every scrape for the tools that are configured. Other tools have weight 1 and no bound.
+func (m *Metrics) ToolState(ask func() map[string]ToolState) {
+	m.collector.mu.Lock()
+	defer m.collector.mu.Unlock()
+	m.collector.tools = ask
+}
+
 // RedisState asks at every scrape whether Redis is there. Where nothing is shared nobody need ask.
 func (m *Metrics) RedisState(up func() bool) {
 	m.collector.mu.Lock()
@@ -146,21 +178,32 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	s := c.m.State()
 	for _, q := range s.Quotas {
 		for name, value := range map[string]float64{
-			"roamproxy_upstream_in_flight":     float64(q.InFlight),
-			"roamproxy_queue_oldest_seconds":   q.Oldest.Seconds(),
-			"roamproxy_queue_capacity":         float64(q.Capacity),
-			"roamproxy_quota_tokens":           q.Tokens,
-			"roamproxy_quota_burst":            q.Burst,
-			"roamproxy_quota_rate":             q.Rate,
-			"roamproxy_quota_configured_rate":  q.ConfiguredRate,
-			"roamproxy_quota_configured_burst": q.ConfiguredBurst,
-			"roamproxy_quota_paused":           number(q.Paused),
+			"roamproxy_upstream_in_flight":      float64(q.InFlight),
+			"roamproxy_upstream_jitter_seconds": q.Jitter.Seconds(),
+			"roamproxy_queue_oldest_seconds":    q.Oldest.Seconds(),
+			"roamproxy_queue_capacity":          float64(q.Capacity),
+			"roamproxy_quota_tokens":            q.Tokens,
+			"roamproxy_quota_burst":             q.Burst,
+			"roamproxy_quota_rate":              q.Rate,
+			"roamproxy_quota_configured_rate":   q.ConfiguredRate,
+			"roamproxy_quota_configured_burst":  q.ConfiguredBurst,
+			"roamproxy_quota_paused":            number(q.Paused),
 		} {
 			send(prometheus.GaugeValue, name, value, q.Name)
 		}
 		send(prometheus.CounterValue, "roamproxy_quota_pause_seconds_total", q.PauseTotal.Seconds(), q.Name)
 		for tool, length := range q.Length {
 			send(prometheus.GaugeValue, "roamproxy_queue_length", float64(length), q.Name, tool)
+		}
+		for tool, open := range q.Open {
+			send(prometheus.GaugeValue, "roamproxy_upstream_open", float64(open), q.Name, tool)
+		}
+	}
+	for name, tool := range s.Tools {
+		send(prometheus.GaugeValue, "roamproxy_tool_weight", float64(tool.Weight), name)
+		if tool.CallsPerDay > 0 {
+			send(prometheus.GaugeValue, "roamproxy_tool_calls_today", float64(tool.CallsToday), name)
+			send(prometheus.GaugeValue, "roamproxy_tool_calls_per_day", float64(tool.CallsPerDay), name)
 		}
 	}
 	send(prometheus.GaugeValue, "roamproxy_ready", number(s.Ready))
@@ -181,17 +224,31 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 // State reads everything now. No lock of this package is held while the sources are asked.
 func (m *Metrics) State() State {
-	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.current.Load(), Tools: m.tools.all()}
+	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.current.Load(), Tools: make(map[string]ToolState)}
 	for _, check := range s.Checks {
 		s.Ready = s.Ready && check.OK
 	}
 	c := m.collector
 	c.mu.Lock()
-	quotas, credentials, cache := c.quotas, c.credentials, c.cache
+	quotas, credentials, cache, tools := c.quotas, c.credentials, c.cache, c.tools
 	c.mu.Unlock()
+	for _, tool := range m.tools.all() {
+		s.Tools[tool] = ToolState{Weight: 1}
+	}
+	if tools != nil {
+		for name, t := range tools() {
+			if label := m.tools.label(name); label == name {
+				t.Weight = max(t.Weight, 1)
+				s.Tools[name] = t
+			}
+		}
+	}
 	for _, q := range quotas {
 		state := q.ask()
-		state.Length = m.byLabel(state.Length)
+		state.Length, state.Open = m.byLabel(state.Length), m.byLabel(state.Open)
+		if state.Slots != nil {
+			state.Slots = m.byLabel(state.Slots)
+		}
 		s.Quotas = append(s.Quotas, NamedQuota{q.name, state})
 	}
 	for _, k := range credentials {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +35,7 @@ type Metrics struct {
 	current   atomic.Bool // what reloaded says
 
 	requests, upstream, throttled, pauses, refused, cached, saved *prometheus.CounterVec
+	repeats, superseded                                           *prometheus.CounterVec
 	duration, exchange, waited                                    *prometheus.HistogramVec
 	reloaded                                                      prometheus.Gauge
 	unlogged                                                      prometheus.Counter
@@ -68,31 +70,56 @@ type Recorder interface {
 	PauseEnded(quota string)
 }
 
-// New makes the registry of a program of this version and revision. Every event goes to the recorder, too.
-func New(version, revision string, recorder Recorder) *Metrics {
+// Options say what is counted.
+type Options struct {
+	Version, Revision string
+	Recorder          Recorder        // needed
+	MaxWaits          []time.Duration // the longest waits of the quotas; see waitBuckets
+}
+
+// New makes the registry of a program. Every event goes to the recorder, too.
+func New(o Options) *Metrics {
 	m := &Metrics{
 		Health: &Health{}, registry: prometheus.NewRegistry(), tools: newLabels(maxTools), routes: newLabels(maxRoutes),
-		recorder: recorder, known: make(map[kind]series), build: Build{version, revision, time.Now()},
+		recorder: o.Recorder, known: make(map[kind]series), build: Build{o.Version, o.Revision, time.Now()},
 	}
-	m.requests = m.counter("roamproxy_requests_total", "Requests of tools that were answered, by what became of them in the cache.", "tool", "route", "code", "cache")
-	m.duration = m.histogram("roamproxy_request_duration_seconds", "Time from a tool's request to the end of its answer, with the wait in the line. A hit takes well under a millisecond.", waits(), "tool", "cache")
-	m.upstream = m.counter("roamproxy_upstream_requests_total", "Calls that really went to Roam; the code is 0 when no answer came.", "quota", "route", "code")
-	m.exchange = m.histogram("roamproxy_upstream_request_duration_seconds", "Time from sending a call to Roam to the header of its answer. A few hundred milliseconds are normal.", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "quota")
-	m.waited = m.histogram("roamproxy_queue_wait_seconds", "Time in the line by how it ended: sent, refused, canceled or expired. Nearly zero while there are tokens.", waits(), "quota", "tool", "outcome")
-	m.refused = m.counter("roamproxy_refused_total", "Requests that roamproxy itself refused, by the reason it gave. Normally none.", "tool", "reason")
-	m.pauses = m.counter("roamproxy_quota_pauses_total", "How often the line stopped because Roam answered 429. Normally none.", "quota")
-	m.throttled = m.counter("roamproxy_upstream_throttled_total", "Answers 429 by Roam. Normally none: more means that somebody else spends the quota.", "quota")
-	m.cached = m.counter("roamproxy_cache_requests_total", "Requests by what became of them in the cache: hit, miss, shared, stale or bypass.", "result")
-	m.saved = m.counter("roamproxy_calls_saved_total", "Calls that Roam did not have to answer, by what saved them.", "by")
-	m.unlogged = m.counter("roamproxy_log_lines_dropped_total", "Access lines that were not written because there were too many in that second. Normally none.").WithLabelValues()
-	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the configuration in force is the latest that was asked for. Normally 1.")
+	waits := waitBuckets(o.MaxWaits)
+	m.requests = m.counter("roamproxy_requests_total",
+		"Requests of tools that were answered, by cache result.", "tool", "route", "code", "cache")
+	m.duration = m.histogram("roamproxy_request_duration_seconds",
+		"Time from a tool's request to the end of its answer, the wait in the queue included. A hit takes well under a "+
+			"millisecond.", waits, "tool", "cache")
+	m.upstream = m.counter("roamproxy_upstream_requests_total",
+		"Calls that were sent to Roam. Code 0: no answer came.", "quota", "route", "code")
+	m.exchange = m.histogram("roamproxy_upstream_request_duration_seconds",
+		"Time from sending a call to Roam to the header of its answer. A few hundred milliseconds are normal.", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "quota")
+	m.waited = m.histogram("roamproxy_queue_wait_seconds",
+		"Time in the queue, by outcome: sent, refused, canceled (the tool left) or expired. Nearly zero while there are tokens.", waits, "quota", "tool", "outcome")
+	m.refused = m.counter("roamproxy_refused_total", "Requests that roamproxy itself refused, by reason. Normally none.", "tool", "reason")
+	m.pauses = m.counter("roamproxy_quota_pauses_total", "How often the queue stopped because Roam answered 429. Normally none.", "quota")
+	m.throttled = m.counter("roamproxy_upstream_throttled_total",
+		"Answers 429 by Roam. Normally none: more means that another client spends the quota.", "quota")
+	m.cached = m.counter("roamproxy_cache_requests_total", "Requests by cache result: hit, miss, shared, stale or bypass.", "result")
+	m.saved = m.counter("roamproxy_calls_saved_total",
+		"Calls that Roam did not have to answer, by what saved them: hit, shared, stale, or page (wide pages).", "by")
+	m.repeats = m.counter("roamproxy_repeats_total",
+		"Repeated writes that were not sent to Roam again: unknown (the outcome of the first is unknown) or replayed (answered "+
+			"with the first answer). Normally none.", "kind")
+	m.superseded = m.counter("roamproxy_superseded_total",
+		"Queued calls that were not sent, because a newer call about the same subject replaced them.", "route")
+	m.unlogged = m.counter("roamproxy_log_lines_dropped_total",
+		"Access lines that were not written, because there were too many in that second. Normally none.").WithLabelValues()
+	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the last reload succeeded. Normally 1.")
 	m.Reloaded(true)
-	build := m.gaugeVec("roamproxy_build_info", "What runs here; the value is always 1.", "version", "revision", "goversion")
-	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
+	build := m.gaugeVec("roamproxy_build_info", "The version that runs. The value is always 1.", "version", "revision", "goversion")
+	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
 	m.collector = newCollector(m)
 	m.registry.MustRegister(m.collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range results() {
 		m.cached.WithLabelValues(result)
+	}
+	for _, kind := range []string{RepeatUnknown, RepeatReplayed} {
+		m.repeats.WithLabelValues(kind)
 	}
 	for _, by := range []string{"hit", "shared", "stale", "page"} {
 		m.saved.WithLabelValues(by)
@@ -100,10 +127,19 @@ func New(version, revision string, recorder Recorder) *Metrics {
 	return m
 }
 
-// waits are the bounds for everything that has a wait in the line in it: from a hit's millisecond to the five minutes that the
-// longest pause and the longest wait may have.
-func waits() []float64 {
-	return []float64{.001, .005, .025, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300}
+// waitBuckets returns the bounds for all that has a wait in the queue in it, from the millisecond of a hit to five minutes. There is
+// one at every tenth of each longest wait, so that a quantile is off by a tenth of it at most, and one at twice of it, where the
+// wait of an admitted call ends. 10 s is the bound of the agreed service level.
+func waitBuckets(maxWaits []time.Duration) []float64 {
+	bounds := []float64{.001, .005, .025, .1, .25, .5, 1, 2.5, 5, 10, 300}
+	for _, longest := range maxWaits {
+		for tenths := 1; tenths <= 10; tenths++ {
+			bounds = append(bounds, (longest * time.Duration(tenths) / 10).Seconds())
+		}
+		bounds = append(bounds, 2*longest.Seconds())
+	}
+	slices.Sort(bounds)
+	return slices.DeleteFunc(slices.Compact(bounds), func(b float64) bool { return b <= 0 })
 }
 
 func (m *Metrics) note(name, kind, help string, labels []string) {

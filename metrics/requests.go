@@ -98,6 +98,22 @@ func (m *Metrics) series(k kind) series {
 	return s
 }
 
+// The kinds of a repeated write that did not reach Roam again.
+const (
+	RepeatUnknown  = "unknown"  // the outcome of the first is unknown: it was answered 502 or 504
+	RepeatReplayed = "replayed" // it got the first answer, by its Idempotency-Key
+)
+
+// Repeated counts a write that did not reach Roam again.
+func (m *Metrics) Repeated(kind string) {
+	m.repeats.WithLabelValues(known(kind, []string{RepeatUnknown, RepeatReplayed})).Inc()
+}
+
+// Superseded counts a queued call that a newer one replaced.
+func (m *Metrics) Superseded(route string) {
+	m.superseded.WithLabelValues(m.routes.label(route)).Inc()
+}
+
 // reasons are those of refusals, as tools see them in Roamproxy-Error. The first are those of the line.
 func reasons() []string {
 	return []string{

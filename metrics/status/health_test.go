@@ -13,7 +13,7 @@ import (
 // Seen to fail with readiness that gives no reason.
 func TestReadinessNamesWhatToMend(t *testing.T) {
 	recent := NewRecent()
-	counted := metrics.New("1.2.3", "abcdef", recent)
+	counted := metrics.New(metrics.Options{Version: "1.2.3", Revision: "abcdef", Recorder: recent})
 	m := New(counted, recent)
 	broken := errors.New("credential org: Roam answered 401 to it")
 	var problem error

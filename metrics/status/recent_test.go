@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // newMonitor returns a monitor of empty metrics.
 func newMonitor() (*Monitor, *metrics.Metrics) {
 	recent := NewRecent()
-	counted := metrics.New("", "", recent)
+	counted := metrics.New(metrics.Options{Recorder: recent})
 	return New(counted, recent), counted
 }
 

@@ -5,6 +5,7 @@ package status
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -148,7 +149,7 @@ func quotaStatus(now metrics.NamedQuota, waiting map[string]int) QuotaStatus {
 }
 
 // addTo adds the recent events to a status.
-func (r *Recent) addTo(s *Status, tools []string, waiting map[string]int, history bool) {
+func (r *Recent) addTo(s *Status, configured map[string]metrics.ToolState, waiting map[string]int, history bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	sent := 0
@@ -169,12 +170,11 @@ func (r *Recent) addTo(s *Status, tools []string, waiting map[string]int, histor
 			q.History = []Sample{*last}
 		}
 	}
+	tools := maps.Clone(configured)
 	for name := range r.tools {
-		if !slices.Contains(tools, name) {
-			tools = append(tools, name)
-		}
+		tools[name] = configured[name] // all others share one name
 	}
-	for _, name := range tools {
+	for name := range tools {
 		t := ToolStatus{Name: name, Waiting: waiting[name]}
 		if w := r.tools[name]; w != nil {
 			t.Counts = w.sum(s.Now)

@@ -57,7 +57,8 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	recent := status.NewRecent()
-	a := &app{log: log, own: own, state: state, metrics: metrics.New(version, revision, recent), quotas: make(map[string]*quota)}
+	a := &app{log: log, own: own, state: state, quotas: make(map[string]*quota)}
+	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c)})
 	a.monitor = status.New(a.metrics, recent)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.health, a.observer = a.metrics.Health, newObserver(a.metrics, log)
@@ -65,9 +66,27 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	if err := a.change(c); err != nil {
 		return nil, err
 	}
+	a.metrics.ToolState(a.toolState)
 	a.metrics.CacheState(func() (int64, int) { return a.current().cache.Size() })
 	a.background.Go(func() { a.monitor.Watch(a.ctx, a.observer.watched) }) // what the status page shows, and what the log says of changes
 	return a, nil
+}
+
+// maxWaits returns the longest wait of each quota.
+func maxWaits(c config.Config) (all []time.Duration) {
+	for _, q := range c.Quotas {
+		all = append(all, time.Duration(q.MaxWait))
+	}
+	return all
+}
+
+// toolState returns what is configured for each tool, and what it used of that today.
+func (a *app) toolState() map[string]metrics.ToolState {
+	all, used := make(map[string]metrics.ToolState), a.budgets.Used()
+	for _, t := range a.current().config.Tools {
+		all[t.Name] = metrics.ToolState{Weight: t.Weight, CallsPerDay: t.CallsPerDay, CallsToday: used[t.Name]}
+	}
+	return all
 }
 
 // ServeHTTP answers with the configuration that is in force when the request comes.

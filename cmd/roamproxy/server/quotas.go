@@ -79,7 +79,7 @@ func (a *app) configure(l *quota, c config.Config, q config.Quota, fleet *limite
 	}
 	l.bucket.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) // cannot fail: build made a bucket like it
 	l.queue.Reconfigure(bounds(c, q))
-	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(q) })
+	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(c, q) })
 	a.health.Check("line of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
 }
 
@@ -100,11 +100,11 @@ func (l *quota) counts(m *metrics.Metrics, tools []config.Tool) *metrics.Quota {
 }
 
 // state is what a scrape asks for.
-func (l *quota) state(q config.Quota) metrics.QuotaState {
+func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
 	s := l.queue.State()
 	return metrics.QuotaState{
 		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
-		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight,
+		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight, MaxInFlight: c.Upstream.MaxInFlight,
 		Shared: s.Shared, Replicas: s.Replicas,
 	}
 }
