@@ -170,14 +170,14 @@ func TestTableNamesWhatIsExposed(t *testing.T) {
 	}
 }
 
-// README's table of metrics is this package's own; go test ./metrics -update writes it.
-func TestReadmeHasTheTable(t *testing.T) {
-	const file, from, to = "../README.md", "<!-- metrics -->\n", "<!-- /metrics -->"
-	readme, err := os.ReadFile(file)
+// The table of metrics in deploy/OPERATING.md is this package's own; go test ./metrics -update writes it.
+func TestOperatingHasTheTable(t *testing.T) {
+	const file, from, to = "../deploy/OPERATING.md", "<!-- metrics -->\n", "<!-- /metrics -->"
+	document, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, rest, ok := strings.Cut(string(readme), from)
+	before, rest, ok := strings.Cut(string(document), from)
 	table, after, ok2 := strings.Cut(rest, to)
 	if !ok || !ok2 {
 		t.Fatalf("%s has no place for the table", file)
@@ -187,7 +187,7 @@ func TestReadmeHasTheTable(t *testing.T) {
 			t.Fatal(err)
 		}
 	} else if table != want {
-		t.Errorf("README's table is\n%s\nwant\n%s", table, want)
+		t.Errorf("the table in OPERATING.md is\n%s\nwant\n%s", table, want)
 	}
 }
 

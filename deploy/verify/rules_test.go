@@ -45,13 +45,13 @@ type alert struct {
 }
 
 // Names, severities and words are as the mixins have them; every alert has a case that fires, one that does not, and a place in
-// README that says what to do.
+// OPERATING.md that says what to do.
 func TestAlertsSayWhatToDo(t *testing.T) {
 	var file struct{ Groups []struct{ Rules []alert } }
 	if err := yaml.Unmarshal([]byte(read(t, "deploy/prometheus/alerts.yaml")), &file); err != nil {
 		t.Fatal(err)
 	}
-	readme := read(t, "README.md")
+	operating := read(t, "deploy/OPERATING.md")
 	var cases strings.Builder
 	for _, name := range []string{"alerts.yaml", "days.yaml"} {
 		cases.WriteString(read(t, "deploy/prometheus/tests/"+name))
@@ -67,8 +67,8 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 			if !strings.HasSuffix(a.Annotations.Summary, ".") || strings.Contains(a.Annotations.Summary, "{{") || !strings.Contains(a.Annotations.Description, "{{") {
 				t.Errorf("%s: summary %q, description %q; want a sentence without figures, and one with", a.Alert, a.Annotations.Summary, a.Annotations.Description)
 			}
-			if want := "README.md#" + strings.ToLower(a.Alert); a.Annotations.Runbook != want || !strings.Contains(readme, "\n#### "+a.Alert+"\n") {
-				t.Errorf("%s: runbook %q, want %q and its heading in README", a.Alert, a.Annotations.Runbook, want)
+			if want := "README.md#" + strings.ToLower(a.Alert); a.Annotations.Runbook != want || !strings.Contains(operating, "\n### "+a.Alert+"\n") {
+				t.Errorf("%s: runbook %q, want %q and its heading in OPERATING.md", a.Alert, a.Annotations.Runbook, want)
 			}
 			block := regexp.MustCompile(`alertname: `+a.Alert+`\n +exp_alerts:(.*)`).FindAllStringSubmatch(cases.String(), -1)
 			fires, quiet := false, false
