@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -34,8 +33,7 @@ type Transport struct {
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// RoundTrip waits, sends and, where that is safe, sends again. The slot of the call is free once the answer's body was read
-// to its end or closed.
+// RoundTrip waits, sends and, where that is safe, sends again. The slot of the call is free when the header of its response is here.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	trip, ok := ctx.Value(tripKey{}).(*Trip)
@@ -82,7 +80,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 				turn.Release()
 				continue
 			}
-			res.Body = &answer{ReadCloser: res.Body, turn: turn, held: held}
+			turn.Release() // what Roam sends from here on keeps it from no other call
+			held.release()
 			return res, nil
 		}
 	}
@@ -127,32 +126,4 @@ const refusalSize = 16 << 10
 func discard(body io.ReadCloser) {
 	io.CopyN(io.Discard, body, refusalSize)
 	body.Close()
-}
-
-// answer is the body of Roam's answer; its end is the end of the turn.
-type answer struct {
-	io.ReadCloser
-	turn *Permit
-	held *body
-	over atomic.Bool
-}
-
-func (a *answer) Read(p []byte) (int, error) {
-	n, err := a.ReadCloser.Read(p)
-	if err != nil {
-		a.end()
-	}
-	return n, err
-}
-
-func (a *answer) Close() error {
-	defer a.end()
-	return a.ReadCloser.Close()
-}
-
-func (a *answer) end() {
-	if !a.over.Swap(true) {
-		a.turn.Release()
-		a.held.release()
-	}
 }

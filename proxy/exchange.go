@@ -25,7 +25,7 @@ type lane struct {
 //	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
 //	spending     the call counts for its tool's day
 //	instrument   what really went out, without the time in the line
-//	watch        Roam's silence has a bound
+//	idleTimeout  a call on which nothing moves is ended
 //	Base         the network
 func newLane(o Options, c Credential) (*lane, error) {
 	q, err := quota(o, c.Quota)
@@ -33,7 +33,7 @@ func newLane(o Options, c Credential) (*lane, error) {
 		return nil, err
 	}
 	l := &lane{name: c.Name, quota: q, told: told{quota: q}}
-	var next http.RoundTripper = &watch{next: o.Base, most: o.Timeout}
+	var next http.RoundTripper = &idleTimeout{next: o.Base, after: o.Timeout}
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
 	next = &spending{next: next, budgets: o.Budgets}
 	l.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}

@@ -49,7 +49,7 @@ func newWire(t testing.TB) *wire {
 			serving.Go(func() { w.answer(conn) })
 		}
 	})
-	base, err := NewBase(BaseOptions{MaxInFlight: 4})
+	base, err := NewTransport(TransportOptions{MaxInFlight: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

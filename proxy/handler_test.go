@@ -289,7 +289,7 @@ func TestProblemsOnTheWay(t *testing.T) {
 func TestFaultsOfTheConnection(t *testing.T) {
 	server := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
 	defer server.Close()
-	base, err := NewBase(BaseOptions{MaxInFlight: 10})
+	base, err := NewTransport(TransportOptions{MaxInFlight: 10})
 	if err != nil {
 		t.Fatal(err)
 	}

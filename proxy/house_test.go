@@ -62,6 +62,13 @@ func (h *house) last() Visit {
 	return h.visits[len(h.visits)-1]
 }
 
+// ended is how many requests have ended.
+func (h *house) ended() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.visits)
+}
+
 // plan is what a test changes before the house is built.
 type plan struct {
 	rate, burst float64

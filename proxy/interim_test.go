@@ -25,7 +25,7 @@ func TestInterimAnswers(t *testing.T) {
 		io.WriteString(w, "{}")
 	}))
 	defer roam.Close()
-	base, err := NewBase(BaseOptions{MaxInFlight: 4})
+	base, err := NewTransport(TransportOptions{MaxInFlight: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

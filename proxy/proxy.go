@@ -27,7 +27,7 @@ import (
 type Options struct {
 	Upstream    *url.URL          // scheme and host alone
 	Timeout     time.Duration     // of Roam's silence
-	Base        http.RoundTripper // the network; NewBase makes the usual one
+	Base        http.RoundTripper // the network; NewTransport makes the usual one
 	Credentials []Credential      // at least one; the first is for tools that name none
 	Quotas      []Quota
 	Bodies      *limiter.Bodies // held by waiting calls, shared by all quotas

@@ -26,8 +26,8 @@ func (p *Proxy) departing(v *visit) *http.Request {
 	j, ctx := v.depart(v.r.Context())
 	v.journey = j
 	out := p.outgoing(ctx, v.r)
-	if out.ContentLength == 0 {
-		out.Body = nil
+	if out.ContentLength == 0 || v.r.Method == http.MethodGet || v.r.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
+		out.Body, out.ContentLength = nil, 0
 	} else {
 		out.Body = &upload{ReadCloser: http.MaxBytesReader(v.w, v.r.Body, p.o.MaxBody), controller: http.NewResponseController(v.w)}
 	}

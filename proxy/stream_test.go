@@ -28,7 +28,7 @@ func TestWhatHasNoLengthComesPieceByPiece(t *testing.T) {
 	}))
 	defer roam.Close() // once the answers under way have ended
 	defer close(pieces)
-	base, err := NewBase(BaseOptions{MaxInFlight: 4})
+	base, err := NewTransport(TransportOptions{MaxInFlight: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@ func connect(p *program, l *config.Loaded) error {
 	if err != nil {
 		return err
 	}
-	base, err := proxy.NewBase(proxy.BaseOptions{MaxInFlight: 1, CAFile: l.Upstream.CAFile})
+	base, err := proxy.NewTransport(proxy.TransportOptions{MaxInFlight: 1, CAFile: l.Upstream.CAFile})
 	if err != nil {
 		return err
 	}

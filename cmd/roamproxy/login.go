@@ -53,7 +53,7 @@ func (l loginCmd) Run(p *program) error {
 	if !config.IsLoopback(listener.Addr().String()) {
 		return fmt.Errorf("%s can be reached from other machines; use 127.0.0.1", l.Listen)
 	}
-	base, err := proxy.NewBase(proxy.BaseOptions{MaxInFlight: 1, CAFile: c.Upstream.CAFile})
+	base, err := proxy.NewTransport(proxy.TransportOptions{MaxInFlight: 1, CAFile: c.Upstream.CAFile})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
@@ -25,7 +24,7 @@ type snapshot struct {
 	proxy   *proxy.Proxy
 	cache   *cache.Cache
 	bodies  *limiter.Bodies
-	base    *http.Transport
+	base    *proxy.Transport
 	fleet   *limiter.Fleet // that quotas, budgets and answers are shared by; nil: this is the only process
 	sources map[string]credential.Source
 	users   sync.WaitGroup // requests under way
@@ -90,7 +89,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		return nil, err
 	}
 	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" || last.config.Upstream.CAFile != "" { // whose content may be new
-		if g.base, err = proxy.NewBase(proxy.BaseOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile, Own: a.own}); err != nil {
+		if g.base, err = proxy.NewTransport(proxy.TransportOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile, Own: a.own}); err != nil {
 			return nil, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,17 +17,33 @@ import (
 	"time"
 )
 
-// BaseOptions says how the network is used.
-type BaseOptions struct {
+// TransportOptions says how the network is used.
+type TransportOptions struct {
 	MaxInFlight int
 	CAFile      string     // certificates to trust besides the system's, such as an inspection proxy's; "": none
 	Own         []net.Addr // where we listen ourselves
 }
 
-// NewBase is the network: a connection for every call that may be under way, kept alive, and no decoding of what Roam encoded.
-// Certificates are checked, and TLS is of version 1.2 or later. HTTPS_PROXY, HTTP_PROXY and NO_PROXY are heeded. It never
-// connects to ourselves.
-func NewBase(o BaseOptions) (*http.Transport, error) {
+// Transport is the network between roamproxy and Roam or Roam's OAuth server. It is safe for concurrent use.
+//
+// A call that fails closes the idle connections too: what ended one of them, such as a changed network or a balancer that went
+// away, has most likely ended the others, and each would cost a call. So only calls that are in flight fail.
+type Transport struct{ *http.Transport }
+
+// Of an idle connection that a firewall or a balancer forgot, nothing tells until a call is lost on it. So one that was idle for
+// longer than this is closed. At the usual call a second one connection stays in use; after a rest the next call makes a new one,
+// for some 100 ms. net/http measures it by the wall clock, so that it holds over a suspend too.
+const idleConnTimeout = 5 * time.Second
+
+// keepAlive finds a peer that is gone within a minute. Event streams have no other bound.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
+
+// NewTransport makes a Transport. It speaks HTTP/1.1 alone: over HTTP/2 net/http repeats requests by itself, goes on using a
+// connection that is silent, and fails writes when a server retires one. For ten calls in flight HTTP/2 would gain nothing.
+//
+// It keeps a connection for every call that may be in flight and decodes nothing. Certificates are checked, TLS is 1.2 or later.
+// HTTPS_PROXY, HTTP_PROXY and NO_PROXY are used. It never connects to an address of Own.
+func NewTransport(o TransportOptions) (*Transport, error) {
 	secure := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
 		trusted, err := Trust(o.CAFile)
@@ -35,25 +52,53 @@ func NewBase(o BaseOptions) (*http.Transport, error) {
 		}
 		secure.RootCAs = trusted
 	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: keepAlive, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 		if to, err := netip.ParseAddrPort(address); err == nil && ourselves(to, o.Own) {
 			return ErrLoop
 		}
 		return nil
-	}} // the standard library's own habit, and less patience
-	return &http.Transport{
+	}}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &Transport{&http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        secure,
-		ForceAttemptHTTP2:      true,
+		Protocols:              protocols,
 		MaxIdleConns:           o.MaxInFlight,
 		MaxIdleConnsPerHost:    o.MaxInFlight, // the default of 2 costs a new connection for nearly every call of a burst
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        idleConnTimeout,
 		TLSHandshakeTimeout:    10 * time.Second,
-		MaxResponseHeaderBytes: 256 << 10, // far above any answer's header, far below what would hurt
-		ReadBufferSize:         32 << 10,  // most answers then come in one system call, with their header
+		MaxResponseHeaderBytes: 256 << 10, // far above any response's header, far below what would hurt
 		DisableCompression:     true,
-	}, nil
+	}}, nil
+}
+
+// RoundTrip sends a request once.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.Transport.RoundTrip(req)
+	if err != nil {
+		t.CloseIdleConnections()
+		return nil, err
+	}
+	if res.Body != http.NoBody {
+		res.Body = &networkBody{res.Body, t}
+	}
+	return res, nil
+}
+
+// networkBody is a response's body, whose failure is one of the network.
+type networkBody struct {
+	io.ReadCloser
+	transport *Transport
+}
+
+func (b *networkBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.transport.CloseIdleConnections()
+	}
+	return n, err
 }
 
 // Trust is the system's certificates and those of a PEM file.

@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-func fetched(t *testing.T, o BaseOptions, address string) error {
+func fetched(t *testing.T, o TransportOptions, address string) error {
 	t.Helper()
-	base, err := NewBase(o)
+	base, err := NewTransport(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,20 +44,20 @@ func TestTheNetworkChecksWhomItTalksTo(t *testing.T) {
 	modern, old := serve(tls.VersionTLS13), serve(tls.VersionTLS11)
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: modern.Certificate().Raw}), 0o600)
-	if err := fetched(t, BaseOptions{}, modern.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if err := fetched(t, TransportOptions{}, modern.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a certificate that nobody signed: %v", err)
 	}
-	if err := fetched(t, BaseOptions{CAFile: ca}, modern.URL); err != nil {
+	if err := fetched(t, TransportOptions{CAFile: ca}, modern.URL); err != nil {
 		t.Errorf("one that ca_file names: %v", err)
 	}
-	if err := fetched(t, BaseOptions{CAFile: ca}, old.URL); err == nil || !strings.Contains(err.Error(), "version") {
+	if err := fetched(t, TransportOptions{CAFile: ca}, old.URL); err == nil || !strings.Contains(err.Error(), "version") {
 		t.Errorf("TLS 1.1: %v", err)
 	}
 	os.WriteFile(ca, []byte("no certificate"), 0o600)
-	if _, err := NewBase(BaseOptions{CAFile: ca}); err == nil || !strings.Contains(err.Error(), "upstream.ca_file: there is no certificate in "+ca) {
+	if _, err := NewTransport(TransportOptions{CAFile: ca}); err == nil || !strings.Contains(err.Error(), "upstream.ca_file: there is no certificate in "+ca) {
 		t.Errorf("a file without a certificate: %v", err)
 	}
-	if _, err := NewBase(BaseOptions{CAFile: ca + "?"}); err == nil {
+	if _, err := NewTransport(TransportOptions{CAFile: ca + "?"}); err == nil {
 		t.Error("a file that is not there is no problem")
 	}
 }
@@ -84,7 +84,7 @@ func TestAnUpstreamThatIsRoamproxyItself(t *testing.T) {
 		if err := Loop(t.Context(), upstream, []net.Addr{tt.own}); errors.Is(err, ErrLoop) != tt.loop {
 			t.Errorf("%s, at start: %v, want a loop = %v", tt.name, err, tt.loop)
 		}
-		if err := fetched(t, BaseOptions{Own: []net.Addr{tt.own}}, upstream.String()); errors.Is(err, ErrLoop) != tt.loop {
+		if err := fetched(t, TransportOptions{Own: []net.Addr{tt.own}}, upstream.String()); errors.Is(err, ErrLoop) != tt.loop {
 			t.Errorf("%s, when it connects: %v, want a loop = %v", tt.name, err, tt.loop)
 		}
 	}
@@ -93,8 +93,8 @@ func TestAnUpstreamThatIsRoamproxyItself(t *testing.T) {
 	}
 }
 
-// A server that offers HTTP/2 gets all calls on one connection.
-func TestHTTP2WhereItIsOffered(t *testing.T) {
+// A server that offers HTTP/2 is spoken to by HTTP/1.1, and calls one after the other share a connection.
+func TestHTTP1WhereHTTP2IsOffered(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
 	server.EnableHTTP2 = true
 	var conns atomic.Int32
@@ -107,21 +107,21 @@ func TestHTTP2WhereItIsOffered(t *testing.T) {
 	defer server.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600)
-	base, err := NewBase(BaseOptions{MaxInFlight: 10, CAFile: ca})
+	transport, err := NewTransport(TransportOptions{MaxInFlight: 10, CAFile: ca})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer base.CloseIdleConnections()
+	defer transport.CloseIdleConnections()
 	for range 20 {
 		req, _ := http.NewRequest("GET", server.URL+"/v1/groups.list", nil)
-		res, err := base.RoundTrip(req)
+		res, err := transport.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, _ := io.ReadAll(res.Body)
 		res.Body.Close()
-		if string(body) != "HTTP/2.0" {
-			t.Errorf("the call went by %s, want HTTP/2.0", body)
+		if string(body) != "HTTP/1.1" {
+			t.Errorf("the call went by %s, want HTTP/1.1", body)
 		}
 	}
 	if got := conns.Load(); got != 1 {

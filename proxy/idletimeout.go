@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+)
+
+// idleTimeout is the step that ends an upstream call on which nothing moves: the time from one sign of progress to the next is
+// bounded. Progress is a piece of the request taken, the request sent, a piece of the response read. So a large body on a slow
+// network is no reason to end a call, and a connection that hangs is one at any stage.
+//
+// An event stream has no bound once its header is here, because it may say nothing for hours. TCP keep-alive finds a dead peer.
+type idleTimeout struct {
+	next  http.RoundTripper
+	after time.Duration
+}
+
+// idleTimeoutError is the error of a call that idleTimeout ended. It is a net.Error whose Timeout is true.
+type idleTimeoutError struct{ after time.Duration }
+
+func (e *idleTimeoutError) Error() string   { return fmt.Sprintf("Roam was silent for %v", e.after) }
+func (e *idleTimeoutError) Timeout() bool   { return true }
+func (e *idleTimeoutError) Temporary() bool { return true }
+
+// RoundTrip returns a response without trailers: no step redacts them, and they may be dropped (RFC 9110, section 6.5.1).
+func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(req.Context())
+	timer := &idleTimer{after: t.after, ctx: ctx, cancel: cancel}
+	timer.t = time.AfterFunc(t.after, timer.expire)
+	out := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { timer.progress() },
+	}))
+	if out.ContentLength != 0 { // an empty body stays of a type that net/http need not copy
+		out.Body = &requestBody{out.Body, timer}
+	}
+	received, err := t.next.RoundTrip(out)
+	timer.t.Stop()
+	if err != nil {
+		err = timer.cause(err)
+		cancel(nil)
+		return nil, err
+	}
+	if received.StatusCode < http.StatusOK { // such as 101, after which net/http hands out the connection itself
+		received.Body.Close()
+		cancel(nil)
+		return nil, fmt.Errorf("proxy: status %03d is no final response", received.StatusCode)
+	}
+	res := *received // net/http adds trailers to the one that it knows
+	res.Trailer = nil
+	res.Body = &responseBody{ReadCloser: received.Body, timer: timer, endless: isEventStream(received.Header)}
+	return &res, nil
+}
+
+// isEventStream reports whether a response is one of server-sent events.
+func isEventStream(h http.Header) bool {
+	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return kind == "text/event-stream"
+}
+
+// idleTimer cancels one call when nothing moves for too long.
+type idleTimer struct {
+	after  time.Duration
+	t      *time.Timer
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+}
+
+func (t *idleTimer) expire()   { t.cancel(&idleTimeoutError{t.after}) }
+func (t *idleTimer) progress() { t.t.Reset(t.after) }
+
+// cause is the timeout, where that is why err came.
+func (t *idleTimer) cause(err error) error {
+	if timeout, ok := context.Cause(t.ctx).(*idleTimeoutError); ok {
+		return timeout
+	}
+	return err
+}
+
+// requestBody reports each piece that is taken as progress.
+type requestBody struct {
+	io.ReadCloser
+	timer *idleTimer
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	b.timer.progress()
+	return b.ReadCloser.Read(p)
+}
+
+// responseBody runs the timer while a Read waits for Roam. Between two reads the tool takes its time, which has a bound of its own.
+type responseBody struct {
+	io.ReadCloser
+	timer   *idleTimer
+	endless bool
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	if !b.endless {
+		b.timer.progress()
+		defer b.timer.t.Stop()
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = b.timer.cause(err)
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	defer b.timer.cancel(nil)
+	defer b.timer.t.Stop()
+	return b.ReadCloser.Close()
+}
