@@ -15,6 +15,8 @@ type simulateCmd struct {
 	Listen string  `help:"Address." default:"127.0.0.1:8081" placeholder:"ADDR"`
 	Rate   float64 `help:"Calls a second." default:"1"`
 	Burst  int     `help:"Calls at once." default:"10"`
+
+	Lenient bool `help:"Answer methods that the simulator does not know with {\"ok\":true} instead of 404."`
 }
 
 // Run serves the simulated Roam until it is interrupted.
@@ -26,8 +28,9 @@ func (s simulateCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "simulated Roam on http://%s, %v calls a second after %d at once, API key %s\nOAuth: client app with the secret app-secret, at /oauth/authorize and /oauth/token\n", listener.Addr(), s.Rate, s.Burst, roamtest.DefaultKey)
-	roam := roamtest.New(roamtest.Options{Rate: s.Rate, Burst: s.Burst})
+	fmt.Fprintf(p.out, "simulated Roam on http://%s, %v calls a second after %d at once, API key %s\nOAuth: client app with the secret app-secret, at /oauth/authorize and /oauth/token\nMCP: /mcp; webhooks are signed with %s\n",
+		listener.Addr(), s.Rate, s.Burst, roamtest.DefaultKey, roamtest.WebhookSecret)
+	roam := roamtest.New(roamtest.Options{Rate: s.Rate, Burst: s.Burst, Lenient: s.Lenient})
 	oauth := roam.NewOAuth(roamtest.OAuthOptions{})
 	both := func(w http.ResponseWriter, r *http.Request) { // and no http.ServeMux, which would tidy paths up
 		if strings.HasPrefix(r.URL.Path, "/oauth/") {

@@ -2,10 +2,7 @@ package roamtest
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"time"
 )
 
@@ -16,6 +13,13 @@ type data struct {
 	messages map[string][]message // by chat, oldest first
 	meetings []meeting            // oldest first
 	posted   int64                // microseconds of the latest message
+	created  int                  // objects made by clients, for their ids
+
+	links, magicasts, scheduled, calendar, badges collection
+	activity, statuses, bubbles                   collection // of users
+	lobbies, bookings, audit                      collection
+	events, guests                                collection // of onair
+	subscriptions                                 collection
 }
 
 // epoch is when the workspace begins; everything in it is dated from here.
@@ -27,12 +31,42 @@ func newData(users int) data {
 		d.users = append(d.users, newUser(i))
 	}
 	for i, name := range []string{"Everyone", "Engineering", "Design", "Stand-up", "Sales", "Support"} {
-		d.groups = append(d.groups, newGroup(i, name, epoch().AddDate(0, 0, i)))
+		g := newGroup(i, name, epoch().AddDate(0, 0, i))
+		for j := i; j < users; j += i + 1 {
+			g.Members = append(g.Members, newUser(j).ID)
+		}
+		d.groups = append(d.groups, g)
 	}
 	for i := range 240 {
 		d.meetings = append(d.meetings, newMeeting(i))
 	}
+	d.created = len(d.groups)
+	d.addStatic()
 	return d
+}
+
+// addStatic adds a few objects of each kind that no call creates.
+func (d *data) addStatic() {
+	for i := range 30 {
+		at := stamp(epoch().Add(time.Duration(i) * time.Hour))
+		d.magicasts = append(d.magicasts, object{"id": id("magicast", i), "name": fmt.Sprintf("Magicast %d", i), "createdAt": at})
+		d.audit = append(d.audit, object{
+			"timestamp": at, "eventType": "user.login", "name": newUser(i).Name, "email": newUser(i).Email, "data": object{},
+		})
+		d.bookings = append(d.bookings, object{
+			"id": id("booking", i), "start": at, "end": stamp(epoch().Add(time.Duration(i)*time.Hour + meetingLength)), "status": "booked", "created": at,
+			"hosts":    []object{{"email": newUser(0).Email, "isOrganizer": true}},
+			"invitees": []object{{"email": "guest@example.com", "status": "accepted"}},
+		})
+	}
+	for i, handle := range []string{"example", "sales"} {
+		d.lobbies = append(d.lobbies, object{
+			"id": id("lobby", i), "slug": "", "displayName": "Lobby " + handle, "active": true, "handle": handle, "url": "https://ro.am/" + handle,
+		})
+	}
+	d.events = append(d.events, newEvent(0, "Launch day", epoch()))
+	d.calendar = append(d.calendar, object{"id": id("calendar", 0), "title": "Stand-up", "start": stamp(epoch()), "end": stamp(epoch().Add(meetingLength))})
+	d.scheduled = append(d.scheduled, object{"id": id("scheduled", 0), "text": "Good morning", "sendAt": stamp(epoch())})
 }
 
 // id makes a UUID out of a name and a number.
@@ -43,21 +77,3 @@ func id(noun string, i int) string {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// decode reads a JSON body of at most 1 MiB, far more than any call of Roam's takes.
-func decode(req *http.Request, into any) *problem {
-	err := json.NewDecoder(io.LimitReader(req.Body, 1<<20)).Decode(into)
-	if err != nil {
-		return &problem{"invalid_json", "The body is not the JSON that this method takes."}
-	}
-	return nil
-}
-
-// tokenInfo tells whose credential it is.
-func (r *Roam) tokenInfo(*http.Request) (int, any) {
-	return http.StatusOK, object{
-		"addr":   "B-" + id("bot", 0),
-		"scopes": []string{"chat:read", "chat:write", "group:read", "group:write", "user:read"},
-		"roam":   object{"id": id("roam", 0), "name": "Example Ltd."},
-	}
-}

@@ -26,7 +26,7 @@ type OAuth struct {
 	o    OAuthOptions
 
 	// All below is guarded by roam.mu.
-	codes    map[string]*request
+	codes    map[string]*authorization
 	refresh  map[string]*grant // by refresh token, old ones too
 	access   map[string]*grant
 	asked    int // calls of /oauth/token
@@ -34,8 +34,8 @@ type OAuth struct {
 	failures []int
 }
 
-// request is what somebody agreed to.
-type request struct {
+// authorization is one agreement of a user, until its code is exchanged.
+type authorization struct {
 	redirect, challenge string
 	given               *grant // once the code was used
 }
@@ -55,7 +55,7 @@ func (r *Roam) NewOAuth(o OAuthOptions) *OAuth {
 	if o.Lifetime <= 0 {
 		o.Lifetime = 7 * 24 * time.Hour
 	}
-	a := &OAuth{roam: r, o: o, codes: make(map[string]*request), refresh: make(map[string]*grant), access: make(map[string]*grant)}
+	a := &OAuth{roam: r, o: o, codes: make(map[string]*authorization), refresh: make(map[string]*grant), access: make(map[string]*grant)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.oauth = a
@@ -131,7 +131,7 @@ func (a *OAuth) authorize(w http.ResponseWriter, req *http.Request) {
 	default:
 		code := "code-" + rand.Text()
 		a.roam.mu.Lock()
-		a.codes[code] = &request{redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge")}
+		a.codes[code] = &authorization{redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge")}
 		a.roam.mu.Unlock()
 		answer.Set("code", code)
 	}

@@ -191,17 +191,21 @@ func TestMethods(t *testing.T) {
 		{"a SCIM page", "GET", "/scim/v2/Users?startIndex=251&count=10", "", nil, 200, `"itemsPerPage":3`},
 		{"a SCIM user", "GET", "/scim/v2/Users/U-" + id("user", 9), "", nil, 200, `"userName":"user009@example.com"`},
 		{"a SCIM user deleted", "DELETE", "/scim/v2/Users/U-" + id("user", 9), "", nil, 204, ``},
-		{"is gone", "GET", "/scim/v2/Users/U-" + id("user", 9), "", nil, 404, `"detail"`},
+		{"is archived", "GET", "/scim/v2/Users/U-" + id("user", 9), "", nil, 200, `"active":false`},
+		{"and gone for everybody else", "GET", "/v1/user.info?id=U-" + id("user", 9), "", nil, 404, `"user_not_found"`},
+		{"no such SCIM user", "GET", "/scim/v2/Users/U-0", "", nil, 404, `"detail"`},
 		{"meetings of a day", "GET", "/v1/meeting.list?after=2026-01-05&before=2026-01-06", "", nil, 200, `"meetings":[{`},
 		{"a bad date", "GET", "/v1/recording.list?after=yesterday", "", nil, 400, `"invalid_date"`},
 		{"a bad cursor", "GET", "/v1/user.list?cursor=x", "", nil, 400, `"invalid_cursor"`},
 		{"an unknown method", "GET", "/v1/future.thing", "", nil, 404, `{"error":"unknown_method","ok":false}`},
 		{"the wrong verb", "GET", "/v1/chat.post", "", nil, 405, `"method_not_allowed"`},
 	} {
-		res, body := call(t, rt, tt.method, tt.target, tt.body, tt.header...)
-		if res.StatusCode != tt.status || !strings.Contains(body, tt.want) {
-			t.Errorf("%s: %d %.300s\nwant %d with %s", tt.name, res.StatusCode, body, tt.status, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			res, body := call(t, rt, tt.method, tt.target, tt.body, tt.header...)
+			if res.StatusCode != tt.status || !strings.Contains(body, tt.want) {
+				t.Errorf("got %d %.300s\nwant %d with %s", res.StatusCode, body, tt.status, tt.want)
+			}
+		})
 	}
 }
 

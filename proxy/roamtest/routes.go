@@ -3,61 +3,79 @@ package roamtest
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
-// A route is one method of Roam: what it answers and whether it changes anything.
+// handler answers a call: a status and an object, a list, a raw body, a problem or nil. The lock is held.
+type handler func(*request) (int, any)
+
+// route is one path of the API: what it answers to which HTTP method, and whether it changes anything.
 type route struct {
-	methods []string
+	methods map[string]handler
 	writes  bool
-	serve   func(*http.Request) (int, any)
 }
 
-func reads(serve func(*http.Request) (int, any)) route {
-	return route{methods: []string{http.MethodGet}, serve: serve}
-}
-
-// asks is a read that comes as a POST.
-func asks(serve func(*http.Request) (int, any)) route {
-	return route{methods: []string{http.MethodPost}, serve: serve}
-}
-
-func writes(serve func(*http.Request) (int, any)) route {
-	return route{methods: []string{http.MethodPost}, writes: true, serve: serve}
-}
-
-// table names every method under both versions, as Roam has most of them.
-func (r *Roam) table() map[string]route {
-	methods := map[string]route{
-		"groups.list":         reads(r.groupsList),
-		"group.list":          reads(r.groupList),
-		"group.create":        writes(r.groupCreate),
-		"group.rename":        writes(r.groupRename),
-		"user.list":           reads(r.userList),
-		"user.info":           reads(r.userInfo),
-		"token.info":          reads(r.tokenInfo),
-		"chat.history":        reads(r.chatHistory),
-		"chat.post":           writes(r.chatPost),
-		"transcript.list":     reads(r.transcriptList),
-		"meeting.list":        reads(r.meetingList),
-		"meeting.transcript":  reads(r.meetingTranscript),
-		"recording.list":      reads(r.recordingList),
-		"messageevent.export": asks(r.messageEventExport),
-		"item.upload":         writes(r.itemUpload),
+// allowed lists the HTTP methods of a route in a fixed order.
+func (rt route) allowed() []string {
+	var names []string
+	for name := range rt.methods {
+		names = append(names, name)
 	}
-	table := make(map[string]route, 2*len(methods)+1)
-	for name, m := range methods {
-		table["/v1/"+name], table["/v0/"+name] = m, m
-	}
-	table[scimUsers] = reads(r.scimList)
-	return table
+	slices.Sort(names)
+	return names
 }
 
-// scimRoute finds the routes whose path carries an id.
-func (r *Roam) scimRoute(path string) (route, bool) {
-	id, ok := strings.CutPrefix(path, scimUsers+"/")
-	if id, err := url.PathUnescape(id); ok && err == nil && id != "" && !strings.Contains(id, "/") {
-		return r.scimUser(id), true
+// handler returns the handler for an HTTP method. HEAD is GET without the body.
+func (rt route) handler(method string) handler {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	return rt.methods[method]
+}
+
+func get(h handler) route { return route{methods: map[string]handler{http.MethodGet: h}} }
+
+// query is a read that Roam has as a POST.
+func query(h handler) route { return route{methods: map[string]handler{http.MethodPost: h}} }
+
+func post(h handler) route {
+	return route{methods: map[string]handler{http.MethodPost: h}, writes: true}
+}
+
+// find returns the route of an escaped path.
+func (r *Roam) find(path string) (route, bool) {
+	if rt, ok := r.routes[path]; ok {
+		return rt, true
+	}
+	for _, kind := range []struct {
+		prefix string
+		route  func(id string) route
+	}{{scimUsers + "/", r.scimUser}, {scimGroups + "/", r.scimGroup}, {scimSchemas + "/", scimSchema}} {
+		rest, ok := strings.CutPrefix(path, kind.prefix)
+		if id, err := url.PathUnescape(rest); ok && err == nil && id != "" && !strings.Contains(id, "/") {
+			return kind.route(id), true
+		}
 	}
 	return route{}, false
+}
+
+// table has every method of both versions. Roam documents most under one version only; here each answers under both, in the
+// shape of the version that was called.
+func (r *Roam) table() map[string]route {
+	table := map[string]route{
+		scimUsers:                        {methods: map[string]handler{http.MethodGet: r.scimUsersList, http.MethodPost: r.scimUserCreate}, writes: true},
+		scimGroups:                       {methods: map[string]handler{http.MethodGet: r.scimGroupsList, http.MethodPost: r.scimGroupCreate}, writes: true},
+		scimSchemas:                      get(scimSchemaList),
+		"/scim/v2/ResourceTypes":         get(scimResourceTypes),
+		"/scim/v2/ServiceProviderConfig": get(scimServiceProviderConfig),
+	}
+	for _, methods := range []map[string]route{
+		r.chatMethods(), r.groupMethods(), r.userMethods(), r.meetingMethods(), r.otherMethods(), r.onairMethods(), r.webhookMethods(),
+	} {
+		for name, m := range methods {
+			table["/v1/"+name], table["/v0/"+name] = m, m
+		}
+	}
+	return table
 }

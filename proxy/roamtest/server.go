@@ -17,8 +17,9 @@ func NewServer(o Options) *Server {
 	return &Server{Roam: r, URL: s.URL, server: s}
 }
 
-// Close ends the server and waits for the calls under way, whose connections are closed.
+// Close ends the server, closes the connections of calls in progress, and waits for them and for webhooks.
 func (s *Server) Close() {
 	s.server.CloseClientConnections()
 	s.server.Close()
+	s.WaitDeliveries()
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"time"
 )
 
 type user struct {
@@ -13,6 +15,8 @@ type user struct {
 	IsAdmin  bool   `json:"isAdmin"`
 	JobTitle string `json:"jobTitle"`
 	Status   string `json:"status,omitempty"`
+
+	archived bool // by SCIM: kept there, gone everywhere else
 }
 
 func newUser(i int) user {
@@ -27,32 +31,72 @@ func newUser(i int) user {
 	}
 }
 
-func (r *Roam) userList(req *http.Request) (int, any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	users := r.data.users
-	if req.URL.Query().Get("expand") == "status" {
-		users = slices.Clone(users)
-		for i := range users {
-			users[i].Status = status(i)
-		}
+func (r *Roam) userMethods() map[string]route {
+	return map[string]route{
+		"user.list":               get(r.userList),
+		"user.info":               get(r.userInfo),
+		"user.lookup":             get(r.userLookup),
+		"user.activity.set":       post(r.setOf(&r.data.activity)),
+		"user.activity.clear":     post(r.clearOf(&r.data.activity)),
+		"user.activity.list":      get(func(in *request) (int, any) { return page(r, in, "activities", r.data.activity, 10, 100) }),
+		"user.status.set":         post(r.setOf(&r.data.statuses)),
+		"user.status.clear":       post(r.clearOf(&r.data.statuses)),
+		"user.statusBubble.set":   post(r.setOf(&r.data.bubbles)),
+		"user.statusBubble.clear": post(r.clearOf(&r.data.bubbles)),
+		"user.statusBubble.get":   get(r.statusBubble),
+		"userauditlog.list":       get(r.userAuditLog),
+		"addr.info":               get(r.addrInfo),
+		"token.info":              get(r.tokenInfo),
+		"token.revoke":            post(r.revoke),
+		"app.uninstall":           post(r.revoke),
 	}
-	return page(r, req, "users", users, 10, 100)
 }
 
-func (r *Roam) userInfo(req *http.Request) (int, any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i := slices.IndexFunc(r.data.users, func(u user) bool { return u.ID == req.URL.Query().Get("id") })
-	if i < 0 {
-		return http.StatusNotFound, problem{"user_not_found", "No such user."}
+// members returns the users who are not archived; with ids only those, in that order.
+func (r *Roam) members(in *request) []user {
+	var ids []string
+	for _, list := range in.query["ids"] {
+		ids = append(ids, strings.Split(list, ",")...)
 	}
-	u := r.data.users[i]
-	body := object{"id": u.ID, "name": u.Name, "email": u.Email, "isAdmin": u.IsAdmin, "jobTitle": u.JobTitle}
-	if req.URL.Query().Get("expand") == "status" {
-		body["status"] = status(i)
+	var list []user
+	for i, u := range r.data.users {
+		if u.archived || ids != nil && !slices.Contains(ids, u.ID) {
+			continue
+		}
+		if in.expands("status") {
+			u.Status = status(i)
+		}
+		list = append(list, u)
 	}
-	return http.StatusOK, body
+	slices.SortStableFunc(list, func(a, b user) int { return slices.Index(ids, a.ID) - slices.Index(ids, b.ID) })
+	return list
+}
+
+func (r *Roam) userList(in *request) (int, any) { return page(r, in, "users", r.members(in), 10, 100) }
+
+func (r *Roam) userInfo(in *request) (int, any) {
+	status, body := r.oneUser(in, func(u user) bool { return u.ID == in.query.Get("id") })
+	if o, ok := body.(object); ok && in.expands("available") {
+		o["available"] = o["isAdmin"] != true
+	}
+	return status, body
+}
+
+func (r *Roam) userLookup(in *request) (int, any) {
+	return r.oneUser(in, func(u user) bool { return strings.EqualFold(u.Email, in.query.Get("email")) })
+}
+
+func (r *Roam) oneUser(in *request, wanted func(user) bool) (int, any) {
+	for _, u := range r.members(in) {
+		if wanted(u) {
+			body := object{"id": u.ID, "name": u.Name, "email": u.Email, "isAdmin": u.IsAdmin, "jobTitle": u.JobTitle}
+			if u.Status != "" {
+				body["status"] = u.Status
+			}
+			return http.StatusOK, body
+		}
+	}
+	return notFound("user")
 }
 
 func status(i int) string {
@@ -60,4 +104,87 @@ func status(i int) string {
 		return "checkedIn"
 	}
 	return "checkedOut"
+}
+
+// setOf returns the handler that sets a user's activity, status or bubble, which later calls show.
+func (r *Roam) setOf(c *collection) handler {
+	return func(in *request) (int, any) {
+		user := subject(in)
+		c.remove(user)
+		*c = append(*c, object{"id": user, "userId": user}.with(in.copied("activity", "status", "emoji", "text", "expiresAt")))
+		r.report("user.status.update", object{"userId": user})
+		return http.StatusOK, object{}
+	}
+}
+
+func (r *Roam) clearOf(c *collection) handler {
+	return func(in *request) (int, any) {
+		c.remove(subject(in))
+		return http.StatusOK, object{}
+	}
+}
+
+// subject returns the user whom a call is about: the credential's own bot if it names nobody.
+func subject(in *request) string {
+	if user := in.text("userId", "user", "id"); user != "" {
+		return user
+	}
+	return "B-" + id("bot", 0)
+}
+
+func (r *Roam) statusBubble(in *request) (int, any) {
+	if o := r.data.bubbles.find(subject(in)); o != nil {
+		return http.StatusOK, o
+	}
+	return http.StatusOK, object{"userId": subject(in)}
+}
+
+func (r *Roam) userAuditLog(in *request) (int, any) {
+	day, err := moment(in.query.Get("date"))
+	if err != nil || day.IsZero() {
+		return http.StatusBadRequest, problem{"invalid_date", "date must be RFC 3339 or YYYY-MM-DD."}
+	}
+	entries := make([]object, 0)
+	for _, o := range r.data.audit {
+		if at, _ := moment(o.text("timestamp")); at.Format(time.DateOnly) == day.Format(time.DateOnly) {
+			entries = append(entries, o)
+		}
+	}
+	return http.StatusOK, object{"auditLogs": entries}
+}
+
+func (r *Roam) addrInfo(in *request) (int, any) {
+	addr := in.query.Get("addr")
+	if strings.HasPrefix(addr, "B-") {
+		return http.StatusOK, object{"type": "bot", "id": addr, "integrationId": id("integration", 0), "displayName": "Example bot"}
+	}
+	for _, u := range r.data.users {
+		if u.ID == addr && !u.archived {
+			return http.StatusOK, object{"type": "user", "id": u.ID, "email": u.Email, "displayName": u.Name}
+		}
+	}
+	return http.StatusBadRequest, problem{"addr_not_found", "No such address."}
+}
+
+// tokenInfo describes the credential.
+func (r *Roam) tokenInfo(in *request) (int, any) {
+	bot, roam := "B-"+id("bot", 0), object{"id": id("roam", 0), "name": "Example Ltd."}
+	scopes := []string{"chat:read", "chat:write", "group:read", "group:write", "user:read"}
+	if in.v1 {
+		return http.StatusOK, object{"access": "organization", "botId": bot, "addr": bot, "scopes": scopes, "roam": roam}
+	}
+	return http.StatusOK, object{"addr": bot, "scopes": scopes, "roam": roam}
+}
+
+// revoke ends the credential with which it is called.
+func (r *Roam) revoke(in *request) (int, any) {
+	if key, ok := bearer(in.Request); ok {
+		r.revoked = append(r.revoked, key)
+	}
+	if strings.HasSuffix(in.URL.Path, "/app.uninstall") {
+		r.report("app.uninstalled", object{})
+	} else {
+		r.report("token.revoked", object{})
+	}
+	return http.StatusOK, object{}
 }

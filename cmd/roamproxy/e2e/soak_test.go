@@ -172,7 +172,7 @@ type written struct {
 // add tells whether an answer is one to a message.
 func (w *written) add(answer []byte) bool {
 	var at int64
-	if n, _ := fmt.Sscanf(string(answer), `{"chat":"C-1","ok":true,"timestamp":%d}`, &at); n != 1 || string(answer) != fmt.Sprintf(`{"chat":"C-1","ok":true,"timestamp":%d}`, at) {
+	if n, _ := fmt.Sscanf(string(answer), `{"chatId":"C-1","ok":true,"timestamp":%d}`, &at); n != 1 || string(answer) != fmt.Sprintf(`{"chatId":"C-1","ok":true,"timestamp":%d}`, at) {
 		return false
 	}
 	w.mu.Lock()
@@ -189,7 +189,7 @@ func (w *written) twice() int {
 
 // soaked makes the i-th call of a caller's, one of a mixture, and checks its answer to the byte. It tells whether it went to Roam.
 func soaked(c *http.Client, base, tool string, i int, answers right, writes *written) (sent bool, err error) {
-	method, target, body := "POST", "/v1/chat.post", fmt.Sprintf(`{"chat":"C-1","text":"%s says %d"}`, tool, i)
+	method, target, body := "POST", "/v1/chat.post", fmt.Sprintf(`{"chatId":"C-1","text":"%s says %d"}`, tool, i)
 	switch i % 5 {
 	case 1:
 		method, target, body = "GET", "/v1/groups.list", ""
