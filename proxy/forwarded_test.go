@@ -259,6 +259,8 @@ func FuzzGuard(f *testing.F) {
 	f.Add("localhost", "http://evil.example", "", "/v1/x")
 	f.Add("localhost", "", "cross-site", "/v1/x")
 	f.Add("localhost", "", "", "//x")
+	f.Add("[::ffff:127.0.0.1]:80", "", "", "/v1/x")
+	f.Add("", "", "none", "/v1/x")
 	g := guard{browsers: []string{"http://localhost:3000"}, reach: Reach{Loopback: true, Hosts: []string{"proxy.example"}}}
 	f.Fuzz(func(t *testing.T, host, origin, site, target string) {
 		r := &http.Request{Method: "GET", Host: host, RequestURI: target, Header: http.Header{}}
@@ -279,7 +281,8 @@ func FuzzGuard(f *testing.F) {
 			name = strings.ToLower(h)
 		}
 		name = strings.TrimSuffix(strings.Trim(name, "[]"), ".")
-		if _, err := netip.ParseAddr(name); err != nil && name != "localhost" && !strings.HasSuffix(name, ".localhost") && name != "proxy.example" {
+		addr, err := netip.ParseAddr(name)
+		if err == nil && (!addr.IsLoopback() || addr.Is4In6()) || err != nil && name != "localhost" && !strings.HasSuffix(name, ".localhost") && name != "proxy.example" && (host != "" || site != "") {
 			t.Errorf("Host %q is let in", host)
 		}
 		if !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -26,7 +27,7 @@ type Reach struct {
 func Guard(next http.Handler, reach Reach) http.Handler {
 	g := guard{reach: reach}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.check(r); err != nil {
+		if err := g.admit(w, r); err != nil {
 			status, _, _ := describe(err)
 			http.Error(w, err.Error(), status)
 			return
@@ -37,10 +38,7 @@ func Guard(next http.Handler, reach Reach) http.Handler {
 
 // refuse answers those who may not come in, and the preflights of pages that may. It tells whether that was all.
 func (p *Proxy) refuse(v *visit) bool {
-	if !v.r.ProtoAtLeast(1, 1) {
-		v.w.Header().Set("Connection", "close") // net/http answers a chunked HTTP/1.0 request twice on a kept connection
-	}
-	if err := p.guard.check(v.r); err != nil {
+	if err := p.guard.admit(v.w, v.r); err != nil {
 		p.fail(v, err)
 		return true
 	}
@@ -48,6 +46,17 @@ func (p *Proxy) refuse(v *visit) bool {
 		return false
 	}
 	return v.welcome()
+}
+
+// admit reports why a request is refused, and closes its connection after the answer where another server could find another end
+// of the request than net/http does.
+func (g guard) admit(w http.ResponseWriter, r *http.Request) error {
+	// net/http answers a chunked HTTP/1.0 request twice on a kept connection. It deletes a Content-Length beside Transfer-Encoding
+	// before a handler sees it, and RFC 9112 section 6.1 wants such a connection closed: so every chunked request is its last.
+	if !r.ProtoAtLeast(1, 1) || len(r.TransferEncoding) > 0 {
+		w.Header().Set("Connection", "close")
+	}
+	return g.check(r)
 }
 
 // welcome tells a browser that the page may have the answer, which is all that a preflight asks (Fetch, section 3.3).
@@ -68,7 +77,7 @@ func (v *visit) welcome() (preflight bool) {
 
 // Reasons of the guard and of who comes after it; describe has their status codes.
 var (
-	errUnsupported  = errors.New("upgrades, CONNECT and TRACE are not supported")
+	errUnsupported  = errors.New("WebSocket, CONNECT and TRACE are not supported")
 	errTarget       = errors.New("the request target must be a path, such as /v1/groups.list")
 	errHost         = errors.New("this Host is not a name of roamproxy; use an address or localhost, or name it in the setting hosts")
 	errBrowser      = errors.New("web pages may not call roamproxy unless the setting browsers names their origin")
@@ -77,14 +86,17 @@ var (
 	errAmbiguous    = errors.New("this path means different things to different servers; write it without dot segments, //, \\ or encoded slashes")
 )
 
+// check reports why a request is refused, from its first line and header alone.
 func (g guard) check(r *http.Request) error {
 	switch {
-	case r.Method == http.MethodConnect, r.Method == http.MethodTrace, len(r.Header["Upgrade"]) > 0:
+	case r.Method == http.MethodConnect, r.Method == http.MethodTrace, isWebSocket(r):
 		return errUnsupported
-	case !strings.HasPrefix(r.RequestURI, "/"), strings.HasPrefix(r.RequestURI, "//"), strings.Contains(r.RequestURI, "#"):
-		return errTarget
-	case !g.knows(r.Host):
+	case r.RequestURI != "*" && !strings.HasPrefix(r.RequestURI, "/"):
+		return errTarget // an absolute target: its Host is the target's own
+	case !g.isOwnName(r):
 		return errHost
+	case r.RequestURI == "*", strings.HasPrefix(r.RequestURI, "//"), strings.Contains(r.RequestURI, "#"):
+		return errTarget
 	}
 	if origins := r.Header["Origin"]; len(origins) > 0 {
 		if len(origins) == 1 && slices.Contains(g.browsers, origins[0]) {
@@ -97,22 +109,55 @@ func (g guard) check(r *http.Request) error {
 			return errBrowser
 		}
 	}
+	for _, referer := range r.Header["Referer"] {
+		if g.isForeign(referer, r.Host) {
+			return errBrowser
+		}
+	}
 	return nil
 }
 
-// knows tells whether a page that rebound a name of its own to our address could send this Host. It could not send an address,
+// isWebSocket reports whether the request is a WebSocket handshake. Any other offer of an upgrade is ignored (RFC 9110 section 7.8).
+func isWebSocket(r *http.Request) bool {
+	for _, value := range r.Header["Upgrade"] {
+		for protocol := range strings.SplitSeq(value, ",") {
+			name, _, _ := strings.Cut(strings.TrimSpace(protocol), "/")
+			if strings.EqualFold(name, "websocket") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isForeign reports whether a Referer names a page of another origin. Browsers send Sec-Fetch-Site to trustworthy addresses alone, which
+// those of a network are not: for an image or a script from there, the Referer is all that tells.
+func (g guard) isForeign(referer, host string) bool {
+	u, err := url.Parse(referer)
+	if err != nil || u.Opaque != "" {
+		return true
+	}
+	if u.Scheme == "" && u.Host == "" {
+		return false // a path alone is of this server (RFC 9110 section 10.1.3)
+	}
+	return !strings.EqualFold(u.Host, host) && !slices.Contains(g.browsers, u.Scheme+"://"+u.Host)
+}
+
+// isOwnName reports whether a page that rebound a name of its own to our address could not have sent this Host. It could not send
 // localhost, or a name that the public DNS never has: those of containers and clusters. A name of Hosts is the operator's own.
-func (g guard) knows(host string) bool {
+func (g guard) isOwnName(r *http.Request) bool {
 	if g.reach.Socket {
 		return true
 	}
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
+	if r.Host == "" {
+		return !fromBrowser(r.Header) // a health check of a balancer in HTTP/1.0; every browser names a host
 	}
-	name = strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+	name, bracketed := hostname(r.Host)
 	if addr, err := netip.ParseAddr(name); err == nil {
-		return !addr.IsUnspecified() // a page may load http://0.0.0.0 as an image, without a header that gives it away
+		return bracketed == addr.Is6() && g.isOwnAddress(addr)
+	}
+	if bracketed || strings.ContainsAny(name, ":[]") {
+		return false
 	}
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
@@ -124,4 +169,35 @@ func (g guard) knows(host string) bool {
 		return false
 	}
 	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".cluster.local") || strings.HasSuffix(name, ".internal")
+}
+
+// isOwnAddress reports whether an address in Host may be that of this listener. To 127.0.0.0/8 and ::1, and to no other address that
+// leads to loopback, browsers send Sec-Fetch-Site: an image from http://0.0.0.0 or http://[::ffff:127.0.0.1] comes without any sign of a page.
+func (g guard) isOwnAddress(addr netip.Addr) bool {
+	if addr.Is4In6() || addr.Unmap().IsUnspecified() {
+		return false
+	}
+	return addr.IsLoopback() || !g.reach.Loopback
+}
+
+// hostname is the name or address in a Host field, in lower case, and whether it stood in brackets.
+func hostname(host string) (name string, bracketed bool) {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name, bracketed = h, strings.HasPrefix(host, "[")
+	} else if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		name, bracketed = strings.TrimSuffix(inner, "]"), true
+	} else {
+		name = host
+	}
+	return strings.ToLower(strings.TrimSuffix(name, ".")), bracketed
+}
+
+// fromBrowser reports whether a field is there that browsers send and programs do not.
+func fromBrowser(h http.Header) bool {
+	for _, name := range []string{"Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User"} {
+		if h[name] != nil {
+			return true
+		}
+	}
+	return false
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,7 +40,10 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"a name below our own", "GET", "/v1/meeting.transcript", []string{"Host", "evil.proxy.corp.example"}, 421, "host"},
 		{"the address that is none", "GET", "/v1/meeting.transcript", []string{"Host", "0.0.0.0:8080"}, 421, "host"},
 		{"a container's name, on loopback", "GET", "/v1/meeting.transcript", []string{"Host", "roamproxy:8080"}, 421, "host"},
-		{"no Host", "GET", "/v1/meeting.transcript", []string{"Host", ""}, 421, "host"},
+		{"a balancer's check without Host", "GET", "/v1/meeting.transcript", []string{"Host", ""}, 200, ""},
+		{"a page without Host", "GET", "/v1/meeting.transcript", []string{"Host", "", "Sec-Fetch-Site", "none"}, 421, "host"},
+		{"a page that is allowed, without Host", "GET", "/v1/meeting.transcript", []string{"Host", "", "Origin", "http://localhost:3000"}, 421, "host"},
+		{"a port alone", "GET", "/v1/meeting.transcript", []string{"Host", ":8080"}, 421, "host"},
 		{"another site's page", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "cross-site"}, 403, "browser"},
 		{"a page of another port", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "same-site"}, 403, "browser"},
 		{"a page with an origin", "GET", "/v1/meeting.transcript", []string{"Origin", "https://evil.example"}, 403, "browser"},
@@ -47,7 +51,20 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"two origins", "GET", "/v1/meeting.transcript", []string{"Origin", "http://localhost:3000", "Origin", "https://evil.example"}, 403, "browser"},
 		{"a page that is allowed", "GET", "/v1/meeting.transcript", []string{"Origin", "http://localhost:3000", "Sec-Fetch-Site", "cross-site"}, 200, ""},
 		{"a typed address", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "none"}, 200, ""},
-		{"an upgrade", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade", "Upgrade", "h2c"}, 501, "unsupported"},
+		{"a page's image from an address that browsers do not trust", "GET", "/v1/meeting.transcript", []string{"Referer", "http://evil.example/page"}, 403, "browser"},
+		{"a page of another port", "GET", "/v1/meeting.transcript", []string{"Referer", "http://127.0.0.1:8081/"}, 403, "browser"},
+		{"a page in a file", "GET", "/v1/meeting.transcript", []string{"Referer", "file:///tmp/page.html"}, 403, "browser"},
+		{"two pages", "GET", "/v1/meeting.transcript", []string{"Referer", "http://127.0.0.1:8080/", "Referer", "http://evil.example/"}, 403, "browser"},
+		{"a page without an address", "GET", "/v1/meeting.transcript", []string{"Referer", "about:blank"}, 403, "browser"},
+		{"a page of ours", "GET", "/v1/meeting.transcript", []string{"Referer", "http://127.0.0.1:8080/v1/other"}, 200, ""},
+		{"an image of a page that is allowed", "GET", "/v1/meeting.transcript", []string{"Referer", "http://localhost:3000/page"}, 200, ""},
+		{"an offer of HTTP/2", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c", "Http2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"}, 200, ""},
+		{"an offer of TLS", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade", "Upgrade", "TLS/1.2, HTTP/1.1"}, 200, ""},
+		{"an offer of something new", "POST", "/v1/chat.post", []string{"Connection", "upgrade", "Upgrade", "websocket2/1"}, 200, ""},
+		{"a WebSocket", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade", "Upgrade", "WebSocket"}, 501, "unsupported"},
+		{"a WebSocket among offers", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade", "Upgrade", "h2c, websocket/13"}, 501, "unsupported"},
+		{"the whole server", "OPTIONS", "*", nil, 400, "bad_request"},
+		{"the whole server under a rebound name", "OPTIONS", "*", []string{"Host", "evil.example"}, 421, "host"},
 		{"TRACE", "TRACE", "/v1/meeting.transcript", nil, 501, "unsupported"},
 		{"an absolute target", "GET", "http://roam.example/v1/meeting.transcript", nil, 400, "bad_request"},
 		{"two slashes", "GET", "//evil.example/v1/meeting.transcript", nil, 400, "bad_request"},
@@ -62,9 +79,67 @@ func TestWhoIsLetIn(t *testing.T) {
 			t.Errorf("%s: reached Roam = %v", tt.name, e.req != nil)
 		}
 	}
+	if e.req = nil; h.do(t.Context(), "CONNECT", "evil.example:443", "").Code != 501 || e.req != nil {
+		t.Error("CONNECT is not refused")
+	}
 	w := h.do(t.Context(), "OPTIONS", "/v1/chat.post", "", "Origin", "http://localhost:3000", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
 	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "http://localhost:3000" || w.Header().Get("Access-Control-Allow-Headers") != "content-type" {
 		t.Errorf("a preflight: %d %v", w.Code, w.Header())
+	}
+}
+
+// Every address form, on a listener of this machine, of a network, and of a Unix socket. A browser marks what its page loads from
+// 127.0.0.0/8 and ::1, and from no other form that leads to the same place.
+//
+// Seen to fail with IPv4-mapped addresses let in.
+func TestAddressesInHost(t *testing.T) {
+	for _, tt := range []struct {
+		host              string
+		loopback, network bool
+	}{
+		{"127.0.0.1:8080", true, true},
+		{"127.0.0.1", true, true},
+		{"127.0.0.1.:8080", true, true},
+		{"127.255.255.254:8080", true, true},
+		{"[::1]:8080", true, true},
+		{"[::1]", true, true},
+		{"[0:0:0:0:0:0:0:1]:8080", true, true},
+		{"localhost:8080", true, true},
+		{"LocalHost.:8080", true, true},
+		{"app.localhost:8080", true, true},
+		{"10.1.2.3:8080", false, true},
+		{"[2001:db8::1]:8080", false, true},
+		{"8.8.8.8", false, true},
+		{"169.254.169.254", false, true},
+		{"roamproxy:8080", false, true},
+		{"[::ffff:127.0.0.1]:8080", false, false},
+		{"[::ffff:7f00:1]:8080", false, false},
+		{"[0:0:0:0:0:ffff:7f00:1]", false, false},
+		{"[::ffff:0.0.0.0]:8080", false, false},
+		{"[::ffff:0:0]:8080", false, false},
+		{"[::ffff:10.1.2.3]:8080", false, false},
+		{"[::]:8080", false, false},
+		{"0.0.0.0:8080", false, false},
+		{"[127.0.0.1]:8080", false, false},
+		{"::1", false, false},
+		{"[localhost]:8080", false, false},
+		{"[[::1]]:8080", false, false},
+		{"127.0.0.1.evil.example", false, false},
+		{"localhost.evil.example:8080", false, false},
+		{".", false, false},
+	} {
+		t.Run(tt.host, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/v1/x", nil)
+			r.Host = tt.host
+			for name, want := range map[string]bool{"loopback": tt.loopback, "network": tt.network} {
+				if err := (guard{reach: Reach{Loopback: name == "loopback"}}).check(r); (err == nil) != want || err != nil && !errors.Is(err, errHost) {
+					t.Errorf("a listener of the %s: %v, want it let in = %v", name, err, want)
+				}
+			}
+			if err := (guard{reach: Reach{Socket: true, Loopback: true}}).check(r); err != nil {
+				t.Errorf("a Unix socket: %v, want it let in", err)
+			}
+		})
 	}
 }
 

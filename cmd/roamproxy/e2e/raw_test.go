@@ -71,7 +71,8 @@ func TestBadToolsOnTheWire(t *testing.T) {
 		{"a Host with a path", "GET /v1/token.info HTTP/1.1\r\nHost: localhost/evil\r\n\r\n", "400", 0},
 		{"CONNECT", "CONNECT evil.example:443 HTTP/1.1\r\n" + host + "\r\n", "501", 0},
 		{"an absolute target", "GET http://evil.example/v1/token.info HTTP/1.1\r\n" + host + "\r\n", "400", 0},
-		{"the star", "OPTIONS * HTTP/1.1\r\n" + host + "\r\n", "200", 0},
+		{"the star", "OPTIONS * HTTP/1.1\r\n" + host + "\r\n", "400", 0},
+		{"the star of a page", "OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421", 0},
 		// Lengths.
 		{"two equal lengths", post + "Content-Length: 29\r\nContent-Length: 29\r\n\r\n" + said, "200", 1},
 		{"two lengths", post + "Content-Length: 29\r\nContent-Length: 2\r\n\r\n" + said, "400", 0},
@@ -116,8 +117,8 @@ func TestBadToolsOnTheWire(t *testing.T) {
 		{"two at once", "GET /v1/token.info HTTP/1.1\r\n" + host + "\r\n" + "GET /v1/nothing HTTP/1.1\r\n" + host + "\r\n", "200 404", 2},
 		{"a write and a read at once", post + "Content-Length: 29\r\n\r\n" + said + "GET /v1/token.info HTTP/1.1\r\n" + host + "\r\n", "200 200", 2},
 		{"a read with a body that looks like a request", "GET /v1/token.info HTTP/1.1\r\n" + host + "Content-Length: 43\r\n\r\nGET /v1/other.x HTTP/1.1\r\nHost: localhost\r\n\r\n", "200 400", 1},
-		{"one that is refused, and one background it", "GET /v1/token.info HTTP/1.1\r\nHost: evil.example\r\n\r\nGET /v1/token.info HTTP/1.1\r\n" + host + "\r\n", "421 200", 1},
-		{"an upgrade, and a call background it", "GET /v1/token.info HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\nGET /v1/token.info HTTP/1.1\r\n" + host + "\r\n", "501 200", 1},
+		{"one that is refused, and one behind it", "GET /v1/token.info HTTP/1.1\r\nHost: evil.example\r\n\r\nGET /v1/token.info HTTP/1.1\r\n" + host + "\r\n", "421 200", 1},
+		{"an upgrade, and a call behind it", "GET /v1/token.info HTTP/1.1\r\n" + host + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\nGET /v1/token.info HTTP/1.1\r\n" + host + "\r\n", "200 200", 2},
 		// Expectations.
 		{"100-continue", post + "Expect: 100-continue\r\nContent-Length: 29\r\n\r\n" + said, "100 200", 1},
 		{"100-continue of a page", post + "Origin: http://evil.example\r\nExpect: 100-continue\r\nContent-Length: 29\r\n\r\n", "403", 0},

@@ -70,7 +70,8 @@ func (r *Server) newHTTPServer(h http.Handler, l config.Limits) *http.Server {
 	return &http.Server{
 		Handler: h, ErrorLog: stdlog.New(stdLogWriter{r.log.Logger}, "", 0),
 		ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
-		MaxHeaderBytes: 64 << 10, // Roam's clients send one or two KiB
+		MaxHeaderBytes:               64 << 10, // Roam's clients send one or two KiB
+		DisableGeneralOptionsHandler: true,     // or net/http answers OPTIONS * ahead of the guard
 	}
 }
 
