@@ -173,7 +173,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
 	for _, tt := range []struct{ name, request, want string }{
 		{"HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 "},
-		{"an upgrade to it", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n", "HTTP/1.1 501"},
+		{"a WebSocket", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "HTTP/1.1 501"},
 		{"a header without end", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n", "HTTP/1.1 431"},
 		{"two Hosts", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 400"},
 		{"chunks and a length", "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /v1/token.info HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 "},
@@ -190,6 +190,23 @@ func TestWhatIsNoRequest(t *testing.T) {
 	for _, call := range roam.Journal() {
 		if call.Path != "/v1/chat.post" {
 			t.Errorf("%s %s reached Roam", call.Method, call.Path)
+		}
+	}
+}
+
+// Balancers check in HTTP/1.0 and name no Host (HAProxy's httpchk, keepalived). No browser does so.
+//
+// Seen to fail with 421.
+func TestChecksWithoutHost(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, nil)
+	for _, check := range []struct{ addr, path string }{
+		{r.Addr, "/v1/groups.list"}, {r.AdminAddr, "/healthz"}, {r.AdminAddr, "/readyz"}, {r.AdminAddr, "/metrics"},
+	} {
+		for _, request := range []string{" HTTP/1.0\r\n\r\n", " HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n"} {
+			answer, _ := io.ReadAll(dial(t, check.addr, "GET "+check.path+request))
+			if !strings.HasPrefix(string(answer), "HTTP/1.") || !strings.HasPrefix(string(answer)[len("HTTP/1.x"):], " 200 ") {
+				t.Errorf("GET %s%q: %.80q, want 200", check.path, request, answer)
+			}
 		}
 	}
 }
@@ -214,6 +231,16 @@ func TestWhoSeesTheAdminPages(t *testing.T) {
 		{"a rebound name", "GET", "/metrics", "Host: evil.example\r\n", 421},
 		{"a name of our own", "GET", "/metrics", "Host: proxy.example:9090\r\n", 200},
 		{"another site's page", "GET", "/metrics", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n", 403},
+		{"an image from an address that browsers do not trust", "GET", "/metrics", "Host: [::ffff:7f00:1]:9190\r\n", 421},
+		{"an image from an address of another machine", "GET", "/metrics", "Host: 10.1.2.3:9190\r\n", 421},
+		{"another site's page, without a mark", "GET", "/metrics", "Host: localhost\r\nReferer: http://evil.example/\r\n", 403},
+		{"a balancer's check", "GET", "/healthz", "Host:\r\n", 200},
+		{"a balancer's scrape", "GET", "/metrics", "Host:\r\n", 200},
+		{"an offer of TLS", "GET", "/metrics", "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: TLS/1.2\r\n", 200},
+		{"an offer of HTTP/2", "GET", "/healthz", "Host: localhost\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", 200},
+		{"a WebSocket", "GET", "/", "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer first\r\n", 501},
+		{"the whole server", "OPTIONS", "*", "Host: localhost\r\n", 400},
+		{"the whole server, of a page", "OPTIONS", "*", "Host: evil.example\r\n", 421},
 		{"a form of another site's", "POST", "/api/resume", "Host: localhost\r\nOrigin: https://evil.example\r\nAuthorization: Bearer first\r\n", 403},
 		{"a form of a sandboxed page", "POST", "/api/resume", "Host: localhost\r\nOrigin: null\r\nAuthorization: Bearer first\r\nRoamproxy-Admin: yes\r\n", 403},
 		{"a form", "POST", "/api/resume", "Host: localhost\r\nAuthorization: Bearer first\r\n", 403},

@@ -83,6 +83,8 @@ func TestBadToolsOnTheWire(t *testing.T) {
 		{"a length beyond all bounds", post + "Content-Length: 99999999999999999999\r\n\r\n" + said, "400", 0},
 		{"a length and chunks", post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, "200", 1},
 		{"chunks and a length of a request within", post + "Content-Length: 120\r\nTransfer-Encoding: chunked\r\n\r\n" + "0\r\n\r\n", "400", 1},
+		{"a request behind chunks and a length", post + "Content-Length: 46\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + "GET /v1/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n", "200", 1},
+		{"a request behind a folded coding", post + "Content-Length: 46\r\nTransfer-Encoding:\r\n chunked\r\n\r\n" + chunks + "GET /v1/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n", "200", 1},
 		// Transfer codings.
 		{"chunks", post + "Transfer-Encoding: chunked\r\n\r\n" + chunks, "200", 1},
 		{"chunks in capitals", post + "Transfer-Encoding: CHUNKED\r\n\r\n" + chunks, "200", 1},
