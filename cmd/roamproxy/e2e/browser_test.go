@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/url"
 	"sync"
 	"testing"
@@ -25,15 +26,17 @@ type browser struct {
 	mu       sync.Mutex // guards the following
 	problems []string
 	hosts    map[string]bool
+	answered map[string]int64 // status of the last answer, by URL
 }
 
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(redistest.Program(t, "chromium")), chromedp.UserDataDir(t.TempDir()),
 		chromedp.NoSandbox, chromedp.DisableGPU, // a container, as root, has neither
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute))
+	options = append(options, more...)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	b := &browser{hosts: make(map[string]bool)}
+	b := &browser{hosts: make(map[string]bool), answered: make(map[string]int64)}
 	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(b.hear))
 	b.ctx = ctx
 	t.Cleanup(func() { chromedp.Cancel(ctx); cancel(); stop() })
@@ -53,11 +56,20 @@ func (b *browser) hear(event any) {
 		b.problems = append(b.problems, fmt.Sprint("console: ", e.Args))
 	case *log.EventEntryAdded:
 		b.problems = append(b.problems, e.Entry.Text+" "+e.Entry.URL)
+	case *network.EventResponseReceived:
+		b.answered[e.Response.URL] = e.Response.Status
 	case *network.EventRequestWillBeSent:
 		if u, err := url.Parse(e.Request.URL); err == nil {
 			b.hosts[u.Host] = true
 		}
 	}
+}
+
+// answers are the status codes that came so far, by URL.
+func (b *browser) answers() map[string]int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.answered)
 }
 
 // browserPatience is what only a browser that hangs exceeds.
