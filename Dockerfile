@@ -28,7 +28,7 @@ COPY --from=build --chown=65532:65532 /state /var/lib/roamproxy
 ENV STATE_DIRECTORY=/var/lib/roamproxy
 VOLUME /var/lib/roamproxy
 USER 65532:65532
-EXPOSE 8080 9090
+EXPOSE 8080 9190
 HEALTHCHECK --interval=10s --timeout=5s --start-period=5s CMD ["/roamproxy", "health"]
 ENTRYPOINT ["/roamproxy"]
 CMD ["serve"]

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -37,8 +38,11 @@ type commands struct {
 	Check      checkCmd      `cmd:"" help:"Read and check the configuration, and print what is in force and where each value comes from."`
 	Login      loginCmd      `cmd:"" help:"Obtain the first refresh token of an OAuth credential, with a browser here or elsewhere."`
 	Token      tokenCmd      `cmd:"" help:"Make a token for a tool, and print the lines for the configuration."`
-	Health     healthCmd     `cmd:"" help:"Ask a running roamproxy whether it lives."`
-	Top        topCmd        `cmd:"" help:"Watch a running roamproxy in the terminal: tokens, line, tools, cache."`
+	Health     healthCmd     `cmd:"" help:"Ask the running roamproxy whether it lives."`
+	Top        topCmd        `cmd:"" help:"Watch the running roamproxy in the terminal: tokens, queue, tools, cache."`
+	Reload     reloadCmd     `cmd:"" help:"Have the running roamproxy read its configuration again."`
+	Resume     resumeCmd     `cmd:"" help:"End the pause of the running roamproxy's quotas."`
+	Purge      purgeCmd      `cmd:"" help:"Remove cached answers of the running roamproxy."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print the completion of commands and flags for a shell."`
 	Man        manCmd        `cmd:"" help:"Print the manual page."`
@@ -73,8 +77,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 		fmt.Fprintln(err, "roamproxy:", problem)
 		return exitUsage
 	}
-	if len(args) == 0 {
-		args = []string{"--help"}
+	switch {
+	case len(args) == 0, args[0] == "help":
+		args = append(slices.Clone(args[min(1, len(args)):]), "--help")
+	case args[0] == "--version", args[0] == "-version":
+		args = []string{"version"}
 	}
 	chosen, problem := parser.Parse(twoDashes(args))
 	if problem != nil {

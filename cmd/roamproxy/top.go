@@ -16,26 +16,18 @@ import (
 )
 
 type topCmd struct {
-	URL       string        `help:"The admin address of a running roamproxy." default:"http://127.0.0.1:9090" placeholder:"URL"`
-	TokenFile string        `help:"A file with the token of admin.token_file, where there is one." placeholder:"FILE"`
-	Every     time.Duration `help:"How often the picture is drawn, on a terminal." default:"1s" placeholder:"DURATION"`
+	adminFlags
+	Every time.Duration `help:"How often the picture is drawn, on a terminal." default:"1s" placeholder:"DURATION"`
 }
 
 // Run draws in place on a terminal until it is interrupted, and once elsewhere.
 func (c topCmd) Run(p *program) error {
-	token := ""
-	if c.TokenFile != "" {
-		content, err := os.ReadFile(c.TokenFile)
-		if err != nil {
-			return fmt.Errorf("the token cannot be read: %w", err)
-		}
-		token = strings.TrimSpace(string(content))
+	admin, err := c.client(p)
+	if err != nil {
+		return err
 	}
-	direct := &http.Transport{} // straight there, whatever HTTP_PROXY says
-	defer direct.CloseIdleConnections()
-	ask := func(ctx context.Context) (status.Status, error) {
-		return askStatus(ctx, direct, strings.TrimRight(c.URL, "/")+"/api/status?history", token)
-	}
+	defer admin.transport.CloseIdleConnections()
+	ask := func(ctx context.Context) (status.Status, error) { return askStatus(ctx, admin) }
 	file, ok := p.out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		s, err := ask(p.ctx)
@@ -54,35 +46,17 @@ func (c topCmd) Run(p *program) error {
 	return watchTop(p.ctx, p.out, ask, width, max(c.Every, 100*time.Millisecond))
 }
 
-// topWait bounds one question; statusSize bounds its answer, which has about 60 KiB.
-const (
-	topWait    = 5 * time.Second
-	statusSize = 4 << 20
-)
+// topWait bounds one question.
+const topWait = 5 * time.Second
 
-func askStatus(ctx context.Context, through http.RoundTripper, url, token string) (s status.Status, err error) {
+func askStatus(ctx context.Context, admin *adminClient) (s status.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, topWait)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	_, body, err := admin.do(ctx, http.MethodGet, "/api/status?history")
 	if err != nil {
 		return s, err
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	res, err := through.RoundTrip(req)
-	if err != nil {
-		return s, fmt.Errorf("no roamproxy answers there: %w; -url names its admin.listen", err)
-	}
-	defer res.Body.Close()
-	switch res.StatusCode {
-	case http.StatusOK:
-		err = json.NewDecoder(io.LimitReader(res.Body, statusSize)).Decode(&s)
-		return s, err
-	case http.StatusUnauthorized:
-		return s, fmt.Errorf("%s wants the token of admin.token_file; give its file with -token-file", url)
-	}
-	return s, fmt.Errorf("%s answers %s; is it roamproxy's admin.listen?", url, res.Status)
+	return s, json.Unmarshal(body, &s)
 }
 
 // watchTop draws again and again, over what it drew before. When nobody answers it says so, keeps the last picture, and goes on.

@@ -150,7 +150,7 @@ func Default(getenv func(string) string) Config {
 	quota.defaults()
 	return Config{
 		Listen:      "127.0.0.1:8080",
-		Admin:       Admin{Listen: "127.0.0.1:9090"},
+		Admin:       Admin{Listen: "127.0.0.1:9190"},
 		Upstream:    Upstream{URL: "https://api.ro.am", Timeout: Duration(30 * time.Second), MaxInFlight: 10},
 		Credentials: []Credential{org},
 		Quotas:      []Quota{quota},

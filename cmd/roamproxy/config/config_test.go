@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestExampleIsTheDefaults(t *testing.T) {
 func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
 	_, err := loadText(t, environ{"HOME": "/h"}, `
 listen: 0.0.0.0:8080
-admin: {listen: "0.0.0.0:9090"}
+admin: {listen: "0.0.0.0:9190"}
 upsteam: {url: x}
 upstream: {url: "http://api.ro.am", timeout: 30, max_in_flight: 0}
 credentials:
@@ -110,7 +111,7 @@ func TestSingleMistakes(t *testing.T) {
 		{"no YAML", "listen: [", "c.yaml"},
 		{"a list instead of keys", "- 1\n", "want keys with values"},
 		{"a variable that is not set", "listen: ${NOWHERE}\n", "the variable NOWHERE is not set"},
-		{"the same listener twice", "listen: 127.0.0.1:9090\n", "is the same as listen"},
+		{"the same listener twice", "listen: 127.0.0.1:9190\n", "is the same as listen"},
 		{"a key and a key file", "credentials: [{name: a, api_key: x, api_key_file: y}]", "has both"},
 		{"a tool without a token", "tools: [{name: a}]", "roamproxy token a"},
 		{"a tool with a bad token", "tools: [{name: a, token_sha256: 9f86d0}]", "64 hexadecimal digits"},
@@ -194,6 +195,54 @@ func TestPrintedConfigurationLoads(t *testing.T) {
 	again.Print(&second)
 	if first.String() != second.String() {
 		t.Errorf("printed\n%s, and read again\n%s", first.String(), second.String())
+	}
+}
+
+// Every key that is a single value has a variable. Seen to fail with eight of them.
+func TestEverySingleValueHasAVariable(t *testing.T) {
+	keys := scalarKeys(reflect.TypeFor[Config](), "")
+	for _, want := range []string{"open", "listen", "upstream.timeout", "cache.max_size", "limits.shutdown_grace", "redis.url", "admin.debug"} {
+		if !slices.Contains(keys, want) {
+			t.Errorf("%s has no variable; those that have are %v", want, keys)
+		}
+	}
+	env := home()
+	for name, value := range map[string]string{
+		"ROAMPROXY_LISTEN": "0.0.0.0:8080", "ROAMPROXY_OPEN": "true", "ROAMPROXY_UPSTREAM_TIMEOUT": "7s", "ROAMPROXY_CACHE_MAX_SIZE": "8MiB",
+		"ROAMPROXY_UPSTREAM_MAX_IN_FLIGHT": "1", "ROAMPROXY_PORT": "tcp://10.0.0.1:8080", // the last as Kubernetes sets it for a Service
+	} {
+		env[name] = value
+	}
+	l, err := Load("", env.get, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !l.Open || l.Upstream.Timeout != Duration(7*time.Second) || l.Cache.MaxSize != 8<<20 || l.Upstream.MaxInFlight != 1 || l.Sources["open"] != "$ROAMPROXY_OPEN" {
+		t.Errorf("loaded %+v from %v", l.Config, l.Sources)
+	}
+	env["ROAMPROXY_OPEN"] = "yes"
+	if _, err := Load("", env.get, nil); err == nil || !strings.Contains(err.Error(), "$ROAMPROXY_OPEN: open: want true or false") {
+		t.Errorf("a wrong value: %v", err)
+	}
+}
+
+func TestOfSeveralStateDirectoriesTheFirstIsOurs(t *testing.T) {
+	env := home()
+	env["STATE_DIRECTORY"] = "/var/lib/roamproxy:/var/lib/roamproxy-extra"
+	l, err := Load("", env.get, nil)
+	if err != nil || l.StateDir != "/var/lib/roamproxy" {
+		t.Errorf("state_dir is %q (%v), want the first", l.StateDir, err)
+	}
+}
+
+func TestDialable(t *testing.T) {
+	for addr, want := range map[string]string{
+		"0.0.0.0:9190": "127.0.0.1:9190", ":9190": "127.0.0.1:9190", "[::]:9190": "[::1]:9190", "127.0.0.1:1": "127.0.0.1:1", "[::1]:1": "[::1]:1",
+		"10.1.2.3:9190": "10.1.2.3:9190", "localhost:9190": "localhost:9190", "nonsense": "nonsense",
+	} {
+		if got := Dialable(addr); got != want {
+			t.Errorf("%s is dialed as %s, want %s", addr, got, want)
+		}
 	}
 }
 

@@ -2,7 +2,10 @@ package config
 
 import (
 	"path/filepath"
+	"reflect"
 	"strings"
+
+	"roamproxy/proxy/credential"
 )
 
 // expand replaces ${NAME}, ${NAME:-default} and $$ in a value, after the YAML was read, so that a variable cannot change its
@@ -40,21 +43,38 @@ func expand(text string, getenv func(string) (string, bool)) (out, used, missing
 	}
 }
 
-// environment are the variables that stand for a key.
+// environment returns the value of the variable of each key that is a single value and not in a list: ROAMPROXY_ and the key in
+// capitals, such as ROAMPROXY_UPSTREAM_TIMEOUT.
 func environment(getenv func(string) string) []Override {
 	var all []Override
-	for _, v := range []struct{ name, key string }{
-		{"ROAMPROXY_LISTEN", "listen"}, {"ROAMPROXY_ADMIN_LISTEN", "admin.listen"}, {"ROAMPROXY_UPSTREAM_URL", "upstream.url"},
-		{"ROAMPROXY_STATE_DIR", "state_dir"}, {"ROAMPROXY_LOG_LEVEL", "log.level"}, {"ROAMPROXY_LOG_FORMAT", "log.format"},
-	} {
-		all = append(all, Override{v.key, getenv(v.name), "$" + v.name})
+	for _, key := range scalarKeys(reflect.TypeFor[Config](), "") {
+		name := "ROAMPROXY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+		all = append(all, Override{key, getenv(name), "$" + name})
 	}
 	return all
 }
 
-// stateDir is systemd's, or the user's own (XDG Base Directory Specification).
+// scalarKeys returns the keys of all single values in t, outside lists.
+func scalarKeys(t reflect.Type, prefix string) (keys []string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := prefix + f.Tag.Get("key")
+		_, own := reflect.New(f.Type).Interface().(scalar)
+		switch {
+		case f.Type.Kind() == reflect.Slice:
+		case f.Type.Kind() == reflect.Struct && !own && f.Type != reflect.TypeFor[credential.Secret]():
+			keys = append(keys, scalarKeys(f.Type, key+".")...)
+		default:
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// stateDir returns systemd's, or the user's own (XDG Base Directory Specification). systemd joins several by colons (systemd.exec(5));
+// the first is ours.
 func stateDir(getenv func(string) string) (dir, source string) {
-	if dir := getenv("STATE_DIRECTORY"); dir != "" {
+	if dir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":"); dir != "" {
 		return dir, "$STATE_DIRECTORY"
 	}
 	if dir := getenv("XDG_STATE_HOME"); dir != "" {

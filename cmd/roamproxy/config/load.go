@@ -20,8 +20,31 @@ type Override struct {
 	Source string // what Print and mistakes name as its origin, such as --listen
 }
 
-// Load puts the configuration together: flag, environment, file, default. The error is every mistake, joined.
+// Load puts the configuration together: flag, environment, file, default. An empty path is that of ROAMPROXY_CONFIG, or no file.
+// The error is every mistake, joined.
 func Load(path string, getenv func(string) string, flags []Override) (*Loaded, error) {
+	l, d, err := read(path, getenv, flags)
+	if err != nil {
+		return nil, err
+	}
+	d.mistakes = append(d.mistakes, l.Validate(l.Sources)...)
+	if err := joined(d.mistakes); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Peek returns the configuration as Load would, without judging it. It is for commands that only look for a running roamproxy,
+// which may serve with an older file than the one that has a mistake now.
+func Peek(path string, getenv func(string) string, flags []Override) (Config, error) {
+	l, _, err := read(path, getenv, flags)
+	if err != nil {
+		return Config{}, err
+	}
+	return l.Config, nil
+}
+
+func read(path string, getenv func(string) string, flags []Override) (*Loaded, *decoder, error) {
 	if path == "" {
 		path = getenv("ROAMPROXY_CONFIG")
 	}
@@ -31,7 +54,7 @@ func Load(path string, getenv func(string) string, flags []Override) (*Loaded, e
 	if path != "" {
 		content, err := os.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("the configuration cannot be read: %w", err)
+			return nil, nil, fmt.Errorf("the configuration cannot be read: %w", err)
 		}
 		d.decode(content, &c)
 		if _, own := d.sources["credentials"]; own && d.sources["credentials[0].api_key"] == "$ROAM_API_KEY" {
@@ -50,11 +73,7 @@ func Load(path string, getenv func(string) string, flags []Override) (*Loaded, e
 	if c.StateDir == "" {
 		c.StateDir, d.sources["state_dir"] = stateDir(getenv)
 	}
-	d.mistakes = append(d.mistakes, c.Validate(d.sources)...)
-	if err := joined(d.mistakes); err != nil {
-		return nil, err
-	}
-	return &Loaded{c, d.sources}, nil
+	return &Loaded{c, d.sources}, d, nil
 }
 
 // joined is all mistakes as one error; nil when there are none.

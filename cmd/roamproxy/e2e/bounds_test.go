@@ -229,7 +229,7 @@ func TestWhoSeesTheAdminPages(t *testing.T) {
 		{"two tokens", "GET", "/", "Host: localhost\r\nAuthorization: Bearer first\r\nAuthorization: Bearer first\r\n", 401},
 		{"an empty token", "GET", "/", "Host: localhost\r\nAuthorization: Bearer \r\n", 401},
 		{"a rebound name", "GET", "/metrics", "Host: evil.example\r\n", 421},
-		{"a name of our own", "GET", "/metrics", "Host: proxy.example:9090\r\n", 200},
+		{"a name of our own", "GET", "/metrics", "Host: proxy.example:9190\r\n", 200},
 		{"another site's page", "GET", "/metrics", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n", 403},
 		{"an image from an address that browsers do not trust", "GET", "/metrics", "Host: [::ffff:7f00:1]:9190\r\n", 421},
 		{"an image from an address of another machine", "GET", "/metrics", "Host: 10.1.2.3:9190\r\n", 421},

@@ -8,7 +8,9 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 
 	"roamproxy/cmd/roamproxy/config"
 )
@@ -19,6 +21,16 @@ func listen(addr, group string) (net.Listener, error) {
 		return listenUnix(path, group)
 	}
 	return net.Listen("tcp", addr)
+}
+
+// listenError names the setting whose address cannot be listened on, and the ways to give another one.
+func listenError(err error, key, addr string) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	flag := strings.ReplaceAll(key, ".", "-")
+	return fmt.Errorf("%s: %s is in use by another program; stop it, or choose another address with --%s, ROAMPROXY_%s or %s in the file",
+		key, addr, flag, strings.ToUpper(strings.ReplaceAll(flag, "-", "_")), key)
 }
 
 // socketMode lets our user and the group connect, for which Linux wants the right to write.

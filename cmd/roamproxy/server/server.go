@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	stdlog "log"
 	"net"
 	"net/http"
@@ -40,12 +39,12 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	}
 	forTools, err := listen(c.Listen, c.ListenGroup)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, listenError(err, "listen", c.Listen)
 	}
 	forAdmin, err := net.Listen("tcp", c.Admin.Listen)
 	if err != nil {
 		forTools.Close()
-		return nil, fmt.Errorf("admin.listen: %w", err)
+		return nil, listenError(err, "admin.listen", c.Admin.Listen)
 	}
 	if r.app, err = newApp(c, log.Logger, forTools.Addr(), forAdmin.Addr()); err != nil {
 		forTools.Close()

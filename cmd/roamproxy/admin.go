@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/metrics/status"
+)
+
+// adminFlags say where the running roamproxy has its admin listener. Without them it is found as serve finds it.
+type adminFlags struct {
+	URL         string `help:"The admin address of the running roamproxy; otherwise that of its configuration." placeholder:"URL"`
+	Config      string `help:"Configuration file of the running roamproxy." placeholder:"FILE"`
+	AdminListen string `help:"As given to serve." placeholder:"ADDR"`
+	TokenFile   string `help:"A file with the token of admin.token_file; otherwise that file." placeholder:"FILE"`
+}
+
+// find returns the base URL of the admin listener and the path of the file with its token, "" if there is none.
+func (f adminFlags) find(p *program) (base, tokenFile string, err error) {
+	if f.URL != "" {
+		return strings.TrimRight(f.URL, "/"), f.TokenFile, nil
+	}
+	c, err := config.Peek(f.Config, p.getenv, []config.Override{{Key: "admin.listen", Value: f.AdminListen, Source: "--admin-listen"}})
+	if err != nil {
+		return "", "", err
+	}
+	if f.TokenFile != "" {
+		c.Admin.TokenFile = f.TokenFile
+	}
+	return "http://" + config.Dialable(c.Admin.Listen), c.Admin.TokenFile, nil
+}
+
+// client returns what talks to the admin listener: directly, whatever HTTP_PROXY says.
+func (f adminFlags) client(p *program) (*adminClient, error) {
+	base, file, err := f.find(p)
+	if err != nil {
+		return nil, err
+	}
+	c := &adminClient{base: base, transport: &http.Transport{}}
+	if file != "" {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("the token cannot be read: %w", err)
+		}
+		c.token = strings.TrimSpace(string(content))
+	}
+	return c, nil
+}
+
+type adminClient struct {
+	base, token string
+	transport   *http.Transport
+}
+
+// answerSize bounds an answer of the admin listener; the largest, the status, has about 60 KiB.
+const answerSize = 4 << 20
+
+// do makes a request and returns the status and the body of its answer, where that is one of roamproxy's own.
+func (c *adminClient) do(ctx context.Context, method, path string) (code int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set(status.ActionHeader, "yes")
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("no roamproxy answers there: %w; --url names its admin.listen", err)
+	}
+	defer res.Body.Close()
+	unknown := res.StatusCode == http.StatusNotFound && method == http.MethodPost && res.Header.Get("Content-Type") == "application/json" // such as a quota
+	switch {
+	case res.StatusCode == http.StatusOK, res.StatusCode == http.StatusBadRequest, unknown:
+		body, err = io.ReadAll(io.LimitReader(res.Body, answerSize))
+		return res.StatusCode, body, err
+	case res.StatusCode == http.StatusUnauthorized:
+		return 0, nil, fmt.Errorf("%s wants the token of admin.token_file; give its file with --token-file", c.base)
+	}
+	return 0, nil, fmt.Errorf("%s answers %s; is it roamproxy's admin.listen?", c.base, res.Status)
+}
+
+type healthCmd struct {
+	adminFlags
+}
+
+// healthWait is well within the timeout that container engines give a health check.
+const healthWait = 3 * time.Second
+
+// Run asks once whether the running roamproxy lives.
+func (h healthCmd) Run(p *program) error {
+	ctx, cancel := context.WithTimeout(p.ctx, healthWait)
+	defer cancel()
+	base, _, err := h.find(p)
+	if err != nil {
+		return err
+	}
+	c := &adminClient{base: strings.TrimSuffix(base, "/healthz"), transport: &http.Transport{}}
+	defer c.transport.CloseIdleConnections()
+	code, _, err := c.do(ctx, http.MethodGet, "/healthz")
+	if err != nil {
+		return fmt.Errorf("not healthy: %w", err)
+	}
+	if code != http.StatusOK {
+		return fmt.Errorf("not healthy: %s answers %d", c.base, code)
+	}
+	fmt.Fprintln(p.out, "healthy")
+	return nil
+}
+
+// actWait is long enough for a reload, which may read files and look an address up.
+const actWait = 30 * time.Second
+
+// act makes a POST and prints what became of it.
+func (f adminFlags) act(p *program, path string, query url.Values) error {
+	c, err := f.client(p)
+	if err != nil {
+		return err
+	}
+	defer c.transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(p.ctx, actWait)
+	defer cancel()
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	code, body, err := c.do(ctx, http.MethodPost, path)
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK {
+		return fmt.Errorf("nothing was changed: %s", strings.TrimSpace(string(body)))
+	}
+	_, err = p.out.Write(body)
+	return err
+}
+
+type reloadCmd struct {
+	adminFlags
+}
+
+// Run has the running roamproxy read its configuration again.
+func (c reloadCmd) Run(p *program) error { return c.act(p, "/-/reload", nil) }
+
+type resumeCmd struct {
+	adminFlags
+	Quota string `help:"Only this quota; otherwise all." placeholder:"NAME"`
+}
+
+// Run ends the pause of quotas in the running roamproxy.
+func (c resumeCmd) Run(p *program) error { return c.act(p, "/api/resume", quotaQuery(c.Quota)) }
+
+func quotaQuery(name string) url.Values {
+	query := url.Values{}
+	if name != "" {
+		query.Set("quota", name)
+	}
+	return query
+}
+
+type purgeCmd struct {
+	adminFlags
+	Pattern string `arg:"" help:"Routes, such as /v1/group*."`
+}
+
+// Run removes cached answers of the running roamproxy.
+func (c purgeCmd) Run(p *program) error {
+	return c.act(p, "/api/purge", url.Values{"match": {c.Pattern}})
+}

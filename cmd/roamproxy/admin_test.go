@@ -1,0 +1,80 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy/roamtest"
+)
+
+// A health check finds the listener that serve found: by flag, environment or file, on all interfaces too.
+func TestHealthFindsTheAdminListener(t *testing.T) {
+	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(*config.Config) {})
+	_, port, _ := net.SplitHostPort(r.AdminAddr)
+	file := func(text string) string {
+		path := filepath.Join(t.TempDir(), "c.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tt := range []struct {
+		name string
+		env  environ
+		args []string
+		code int
+		want string
+	}{
+		{"the environment", environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr}, nil, exitOK, "healthy"},
+		{"all interfaces", environ{"ROAMPROXY_ADMIN_LISTEN": "0.0.0.0:" + port}, nil, exitOK, "healthy"},
+		{"no interface named", environ{"ROAMPROXY_ADMIN_LISTEN": ":" + port}, nil, exitOK, "healthy"},
+		{"the file of the environment", environ{"ROAMPROXY_CONFIG": file("admin: {listen: " + r.AdminAddr + "}\n")}, nil, exitOK, "healthy"},
+		{"the file of a flag", nil, []string{"-config", file("admin: {listen: " + r.AdminAddr + "}\n")}, exitOK, "healthy"},
+		{"a file that has a mistake by now", nil, []string{"-config", file("listn: x\nadmin: {listen: " + r.AdminAddr + "}\n")}, exitOK, "healthy"},
+		{"a flag", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"-admin-listen", r.AdminAddr}, exitOK, "healthy"},
+		{"an address", nil, []string{"-url", "http://" + r.AdminAddr + "/healthz"}, exitOK, "healthy"},
+		{"another address", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, nil, exitWrong, "not healthy"},
+		{"no file", nil, []string{"-config", "/nonexistent"}, exitWrong, "cannot be read"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if code, out, err := invoke(t, tt.env, append([]string{"health"}, tt.args...)...); code != tt.code || !strings.Contains(out+err, tt.want) {
+				t.Errorf("exit %d, %s%s; want %d and %q", code, out, err, tt.code, tt.want)
+			}
+		})
+	}
+}
+
+func TestTheCommandsThatActOnTheRunningProcess(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	os.WriteFile(token, []byte("sesame\n"), 0o600)
+	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
+	do(t, http.MethodGet, "http://"+r.Addr+"/v1/groups.list")
+	env := environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr, "ROAMPROXY_ADMIN_TOKEN_FILE": token}
+	for _, tt := range []struct {
+		name string
+		env  environ
+		args []string
+		code int
+		want string
+	}{
+		{"purge", env, []string{"purge", "/v1/group*"}, exitOK, `"purged":1`},
+		{"purge nonsense", env, []string{"purge", "["}, exitWrong, "nothing was changed: match: "},
+		{"resume", env, []string{"resume"}, exitOK, `"not_paused":["roam"]`},
+		{"resume an unknown quota", env, []string{"resume", "--quota", "nobody"}, exitWrong, "there is no quota of this name"},
+		{"reload without a file", env, []string{"reload"}, exitWrong, "nothing was changed"},
+		{"without the token", environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr}, []string{"resume"}, exitWrong, "--token-file"},
+		{"nobody there", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"reload"}, exitWrong, "no roamproxy answers there"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if code, out, err := invoke(t, tt.env, tt.args...); code != tt.code || !strings.Contains(out+err, tt.want) {
+				t.Errorf("exit %d, %s%s; want %d and %q", code, out, err, tt.code, tt.want)
+			}
+		})
+	}
+}
