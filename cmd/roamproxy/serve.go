@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
@@ -15,6 +16,8 @@ type serveCmd struct {
 	AdminListen string `help:"Where /metrics, /healthz and /readyz are." placeholder:"ADDR"`
 	UpstreamURL string `help:"Roam, or something that stands in for it." placeholder:"URL"`
 	LogLevel    string `help:"debug, info, warn or error." placeholder:"LEVEL"`
+
+	WaitLock time.Duration `help:"How long to wait for another roamproxy to give the state directory up, as in a rolling update." placeholder:"DURATION"`
 }
 
 // Run serves until it is interrupted, and then lets calls end.
@@ -30,5 +33,5 @@ func (s serveCmd) Run(p *program) error {
 			{Key: "log.level", Value: s.LogLevel, Source: "--log-level"},
 		})
 	}
-	return server.Run(p.ctx, server.RunOptions{Read: read, Hangups: hangups, Getenv: p.getenv, Log: p.err})
+	return server.Run(p.ctx, server.RunOptions{Read: read, Hangups: hangups, Getenv: p.getenv, Log: p.err, WaitLock: s.WaitLock})
 }

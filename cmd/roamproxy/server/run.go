@@ -3,12 +3,16 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+	"go.uber.org/zap"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/limiter/statefile"
 )
 
 // RunOptions are what the process hands to Run. All are required.
@@ -17,6 +21,8 @@ type RunOptions struct {
 	Hangups <-chan os.Signal               // each reloads
 	Getenv  func(string) string
 	Log     io.Writer
+
+	WaitLock time.Duration // how long another process may take to give the state directory up
 }
 
 // Run serves until ctx is done, and then lets calls end. An error before it serves means that nothing was started.
@@ -35,9 +41,19 @@ func Run(ctx context.Context, o RunOptions) error {
 	log := NewLog(l.Log, o.Log)
 	defer log.Sync()
 	defer stdLogWriter{log.Logger}.capture()()
+	lock, err := lockState(ctx, l.Config, o.WaitLock, log)
+	if err != nil {
+		return err
+	}
+	if lock != nil {
+		defer lock.Unlock()
+	}
 	server, err := Start(l.Config, log, read)
 	if err != nil {
 		return err
+	}
+	if lock != nil {
+		lock.SetAddress(server.Addr)
 	}
 	defer func() { server.Stop(server.current().config.Limits) }()
 	server.notify(daemon.SdNotifyReady)
@@ -52,4 +68,26 @@ func Run(ctx context.Context, o RunOptions) error {
 			return err
 		}
 	}
+}
+
+// lockState keeps other processes from serving with the same state directory: each would spend the whole quota. Where the directory
+// cannot hold a lock, the result is nil: roamproxy serves all the same, and readiness reports the directory.
+func lockState(ctx context.Context, c config.Config, wait time.Duration, log *Logger) (*statefile.Lock, error) {
+	dir, err := statefile.Open(c.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	lock, err := dir.Lock(ctx, c.Listen, 0)
+	var locked *statefile.LockedError
+	if wait > 0 && errors.As(err, &locked) {
+		log.Info("waiting for another roamproxy to give the state directory up", zap.Stringer("at_most", wait), zap.String("owner", locked.Error()))
+		lock, err = dir.Lock(ctx, c.Listen, wait)
+	}
+	switch {
+	case errors.As(err, &locked):
+		return nil, fmt.Errorf("state_dir: %w: together they would spend the quota twice; stop that one first, or wait for its end with --wait-lock 30s", err)
+	case err != nil:
+		log.Warn("the state directory cannot be locked, so a second roamproxy on it would not be noticed", zap.Error(err))
+	}
+	return lock, nil
 }
