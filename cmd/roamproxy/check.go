@@ -13,12 +13,17 @@ import (
 
 type checkCmd struct {
 	Config  string `help:"Configuration file." placeholder:"FILE"`
+	NoFiles bool   `help:"Do not read the files with keys and certificates, which may be on another machine."`
 	Connect bool   `help:"Ask Roam whose each credential is. Costs one call of its quota, past the line of a roamproxy that runs."`
 }
 
 // Run prints the configuration in force, or every mistake in it, and, if that is wanted, what Roam says to it.
 func (c checkCmd) Run(p *program) error {
-	l, err := config.Load(c.Config, p.getenv, nil)
+	load := config.Load
+	if c.NoFiles {
+		load = config.LoadWithoutFiles
+	}
+	l, err := load(c.Config, p.getenv, nil)
 	if err != nil {
 		n := strings.Count(err.Error(), "\n") + 1
 		return errors.Join(err, fmt.Errorf("%d to mend; nothing was started", n))

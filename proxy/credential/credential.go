@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // ErrCredential says that there is no usable credential, so that nothing was sent.
@@ -75,16 +77,35 @@ type Key struct{ Value Secret }
 
 // Secret is the key, or an error if there is none.
 func (k Key) Secret(context.Context) (Secret, error) {
-	if err := usable(k.Value.Reveal()); err != nil {
+	if err := k.Err(); err != nil {
 		return Secret{}, fmt.Errorf("%w: %w", ErrCredential, err)
 	}
 	return k.Value, nil
 }
 
-// usable refuses what no header field may carry, so that a stray line break in a file cannot become a second field.
-func usable(value string) error {
-	if value == "" {
+// Err reports why the key cannot be used, or nil.
+func (k Key) Err() error { return Usable(k.Value.Reveal()) }
+
+// Trim removes white space, line breaks and a byte order mark around a secret. Editors and echo add them.
+func Trim(value string) string {
+	return strings.TrimFunc(value, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
+}
+
+// Usable reports why a value, trimmed, cannot be a secret that roamproxy sends: no header field may carry it, so that a line break
+// cannot become a second field, or it was copied together with something else. The error guesses what happened. It never has the value.
+func Usable(value string) error {
+	lower := strings.ToLower(value)
+	switch {
+	case value == "":
 		return errors.New("the secret is empty")
+	case strings.HasPrefix(lower, "bearer ") || lower == "bearer":
+		return errors.New("the secret starts with Bearer: give the key alone")
+	case strings.ContainsAny(value[:1]+value[len(value)-1:], "\"'`"):
+		return errors.New("the secret is in quotes, which are part of it here: give the key without them")
+	case value[0] == '<' && value[len(value)-1] == '>':
+		return errors.New("the secret is a placeholder in angle brackets: give the key itself")
+	case strings.HasPrefix(value, "ROAM_API_KEY=") || strings.HasPrefix(lower, "export "):
+		return errors.New("the secret starts with the name of a variable: give the key alone")
 	}
 	for _, c := range []byte(value) {
 		if c <= ' ' || c >= 0x7f {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 	"time"
 )
@@ -74,13 +73,14 @@ func (f *File) look() {
 		return
 	}
 	f.looked = time.Now()
-	value, err := read(f.path)
+	value, err := ReadFile(f.path)
 	if f.err = err; err == nil && value != f.last.Reveal() {
 		f.last = NewSecret(value)
 	}
 }
 
-func read(path string) (string, error) {
+// ReadFile returns the secret in the file at path, trimmed. The error names the file, and why it has no usable secret.
+func ReadFile(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return "", err // names the path and the reason
@@ -93,8 +93,8 @@ func read(path string) (string, error) {
 	case len(content) > fileSize:
 		return "", fmt.Errorf("%s: larger than %d bytes, so it is not a file with a secret alone", path, fileSize)
 	}
-	value := strings.TrimSpace(string(content))
-	if err := usable(value); err != nil {
+	value := Trim(string(content))
+	if err := Usable(value); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	return value, nil

@@ -278,7 +278,7 @@ func granted(token *oauth2.Token, seed string) (Grant, error) {
 	if !strings.EqualFold(token.Type(), "bearer") {
 		return Grant{}, errors.New("the token endpoint gave a token that is no Bearer")
 	}
-	if err := usable(token.AccessToken); err != nil {
+	if err := Usable(token.AccessToken); err != nil {
 		return Grant{}, fmt.Errorf("the token endpoint gave an access token that cannot be sent: %w", err)
 	}
 	return g, nil

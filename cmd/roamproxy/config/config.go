@@ -145,7 +145,7 @@ type Log struct {
 func Default(getenv func(string) string) Config {
 	org := Credential{}
 	org.defaults()
-	org.Name, org.APIKey = "org", credential.NewSecret(getenv("ROAM_API_KEY"))
+	org.Name, org.APIKey = "org", credential.NewSecret(credential.Trim(getenv("ROAM_API_KEY")))
 	quota := Quota{Name: "roam"}
 	quota.defaults()
 	return Config{

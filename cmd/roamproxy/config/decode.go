@@ -173,7 +173,7 @@ func set(into reflect.Value, text string) error {
 		return s.parse(text)
 	}
 	if s, ok := into.Addr().Interface().(*credential.Secret); ok {
-		*s = credential.NewSecret(text)
+		*s = credential.NewSecret(credential.Trim(text))
 		return nil
 	}
 	switch into.Kind() {

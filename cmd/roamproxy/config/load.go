@@ -21,13 +21,27 @@ type Override struct {
 }
 
 // Load puts the configuration together: flag, environment, file, default. An empty path is that of ROAMPROXY_CONFIG, or no file.
-// The error is every mistake, joined.
+// The error is every mistake, joined: also a file with a key or a certificate that cannot be used.
 func Load(path string, getenv func(string) string, flags []Override) (*Loaded, error) {
+	return load(path, getenv, flags, true)
+}
+
+// LoadWithoutFiles is Load on a machine without the files that the configuration names.
+func LoadWithoutFiles(path string, getenv func(string) string, flags []Override) (*Loaded, error) {
+	return load(path, getenv, flags, false)
+}
+
+func load(path string, getenv func(string) string, flags []Override, files bool) (*Loaded, error) {
 	l, d, err := read(path, getenv, flags)
 	if err != nil {
 		return nil, err
 	}
 	d.mistakes = append(d.mistakes, l.Validate(l.Sources)...)
+	if files {
+		v := &checker{sources: l.Sources}
+		l.checkFiles(v)
+		d.mistakes = append(d.mistakes, v.mistakes...)
+	}
 	if err := joined(d.mistakes); err != nil {
 		return nil, err
 	}

@@ -88,6 +88,11 @@ func (c Config) checkRedis(v *checker) {
 	for _, f := range secure {
 		v.want(f.file == "" || o.TLSConfig != nil, f.key, "is of no use without TLS: want rediss:// in redis.url")
 	}
+}
+
+// checkRedisFiles notes certificates that cannot be read.
+func (c Config) checkRedisFiles(v *checker) {
+	r := c.Redis
 	if r.CAFile != "" {
 		checkCertificates(v, "redis.ca_file", r.CAFile)
 	}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"roamproxy/proxy/credential"
 )
 
 func splitKey(key string) func(func(string) bool) { return strings.SplitSeq(key, ".") }
@@ -109,9 +111,20 @@ func (c Config) checkUpstream(v *checker) {
 			v.bad(key, "has both api_key and api_key_file; keep one")
 		case k.APIKey.IsZero() && k.APIKeyFile == "":
 			v.bad(key+".api_key", "there is no API key; set ROAM_API_KEY, or %s.api_key_file", key)
+		default:
+			checkSecret(v, key+".api_key", k.APIKey)
 		}
 		v.want(slices.ContainsFunc(c.Quotas, func(q Quota) bool { return q.Name == k.Quota }), key+".quota", "there is no quota %q", k.Quota)
 	}
+}
+
+// checkSecret notes a secret that is given and cannot be used.
+func checkSecret(v *checker, key string, secret credential.Secret) {
+	if secret.IsZero() {
+		return
+	}
+	err := credential.Usable(secret.Reveal())
+	v.want(err == nil, key, "%v", err)
 }
 
 func checkOAuth(v *checker, key string, o OAuth) {
@@ -121,6 +134,8 @@ func checkOAuth(v *checker, key string, o OAuth) {
 	v.want(o.ClientID != "", key+".client_id", "is missing")
 	v.want(o.ClientSecret.IsZero() || o.ClientSecretFile == "", key, "has both client_secret and client_secret_file; keep one")
 	v.want(o.RefreshToken.IsZero() || o.RefreshTokenFile == "", key, "has both refresh_token and refresh_token_file; keep one")
+	checkSecret(v, key+".client_secret", o.ClientSecret)
+	checkSecret(v, key+".refresh_token", o.RefreshToken)
 	for name, address := range map[string]string{".token_url": o.TokenURL, ".authorize_url": o.AuthorizeURL} {
 		u, err := url.Parse(address)
 		switch {

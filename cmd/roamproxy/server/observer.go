@@ -14,6 +14,7 @@ type observer struct {
 	metrics *metrics.Metrics
 	log     *zap.Logger // what changes
 	access  *zap.Logger // a line a call, fewer under a flood
+	looked  bool        // statusChanged was called before
 }
 
 func newObserver(m *metrics.Metrics, log *zap.Logger) *observer {

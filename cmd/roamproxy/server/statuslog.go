@@ -86,8 +86,11 @@ func lasting(key string, s float64) zap.Field {
 	return zap.Stringer(key, time.Duration(s*float64(time.Second)).Round(100*time.Millisecond))
 }
 
-// watched is what the log says of each second.
-func (r *observer) watched(before, now status.Status) {
+// statusChanged logs what changed. The first time everything that is not ready counts as changed.
+func (r *observer) statusChanged(before, now status.Status) {
+	if !r.looked {
+		r.looked, before.Checks = true, nil
+	}
 	for _, c := range statusChanges(before, now) {
 		r.log.Log(c.level, c.text, c.fields...)
 	}
