@@ -17,27 +17,40 @@ var ErrBody = errors.New("limiter: the request's body could not be read")
 // inMemory is how large a body is kept in memory: JSON calls are far below it, an uploaded file goes to disk.
 const inMemory = 64 << 10
 
-// Bodies holds request bodies while their calls wait, so that a call can be sent again byte for byte, and so that net/http,
-// which watches a connection only once its request was read, notices a tool that goes away. It may be shared by all queues.
+// Bodies holds request bodies while their calls are queued, so that a call can be sent again byte for byte, and so that net/http,
+// which watches a connection only once its request was read, notices a tool that goes away. It is shared by all queues.
+//
+// What is held is bounded, and divided among the tools by Shares. A body of at most 64 KiB is always accepted.
 type Bodies struct {
-	Max int64  // bytes held in all, in memory and on disk; 0: 64 MiB
-	Dir string // for bodies over 64 KiB, in files without a name; "": the system's. Where none can be made memory is used
-
-	held atomic.Int64
+	dir    string
+	shares *Shares // of bytes
 }
+
+// NewBodies holds so many bytes at once, in memory and on disk; 0: 64 MiB. Bodies over 64 KiB go to files without a name in dir; "":
+// the system's. Where no file can be made they stay in memory.
+func NewBodies(limit int64, dir string) *Bodies {
+	if limit <= 0 {
+		limit = 64 << 20
+	}
+	return &Bodies{dir: dir, shares: NewShares(limit)}
+}
+
+// Held returns how many bytes are held now.
+func (b *Bodies) Held() int64 { return b.shares.Taken() }
 
 // body is one request's body at rest. It is freed when the call and every attempt that still reads it have let go.
 type body struct {
 	store *Bodies
+	tool  string
 	size  int64
 	bytes []byte
 	file  *os.File
 	users atomic.Int32
 }
 
-// hold reads r to its end and closes it.
-func (b *Bodies) hold(r io.ReadCloser) (*body, error) {
-	h := &body{store: b}
+// hold reads a tool's r to its end and closes it.
+func (b *Bodies) hold(tool string, r io.ReadCloser) (*body, error) {
+	h := &body{store: b, tool: tool}
 	h.users.Store(1)
 	if r == nil || r == http.NoBody {
 		return h, nil
@@ -52,7 +65,7 @@ func (b *Bodies) hold(r io.ReadCloser) (*body, error) {
 
 func (h *body) fill(r io.Reader) error {
 	r = &counted{r, h}
-	var head bytes.Buffer // grows with the body: io.Copy would take 32 KiB for each, and 30 µs (BenchmarkHold)
+	var head bytes.Buffer // grows with the body: io.Copy would take 32 KiB for each
 	n, err := head.ReadFrom(io.LimitReader(r, inMemory))
 	if err == nil && n < inMemory {
 		h.bytes = head.Bytes()
@@ -78,29 +91,28 @@ func (h *body) fill(r io.Reader) error {
 }
 
 func (b *Bodies) file() (*os.File, error) {
-	f, err := os.CreateTemp(b.Dir, "roamproxy-body-")
+	f, err := os.CreateTemp(b.dir, "roamproxy-body-")
 	if err != nil {
 		return nil, err
 	}
 	return f, os.Remove(f.Name())
 }
 
-// counted lets only as many bytes through as Bodies may hold.
+// counted lets only as many bytes through as the tool may have held.
 type counted struct {
 	io.Reader
 	body *body
 }
 
 func (c *counted) Read(p []byte) (int, error) {
-	limit := c.body.store.Max
-	if limit <= 0 {
-		limit = 64 << 20
-	}
 	n, err := c.Reader.Read(p)
-	c.body.size += int64(n)
-	if c.body.store.held.Add(int64(n)) > limit {
+	shares, tool := c.body.store.shares, c.body.tool
+	if c.body.size+int64(n) <= inMemory {
+		shares.Add(tool, int64(n))
+	} else if !shares.Take(tool, int64(n)) {
 		return 0, &Refusal{Reason: ErrQueueFull, RetryAfter: leastPause}
 	}
+	c.body.size += int64(n)
 	return n, err
 }
 
@@ -108,7 +120,7 @@ func (h *body) release() {
 	if h.users.Add(-1) > 0 {
 		return
 	}
-	h.store.held.Add(-h.size)
+	h.store.shares.Release(h.tool, h.size)
 	if h.file != nil {
 		h.file.Close()
 	}

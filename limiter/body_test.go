@@ -29,7 +29,7 @@ func TestACallWithoutABodyOnTheWire(t *testing.T) {
 		local, _ := NewLocal(1, 10, 0)
 		queue := New(Options{Bucket: local})
 		network := &http.Transport{DisableCompression: true}
-		rt := &Transport{Next: network, Queue: queue, Bodies: &Bodies{}}
+		rt := &Transport{Next: network, Queue: queue, Bodies: NewBodies(0, "")}
 		call := func() *Trip {
 			trip := from("bot")
 			req, _ := http.NewRequestWithContext(WithTrip(t.Context(), trip), tt.method, "http://"+l, nil)
@@ -93,9 +93,9 @@ func listening(t *testing.T, heads chan<- string) (address string) {
 // A write's body is small: what it takes should be of its size.
 func BenchmarkHold(b *testing.B) {
 	text := strings.Repeat("x", 300)
-	store := &Bodies{}
+	store := NewBodies(0, "")
 	for b.Loop() {
-		h, err := store.hold(io.NopCloser(strings.NewReader(text)))
+		h, err := store.hold("bot", io.NopCloser(strings.NewReader(text)))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -32,13 +32,15 @@ var (
 	ErrPaused = errors.New("limiter: paused because Roam said 429")
 	// ErrBusy says that there is no turn to spare: somebody waits, or the bucket holds too little.
 	ErrBusy = errors.New("limiter: no turn to spare")
+	// ErrTooManyOpen says that the tool has as many open responses as it may.
+	ErrTooManyOpen = errors.New("limiter: too many responses are open")
 	// ErrClosed says that the queue is shutting down.
 	ErrClosed = errors.New("limiter: shutting down")
 )
 
 // Refusal is the error of a call that did not get its turn. It was not sent and may be repeated after RetryAfter.
 type Refusal struct {
-	Reason     error         // ErrQueueFull, ErrWaitTooLong, ErrPaused, ErrBusy or ErrClosed
+	Reason     error         // ErrQueueFull, ErrWaitTooLong, ErrPaused, ErrBusy, ErrTooManyOpen or ErrClosed
 	RetryAfter time.Duration // after this long the same call would be let into the line, if the line goes as predicted
 	Waited     time.Duration // zero when refused on arrival
 }

@@ -151,7 +151,7 @@ func newFixture(t *testing.T, perSecond float64, burst int, jitter time.Duration
 	}
 	f.queue = New(o)
 	t.Cleanup(f.queue.Close)
-	f.rt = &Transport{Next: f.roam, Queue: f.queue, Bodies: &Bodies{Dir: t.TempDir()}}
+	f.rt = &Transport{Next: f.roam, Queue: f.queue, Bodies: NewBodies(0, t.TempDir())}
 	return f
 }
 

@@ -28,6 +28,7 @@ type Transport struct {
 	Next   http.RoundTripper
 	Queue  *Queue
 	Bodies *Bodies
+	Open   *OpenResponses            // of the queue's quota; nil: any number
 	Repeat func(*http.Response) bool // asked once a call: Roam did not execute it, and it will fare better if sent again; nil: never
 }
 
@@ -40,7 +41,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		trip = &Trip{Caller: Caller{Urgency: Usual, Longest: -1}}
 	}
-	held, err := t.Bodies.hold(req.Body)
+	tool := trip.Caller.Tool.Name
+	if err := t.Open.check(tool); err != nil {
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, err
+	}
+	held, err := t.Bodies.hold(tool, req.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +59,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		trip.Waited += turn.Waited
+		if err := t.Open.send(tool); err != nil {
+			turn.unused()
+			held.release()
+			return nil, err
+		}
 		trip.Attempts++
 		res, sending := t.send(req, held, turn, trip)
 		switch {
 		case sending != nil:
+			t.Open.fail(tool)
 			turn.Release()
 			if !repeated && sending.died && repeatable(req) && ctx.Err() == nil {
 				repeated = true
@@ -68,6 +82,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		case res.StatusCode == http.StatusTooManyRequests:
 			turn.Throttled(retryAfter(res.Header, time.Now(), t.Queue.defaultPause()))
 			discard(res.Body)
+			t.Open.fail(tool)
 			turn.Release()
 		default:
 			turn.Answered()
@@ -77,11 +92,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			if fresh && t.Repeat(res) {
 				fresh = false
 				discard(res.Body)
+				t.Open.fail(tool)
 				turn.Release()
 				continue
 			}
 			turn.Release() // what Roam sends from here on keeps it from no other call
 			held.release()
+			res.Body = t.Open.read(tool, res.Body)
 			return res, nil
 		}
 	}
@@ -98,6 +115,7 @@ func (t *Transport) send(req *http.Request, held *body, turn *Permit, trip *Trip
 	returned := false
 	defer func() {
 		if !returned { // but panicked: that must not cost the line a slot for good
+			t.Open.fail(trip.Caller.Tool.Name)
 			turn.Release()
 			held.release()
 		}

@@ -47,7 +47,7 @@ func TestRefusedCallGivesUpAtItsDeadline(t *testing.T) {
 		if got := time.Since(start); got != 4*time.Second {
 			t.Errorf("gave up after %v, want 4s", got)
 		}
-		if n := f.rt.Bodies.held.Load(); n != 0 {
+		if n := f.rt.Bodies.Held(); n != 0 {
 			t.Errorf("%d bytes of bodies still held", n)
 		}
 	})
@@ -114,7 +114,7 @@ func TestSlotIsFreeWhenTheHeaderIsHere(t *testing.T) {
 			if got := f.queue.State().InFlight; got != 0 {
 				t.Errorf("%d slots are taken although the header is here, want 0", got)
 			}
-			if n := f.rt.Bodies.held.Load(); n != 0 {
+			if n := f.rt.Bodies.Held(); n != 0 {
 				t.Errorf("%d bytes of bodies are held although the header is here", n)
 			}
 		}
@@ -147,7 +147,7 @@ func TestToolThatLeavesWhileSending(t *testing.T) {
 func TestLargeBodiesGoToDiskAndComeBackWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 5, 0, Options{})
-		f.rt.Bodies.Max = 1 << 20
+		f.rt.Bodies = NewBodies(1<<20, t.TempDir())
 		want := strings.Repeat("0123456789abcdef", 20_000) // 320 kB
 		f.script = append(f.script, says(429, "Retry-After", "1"))
 		if _, err := f.call(t.Context(), "POST", from("bot"), want); err != nil {
@@ -158,13 +158,13 @@ func TestLargeBodiesGoToDiskAndComeBackWhole(t *testing.T) {
 				t.Errorf("attempt %d: %d bytes came, want the %d that were sent", i+1, len(s.body), len(want))
 			}
 		}
-		f.rt.Bodies.Dir = "/nonexistent"
+		f.rt.Bodies.dir = "/nonexistent"
 		if _, err := f.call(t.Context(), "POST", from("bot"), want); err != nil || f.journal()[len(f.journal())-1].body != want {
 			t.Errorf("without a disk: %v, want it kept in memory", err)
 		}
 		_, err := f.call(t.Context(), "POST", from("bot"), strings.Repeat("x", 2<<20))
 		refusalOf(t, err, ErrQueueFull)
-		if n := f.rt.Bodies.held.Load(); n != 0 {
+		if n := f.rt.Bodies.Held(); n != 0 {
 			t.Errorf("%d bytes of bodies still held", n)
 		}
 	})

@@ -117,12 +117,12 @@ func (m *Metrics) Superseded(route string) {
 // reasons are those of refusals, as tools see them in Roamproxy-Error. The first are those of the line.
 func reasons() []string {
 	return []string{
-		"queue_full", "wait_too_long", "paused", "budget",
+		"queue_full", "wait_too_long", "paused", "budget", "too_many_open",
 		"unauthorized", "not_allowed", "browser", "host", "bad_request", "body_too_large", "unsupported", "shutting_down",
 	}
 }
 
-const lineReasons = 4
+const lineReasons = 5
 
 func results() []string { return []string{"hit", "miss", "shared", "stale", "bypass"} }
 

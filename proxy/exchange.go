@@ -37,7 +37,7 @@ func newLane(o Options, c Credential) (*lane, error) {
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
 	next = &spending{next: next, budgets: o.Budgets}
 	l.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
-	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies, Repeat: l.credential.Renewed}
+	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: l.credential.Renewed}
 	l.exchange = &reserving{next: l.exchange, budgets: o.Budgets}
 	l.exchange = &refusing{next: l.exchange, credential: l.credential}
 	return l, nil

@@ -75,6 +75,7 @@ type plan struct {
 	jitter      time.Duration
 	line        limiter.Options
 	proxy       Options
+	open        *limiter.OpenResponses
 	state       *limiter.StateFile
 }
 
@@ -110,8 +111,8 @@ func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ..
 	if maxWait == 0 {
 		maxWait = time.Minute
 	}
-	p.proxy.Cache, p.proxy.Observer, p.proxy.Bodies = kept, h, &limiter.Bodies{}
-	p.proxy.Quotas = []Quota{{Name: "roam", Queue: h.queue, Rate: p.rate, Burst: p.burst, MaxWait: maxWait}}
+	p.proxy.Cache, p.proxy.Observer, p.proxy.Bodies = kept, h, limiter.NewBodies(0, "")
+	p.proxy.Quotas = []Quota{{Name: "roam", Queue: h.queue, Open: p.open, Rate: p.rate, Burst: p.burst, MaxWait: maxWait}}
 	if p.proxy.Credentials == nil {
 		p.proxy.Credentials = []Credential{{Name: "org", Source: credential.Key{Value: credential.NewSecret(roamtest.DefaultKey)}, Quota: "roam"}}
 	}

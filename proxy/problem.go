@@ -33,6 +33,8 @@ func describe(err error) (status int, code, kind string) {
 		return 429, "queue_full", "connection_limit_reached"
 	case errors.Is(err, limiter.ErrWaitTooLong):
 		return 429, "wait_too_long", "connection_limit_reached"
+	case errors.Is(err, limiter.ErrTooManyOpen):
+		return 429, "too_many_open", "connection_limit_reached"
 	case errors.Is(err, limiter.ErrPaused):
 		return 429, "paused", "destination_unavailable"
 	case errors.Is(err, limiter.ErrClosed):
@@ -91,6 +93,8 @@ func sentence(err error, code string) string {
 		return "The call's turn would come after its longest wait; it was not sent and may be repeated."
 	case "paused":
 		return "Roam asked for quiet for longer than the call may wait; it was not sent and may be repeated."
+	case "too_many_open":
+		return "The tool is reading as many responses as it may (upstream.max_open); the call was not sent and may be repeated once one of them has ended."
 	case "shutting_down":
 		return "roamproxy is stopping; the call was not sent and may be repeated."
 	case "credential":
@@ -112,7 +116,7 @@ func sentence(err error, code string) string {
 // roamCode is Roam's own word for a problem, where it has one.
 func roamCode(code string) string {
 	switch code {
-	case "queue_full", "wait_too_long", "paused", "budget":
+	case "queue_full", "wait_too_long", "paused", "budget", "too_many_open":
 		return "ratelimited"
 	case "unauthorized":
 		return "invalid_token"

@@ -36,10 +36,11 @@ type Options struct {
 	Browsers    []string        // origins of pages that may call
 	Reach       Reach           // who can connect, and under which names
 	Cache       *cache.Cache
-	Rules       []Rule // before the built-in ones
-	Drops       []Drop // besides the built-in ones
-	MaxCalls    int    // of one tool under way at once; 0: any number
-	MaxBody     int64  // of a request; 413 beyond
+	Rules       []Rule          // before the built-in ones
+	Drops       []Drop          // besides the built-in ones
+	MaxCalls    int             // of one tool under way at once; 0: any number
+	Connections *limiter.Shares // of tools' requests under way, each of which has a connection; nil: any number
+	MaxBody     int64           // of a request; 413 beyond
 	Observer    Observer
 }
 
@@ -54,6 +55,7 @@ type Credential struct {
 type Quota struct {
 	Name        string
 	Queue       *limiter.Queue
+	Open        *limiter.OpenResponses // nil: any number
 	Rate, Burst float64
 	MaxWait     time.Duration
 }

@@ -91,6 +91,13 @@ func (p *Proxy) identify(v *visit) (known bool) {
 		p.fail(v, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
 		return false
 	}
+	if p.o.Connections != nil {
+		if v.connected = p.o.Connections.Take(v.Tool, 1); !v.connected {
+			v.w.Header().Set("Connection", "close") // it is a connection that the tool may not have
+			p.fail(v, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
+			return false
+		}
+	}
 	if err := t.may(v.r.Method, target(v.r)); err != nil {
 		p.fail(v, err)
 		return false

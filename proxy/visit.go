@@ -32,16 +32,17 @@ type Visit struct {
 // visit is what the steps know of a request under way. It belongs to the goroutine that serves the request.
 type visit struct {
 	Visit
-	w       http.ResponseWriter
-	r       *http.Request
-	arrived time.Time
-	tool    *tool // nil until it is known who asks
-	lane    *lane
-	rule    Rule
-	wants   wants
-	journey *journey // of a stream
-	fields  [6]string
-	said    int // how many of them are taken
+	w         http.ResponseWriter
+	r         *http.Request
+	arrived   time.Time
+	tool      *tool // nil until it is known who asks
+	connected bool  // its connection is counted
+	lane      *lane
+	rule      Rule
+	wants     wants
+	journey   *journey // of a stream
+	fields    [6]string
+	said      int // how many of them are taken
 }
 
 // journey is one call on its way to Roam. It belongs to the fill or to the stream that makes it, which may outlive a visit.
@@ -104,6 +105,9 @@ func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *visit {
 func (p *Proxy) leave(v *visit) {
 	if v.tool != nil {
 		v.tool.here.Add(-1)
+	}
+	if v.connected {
+		p.o.Connections.Release(v.Tool, 1)
 	}
 	v.Total = time.Since(v.arrived)
 	p.o.Observer.Left(v.Visit)

@@ -39,6 +39,7 @@ type Upstream struct {
 	URL         string   `key:"url"`
 	Timeout     Duration `key:"timeout"`
 	MaxInFlight int      `key:"max_in_flight"`
+	MaxOpen     int      `key:"max_open"`
 	CAFile      string   `key:"ca_file"`
 }
 
@@ -151,7 +152,7 @@ func Default(getenv func(string) string) Config {
 	return Config{
 		Listen:      "127.0.0.1:8080",
 		Admin:       Admin{Listen: "127.0.0.1:9190"},
-		Upstream:    Upstream{URL: "https://api.ro.am", Timeout: Duration(30 * time.Second), MaxInFlight: 10},
+		Upstream:    Upstream{URL: "https://api.ro.am", Timeout: Duration(30 * time.Second), MaxInFlight: 10, MaxOpen: 100},
 		Credentials: []Credential{org},
 		Quotas:      []Quota{quota},
 		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},

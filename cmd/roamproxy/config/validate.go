@@ -98,6 +98,7 @@ func (c Config) checkUpstream(v *checker) {
 	}
 	v.want(c.Upstream.Timeout > 0, "upstream.timeout", "want more than 0")
 	v.want(c.Upstream.MaxInFlight >= 1, "upstream.max_in_flight", "want at least 1, not %d", c.Upstream.MaxInFlight)
+	v.want(c.Upstream.MaxOpen >= 1, "upstream.max_open", "want at least 1, not %d", c.Upstream.MaxOpen)
 	names := map[string]bool{}
 	v.want(len(c.Credentials) > 0, "credentials", "at least one is needed")
 	for i, k := range c.Credentials {

@@ -103,8 +103,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 	r, roam := serving(t, roamtest.Options{Latency: 2 * time.Second}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 3 })
 	answered := make(chan int, 3)
-	for range 3 {
-		conn := dial(t, r.Addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 14\r\n\r\n{\"chat\":\"C-1\"}")
+	for _, tool := range []string{"one", "one", "two"} {
+		conn := dial(t, r.Addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Tool: "+tool+"\r\nContent-Length: 14\r\n\r\n{\"chat\":\"C-1\"}")
 		go func() {
 			if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
 				answered <- res.StatusCode
@@ -123,6 +123,33 @@ func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 	for range 3 {
 		if got := <-answered; got != 200 {
 			t.Errorf("a call under way is answered %d, want 200", got)
+		}
+	}
+}
+
+// A tool whose requests do not end, on every connection that there may be, keeps no other from connecting.
+//
+// Seen to fail with connections that are anybody's.
+func TestOneToolDoesNotTakeAllConnections(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 50 })
+	refused := make(chan string, 60)
+	for range 60 {
+		conn := dial(t, r.Addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Tool: greedy\r\nContent-Length: 100000\r\n\r\n{")
+		go func() {
+			if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+				refused <- fmt.Sprint(res.StatusCode, " ", res.Header.Get("Roamproxy-Error"), " ", res.Close)
+			}
+		}()
+	}
+	for range 60 - 33 {
+		if got := <-refused; got != "429 queue_full true" {
+			t.Errorf("a request beyond two thirds of the connections: %s, want 429 queue_full, and the connection closed", got)
+		}
+	}
+	for range 3 {
+		conn := dial(t, r.Addr, "")
+		if got := answers(t, conn, bufio.NewReader(conn)); got != 200 {
+			t.Errorf("another tool is answered %d, want 200", got)
 		}
 	}
 }

@@ -38,6 +38,8 @@ type app struct {
 	observer *observer
 	budgets  *proxy.Budgets
 
+	connections *limiter.Shares // those that have a request under way, by tool
+
 	mu  sync.RWMutex // guards now; held for reading while a request enters a snapshot, so that none enters a replaced one
 	now *snapshot
 
@@ -57,7 +59,7 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	recent := status.NewRecent()
-	a := &app{log: log, own: own, state: state, quotas: make(map[string]*quota)}
+	a := &app{log: log, own: own, state: state, quotas: make(map[string]*quota), connections: limiter.NewShares(0)}
 	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c)})
 	a.monitor = status.New(a.metrics, recent)
 	a.ctx, a.cancel = context.WithCancel(context.Background())

@@ -16,6 +16,7 @@ import (
 type quota struct {
 	name   string
 	queue  *limiter.Queue
+	open   *limiter.OpenResponses
 	bucket bucket
 	fleet  *limiter.Fleet // that the bucket is shared by; nil: by none
 }
@@ -43,7 +44,7 @@ func (a *app) newQuota(c config.Config, q config.Quota, fleet *limiter.Fleet) (*
 		}
 		return nil
 	})
-	l := &quota{name: q.Name, bucket: local, fleet: fleet}
+	l := &quota{name: q.Name, bucket: local, fleet: fleet, open: limiter.NewOpenResponses(c.Upstream.MaxOpen)}
 	if fleet != nil { // which knows the level better
 		if l.bucket, err = newBucket(q, fleet); err != nil {
 			return nil, err
@@ -79,6 +80,7 @@ func (a *app) configure(l *quota, c config.Config, q config.Quota, fleet *limite
 	}
 	l.bucket.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) // cannot fail: build made a bucket like it
 	l.queue.Reconfigure(bounds(c, q))
+	l.open.Resize(c.Upstream.MaxOpen)
 	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(c, q) })
 	a.health.Check("line of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
 }
@@ -105,6 +107,7 @@ func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
 	return metrics.QuotaState{
 		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
 		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight, MaxInFlight: c.Upstream.MaxInFlight,
+		MaxOpen: c.Upstream.MaxOpen, Slots: l.open.Calls(), Open: l.open.Open(),
 		Shared: s.Shared, Replicas: s.Replicas,
 	}
 }

@@ -42,6 +42,7 @@ func (a *app) change(c config.Config) error {
 	if err != nil {
 		return err
 	}
+	a.connections.Resize(shareOfConnections(c.Limits.MaxConnections))
 	for _, q := range c.Quotas {
 		a.configure(a.quotas[q.Name], c, q, g.fleet)
 	}
@@ -67,6 +68,9 @@ func (a *app) change(c config.Config) error {
 	}
 	return nil
 }
+
+// shareOfConnections is the size of the tools' Shares of all connections: those let one and a half times their size be taken.
+func shareOfConnections(limit int) int64 { return max(int64(limit)*2/3, 1) }
 
 // build makes a snapshot out of what is new in c and what last has already.
 func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
@@ -94,7 +98,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		}
 	}
 	if g.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
-		g.bodies = &limiter.Bodies{Max: int64(c.Limits.QueueBytes)}
+		g.bodies = limiter.NewBodies(int64(c.Limits.QueueBytes), "")
 	}
 	if c.Redis != last.config.Redis {
 		if g.fleet, err = a.share(c.Redis); err != nil {
@@ -113,7 +117,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	report := snapshotObserver{a.observer, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets,
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets,
 	}
 	o.Rules, o.Drops = CacheRules(c.Cache)
 	if o.Tools, err = proxyTools(c.Tools); err != nil {
@@ -132,7 +136,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 			undo = append(undo, func() { a.drop(q.Name) })
 		}
 		report.quotas[q.Name] = l.counts(a.metrics, c.Tools)
-		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)})
+		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Open: l.open, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)})
 	}
 	for _, k := range c.Credentials {
 		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) && g.base == last.base {
