@@ -13,9 +13,9 @@ import (
 type Key string
 
 // NewKey makes the key of a request: the credential's name, which stays when its secret is rotated, method, escaped path, query
-// (sorted by name, the order of repeats kept), the header fields that choose a form of the answer, and the hash of the body, for
-// a POST that reads, with what says how to read it. A HEAD has the key of its GET. Each part is preceded by its length, so that
-// no two divisions look alike.
+// (sorted by name, the order of repeats kept), the header fields that choose the answer, and the hash of the body, for a POST that
+// reads. The header is that of the request as it is sent to Roam. A HEAD has the key of its GET. Each part is preceded by its length,
+// so that no two divisions look alike.
 func NewKey(credential string, r *http.Request, body []byte) Key {
 	method := r.Method
 	if method == http.MethodHead {
@@ -26,12 +26,10 @@ func NewKey(credential string, r *http.Request, body []byte) Key {
 	key = part(key, method)
 	key = part(key, asWritten(r))
 	key = query(key, r.URL.RawQuery)
-	key = fields(key, r.Header, "Roam-Version", "Accept", "Origin")
-	key = encodings(key, r.Header["Accept-Encoding"])
+	key = fields(key, r.Header)
 	if len(body) > 0 {
 		sum := sha256.Sum256(body)
 		key = append(key, sum[:]...)
-		key = fields(key, r.Header, "Content-Type", "Content-Encoding")
 	}
 	return Key(key)
 }
@@ -49,15 +47,33 @@ func asWritten(r *http.Request) string {
 	return path
 }
 
-func fields(key []byte, h http.Header, names ...string) []byte {
+func fields(key []byte, h http.Header) []byte {
+	names := make([]string, 0, 8) // more are rare
+	for name := range h {
+		if choosesAnswer(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	key = binary.AppendUvarint(key, uint64(len(names)))
 	for _, name := range names {
-		values := h[name]
-		key = binary.AppendUvarint(key, uint64(len(values)))
-		for _, v := range values {
+		key = part(key, name)
+		key = binary.AppendUvarint(key, uint64(len(h[name])))
+		for _, v := range h[name] {
 			key = part(key, v)
 		}
 	}
 	return key
+}
+
+// choosesAnswer reports whether Roam may choose the answer by a header field. The others say who asks, or ask something of a cache; an answer
+// that depends on one of them says so in Vary.
+func choosesAnswer(name string) bool {
+	switch name {
+	case "User-Agent", "Traceparent", "Tracestate", "Cache-Control", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since":
+		return false
+	}
+	return !strings.HasPrefix(name, "X-Fern-")
 }
 
 func part(key []byte, value string) []byte {
@@ -87,27 +103,4 @@ func name(pair string) string {
 		return read
 	}
 	return raw
-}
-
-// encodings writes what is accepted in an order of its own, so that clients who say the same in another order share an answer.
-// Nothing at all means anything (RFC 9110, section 12.5.3).
-func encodings(key []byte, values []string) []byte {
-	if values == nil {
-		return append(key, 0)
-	}
-	all := make([]string, 0, 8) // more are rare
-	for _, value := range values {
-		for coding := range strings.SplitSeq(value, ",") {
-			coding = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(coding)), " ", "")
-			if !slices.Contains(all, coding) {
-				all = append(all, coding)
-			}
-		}
-	}
-	slices.Sort(all)
-	key = binary.AppendUvarint(append(key, 1), uint64(len(all)))
-	for _, coding := range all {
-		key = part(key, coding)
-	}
-	return key
 }

@@ -18,6 +18,7 @@ import (
 
 // kept answers a read that may be kept.
 func (p *Proxy) kept(v *visit) {
+	keepShareable(v.r.Header, v.Method)
 	if p.paged(v) {
 		return
 	}
@@ -71,6 +72,7 @@ func (f *filling) fill(ctx context.Context, call cache.Call) (*http.Response, er
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
 	}
 	if call.Through {
+		delete(out.Header, "Cache-Control") // it is for roamproxy's cache
 		cache.Foreign(out.Header)
 	} else {
 		unconditional(out.Header)

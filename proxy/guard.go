@@ -38,8 +38,8 @@ func Guard(next http.Handler, reach Reach) http.Handler {
 
 // refuse answers those who may not come in, and the preflights of pages that may. It tells whether that was all.
 func (p *Proxy) refuse(v *visit) bool {
-	if err := p.guard.admit(v.w, v.r); err != nil {
-		p.fail(v, err)
+	if v.refusal != nil {
+		p.fail(v, v.refusal)
 		return true
 	}
 	if v.r.Header["Origin"] == nil {

@@ -33,7 +33,7 @@ func (i *interim) pass(status int, header textproto.MIMEHeader) error {
 	h := i.v.w.Header()
 	final := maps.Clone(h)
 	clear(h)
-	hops(http.Header(header))
+	RemoveHopByHop(http.Header(header))
 	i.p.hand(h, http.Header(header), i.v)
 	http.NewResponseController(i.v.w).SetWriteDeadline(time.Now().Add(patience))
 	i.v.w.WriteHeader(status)

@@ -19,8 +19,8 @@ func TestCallsAtOnceAreNotMixedUp(t *testing.T) {
 	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		seen[r.Header.Get("Authorization")+" "+r.Method+" "+r.URL.RequestURI()+" "+r.Header.Get("X-Is")]++
-		return reply(r, 200, `{"ok":true}`, "X-Is", r.Header.Get("X-Is")), nil
+		seen[r.Header.Get("Authorization")+" "+r.Method+" "+r.URL.RequestURI()+" "+r.Header.Get("X-Fern-Is")]++
+		return reply(r, 200, `{"ok":true}`, "X-Fern-Is", r.Header.Get("X-Fern-Is")), nil
 	}}
 	h := build(t, nil, e, unmetered, func(p *plan) {
 		p.proxy.Credentials = nil
@@ -34,8 +34,8 @@ func TestCallsAtOnceAreNotMixedUp(t *testing.T) {
 		all.Go(func() {
 			name, method := []string{"alice", "bob"}[i%2], []string{"GET", "POST"}[i/2%2]
 			target, is := fmt.Sprintf("/v1/x%d.info?a=%d", i%7, i), fmt.Sprint(name, i)
-			w := h.do(t.Context(), method, target, "{}", "Authorization", "Bearer token-of-"+name, "X-Is", is)
-			if w.Code != 200 || w.Header().Get("X-Is") != is {
+			w := h.do(t.Context(), method, target, "{}", "Authorization", "Bearer token-of-"+name, "X-Fern-Is", is)
+			if w.Code != 200 || w.Header().Get("X-Fern-Is") != is {
 				t.Errorf("%s's %s %s was answered %d %v", name, method, target, w.Code, w.Header())
 			}
 			want := "Bearer key-of-" + name + " " + method + " " + target + " " + is

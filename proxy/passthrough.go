@@ -40,7 +40,7 @@ func (p *Proxy) pass(v *visit, res *http.Response) {
 	v.learn(v.journey)
 	p.settle(v)
 	h := v.w.Header()
-	hops(res.Header)
+	RemoveHopByHop(res.Header)
 	p.hand(h, res.Header, v)
 	p.mark(h, v, v.forwarded())
 	if c := connectionOf(v.r); c != nil && res.ContentLength <= copied {

@@ -34,6 +34,8 @@ type visit struct {
 	Visit
 	w         http.ResponseWriter
 	r         *http.Request
+	own       http.Header // what the tool says to roamproxy; r.Header is what Roam may see
+	refusal   error       // of the guard
 	arrived   time.Time
 	tool      *tool // nil until it is known who asks
 	connected bool  // its connection is counted
@@ -96,6 +98,8 @@ func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
 // arrive begins a visit.
 func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *visit {
 	v := &visit{w: w, r: r, arrived: time.Now(), lane: p.usual}
+	v.refusal = p.guard.admit(w, r) // reads Upgrade, and Origin even where Connection names it
+	v.own = takeOwn(r.Header)
 	v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
 	v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
 	return v

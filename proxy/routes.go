@@ -115,7 +115,7 @@ func (p *Proxy) recognize(v *visit) {
 	if own := v.tool.MaxWait; own > 0 {
 		most = min(most, own)
 	}
-	v.wants = parseWants(v.r.Header, most)
+	v.wants = parseWants(v.own, most)
 	if v.wants.applied != "" {
 		v.w.Header().Set("Preference-Applied", v.wants.applied)
 	}

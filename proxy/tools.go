@@ -76,7 +76,7 @@ func newTools(configured []Tool, lanes map[string]*lane, met func(string)) (*too
 
 // identify finds out who asks and whether it may, and answers where not.
 func (p *Proxy) identify(v *visit) (known bool) {
-	t := p.tools.asking(v.r)
+	t := p.tools.asking(v)
 	if t == nil {
 		v.w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
 		p.fail(v, errUnauthorized)
@@ -106,11 +106,11 @@ func (p *Proxy) identify(v *visit) (known bool) {
 }
 
 // asking is who asks; nil: nobody that is known.
-func (t *tools) asking(r *http.Request) *tool {
+func (t *tools) asking(v *visit) *tool {
 	if len(t.known) == 0 {
-		return t.called(r.Header.Get("Roamproxy-Tool"))
+		return t.called(v.own.Get("Roamproxy-Tool"))
 	}
-	return t.proven(r)
+	return t.proven(v)
 }
 
 // called is a caller under the name that it gives itself.
@@ -131,12 +131,12 @@ func (t *tools) called(name string) *tool {
 }
 
 // proven is the tool whose token the request has, which is found out once a connection.
-func (t *tools) proven(r *http.Request) *tool {
-	token, ok := Presented(r.Header)
+func (t *tools) proven(v *visit) *tool {
+	token, ok := Presented(v.own)
 	if !ok {
 		return nil
 	}
-	c := connectionOf(r)
+	c := connectionOf(v.r)
 	found := c.proven(t, token)
 	if found == nil {
 		found = t.prove(token)

@@ -1,0 +1,136 @@
+package proxy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// hopByHop are the fields that belong to one connection (RFC 9110 section 7.6.1, and RFC 7540 section 3.2.1 for HTTP2-Settings).
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Proxy-Authenticate",
+	"Proxy-Authorization", "Proxy-Authentication-Info",
+}
+
+// RemoveHopByHop removes from a request or a response what belongs to one connection, and what its Connection fields name.
+func RemoveHopByHop(h http.Header) {
+	for name := range connectionFields(h) {
+		delete(h, name)
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+}
+
+// connectionFields are the names that Connection fields list, as they are in a header.
+func connectionFields(h http.Header) map[string]bool {
+	if h["Connection"] == nil {
+		return nil
+	}
+	names := make(map[string]bool)
+	for _, value := range h["Connection"] {
+		for name := range strings.SplitSeq(value, ",") {
+			names[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
+		}
+	}
+	return names
+}
+
+// takeOwn takes out of a request's header, once and before any step reads it, what Roam is not to see. What remains is what Roam may see:
+// every step decides on that, so that no decision depends on a field that Roam does not get. What the tool says to roamproxy is returned;
+// the rest is dropped.
+func takeOwn(h http.Header) (own http.Header) {
+	named := connectionFields(h)
+	for name, values := range h {
+		switch {
+		case isOwn(name):
+			if own == nil {
+				own = make(http.Header)
+			}
+			own[name] = values // also where Connection names it: roamproxy is the next hop that the field is for
+			delete(h, name)
+		case named[name] || isNeverForwarded(name):
+			delete(h, name)
+		}
+	}
+	narrowEncoding(h)
+	return own
+}
+
+// isOwn reports whether a field is for roamproxy: who the tool is, and how its call is to be treated.
+func isOwn(name string) bool {
+	return name == "Authorization" || name == "Prefer" || name == "Priority" || strings.HasPrefix(name, "Roamproxy-")
+}
+
+// isNeverForwarded reports whether a field is not for Roam: it belongs to the connection or to the framing of the body, or it is known to
+// let a caller speak for another one, or call another method, host or path than the one that was allowed.
+func isNeverForwarded(name string) bool {
+	switch name {
+	case "Content-Length", "Expect": // the body is here when a call leaves, and its length is known
+		return true
+	case "Cookie", "Cookie2", "Proxy", "Baggage", "X-Host", "X-Real-Ip", "Remote-User", "X-Remote-User", "X-Authenticated-User", "X-Api-Key", "X-Auth-Token",
+		"Cf-Connecting-Ip", "X-Http-Method", "X-Http-Destinationurl", "X-Remote-Addr", "X-Remote-Ip", "X-Originating-Ip":
+		return true
+	}
+	if slices.Contains(hopByHop, name) || strings.Contains(name, "_") { // CGI, WSGI and PHP read _ as -
+		return true
+	}
+	for _, prefix := range []string{"Proxy-", "Forwarded", "X-Forwarded", "X-Original-", "X-Rewrite-", "X-Envoy-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return strings.HasSuffix(name, "-Override") || strings.HasSuffix(name, "Client-Ip") // X-HTTP-Method-Override, True-Client-IP and their kin
+}
+
+// narrowEncoding leaves gzip in Accept-Encoding and nothing else: an error may repeat the credential, and must be readable to be cleared
+// of it.
+func narrowEncoding(h http.Header) {
+	values := h["Accept-Encoding"]
+	delete(h, "Accept-Encoding")
+	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		coding, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
+		if refused := strings.Trim(strings.TrimPrefix(weight, "q="), "0.") == "" && weight != ""; (coding == "gzip" || coding == "*") && !refused {
+			h["Accept-Encoding"] = []string{"gzip"}
+			return
+		}
+	}
+}
+
+// keepShareable removes from the header of a request whose answer may go to others too what could change that answer unseen. What remains are
+// the fields that choose an answer, which are all in the cache key, the few that say who asks, and what is for the cache itself.
+func keepShareable(h http.Header, method string) {
+	for name := range h {
+		describesBody := strings.HasPrefix(name, "Content-") && method == http.MethodPost // another method's body is dropped
+		if !isShareable(name) && !isForCache(name) && !describesBody {
+			delete(h, name)
+		}
+	}
+}
+
+func isShareable(name string) bool {
+	switch name {
+	case "User-Agent", "Accept", "Roam-Version", "Traceparent", "Tracestate":
+		return true
+	}
+	return strings.HasPrefix(name, "Accept-") || strings.HasPrefix(name, "X-Fern-") || strings.HasPrefix(name, "Mcp-")
+}
+
+// isForCache reports whether a field asks something of a cache: for a fresh answer, a part of it, or one that changed (RFC 9110
+// sections 13.1 and 14.2, RFC 9111 section 5.2).
+func isForCache(name string) bool {
+	switch name {
+	case "Cache-Control", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since":
+		return true
+	}
+	return false
+}
+
+// unconditional removes what asks something of a cache from a request whose answer others may get.
+func unconditional(h http.Header) {
+	for name := range h {
+		if isForCache(name) {
+			delete(h, name)
+		}
+	}
+}
