@@ -140,7 +140,7 @@ func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 			asked = append(asked, target.Expr)
 		}
 	}
-	for _, file := range []string{"rules.yaml", "alerts.yaml"} {
+	for _, file := range []string{"rules.yaml", "runbook.yaml", "alerts.yaml"} {
 		asked = append(asked, read(t, "deploy/prometheus/"+file))
 	}
 	all := strings.Join(asked, "\n")

@@ -32,7 +32,7 @@ func prometheus(t *testing.T, target string) string {
 	config := filepath.Join(t.TempDir(), "prometheus.yaml")
 	os.WriteFile(config, fmt.Appendf(nil, `
 global: {scrape_interval: 1s, evaluation_interval: 1s}
-rule_files: ["%[1]s/rules.yaml", "%[1]s/alerts.yaml"]
+rule_files: ["%[1]s/rules.yaml", "%[1]s/runbook.yaml", "%[1]s/alerts.yaml"]
 scrape_configs: [{job_name: roamproxy, static_configs: [{targets: ["%[2]s"]}]}]
 `, rules, target), 0o600)
 	cmd := exec.Command(program, "--config.file="+config, "--storage.tsdb.path="+t.TempDir(), "--web.listen-address=127.0.0.1:0")
@@ -124,7 +124,7 @@ func TestEveryPanelHasData(t *testing.T) {
 	for name, query := range open {
 		t.Errorf("panel %s has no data: %s\n%s", name, query, problems[name])
 	}
-	for _, recorded := range []string{"quota:roamproxy_quota_used:ratio_rate5m", "quota_tool:roamproxy_turns:share30m", "job:roamproxy_cache_saved:ratio_rate1h", "quota:roamproxy_turns_late:ratio_rate3d"} {
+	for _, recorded := range []string{"quota:roamproxy_quota_used:ratio_rate5m", "quota_tool:roamproxy_calls_sent:share30m", "job:roamproxy_cache_saved:ratio_rate1h", "quota_tool:roamproxy_calls_late_in_share:ratio_rate3d", "roamproxy_runbook_info"} {
 		if series, problem := asked(t, c, base, recorded); series == 0 {
 			t.Errorf("%s is not recorded: %s", recorded, problem)
 		}
