@@ -26,7 +26,18 @@ type Visit struct {
 	Attempts            int // how often the call of this visit was sent; 0: never, or another visit's answer was shared
 	Total               time.Duration
 	TraceID             string // of traceparent
-	Err                 error  // for the log: what went wrong on the way to Roam
+	Peer                string // address that the request came from; of a Unix socket "@" or ""
+	Agent               string // product of the User-Agent, without its version
+	Decisions           Decisions
+	Err                 error // for the log: what went wrong on the way to Roam
+}
+
+// Decisions are what roamproxy decided about a request before it went on, for a reader who wonders why.
+type Decisions struct {
+	Rule        string        // the rule that matched the route; "": none
+	CacheStatus string        // as answered (RFC 9211)
+	Urgency     int           // in the tool's own queue: 0 to 7
+	LongestWait time.Duration // that the call was ready to wait
 }
 
 // visit is what the steps know of a request under way. It belongs to the goroutine that serves the request.
@@ -101,6 +112,7 @@ func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *visit {
 	v.refusal = p.guard.admit(w, r) // reads Upgrade, and Origin even where Connection names it
 	v.own = takeOwn(r.Header)
 	v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
+	v.Peer, v.Agent = r.RemoteAddr, product(r.UserAgent())
 	v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
 	return v
 }
@@ -114,6 +126,7 @@ func (p *Proxy) leave(v *visit) {
 		p.o.Connections.Release(v.Tool, 1)
 	}
 	v.Total = time.Since(v.arrived)
+	v.Decisions = Decisions{v.rule.Match, v.w.Header().Get("Cache-Status"), v.wants.urgency, v.patience()}
 	p.o.Observer.Left(v.Visit)
 }
 
@@ -145,6 +158,14 @@ func newID() string {
 }
 
 const idLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:/+=@"
+
+// product returns the first product of a User-Agent (RFC 9110, section 10.1.5): python-requests of python-requests/2.32.
+func product(agent string) string {
+	if i := strings.IndexAny(agent, "/ ("); i >= 0 {
+		return agent[:i]
+	}
+	return agent
+}
 
 // traceID is the second part of a traceparent (W3C Trace Context, section 3.2).
 func traceID(traceparent string) string {

@@ -25,6 +25,8 @@ func (s serveCmd) Run(p *program) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything else: one that comes too early must not end the process
 	defer signal.Stop(hangups)
+	signal.Ignore(syscall.SIGPIPE) // a reader of the log that ends must not end the calls
+	defer signal.Reset(syscall.SIGPIPE)
 	read := func() (*config.Loaded, error) {
 		return config.Load(s.Config, p.getenv, []config.Override{
 			{Key: "listen", Value: s.Listen, Source: "--listen"},

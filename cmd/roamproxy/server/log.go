@@ -34,18 +34,25 @@ func (l *Logger) configure(c config.Log) {
 	if err != nil {
 		level = zap.InfoLevel
 	}
-	file, isFile := l.out.(*os.File)
-	encoding := zap.NewProductionEncoderConfig()
-	encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
-	encoding.EncodeDuration = zapcore.StringDurationEncoder
-	encoder := zapcore.NewJSONEncoder(encoding)
-	if c.Format == "console" || c.Format == "auto" && isFile && term.IsTerminal(int(file.Fd())) {
-		encoding.EncodeTime = zapcore.TimeEncoderOfLayout(time.TimeOnly)
-		encoding.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(encoding)
+	var core zapcore.Core
+	if c.Format == "console" || c.Format == "auto" && isTerminal(l.out) {
+		core = newTerminalCore(l.out, level)
+	} else {
+		encoding := zap.NewProductionEncoderConfig()
+		encoding.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+		encoding.EncodeDuration = zapcore.StringDurationEncoder
+		core = zapcore.NewCore(zapcore.NewJSONEncoder(encoding), zapcore.Lock(zapcore.AddSync(l.out)), level)
 	}
-	core := zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(l.out)), level)
 	l.core.now.Store(&core)
+}
+
+// isTerminal reports whether somebody reads w on a terminal.
+func isTerminal(w io.Writer) bool {
+	if b, ok := w.(*logBuffer); ok {
+		w = b.out
+	}
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // changing is a zapcore.Core that can be replaced while others write to it.

@@ -41,11 +41,14 @@ func (r *observer) Left(v proxy.Visit) {
 		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
 		Cache: v.Cache, Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
 	})
+	if line := r.log.Check(zap.DebugLevel, "decisions of a call"); line != nil {
+		line.Write(decisions(v)...)
+	}
 	level := zap.InfoLevel
 	if v.Status >= 500 {
 		level = zap.WarnLevel
 	}
-	line := r.access.Check(level, "call")
+	line := r.access.Check(level, callMessage)
 	if line == nil {
 		return
 	}
@@ -53,7 +56,7 @@ func (r *observer) Left(v proxy.Visit) {
 		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("method", v.Method), zap.String("route", short(v.Route)),
 		zap.Int("status", v.Status), zap.String("cache", v.Cache),
 		zap.Int64("queue_ms", v.Queue.Milliseconds()), zap.Int64("upstream_ms", v.Upstream.Milliseconds()), zap.Int64("total_ms", v.Total.Milliseconds()),
-		zap.Int("attempts", v.Attempts),
+		zap.Int("attempts", v.Attempts), zap.String("peer", v.Peer), zap.String("user_agent", short(v.Agent)),
 	}
 	if v.Code != "" {
 		fields = append(fields, zap.String("code", v.Code))
@@ -68,6 +71,16 @@ func (r *observer) Left(v proxy.Visit) {
 		fields = append(fields, zap.String("roam_request_id", short(v.RoamID)))
 	}
 	line.Write(fields...)
+}
+
+// decisions are why a call was answered from the cache or not, and how it stood in the queue.
+func decisions(v proxy.Visit) []zap.Field {
+	return []zap.Field{
+		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("route", short(v.Route)), zap.String("rule", v.Decisions.Rule),
+		zap.String("cache_status", v.Decisions.CacheStatus), zap.String("quota", v.Quota), zap.Int("urgency", v.Decisions.Urgency),
+		zap.Int64("longest_wait_ms", v.Decisions.LongestWait.Milliseconds()), zap.Int64("queue_ms", v.Queue.Milliseconds()),
+		zap.Int("attempts", v.Attempts), zap.String("code", v.Code),
+	}
 }
 
 // short bounds what a caller can put into the log.

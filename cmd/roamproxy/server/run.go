@@ -38,8 +38,9 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return errors.Join(err, errors.New("nothing was started; roamproxy check shows the whole configuration"))
 	}
-	log := NewLog(l.Log, o.Log)
-	defer log.Sync()
+	buffer := newLogBuffer(o.Log)
+	defer buffer.Close()
+	log := NewLog(l.Log, buffer)
 	defer stdLogWriter{log.Logger}.capture()()
 	lock, err := lockState(ctx, l.Config, o.WaitLock, log)
 	if err != nil {
@@ -52,6 +53,8 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return err
 	}
+	buffer.countWith(server.metrics.Unlogged)
+	server.health.Note("log", buffer.note)
 	if lock != nil {
 		lock.SetAddress(server.Addr)
 	}

@@ -1,0 +1,137 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	// bufferedBytes bounds the lines that wait for a slow reader: some 3,000 calls.
+	bufferedBytes = 1 << 20
+	// flushTime bounds how long the end of the process waits for the reader of its log.
+	flushTime = time.Second
+	// lossNoted is how long readiness mentions that lines were lost.
+	lossNoted = 10 * time.Minute
+)
+
+// logBuffer keeps the log from holding up calls. Write never waits: a goroutine writes the lines on, and what does not fit into the
+// buffer, or cannot be written, is dropped and counted. Close ends it.
+type logBuffer struct {
+	out   io.Writer
+	wake  chan struct{} // of one place: there are lines
+	ended chan struct{}
+
+	mu     sync.Mutex // guards the following
+	lines  [][]byte
+	size   int // of lines, with the one that is being written
+	closed bool
+	lost   uint64
+	lastAt time.Time // of the last loss
+	onLoss func()    // nil: nobody counts
+}
+
+func newLogBuffer(out io.Writer) *logBuffer {
+	b := &logBuffer{out: out, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	go b.run()
+	return b
+}
+
+// Write takes one line over, or drops it. It always succeeds.
+func (b *logBuffer) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || b.size+len(line) > bufferedBytes {
+		b.lose()
+		return len(line), nil
+	}
+	b.lines = append(b.lines, append([]byte(nil), line...))
+	b.size += len(line)
+	b.signal()
+	return len(line), nil
+}
+
+func (b *logBuffer) signal() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lose counts a line. The lock is held.
+func (b *logBuffer) lose() {
+	b.lost++
+	b.lastAt = time.Now()
+	if b.onLoss != nil {
+		b.onLoss()
+	}
+}
+
+func (b *logBuffer) run() {
+	defer close(b.ended)
+	for {
+		line, ok := b.next()
+		if !ok {
+			return
+		}
+		_, err := b.out.Write(line) // may stand still for as long as its reader does
+		b.mu.Lock()
+		b.size -= len(line)
+		if err != nil {
+			b.lose()
+		}
+		b.mu.Unlock()
+	}
+}
+
+// next returns the oldest line, or false when the buffer is closed and empty.
+func (b *logBuffer) next() ([]byte, bool) {
+	for {
+		b.mu.Lock()
+		if len(b.lines) > 0 {
+			line := b.lines[0]
+			b.lines = b.lines[1:]
+			b.mu.Unlock()
+			return line, true
+		}
+		closed := b.closed
+		b.mu.Unlock()
+		if closed {
+			return nil, false
+		}
+		<-b.wake
+	}
+}
+
+// countWith has count called for each lost line, and for those lost before. It must not write to the log.
+func (b *logBuffer) countWith(count func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range b.lost {
+		count()
+	}
+	b.onLoss = count
+}
+
+// note says that lines were lost lately; "" when none were.
+func (b *logBuffer) note() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lost == 0 || time.Since(b.lastAt) > lossNoted {
+		return ""
+	}
+	return fmt.Sprintf("%d lines were lost, the last at %s UTC: what reads the log stands still or has ended", b.lost, b.lastAt.UTC().Format(time.TimeOnly))
+}
+
+// Close writes what is left, for at most flushTime.
+func (b *logBuffer) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.signal()
+	b.mu.Unlock()
+	select {
+	case <-b.ended:
+	case <-time.After(flushTime):
+	}
+}
