@@ -83,7 +83,7 @@ var (
 	errBrowser      = errors.New("web pages may not call roamproxy unless the setting browsers names their origin")
 	errUnauthorized = errors.New("this tool's token is missing or wrong")
 	errNotAllowed   = errors.New("this tool may not use this method and path")
-	errAmbiguous    = errors.New("this path means different things to different servers; write it without dot segments, //, \\ or encoded slashes")
+	errAmbiguous    = errors.New("this path means different things to different servers; write it without dot segments, //, \\, encoded slashes, ? or spaces, and in ASCII")
 )
 
 // check reports why a request is refused, from its first line and header alone.

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"roamproxy/limiter"
 )
@@ -203,7 +202,7 @@ func (t *tool) may(method, escaped string) error {
 func ambiguous(escaped string) bool {
 	plain := escaped
 	for range decodings {
-		if strings.Contains(plain, "//") || strings.ContainsAny(plain, "\\;\x00#") || !utf8.ValidString(plain) {
+		if strings.Contains(plain, "//") || strings.ContainsAny(plain, `\;?#`) || strings.ContainsFunc(plain, isUnusual) {
 			return true
 		}
 		for segment := range strings.SplitSeq(plain, "/") {
@@ -222,6 +221,10 @@ func ambiguous(escaped string) bool {
 	}
 	return true
 }
+
+// isUnusual reports whether a letter is in no path of Roam's and means different things to different servers: controls and spaces may
+// end a line or a path, and letters beyond ASCII may be read as a slash or a dot (U+FF0F, U+2024, overlong UTF-8).
+func isUnusual(letter rune) bool { return letter <= ' ' || letter >= 0x7f }
 
 // decodings is how often a path may be encoded, each time for another server in a row. Nobody has that many.
 const decodings = 8
