@@ -148,13 +148,18 @@ func (k *walk) request(limit int, cursor string) *http.Request {
 	return &r
 }
 
+// mostPages bounds how many pages are asked for to answer one request: the one that its cursor names, and the next where that became
+// shorter. A cursor can be made up, and must not walk through a list at the expense of everybody's quota.
+const mostPages = 2
+
 // walk finds the part of the list that the tool asked for.
 func (p *Proxy) walk(k *walk) (*cache.Answer, error) {
 	size := k.wide
 	if p.shapes.of(k.list) == plain { // since this walk began
 		size = min(k.limit, k.wide)
 	}
-	for at := k.at; ; {
+	at := k.at
+	for range mostPages {
 		a, err := p.ask(k.v, k.request(size, at.cursor), nil)
 		if err != nil {
 			return nil, err
@@ -167,21 +172,21 @@ func (p *Proxy) walk(k *walk) (*cache.Answer, error) {
 			if size == k.limit || a.Status != http.StatusOK && a.Status != http.StatusBadRequest {
 				return a, nil
 			}
-			if a, done, err := p.asTold(k, a, at); done || err != nil {
-				return a, err
+			if at != k.at {
+				closeStream(a)
+				return nil, errCursor
 			}
-			size = k.limit
-			continue
+			return p.asTold(k, a)
 		}
 		if size == k.wide && p.shapes.of(k.list) == unknown {
 			p.shapes.learn(k.list, wide)
 		}
-		if at.offset >= len(pg.items) && at.offset > 0 && pg.next != "" { // the page is shorter than it was
-			at = place{pg.next, at.offset - len(pg.items)}
-			continue
+		if at.offset < len(pg.items) || at.offset == 0 || pg.next == "" {
+			return k.part(a, pg, at), nil
 		}
-		return k.part(a, pg, at), nil
+		at = place{pg.next, at.offset - len(pg.items)} // the page is shorter than it was
 	}
+	return nil, errCursor
 }
 
 // wholeSize bounds a page that is read to be cut and not to be kept.
@@ -223,21 +228,30 @@ func (p *Proxy) perhapsWhole(k *walk, pg page) bool {
 	return pg.nextAt == (span{}) && k.at == (place{}) && len(pg.items) > k.limit && p.shapes.of(k.list) != wide
 }
 
-// asTold asks as the tool did, after a wide question did not bring a page, and learns from the answer. It is not done when the
-// tool stands in the middle of a wide page, which Roam will not give any more: then the way there is to be walked.
-func (p *Proxy) asTold(k *walk, refused *cache.Answer, at place) (a *cache.Answer, done bool, err error) {
-	if refused.Stream != nil {
-		refused.Stream.Close()
-	}
-	if a, err = p.ask(k.v, k.request(k.limit, at.cursor), nil); err != nil || a.Status != http.StatusOK {
-		return a, true, err // it was not about the size
+// asTold asks as the tool did, after a wide question did not bring a page, and learns from the answer. A tool that stands in the middle of a
+// wide page, which Roam will not give any more, has to begin anew.
+func (p *Proxy) asTold(k *walk, refused *cache.Answer) (*cache.Answer, error) {
+	closeStream(refused)
+	a, err := p.ask(k.v, k.request(k.limit, k.at.cursor), nil)
+	if err != nil || a.Status != http.StatusOK {
+		return a, err // it was not about the size
 	}
 	is := plain
 	if pg, ok := readable(a); ok && refused.Status == http.StatusOK && pg.next != "" && refused.Stream == nil {
 		is = wide // there are pages after all
 	}
 	p.shapes.learn(k.list, is)
-	return a, at.offset == 0, nil
+	if k.at.offset > 0 {
+		closeStream(a)
+		return nil, errCursor
+	}
+	return a, nil
+}
+
+func closeStream(a *cache.Answer) {
+	if a.Stream != nil {
+		a.Stream.Close()
+	}
 }
 
 // part cuts what the tool gets out of a page.
