@@ -153,6 +153,9 @@ func (g guard) isOwnName(r *http.Request) bool {
 		return !fromBrowser(r.Header) // a health check of a balancer in HTTP/1.0; every browser names a host
 	}
 	name, bracketed := hostname(r.Host)
+	if slices.ContainsFunc(g.reach.Hosts, func(own string) bool { return strings.EqualFold(strings.TrimSuffix(own, "."), name) }) {
+		return true
+	}
 	if addr, err := netip.ParseAddr(name); err == nil {
 		return bracketed == addr.Is6() && g.isOwnAddress(addr)
 	}
@@ -160,9 +163,6 @@ func (g guard) isOwnName(r *http.Request) bool {
 		return false
 	}
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
-		return true
-	}
-	if slices.ContainsFunc(g.reach.Hosts, func(own string) bool { return strings.EqualFold(own, name) }) {
 		return true
 	}
 	if g.reach.Loopback || name == "" {

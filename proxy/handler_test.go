@@ -24,7 +24,7 @@ func unmetered(p *plan) { p.rate, p.burst = 1000, 1000 }
 func TestWhoIsLetIn(t *testing.T) {
 	e := &echo{}
 	h := build(t, nil, e, unmetered, func(p *plan) {
-		p.proxy.Browsers, p.proxy.Reach.Hosts = []string{"http://localhost:3000"}, []string{"proxy.corp.example"}
+		p.proxy.Browsers, p.proxy.Reach.Hosts = []string{"http://localhost:3000"}, []string{"proxy.corp.example", "10.1.2.3"}
 	})
 	for _, tt := range []struct {
 		name, method, target string
@@ -37,6 +37,8 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"a program that uses IPv6", "GET", "/v1/meeting.transcript", []string{"Host", "[::1]:8080"}, 200, ""},
 		{"a rebound name", "GET", "/v1/meeting.transcript", []string{"Host", "evil.example:8080"}, 421, "host"},
 		{"a name of our own", "GET", "/v1/meeting.transcript", []string{"Host", "Proxy.Corp.Example:8080"}, 200, ""},
+		{"an address of our own", "GET", "/v1/meeting.transcript", []string{"Host", "10.1.2.3:8080"}, 200, ""},
+		{"an address of another's", "GET", "/v1/meeting.transcript", []string{"Host", "10.1.2.4:8080"}, 421, "host"},
 		{"a name below our own", "GET", "/v1/meeting.transcript", []string{"Host", "evil.proxy.corp.example"}, 421, "host"},
 		{"the address that is none", "GET", "/v1/meeting.transcript", []string{"Host", "0.0.0.0:8080"}, 421, "host"},
 		{"a container's name, on loopback", "GET", "/v1/meeting.transcript", []string{"Host", "roamproxy:8080"}, 421, "host"},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -73,12 +72,10 @@ func (c Config) checkListeners(v *checker) {
 	v.want(IsLoopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file", "is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
 	v.want(c.ListenGroup == "" || SocketPath(c.Listen) != "", "listen_group", "is for a Unix socket; listen is %s", c.Listen)
 	for i, host := range c.Hosts {
-		u, err := url.Parse("http://" + host)
-		v.want(err == nil && u.Hostname() == host, fmt.Sprintf("hosts[%d]", i), "want a name without a port, such as roamproxy.example, not %q", host)
+		checkHost(v, fmt.Sprintf("hosts[%d]", i), host)
 	}
 	for i, origin := range c.Browsers {
-		u, err := url.Parse(origin)
-		v.want(err == nil && u.Scheme != "" && u.Host != "" && u.Scheme+"://"+u.Host == origin, fmt.Sprintf("browsers[%d]", i), "want an origin such as http://localhost:3000, not %q", origin)
+		checkOrigin(v, fmt.Sprintf("browsers[%d]", i), origin)
 	}
 }
 
@@ -185,7 +182,7 @@ func (c Config) checkTools(v *checker) {
 		v.want(t.MaxQueue >= 0, key+".max_queue", "want at least 1, or nothing for the quota's")
 		v.want(t.CallsPerDay >= 0, key+".calls_per_day", "want at least 1, or nothing for any number")
 		for j, pattern := range t.Allow {
-			checkPattern(v, fmt.Sprintf("%s.allow[%d]", key, j), pattern)
+			checkAllow(v, fmt.Sprintf("%s.allow[%d]", key, j), pattern)
 		}
 	}
 }
@@ -216,10 +213,4 @@ func checkName(v *checker, key, name string, seen map[string]bool) {
 	v.want(regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(name), key, "want 1 to 32 of a-z, 0-9 and -, not %q", name)
 	v.want(!seen[name], key, "%q is there twice", name)
 	seen[name] = true
-}
-
-func checkPattern(v *checker, key, pattern string) {
-	method, route, ok := strings.Cut(pattern, " ")
-	_, err := path.Match(route, "")
-	v.want(ok && method != "" && strings.HasPrefix(route, "/") && err == nil, key, "want METHOD /path, such as GET /v1/*.list, not %q", pattern)
 }

@@ -1,0 +1,117 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// An entry that can never match is a mistake: the one who wrote it believes that it does.
+
+// checkPattern wants METHOD and a path of path.Match.
+func checkPattern(v *checker, key, pattern string) {
+	method, route, ok := strings.Cut(pattern, " ")
+	_, err := path.Match(route, "")
+	switch {
+	case !ok || method == "" || !strings.HasPrefix(route, "/") || err != nil:
+		v.bad(key, "want METHOD /path, such as GET /v1/*.list, not %q", pattern)
+	case strings.ToUpper(method) != method:
+		v.bad(key, "%q never matches: methods are in capitals, so write %s", pattern, strings.ToUpper(method)+" "+route)
+	}
+}
+
+// checkAllow wants a pattern that a request can match: allow compares the method as a whole, and takes no path that servers could
+// read in two ways.
+func checkAllow(v *checker, key, pattern string) {
+	before := len(v.mistakes)
+	if checkPattern(v, key, pattern); len(v.mistakes) > before {
+		return
+	}
+	method, route, _ := strings.Cut(pattern, " ")
+	switch {
+	case method == "CONNECT" || method == "TRACE":
+		v.bad(key, "%q never matches: roamproxy refuses %s", pattern, method)
+	case !regexp.MustCompile(`^(\*|[A-Z][A-Z-]*)$`).MatchString(method):
+		v.bad(key, "%q never matches: want one method, or * for every method, before the path", pattern)
+	case regexp.MustCompile(`\?[^/=&]+=`).MatchString(route):
+		v.bad(key, "%q never matches: allow decides on the path, without the query", pattern)
+	case strings.ContainsFunc(route, func(r rune) bool { return r <= ' ' || r >= 0x7f }) || strings.ContainsAny(route, ";#"):
+		v.bad(key, "%q never matches: a path with a space, a control character, ;, # or a letter beyond ASCII is refused", pattern)
+	case strings.Contains(route, "//") || regexp.MustCompile(`/\.\.?(/|$)`).MatchString(route) || escapesAnother(route):
+		v.bad(key, "%q never matches: a path with dot segments, // or an escaped /, \\, ?, # or control character is refused", pattern)
+	}
+}
+
+// escapesAnother reports whether a path escapes a letter with which it is refused, or has a % that begins no escape.
+func escapesAnother(route string) bool {
+	plain, err := url.PathUnescape(route)
+	if err != nil {
+		return true
+	}
+	for _, r := range plain {
+		if r <= ' ' || r >= 0x7f || strings.ContainsRune(";#", r) {
+			return true
+		}
+	}
+	for _, letter := range `/\?` { // which the pattern itself may use
+		if strings.Count(plain, string(letter)) > strings.Count(route, string(letter)) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkOrigin wants an origin as browsers write it (RFC 6454 section 6.1, and the URL standard): lower case, ASCII, and without the
+// port that its scheme implies.
+func checkOrigin(v *checker, key, origin string) {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+		v.bad(key, "want an origin such as http://localhost:3000, not %q", origin)
+		return
+	}
+	if better, why := canonicalHost(u); why != "" {
+		v.bad(key, "%q never matches: %s%s", origin, why, better)
+	}
+}
+
+// canonicalHost reports why a browser never sends a host in this form, and the form that it does send where that is clear.
+func canonicalHost(u *url.URL) (better, why string) {
+	name, port := u.Hostname(), u.Port()
+	write := func(host string) string { return ", so write " + u.Scheme + "://" + host }
+	switch number, err := strconv.ParseUint(port, 10, 16); {
+	case strings.HasSuffix(u.Host, ":"), port != "" && (err != nil || number == 0 || strconv.FormatUint(number, 10) != port):
+		return "", "its port is none"
+	case u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443":
+		return write(strings.TrimSuffix(u.Host, ":"+port)), "browsers leave out the port that the scheme implies"
+	case strings.Contains(name, "*"):
+		return "", "there are no wildcards, each origin has an entry of its own"
+	case strings.ToLower(u.Host) != u.Host:
+		return write(strings.ToLower(u.Host)), "browsers write hosts in lower case"
+	}
+	if addr, err := netip.ParseAddr(name); err == nil {
+		if addr.Is4In6() || addr.Zone() != "" || addr.String() != name {
+			return "", fmt.Sprintf("browsers write this address in another form (%s)", addr.Unmap().WithZone(""))
+		}
+		return "", ""
+	}
+	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
+	switch last := labels[len(labels)-1]; {
+	case regexp.MustCompile(`[^a-z0-9._-]`).MatchString(name):
+		return "", "browsers write a host in a-z, 0-9, dots and hyphens; a name with other letters begins with xn--"
+	case regexp.MustCompile(`^(\d+|0x[0-9a-f]*)$`).MatchString(last):
+		return "", "browsers take it for an address, and write that as four numbers"
+	}
+	return "", ""
+}
+
+// checkHost wants a name that a Host field can have.
+func checkHost(v *checker, key, host string) {
+	u, err := url.Parse("http://" + host)
+	if err != nil || host == "" || u.Hostname() != host || strings.ContainsAny(host, "*[]@") {
+		v.bad(key, "want a name without a port, such as roamproxy.example, not %q", host)
+	}
+}
