@@ -37,7 +37,7 @@ type Metrics struct {
 	requests, upstream, throttled, pauses, refused, cached, saved *prometheus.CounterVec
 	repeats, superseded                                           *prometheus.CounterVec
 	duration, exchange, waited                                    *prometheus.HistogramVec
-	reloaded                                                      prometheus.Gauge
+	reloaded, reloadedAt                                          prometheus.Gauge
 	unlogged                                                      prometheus.Counter
 
 	kinds sync.RWMutex // guards known
@@ -110,6 +110,8 @@ func New(o Options) *Metrics {
 	m.unlogged = m.counter("roamproxy_log_lines_dropped_total",
 		"Access lines that were not written, because there were too many in that second. Normally none.").WithLabelValues()
 	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the last reload succeeded. Normally 1.")
+	m.reloadedAt = m.gauge("roamproxy_config_last_reload_success_timestamp_seconds",
+		"When the configuration in force was loaded, in seconds since 1970.")
 	m.Reloaded(true)
 	build := m.gaugeVec("roamproxy_build_info", "The version that runs. The value is always 1.", "version", "revision", "goversion")
 	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
@@ -121,6 +123,7 @@ func New(o Options) *Metrics {
 	for _, kind := range []string{RepeatUnknown, RepeatReplayed} {
 		m.repeats.WithLabelValues(kind)
 	}
+	m.superseded.WithLabelValues(other)
 	for _, by := range []string{"hit", "shared", "stale", "page"} {
 		m.saved.WithLabelValues(by)
 	}
@@ -185,6 +188,9 @@ func (m *Metrics) Handler() http.Handler {
 // Reloaded tells whether the latest configuration that was asked for came into force.
 func (m *Metrics) Reloaded(ok bool) {
 	m.reloaded.Set(number(ok))
+	if ok {
+		m.reloadedAt.SetToCurrentTime()
+	}
 	m.current.Store(ok)
 }
 

@@ -88,9 +88,13 @@ func TestExpositionIsClean(t *testing.T) {
 //
 // Seen to fail with a metric by another name.
 func TestExpositionIsTheAgreedOne(t *testing.T) {
+	const loaded = "roamproxy_config_last_reload_success_timestamp_seconds "
 	var ours []string
 	for line := range strings.Lines(scrape(t, sample(), "")) {
-		if strings.Contains(line, "roamproxy_") && !strings.Contains(line, "goversion") {
+		switch {
+		case strings.HasPrefix(line, loaded):
+			ours = append(ours, loaded+"1.7e+09\n")
+		case strings.Contains(line, "roamproxy_") && !strings.Contains(line, "goversion"):
 			ours = append(ours, line)
 		}
 	}

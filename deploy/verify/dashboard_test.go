@@ -15,7 +15,14 @@ type dashboard struct {
 	Editable                bool
 	SchemaVersion           int
 	Templating              struct{ List []variable }
+	Annotations             struct{ List []annotation }
 	Panels                  []panel
+}
+
+type annotation struct {
+	Name, Expr, TitleFormat string
+	Enable                  bool
+	Datasource              struct{ Type, UID string }
 }
 
 type variable struct {
@@ -31,8 +38,14 @@ type panel struct {
 	Type, Title, Description string
 	Datasource               struct{ Type, UID string }
 	GridPos                  struct{ X, Y, W, H int }
-	FieldConfig              struct{ Defaults struct{ Unit string } }
-	Targets                  []struct {
+	FieldConfig              struct {
+		Defaults struct {
+			Unit, NoValue string
+			Custom        struct{ ThresholdsStyle struct{ Mode string } }
+			Thresholds    struct{ Steps []struct{ Value *float64 } }
+		}
+	}
+	Targets []struct {
 		RefID, Expr, LegendFormat string
 		Datasource                struct{ UID string }
 	}
@@ -98,8 +111,9 @@ var (
 
 func lintPanel(t *testing.T, p panel) {
 	t.Helper()
-	if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.Datasource.Type != "prometheus" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
-		t.Errorf("panel %q: description %q, unit %q, data source %+v, %d queries; want all", p.Title, p.Description, p.FieldConfig.Defaults.Unit, p.Datasource, len(p.Targets))
+	if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.FieldConfig.Defaults.NoValue == "" || p.Datasource.Type != "prometheus" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+		t.Errorf("panel %q: description %q, unit %q, no value %q, data source %+v, %d queries; want all",
+			p.Title, p.Description, p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.NoValue, p.Datasource, len(p.Targets))
 	}
 	for i, target := range p.Targets {
 		where := fmt.Sprintf("panel %q, query %s", p.Title, target.RefID)
@@ -131,6 +145,44 @@ func lintPanel(t *testing.T, p panel) {
 	}
 }
 
+// Pauses, reloads and restarts are marked in every panel.
+func TestDashboardMarksWhatHappened(t *testing.T) {
+	var names []string
+	for _, a := range readDashboard(t).Annotations.List {
+		if a.Datasource.Type != "prometheus" {
+			continue
+		}
+		names = append(names, a.Name)
+		if !a.Enable || a.TitleFormat == "" || a.Datasource.UID != "${datasource}" || !strings.Contains(a.Expr, `job=~"$job", instance=~"$instance"`) {
+			t.Errorf("annotation %+v; want one that is shown, of the chosen job and instance", a)
+		}
+	}
+	if want := []string{"Pauses", "Reloads", "Failed reloads", "Restarts"}; !slices.Equal(names, want) {
+		t.Errorf("annotations %v, want %v", names, want)
+	}
+}
+
+// What is agreed is a line in the panel that shows how it is kept: 10 s in the queue, 80 % of a daily budget.
+func TestPanelsShowWhatIsAgreed(t *testing.T) {
+	want := map[string]float64{
+		"Oldest call, and how full the queue is": 10, "Wait in the queue": 10, "Wait by tool, p95": 10, "Calls of the day by tool": .8,
+	}
+	for _, p := range readDashboard(t).Panels {
+		d := p.FieldConfig.Defaults
+		agreed, ok := want[p.Title]
+		if !ok {
+			continue
+		}
+		delete(want, p.Title)
+		if d.Custom.ThresholdsStyle.Mode != "dashed" || len(d.Thresholds.Steps) < 2 || d.Thresholds.Steps[1].Value == nil || *d.Thresholds.Steps[1].Value != agreed {
+			t.Errorf("panel %q: %+v, want a dashed line at %v", p.Title, d, agreed)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("there are no panels %v", want)
+	}
+}
+
 // What dashboard, rules and alerts ask for is what is exposed, by name and by label.
 func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 	exposed := "\n" + read(t, "metrics/testdata/exposition.txt")
@@ -139,6 +191,9 @@ func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 		for _, target := range p.Targets {
 			asked = append(asked, target.Expr)
 		}
+	}
+	for _, a := range readDashboard(t).Annotations.List {
+		asked = append(asked, a.Expr)
 	}
 	for _, file := range []string{"rules.yaml", "runbook.yaml", "alerts.yaml"} {
 		asked = append(asked, read(t, "deploy/prometheus/"+file))

@@ -26,6 +26,7 @@ func daily(ctx context.Context, t *testing.T, base string) {
 	ask := func(method, path, tool string, header ...string) {
 		req, _ := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(`{"chat":"C-1","text":"hello"}`))
 		req.Header.Set("Roamproxy-Tool", tool)
+		req.Header.Set("Authorization", "Bearer "+tool) // where tools are configured
 		for i := 0; i+1 < len(header); i += 2 {
 			req.Header.Set(header[i], header[i+1])
 		}
