@@ -48,8 +48,21 @@ type body struct {
 	users atomic.Int32
 }
 
-// hold reads a tool's r to its end and closes it.
+// Hold reads a tool's r to its end, closes it, and returns a body that a Transport sends as it is. Errors are a *Refusal where
+// the tool holds too much, and ErrBody with that of r.
+func (b *Bodies) Hold(tool string, r io.ReadCloser) (*HeldBody, error) {
+	h, err := b.hold(tool, r)
+	if err != nil {
+		return nil, err
+	}
+	return h.reader(), nil
+}
+
+// hold reads a tool's r to its end and closes it. A body that is held already changes hands.
 func (b *Bodies) hold(tool string, r io.ReadCloser) (*body, error) {
+	if held, ok := r.(*HeldBody); ok && !held.closed.Swap(true) {
+		return held.body, nil
+	}
 	h := &body{store: b, tool: tool}
 	h.users.Store(1)
 	if r == nil || r == http.NoBody {
@@ -164,8 +177,8 @@ func repeated(method string) bool {
 // identity adds neither a length nor chunks to a call.
 var identity = []string{"identity"}
 
-func (h *body) reader() io.ReadCloser {
-	r := &reader{body: h}
+func (h *body) reader() *HeldBody {
+	r := &HeldBody{body: h}
 	if h.file != nil {
 		r.ReadSeeker = io.NewSectionReader(h.file, 0, h.size)
 	} else {
@@ -174,14 +187,18 @@ func (h *body) reader() io.ReadCloser {
 	return r
 }
 
-// reader is one attempt's reading of a body.
-type reader struct {
+// HeldBody is one reading of a body that is held; Seek goes back in it. It belongs to one goroutine, and must be closed.
+type HeldBody struct {
 	io.ReadSeeker
 	body   *body
 	closed atomic.Bool
 }
 
-func (r *reader) Close() error {
+// Size returns the bytes of the whole body.
+func (r *HeldBody) Size() int64 { return r.body.size }
+
+// Close frees the body, unless a Transport sends it.
+func (r *HeldBody) Close() error {
 	if !r.closed.Swap(true) {
 		r.body.release()
 	}
