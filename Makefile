@@ -81,7 +81,10 @@ proxy proxy/credential
 proxy/credential limiter/statefile
 limiter limiter/statefile
 metrics/status metrics
+proxy proxy/repeat
 proxy/repeat/redisrepeat proxy/repeat
+cmd/roamproxy/server proxy/repeat
+cmd/roamproxy/server proxy/repeat/redisrepeat
 endef
 export ARROWS
 

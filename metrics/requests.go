@@ -118,6 +118,7 @@ func (m *Metrics) Superseded(route string) {
 func reasons() []string {
 	return []string{
 		"queue_full", "wait_too_long", "paused", "budget", "too_many_open",
+		"outcome_unknown", "key_reused", "in_progress", "answer_not_kept",
 		"unauthorized", "not_allowed", "browser", "host", "bad_request", "body_too_large", "unsupported", "shutting_down",
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/limiter"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/repeat"
 )
 
 // statusClientGone is for the log: hardly anybody is left to read it. It is sent all the same, for a tool may have closed its own
@@ -26,6 +27,9 @@ func describe(err error) (status int, code, kind string) {
 	var tooLarge *http.MaxBytesError
 	var sending *limiter.SendError
 	var quiet net.Error
+	if status, code, kind, ok := describeRepeat(err); ok {
+		return status, code, kind
+	}
 	switch {
 	case errors.Is(err, errBudget): // as with the following, not sent: safe to repeat
 		return 429, "budget", "connection_limit_reached"
@@ -106,6 +110,9 @@ func sentence(err error, code string) string {
 	case "canceled":
 		return "The tool went away."
 	}
+	if text, ok := repeatSentence(err, code); ok {
+		return text
+	}
 	if errors.Is(err, limiter.ErrBody) {
 		return "The request's body ended early or came too slowly; the call was not sent."
 	}
@@ -147,6 +154,10 @@ func (p *Proxy) fail(v *visit, err error) {
 		seconds := int(max(math.Ceil(refusal.RetryAfter.Seconds()), 1))
 		h.Set("Retry-After", strconv.Itoa(seconds))
 		body["retry_after"] = seconds
+	}
+	if errors.Is(err, repeat.ErrInProgress) {
+		h.Set("Retry-After", "1") // another try waits as long as this one did
+		body["retry_after"] = 1
 	}
 	h.Set("Proxy-Status", fmt.Sprintf(`roamproxy; error=%s; details="%s"`, kind, code))
 	h.Set("Roamproxy-Error", code)

@@ -407,7 +407,7 @@ func TestFaultsOfTheConnection(t *testing.T) {
 	} {
 		before := server.Calls()
 		server.Script(tt.fault)
-		w := h.do(t.Context(), tt.method, tt.path, `{"chat":"C-1"}`)
+		w := h.do(t.Context(), tt.method, tt.path, `{"chat":"C-1","text":"`+tt.name+`"}`)
 		if w.Code != tt.status || server.Calls()-before != tt.calls || !strings.Contains(w.Body.String(), tt.told) {
 			t.Errorf("%s: %d after %d calls: %.200s; want %d after %d, %q", tt.name, w.Code, server.Calls()-before, w.Body, tt.status, tt.calls, tt.told)
 		}

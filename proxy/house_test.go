@@ -19,6 +19,7 @@ import (
 	"roamproxy/limiter"
 	"roamproxy/limiter/statefile"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/repeat"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -112,6 +113,10 @@ func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ..
 		maxWait = time.Minute
 	}
 	p.proxy.Cache, p.proxy.Observer, p.proxy.Bodies = kept, h, limiter.NewBodies(0, "")
+	if p.proxy.Writes == nil {
+		p.proxy.Writes = repeat.New()
+		p.proxy.Writes.Configure(2*time.Minute, nil)
+	}
 	p.proxy.Quotas = []Quota{{Name: "roam", Queue: h.queue, Open: p.open, Rate: p.rate, Burst: p.burst, MaxWait: maxWait}}
 	if p.proxy.Credentials == nil {
 		p.proxy.Credentials = []Credential{{Name: "org", Source: credential.Key{Value: credential.NewSecret(roamtest.DefaultKey)}, Quota: "roam"}}

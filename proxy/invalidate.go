@@ -53,7 +53,7 @@ func (p *Proxy) unsettled(v *visit, err error) {
 // dropAfter forgets what a write touched: the entries of its own noun, for messages those of the conversations they are in, and
 // what the configuration names.
 func (p *Proxy) dropAfter(method, written string) {
-	if method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || asks(written) {
+	if !writes(method, written) {
 		return
 	}
 	own := noun(written)
@@ -85,6 +85,11 @@ func talk(route string) bool {
 		return true
 	}
 	return false
+}
+
+// writes reports whether a call may change something at Roam.
+func writes(method, route string) bool {
+	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions && !asks(route)
 }
 
 // asks tells whether a POST only reads.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -64,7 +65,7 @@ func TestPassedAnswersOfAllSizes(t *testing.T) {
 			answer := reply(nil, 200, "")
 			answer.ContentLength, answer.Body = int64(size), &halting{[][]byte{body[:size/2], body[size/2:]}, cut}
 			answers <- answer
-			res, err := client.Post(base+"/v1/chat.post", "application/json", strings.NewReader("{}"))
+			res, err := client.Post(base+"/v1/chat.post", "application/json", strings.NewReader(fmt.Sprintf(`{"text":"%d %v"}`, size, cut)))
 			if err != nil {
 				if cut == nil || size > 2*buffered {
 					t.Errorf("%d bytes, cut by %v: %v", size, cut, err)

@@ -9,14 +9,22 @@ import (
 // streamed hands everything else through. httputil.ReverseProxy would do so too, and take 1 KiB of stack, for which a call that waits would
 // need 4 KiB more (BenchmarkWaiting), and copies of request and header fields.
 func (p *Proxy) streamed(v *visit) {
+	if p.isWrite(v) && p.repeated(v) {
+		return
+	}
+	defer v.closeWrite()
 	out := p.departing(v)
 	early := &interim{p: p, v: v}
 	v.journey.Interim = early.pass
 	res, err := v.lane.exchange.RoundTrip(out)
 	early.end()
 	if err != nil {
+		v.failedWrite(err)
 		p.fail(v, err)
 		return
+	}
+	if v.write != nil {
+		v.write.Answered(res)
 	}
 	p.pass(v, res)
 }
@@ -26,12 +34,20 @@ func (p *Proxy) departing(v *visit) *http.Request {
 	j, ctx := v.depart(v.r.Context())
 	v.journey = j
 	out := p.outgoing(ctx, v.r)
-	if out.ContentLength == 0 || v.r.Method == http.MethodGet || v.r.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
+	switch {
+	case v.body != nil:
+		out.Body, out.ContentLength = v.body, v.body.Size()
+	case out.ContentLength == 0 || v.r.Method == http.MethodGet || v.r.Method == http.MethodHead: // a body of these has no meaning (RFC 9110, section 9.3.1)
 		out.Body, out.ContentLength = nil, 0
-	} else {
-		out.Body = &upload{ReadCloser: http.MaxBytesReader(v.w, v.r.Body, p.o.MaxBody), controller: http.NewResponseController(v.w)}
+	default:
+		out.Body = p.upload(v)
 	}
 	return out
+}
+
+// upload is the tool's body, bounded in size and in time.
+func (p *Proxy) upload(v *visit) io.ReadCloser {
+	return &upload{ReadCloser: http.MaxBytesReader(v.w, v.r.Body, p.o.MaxBody), controller: http.NewResponseController(v.w)}
 }
 
 // pass hands Roam's answer to the tool.

@@ -6,7 +6,7 @@
 //	  │  identify    who asks: token → tool; may this tool use this method and path?
 //	  │  recognize   which Roam method is this, is it a read, how long may its answer be kept?
 //	  ├─ a read that may be kept ──► kept: cache.Do, a fresh answer at once, or one fill shared by all who ask the same
-//	  └─ anything else ────────────► streamed: as it comes
+//	  └─ anything else ────────────► streamed: as it comes, unless it repeats a write that may have been executed (repeats.go)
 //	  ▼  both reach Roam only through exchange, one chain of http.RoundTrippers
 package proxy
 
@@ -21,6 +21,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/limiter"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/repeat"
 )
 
 // Options says what a Proxy stands in front of and for whom. It must not be changed after New.
@@ -33,6 +34,7 @@ type Options struct {
 	Bodies      *limiter.Bodies // held by waiting calls, shared by all quotas
 	Tools       []Tool          // none: every local caller, under the name that it gives itself
 	Budgets     *Budgets        // what tools with CallsPerDay made today; needed when there are any
+	Writes      *repeat.Memory  // what is remembered of writes
 	Browsers    []string        // origins of pages that may call
 	Reach       Reach           // who can connect, and under which names
 	Cache       *cache.Cache
@@ -83,8 +85,8 @@ type Proxy struct {
 
 // New puts a proxy together. An error names what does not fit.
 func New(o Options) (*Proxy, error) {
-	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil {
-		return nil, errors.New("proxy: Upstream, Base, Cache and Observer are needed")
+	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil || o.Writes == nil {
+		return nil, errors.New("proxy: Upstream, Base, Cache, Writes and Observer are needed")
 	}
 	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, reach: o.Reach}, lanes: make(map[string]*lane)}
 	for _, c := range o.Credentials {

@@ -10,6 +10,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/proxy/repeat"
 )
 
 // Visit is one request of a tool, from its arrival to the end of its answer.
@@ -29,7 +30,8 @@ type Visit struct {
 	Peer                string // address that the request came from; of a Unix socket "@" or ""
 	Agent               string // product of the User-Agent, without its version
 	Decisions           Decisions
-	Err                 error // for the log: what went wrong on the way to Roam
+	Repeat              string // of a write that was not sent again: unknown or replayed
+	Err                 error  // for the log: what went wrong on the way to Roam
 }
 
 // Decisions are what roamproxy decided about a request before it went on, for a reader who wonders why.
@@ -53,7 +55,9 @@ type visit struct {
 	lane      *lane
 	rule      Rule
 	wants     wants
-	journey   *journey // of a stream
+	journey   *journey          // of a stream
+	body      *limiter.HeldBody // of a write; nil: it has none, or it is no write
+	write     *repeat.Pending   // nil: a repeat of it may be sent
 	fields    [6]string
 	said      int // how many of them are taken
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Open        bool         `key:"open"`
 	Browsers    []string     `key:"browsers"`
 	Cache       Cache        `key:"cache"`
+	Writes      Writes       `key:"writes"`
 	Redis       Redis        `key:"redis"`
 	Limits      Limits       `key:"limits"`
 	Log         Log          `key:"log"`
@@ -113,6 +114,11 @@ type CacheDrop struct {
 	Routes []string `key:"routes"`
 }
 
+// Writes says what is remembered of writes.
+type Writes struct {
+	Remember Duration `key:"remember"`
+}
+
 // Redis is where replicas share quotas, pauses and the cache; without a URL there is one process.
 type Redis struct {
 	URL          RedisURL `key:"url"`
@@ -156,6 +162,7 @@ func Default(getenv func(string) string) Config {
 		Credentials: []Credential{org},
 		Quotas:      []Quota{quota},
 		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},
+		Writes:      Writes{Remember: Duration(2 * time.Minute)},
 		Redis:       Redis{Prefix: "roamproxy", Replicas: 2},
 		Limits: Limits{
 			MaxConnections: 4000, MaxCalls: 2000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second), IdleTimeout: Duration(2 * time.Minute),

@@ -38,6 +38,7 @@ func newRoad(t *testing.T, change func(*config.Config)) *road {
 		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.Addr, config.Duration(2*time.Second) // a busy machine is silent for one
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
 		c.Limits.ReadHeaderTimeout = config.Duration(time.Second)
+		c.Writes.Remember = 0 // the same write goes through one fault after the other
 		if change != nil {
 			change(c)
 		}

@@ -18,6 +18,7 @@ import (
 	"roamproxy/metrics"
 	"roamproxy/metrics/status"
 	"roamproxy/proxy"
+	"roamproxy/proxy/repeat"
 )
 
 // app is all of roamproxy but its listeners. What lives as long as the process is here; what follows from the configuration is
@@ -37,6 +38,7 @@ type app struct {
 	health   *metrics.Health
 	observer *observer
 	budgets  *proxy.Budgets
+	writes   *repeat.Memory // that outlive a reload
 
 	connections *limiter.Shares // those that have a request under way, by tool
 
@@ -59,7 +61,7 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	recent := status.NewRecent()
-	a := &app{log: log, own: own, state: state, quotas: make(map[string]*quota), connections: limiter.NewShares(0)}
+	a := &app{log: log, own: own, state: state, writes: repeat.New(), quotas: make(map[string]*quota), connections: limiter.NewShares(0)}
 	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c)})
 	a.monitor = status.New(a.metrics, recent)
 	a.ctx, a.cancel = context.WithCancel(context.Background())

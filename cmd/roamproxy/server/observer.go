@@ -44,6 +44,9 @@ func (r *observer) Left(v proxy.Visit) {
 	if line := r.log.Check(zap.DebugLevel, "decisions of a call"); line != nil {
 		line.Write(decisions(v)...)
 	}
+	if v.Repeat != "" {
+		r.metrics.Repeated(v.Repeat)
+	}
 	level := zap.InfoLevel
 	if v.Status >= 500 {
 		level = zap.WarnLevel
@@ -60,6 +63,9 @@ func (r *observer) Left(v proxy.Visit) {
 	}
 	if v.Code != "" {
 		fields = append(fields, zap.String("code", v.Code))
+	}
+	if v.Repeat != "" {
+		fields = append(fields, zap.String("repeat", v.Repeat))
 	}
 	if v.Err != nil && v.Status >= 500 {
 		fields = append(fields, zap.String("error", short(v.Err.Error())))

@@ -16,6 +16,8 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/proxy"
+	"roamproxy/proxy/repeat"
+	"roamproxy/proxy/repeat/redisrepeat"
 )
 
 // connectRedis connects to Redis with what its files hold now.
@@ -83,6 +85,14 @@ func (a *app) shared(f *limiter.Fleet, r config.Redis) {
 		}
 		return ""
 	})
+}
+
+// sharedWrites returns where replicas share what they remember of writes; nil without Redis.
+func sharedWrites(c config.Config, f *limiter.Fleet) repeat.Shared {
+	if f == nil {
+		return nil
+	}
+	return redisrepeat.New(f.Client, c.Redis.Prefix)
 }
 
 // sharedAnswers is the cache's second tier, where there is one.

@@ -49,6 +49,7 @@ func (a *app) change(c config.Config) error {
 	if g.fleet != last.fleet {
 		a.shared(g.fleet, c.Redis)
 	}
+	a.writes.Configure(time.Duration(c.Writes.Remember), sharedWrites(c, g.fleet))
 	a.mu.Lock()
 	a.now = g
 	a.mu.Unlock()
@@ -117,7 +118,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	report := snapshotObserver{a.observer, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets,
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes,
 	}
 	o.Rules, o.Drops = CacheRules(c.Cache)
 	if o.Tools, err = proxyTools(c.Tools); err != nil {

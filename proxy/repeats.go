@@ -1,0 +1,196 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"roamproxy/limiter"
+	"roamproxy/proxy/repeat"
+)
+
+// Kinds of Visit.Repeat.
+const (
+	RepeatUnknown  = "unknown"
+	RepeatReplayed = "replayed"
+)
+
+// Fields that a repeat is told by.
+const (
+	keyHeader    = "Idempotency-Key"
+	repeatHeader = "Roamproxy-Repeat"
+)
+
+// mcpRoute takes JSON-RPC messages of the Model Context Protocol.
+const mcpRoute = "/mcp"
+
+// isWrite reports whether the visit may change something at Roam. A rule with key_body says of a POST that it reads.
+func (p *Proxy) isWrite(v *visit) bool { return writes(v.Method, v.Route) && !v.rule.Keeps() }
+
+// repeated decides whether a write is sent. If it is not, repeated has answered it and returns true. It reads the body of the
+// request, which waits in v.body from then on.
+func (p *Proxy) repeated(v *visit) bool {
+	key, err := repeat.ParseKey(v.r.Header[keyHeader])
+	if err != nil {
+		p.fail(v, err)
+		return true
+	}
+	w := repeat.Write{Tool: v.Tool, Key: key, Resend: strings.EqualFold(v.own.Get(repeatHeader), "send")}
+	remember, err := p.fingerprint(v, &w)
+	if err != nil {
+		p.fail(v, err)
+		return true
+	}
+	if !remember {
+		return false
+	}
+	begun := time.Now()
+	pending, answer, err := p.o.Writes.Begin(v.r.Context(), w, v.patience())
+	switch {
+	case err != nil:
+		v.closeWrite()
+		if errors.As(err, new(*repeat.UnknownError)) {
+			v.Repeat = RepeatUnknown
+		}
+		p.fail(v, err)
+		return true
+	case answer != nil:
+		v.closeWrite()
+		p.replay(v, answer)
+		return true
+	}
+	if waited := time.Since(begun); waited > 0 && key != "" { // the queue may take what is left of the longest wait
+		v.wants.longest = max(v.patience()-waited, 0)
+	}
+	v.write = pending
+	return false
+}
+
+// fingerprint holds the body and identifies what the write sends. It reports false for an MCP message that changes nothing.
+func (p *Proxy) fingerprint(v *visit, w *repeat.Write) (remember bool, err error) {
+	sum := sha256.New()
+	if v.r.ContentLength != 0 {
+		body := p.upload(v)
+		v.body, err = p.o.Bodies.Hold(v.tool.line.Name, struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(body, sum), body})
+		if err != nil {
+			return false, err
+		}
+	}
+	digest := repeat.Digest(sum.Sum(nil))
+	if v.Route == mcpRoute && v.body != nil {
+		call, ok := repeat.ToolCall(v.body)
+		if _, err := v.body.Seek(0, io.SeekStart); err != nil {
+			return false, err
+		}
+		if !ok && w.Key == "" {
+			return false, nil
+		}
+		if ok {
+			digest = call
+		}
+	}
+	w.Fingerprint = repeat.Fingerprint(v.Method, target(v.r), v.r.URL.RawQuery, digest)
+	return true, nil
+}
+
+// replay gives the first answer again.
+func (p *Proxy) replay(v *visit, a *repeat.Answer) {
+	v.Status, v.Repeat = a.Status, RepeatReplayed
+	h := v.w.Header()
+	p.hand(h, a.Header, v)
+	h.Set("Idempotent-Replayed", "true")
+	p.mark(h, v, "roamproxy; detail=replayed")
+	if h["Content-Type"] == nil {
+		h["Content-Type"] = nil // or net/http would guess one
+	}
+	if bodyAllowed(a.Status) {
+		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
+	http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(patience))
+	v.w.WriteHeader(a.Status)
+	if bodyAllowed(a.Status) {
+		v.w.Write(a.Body)
+	}
+}
+
+// failedWrite reports a write that Roam did not answer.
+func (v *visit) failedWrite(err error) {
+	if v.write == nil {
+		return
+	}
+	if !v.maybeExecuted(err) {
+		v.write.NotSent()
+		return
+	}
+	status, _, _ := describe(err)
+	if status != http.StatusBadGateway {
+		status = http.StatusGatewayTimeout // its tool left before the answer
+	}
+	v.write.Unknown(status)
+}
+
+// maybeExecuted reports whether Roam may have executed a call that ended with err.
+func (v *visit) maybeExecuted(err error) bool {
+	var sending *limiter.SendError
+	if errors.As(err, &sending) {
+		return sending.Sent
+	}
+	return v.journey.away.Load() && !errors.As(err, new(*limiter.Refusal))
+}
+
+// closeWrite frees the body, and ends a write whose end nobody reported.
+func (v *visit) closeWrite() {
+	if v.body != nil {
+		v.body.Close()
+	}
+	if v.write != nil {
+		v.write.Close()
+	}
+}
+
+// describeRepeat is the part of describe that is about repeats.
+func describeRepeat(err error) (status int, code, kind string, ok bool) {
+	var unknown *repeat.UnknownError
+	switch {
+	case errors.As(err, &unknown) && unknown.Status == http.StatusGatewayTimeout:
+		return unknown.Status, "outcome_unknown", "http_response_timeout", true
+	case errors.As(err, &unknown):
+		return unknown.Status, "outcome_unknown", "connection_terminated", true
+	case errors.Is(err, repeat.ErrKey):
+		return http.StatusBadRequest, "bad_request", "http_request_error", true
+	case errors.Is(err, repeat.ErrKeyReused):
+		return http.StatusUnprocessableEntity, "key_reused", "http_request_error", true
+	case errors.Is(err, repeat.ErrInProgress):
+		return http.StatusConflict, "in_progress", "http_request_denied", true
+	case errors.As(err, new(*repeat.TooLargeError)):
+		return http.StatusConflict, "answer_not_kept", "http_request_denied", true
+	}
+	return 0, "", "", false
+}
+
+// repeatSentence is the part of sentence that is about repeats.
+func repeatSentence(err error, code string) (text string, ok bool) {
+	var large *repeat.TooLargeError
+	switch {
+	case code == "outcome_unknown":
+		return "The same write was sent before, and may have been executed; it was not sent again. " +
+			"Look whether it was; if not, repeat it with the header Roamproxy-Repeat: send.", true
+	case code == "key_reused":
+		return "This Idempotency-Key was used for another method, path or body; the call was not sent. Use a new key.", true
+	case code == "in_progress":
+		return "The first call with this Idempotency-Key is still in progress; this one was not sent and may be repeated.", true
+	case errors.As(err, &large):
+		return "The first call with this Idempotency-Key was answered with " + strconv.Itoa(large.Status) +
+			"; the answer is too large to be kept. The call was not sent again.", true
+	case errors.Is(err, repeat.ErrKey):
+		return "An Idempotency-Key must be one string of 1 to 255 printable ASCII characters; the call was not sent.", true
+	}
+	return "", false
+}
