@@ -13,11 +13,12 @@ import (
 
 type checkCmd struct {
 	Config  string `help:"Configuration file." placeholder:"FILE"`
+	Quiet   bool   `short:"q" help:"Print only the verdict."`
 	NoFiles bool   `help:"Do not read the files with keys and certificates, which may be on another machine."`
-	Connect bool   `help:"Ask Roam whose each credential is. Costs one call of its quota, past the line of a roamproxy that runs."`
+	Connect bool   `help:"Ask Roam whose each credential is. Costs one call of its quota, past the queue of a roamproxy that runs."`
 }
 
-// Run prints the configuration in force, or every mistake in it, and, if that is wanted, what Roam says to it.
+// Run prints the configuration in force, or every mistake in it, and, if that is wanted, what Roam says to it. The verdict comes last.
 func (c checkCmd) Run(p *program) error {
 	load := config.Load
 	if c.NoFiles {
@@ -25,18 +26,43 @@ func (c checkCmd) Run(p *program) error {
 	}
 	l, err := load(c.Config, p.getenv, nil)
 	if err != nil {
-		n := strings.Count(err.Error(), "\n") + 1
-		return errors.Join(err, fmt.Errorf("%d to mend; nothing was started", n))
+		verdict := errors.New(count(strings.Count(err.Error(), "\n")+1, "error"))
+		if c.Quiet {
+			return verdict
+		}
+		return errors.Join(err, verdict)
 	}
-	l.Print(p.out)
-	printRules(p.out, l.Cache)
+	out := *p
+	if c.Quiet {
+		out.out = io.Discard
+	}
+	l.Print(out.out)
+	printRules(out.out, l.Cache)
 	if c.Connect {
-		return connect(p, l)
+		if err := connect(&out, l); err != nil {
+			return err
+		}
 	}
+	file := c.Config
+	if file == "" {
+		file = p.getenv("ROAMPROXY_CONFIG")
+	}
+	if file == "" {
+		file = "no file"
+	}
+	fmt.Fprintf(p.out, "ok: %s, %s, %s\n", count(len(l.Tools), "tool"), count(len(l.Quotas), "quota"), file)
 	return nil
 }
 
-// printRules writes the whole table of what is kept, as comments, so that what check prints is a configuration still.
+// count writes a number of things in English.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// printRules writes the whole table of what is kept, as comments between the configuration and the verdict.
 func printRules(w io.Writer, c config.Cache) {
 	configured, _ := server.CacheRules(c)
 	fmt.Fprintln(w, "\n# What is kept, the first match wins:")

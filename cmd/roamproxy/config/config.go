@@ -80,15 +80,15 @@ type Quota struct {
 
 // Tool is a program that may call.
 type Tool struct {
-	Name        string   `key:"name"`
-	TokenSHA256 []string `key:"token_sha256"`
-	TokenFile   string   `key:"token_file"`
-	Credential  string   `key:"credential"`
-	Weight      int      `key:"weight"`
-	MaxQueue    int      `key:"max_queue"`
-	MaxWait     Duration `key:"max_wait"`
-	CallsPerDay int      `key:"calls_per_day"`
-	Allow       []string `key:"allow"`
+	Name        string     `key:"name"`
+	TokenSHA256 []string   `key:"token_sha256"`
+	TokenFile   string     `key:"token_file"`
+	Credential  string     `key:"credential"`
+	Weight      int        `key:"weight"`
+	MaxQueue    int        `key:"max_queue"`
+	MaxWait     Duration   `key:"max_wait"`
+	CallsPerDay DailyCalls `key:"calls_per_day"`
+	Allow       []string   `key:"allow"`
 }
 
 // Cache says what is kept.

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -189,11 +190,9 @@ func TestPrintedConfigurationLoads(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, first.String())
 	}
-	again.Sources, l.Sources = nil, nil
-	first.Reset()
-	l.Print(&first)
 	again.Print(&second)
-	if first.String() != second.String() {
+	withoutSources := regexp.MustCompile(` *#.*`)
+	if withoutSources.ReplaceAllString(first.String(), "") != withoutSources.ReplaceAllString(second.String(), "") {
 		t.Errorf("printed\n%s, and read again\n%s", first.String(), second.String())
 	}
 }

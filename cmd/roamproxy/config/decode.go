@@ -19,6 +19,8 @@ type Mistake struct {
 	Where string // file:line, or what else it came from
 	Key   string // as the user wrote it, such as quotas[0].rate
 	Text  string
+
+	absence bool // Key is not there, which an other mistake may explain
 }
 
 func (m Mistake) Error() string {
@@ -37,6 +39,9 @@ type decoder struct {
 	getenv   func(string) (string, bool)
 	sources  map[string]string // by key: where its value came from
 	mistakes []Mistake
+	broken   bool     // the file is no YAML, so nothing is known of its keys
+	wrong    []string // keys whose value was not taken over
+	meant    []string // keys that an unknown key was probably meant to be
 }
 
 func (d *decoder) bad(n *yaml.Node, key, format string, args ...any) {
@@ -44,7 +49,8 @@ func (d *decoder) bad(n *yaml.Node, key, format string, args ...any) {
 	if n != nil && n.Line > 0 {
 		where = fmt.Sprintf("%s:%d", d.file, n.Line)
 	}
-	d.mistakes = append(d.mistakes, Mistake{where, key, fmt.Sprintf(format, args...)})
+	d.mistakes = append(d.mistakes, Mistake{Where: where, Key: key, Text: fmt.Sprintf(format, args...)})
+	d.wrong = append(d.wrong, key)
 }
 
 // fileSize bounds a configuration: a thousand tools are some 300 KiB.
@@ -61,7 +67,8 @@ func (d *decoder) decode(content []byte, into *Config) {
 	case errors.Is(err, io.EOF):
 		return // an empty file is all defaults
 	case err != nil:
-		d.bad(nil, "", "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		d.mistakes = append(d.mistakes, syntaxMistake(d.file, content, err))
+		d.broken = true
 		return
 	}
 	if err := in.Decode(&second); !errors.Is(err, io.EOF) {
@@ -114,12 +121,19 @@ func (d *decoder) object(n *yaml.Node, key string, into reflect.Value) {
 		full := strings.TrimPrefix(key+"."+name, ".")
 		if line, twice := seen[name]; twice {
 			d.bad(n.Content[i], full, "is there already, in line %d", line)
+			d.wrong = d.wrong[:len(d.wrong)-1] // the first one counts
 			continue
 		}
 		seen[name] = n.Content[i].Line
 		field, ok := fields[name]
 		if !ok {
-			d.bad(n.Content[i], full, "there is no such key%s", suggest(name, fields))
+			meant := suggest(name, fields)
+			if meant == "" {
+				d.bad(n.Content[i], full, "there is no such key")
+				continue
+			}
+			d.meant = append(d.meant, strings.TrimPrefix(key+"."+meant, "."))
+			d.bad(n.Content[i], full, "there is no such key; did you mean %s?", meant)
 			continue
 		}
 		d.value(n.Content[i+1], full, field)
@@ -131,7 +145,7 @@ func (d *decoder) list(n *yaml.Node, key string, into reflect.Value) {
 	if n.Kind == yaml.ScalarNode && into.Type().Elem().Kind() == reflect.String {
 		items = []*yaml.Node{n} // one value instead of a list of one
 	} else if n.Kind != yaml.SequenceNode {
-		d.bad(n, key, "want a list here")
+		d.bad(n, key, "want a list here, each item after a dash: - …")
 		return
 	}
 	list := reflect.MakeSlice(into.Type(), 0, len(items))
@@ -154,7 +168,7 @@ func (d *decoder) scalar(n *yaml.Node, key string, into reflect.Value) {
 	}
 	text, used, missing := expand(n.Value, d.getenv)
 	if missing != "" {
-		d.bad(n, key, "the variable %s is not set and has no default", missing)
+		d.bad(n, key, "the variable %s is not set and has no default; a literal $ is written $$", missing)
 		return
 	}
 	if err := set(into, text); err != nil {
@@ -200,7 +214,7 @@ func set(into reflect.Value, text string) error {
 	return nil
 }
 
-// suggest names the key that was probably meant.
+// suggest returns the key that was probably meant, or "".
 func suggest(name string, fields map[string]reflect.Value) string {
 	best, least := "", 3 // more than two letters off is another word
 	for key := range fields {
@@ -208,10 +222,7 @@ func suggest(name string, fields map[string]reflect.Value) string {
 			best, least = key, n
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %s?", best)
+	return best
 }
 
 // distance is how many letters must be changed, added or taken away (Levenshtein).

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
+	"strings"
 )
 
 // Loaded is a configuration that may be used, and where each value came from.
@@ -36,11 +38,14 @@ func load(path string, getenv func(string) string, flags []Override, files bool)
 	if err != nil {
 		return nil, err
 	}
-	d.mistakes = append(d.mistakes, l.Validate(l.Sources)...)
-	if files {
-		v := &checker{sources: l.Sources}
-		l.checkFiles(v)
-		d.mistakes = append(d.mistakes, v.mistakes...)
+	if !d.broken {
+		found := append(l.Validate(l.Sources), checkProxies(getenv)...)
+		if files {
+			v := &checker{sources: l.Sources}
+			l.checkFiles(v)
+			found = append(found, v.mistakes...)
+		}
+		d.mistakes = append(d.mistakes, d.unexplained(found)...)
 	}
 	if err := joined(d.mistakes); err != nil {
 		return nil, err
@@ -80,7 +85,8 @@ func read(path string, getenv func(string) string, flags []Override) (*Loaded, *
 			continue
 		}
 		if err := set(field(&c, o.Key), o.Value); err != nil {
-			d.mistakes = append(d.mistakes, Mistake{o.Source, o.Key, err.Error()})
+			d.mistakes = append(d.mistakes, Mistake{Where: o.Source, Key: o.Key, Text: err.Error()})
+			d.wrong = append(d.wrong, o.Key)
 		}
 		d.sources[o.Key] = o.Source
 	}
@@ -88,6 +94,28 @@ func read(path string, getenv func(string) string, flags []Override) (*Loaded, *
 		c.StateDir, d.sources["state_dir"] = stateDir(getenv)
 	}
 	return &Loaded{c, d.sources}, d, nil
+}
+
+// unexplained returns the mistakes that are not consequences of those that decoding found: one cause gives one message.
+func (d *decoder) unexplained(found []Mistake) []Mistake {
+	explains := func(cause, key string, absence bool) bool {
+		within := func(key, of string) bool {
+			return key == of || strings.HasPrefix(key, of+".") || strings.HasPrefix(key, of+"[")
+		}
+		parent := key[:max(strings.LastIndexAny(key, ".["), 0)]
+		return cause != "" && (within(key, cause) || absence && (within(cause, key) || parent != "" && within(cause, parent)))
+	}
+	var rest []Mistake
+	for _, f := range found {
+		explained := slices.ContainsFunc(d.wrong, func(key string) bool { return explains(key, f.Key, f.absence) })
+		for _, key := range d.meant { // and is not there in its right form
+			explained = explained || d.sources[key] == "" && explains(key, f.Key, f.absence)
+		}
+		if !explained {
+			rest = append(rest, f)
+		}
+	}
+	return rest
 }
 
 // joined is all mistakes as one error; nil when there are none.

@@ -3,14 +3,46 @@ package config
 import (
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"roamproxy/proxy/credential"
 )
 
 // Print writes the configuration as YAML, with the source of each value beside it, and no secret.
-func (l *Loaded) Print(w io.Writer) { l.printObject(w, "", "", reflect.ValueOf(l.Config)) }
+func (l *Loaded) Print(w io.Writer) {
+	e := l.effective()
+	e.printObject(w, "", "", reflect.ValueOf(e.Config))
+}
+
+// effective returns the configuration with what tools inherit written out, and the keys that they inherit it from as sources.
+func (l *Loaded) effective() *Loaded {
+	e := &Loaded{l.Config, maps.Clone(l.Sources)}
+	if e.Sources == nil {
+		e.Sources = make(map[string]string)
+	}
+	e.Tools = slices.Clone(l.Tools)
+	for i := range e.Tools {
+		t, key := &e.Tools[i], fmt.Sprintf("tools[%d]", i)
+		credential := 0
+		if t.Credential != "" {
+			credential = slices.IndexFunc(l.Credentials, func(k Credential) bool { return k.Name == t.Credential })
+		} else {
+			t.Credential, e.Sources[key+".credential"] = l.Credentials[0].Name, "the first of credentials"
+		}
+		quota := slices.IndexFunc(l.Quotas, func(q Quota) bool { return q.Name == l.Credentials[credential].Quota })
+		inherited := fmt.Sprintf("quotas[%d]", quota)
+		if t.MaxWait == 0 {
+			t.MaxWait, e.Sources[key+".max_wait"] = l.Quotas[quota].MaxWait, inherited
+		}
+		if t.MaxQueue == 0 {
+			t.MaxQueue, e.Sources[key+".max_queue"] = l.Quotas[quota].MaxQueue, inherited
+		}
+	}
+	return e
+}
 
 func (l *Loaded) printObject(w io.Writer, indent, key string, v reflect.Value) {
 	for i := range v.NumField() {

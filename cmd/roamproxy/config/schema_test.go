@@ -28,6 +28,8 @@ func schema(t reflect.Type, example *yaml.Node) map[string]any {
 		s = map[string]any{"type": "string", "pattern": `^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$|^0$|\$`}
 	case *Size:
 		s = map[string]any{"type": []string{"string", "integer"}, "pattern": `^\d+(\.\d+)? ?(B|KiB|MiB|GiB)?$|\$`}
+	case *DailyCalls:
+		s = map[string]any{"type": []string{"integer", "string"}, "pattern": `^(\d+|unlimited)$|\$`}
 	case *TTL:
 		s = map[string]any{"type": []string{"string", "integer"}}
 	case *credential.Secret:

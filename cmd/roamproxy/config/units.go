@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +85,11 @@ func (t *TTL) parse(s string) error {
 	}
 	*t = TTL{}
 	if err := t.Duration.parse(s); err != nil {
-		return fmt.Errorf("%w, or origin", err)
+		hint := ""
+		if slices.Contains([]string{"off", "no", "none", "never", "false"}, strings.ToLower(s)) {
+			hint = "; never is written 0"
+		}
+		return fmt.Errorf("%w, or origin, or 0 for never%s", err, hint)
 	}
 	return nil
 }
@@ -94,4 +99,28 @@ func (t TTL) String() string {
 		return "origin"
 	}
 	return t.Duration.String()
+}
+
+// DailyCalls is a number of calls a day; 0, written unlimited, is any number.
+type DailyCalls int
+
+func (d *DailyCalls) parse(s string) error {
+	if s == "unlimited" {
+		*d = 0
+		return nil
+	}
+	v, err := strconv.Atoi(s)
+	if err != nil {
+		return fmt.Errorf("want a whole number, or unlimited, not %q", s)
+	}
+	*d = DailyCalls(v)
+	return nil
+}
+
+// String writes 0 as unlimited.
+func (d DailyCalls) String() string {
+	if d == 0 {
+		return "unlimited"
+	}
+	return strconv.Itoa(int(d))
 }

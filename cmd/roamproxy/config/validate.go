@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -27,7 +28,13 @@ func (c *checker) bad(key, format string, args ...any) {
 		parent = parent[:max(strings.LastIndexAny(parent, ".["), 0)]
 		where = c.sources[parent]
 	}
-	c.mistakes = append(c.mistakes, Mistake{where, key, fmt.Sprintf(format, args...)})
+	c.mistakes = append(c.mistakes, Mistake{Where: where, Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// missing notes a key that is not there and must be.
+func (c *checker) missing(key, format string, args ...any) {
+	c.bad(key, format, args...)
+	c.mistakes[len(c.mistakes)-1].absence = true
 }
 
 func (c *checker) want(ok bool, key, format string, args ...any) {
@@ -108,11 +115,11 @@ func (c Config) checkUpstream(v *checker) {
 		case !k.APIKey.IsZero() && k.APIKeyFile != "":
 			v.bad(key, "has both api_key and api_key_file; keep one")
 		case k.APIKey.IsZero() && k.APIKeyFile == "":
-			v.bad(key+".api_key", "there is no API key; set ROAM_API_KEY, or %s.api_key_file", key)
+			v.missing(key+".api_key", "there is no API key; set ROAM_API_KEY, or %s.api_key_file", key)
 		default:
 			checkSecret(v, key+".api_key", k.APIKey)
 		}
-		v.want(slices.ContainsFunc(c.Quotas, func(q Quota) bool { return q.Name == k.Quota }), key+".quota", "there is no quota %q", k.Quota)
+		v.want(slices.ContainsFunc(c.Quotas, func(q Quota) bool { return q.Name == k.Quota }), key+".quota", "there is no quota %q; there is %s", k.Quota, quoted(c.Quotas, func(q Quota) string { return q.Name }))
 	}
 }
 
@@ -153,13 +160,38 @@ func (c Config) checkQuotas(v *checker) {
 		checkName(v, key+".name", q.Name, names)
 		v.want(q.Rate > 0, key+".rate", "want more than 0 calls a second, not %v", q.Rate)
 		v.want(q.Burst > 0, key+".burst", "want more than 0 calls, not %v", q.Burst)
-		held := q.Rate * float64(q.Jitter) / 1e9
-		v.want(q.Burst <= 0 || q.Burst-held >= 1, key+".jitter", "rate × jitter holds %.3g of the burst of %v back, which leaves less than one call; make jitter smaller", held, q.Burst)
+		checkJitter(v, key, q)
 		v.want(q.MaxWait > 0, key+".max_wait", "want more than 0")
 		v.want(q.MaxQueue >= 1, key+".max_queue", "want at least 1, not %d", q.MaxQueue)
 		v.want(q.DefaultPause > 0, key+".default_pause", "want more than 0")
 		v.want(q.MaxPause > 0, key+".max_pause", "want more than 0")
 	}
+}
+
+// checkJitter notes a quota whose bucket never holds a whole token. It names the keys that are in the file.
+func checkJitter(v *checker, key string, q Quota) {
+	held := q.Rate * float64(q.Jitter) / 1e9
+	switch {
+	case q.Rate <= 0 || q.Burst <= 0 || q.Burst-held >= 1:
+	case v.sources[key+".jitter"] != "":
+		v.bad(key+".jitter", "rate × jitter holds %.3g of the burst of %v back, which leaves less than one call; make jitter smaller", held, q.Burst)
+	default:
+		hint := ""
+		if q.Rate >= 10 {
+			hint = fmt.Sprintf("; rate is in calls a second: %v a minute is %.3g", q.Rate, q.Rate/60)
+		}
+		v.bad(key+".rate", "rate %v with burst %v leaves less than one call, because the network may push calls together: %.3g of the burst are held back "+
+			"(rate × %v); make the rate smaller, or the burst at least %.3g%s", q.Rate, q.Burst, held, q.Jitter, math.Ceil(held+1), hint)
+	}
+}
+
+// quoted lists what there is, for a message about something that there is not.
+func quoted[T any](all []T, name func(T) string) string {
+	var list []string
+	for _, v := range all {
+		list = append(list, fmt.Sprintf("%q", name(v)))
+	}
+	return strings.Join(list, ", ")
 }
 
 func (c Config) checkTools(v *checker) {
@@ -168,7 +200,9 @@ func (c Config) checkTools(v *checker) {
 	for i, t := range c.Tools {
 		key := fmt.Sprintf("tools[%d]", i)
 		checkName(v, key+".name", t.Name, names)
-		v.want(len(t.TokenSHA256) > 0 || t.TokenFile != "", key, "has no token; make one with: roamproxy token %s", t.Name)
+		if len(t.TokenSHA256) == 0 && t.TokenFile == "" {
+			v.missing(key, "has no token; make one with: roamproxy token %s", t.Name)
+		}
 		v.want(len(t.TokenSHA256) == 0 || t.TokenFile == "", key, "has both token_sha256 and token_file; keep one")
 		for j, sum := range t.TokenSHA256 {
 			raw, err := hex.DecodeString(sum)
@@ -177,7 +211,7 @@ func (c Config) checkTools(v *checker) {
 			v.want(!tokens[strings.ToLower(sum)], at, "is the token of another tool too")
 			tokens[strings.ToLower(sum)] = true
 		}
-		v.want(t.Credential == "" || slices.ContainsFunc(c.Credentials, func(k Credential) bool { return k.Name == t.Credential }), key+".credential", "there is no credential %q", t.Credential)
+		v.want(t.Credential == "" || slices.ContainsFunc(c.Credentials, func(k Credential) bool { return k.Name == t.Credential }), key+".credential", "there is no credential %q; there is %s", t.Credential, quoted(c.Credentials, func(k Credential) string { return k.Name }))
 		v.want(t.Weight >= 1 && t.Weight <= 1000, key+".weight", "want 1 to 1000, not %d", t.Weight)
 		v.want(t.MaxQueue >= 0, key+".max_queue", "want at least 1, or nothing for the quota's")
 		v.want(t.CallsPerDay >= 0, key+".calls_per_day", "want at least 1, or nothing for any number")

@@ -88,7 +88,7 @@ func maxWaits(c config.Config) (all []time.Duration) {
 func (a *app) toolState() map[string]metrics.ToolState {
 	all, used := make(map[string]metrics.ToolState), a.budgets.Used()
 	for _, t := range a.current().config.Tools {
-		all[t.Name] = metrics.ToolState{Weight: t.Weight, CallsPerDay: t.CallsPerDay, CallsToday: used[t.Name]}
+		all[t.Name] = metrics.ToolState{Weight: t.Weight, CallsPerDay: int(t.CallsPerDay), CallsToday: used[t.Name]}
 	}
 	return all
 }
