@@ -84,7 +84,7 @@ func (f *filling) fill(ctx context.Context, call cache.Call) (*http.Response, er
 // give hands an answer to the tool, or says that the tool has it already.
 func (p *Proxy) give(v *visit, a *cache.Answer) {
 	w, r := v.w, v.r
-	v.Cache, v.Status = a.Result, a.Status
+	v.Cache, v.Status, v.Code = a.Result, a.Status, a.Header.Get("Roamproxy-Error")
 	from := a.Header
 	unchanged := a.Unchanged(r.Header)
 	if unchanged {

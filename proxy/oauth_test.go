@@ -257,8 +257,8 @@ func TestRoamRefusesAnAccessToken(t *testing.T) {
 		problem        string
 	}{
 		{"before its time", (*roamtest.OAuth).Expire, 200, 2, 2, ""},
-		{"because the grant is revoked", (*roamtest.OAuth).Revoke, 401, 1, 1, "revoked"},
-		{"and the server is away", func(a *roamtest.OAuth) { a.Expire(); a.Fail(500) }, 401, 1, 1, "401"},
+		{"because the grant is revoked", (*roamtest.OAuth).Revoke, 401, 2, 1, "revoked"}, // with token.info
+		{"and the server is away", func(a *roamtest.OAuth) { a.Expire(); a.Fail(500) }, 401, 2, 1, "401"},
 	} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {

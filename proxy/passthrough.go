@@ -52,7 +52,7 @@ func (p *Proxy) upload(v *visit) io.ReadCloser {
 
 // pass hands Roam's answer to the tool.
 func (p *Proxy) pass(v *visit, res *http.Response) {
-	v.Status = res.StatusCode
+	v.Status, v.Code = res.StatusCode, res.Header.Get("Roamproxy-Error")
 	v.learn(v.journey)
 	p.settle(v)
 	h := v.w.Header()

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"roamproxy/limiter"
@@ -19,7 +21,7 @@ type lane struct {
 
 // newLane builds the only way to Roam. Every call, kept or streamed, goes down these steps, and its answer comes back up:
 //
-//	refusing     while Roam refuses the credential, its last refusal is the answer
+//	gate         while Roam refuses the credential, no call is sent
 //	reserving    a tool that may make so many calls a day has one left
 //	limiter      a place in the line, a token from the bucket; on 429 the whole line pauses and the call goes round again
 //	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
@@ -39,23 +41,26 @@ func newLane(o Options, c Credential) (*lane, error) {
 	l.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
 	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: l.credential.Renewed}
 	l.exchange = &reserving{next: l.exchange, budgets: o.Budgets}
-	l.exchange = &refusing{next: l.exchange, credential: l.credential}
+	l.exchange = &credential.Gate{Next: l.exchange, Credential: l.credential, Identity: identity(l.exchange, o.Upstream)}
 	return l, nil
 }
 
-// refusing spends nothing of the quota on a credential that Roam refuses, or that cannot be used at all.
-type refusing struct {
-	next       http.RoundTripper
-	credential *credential.Transport
+// identity returns a function that asks for token.info by way of next, as a call of roamproxy's own.
+func identity(next http.RoundTripper, upstream *url.URL) func(context.Context) (*http.Response, error) {
+	return func(ctx context.Context) (*http.Response, error) {
+		j := &journey{route: "token.info"}
+		j.Caller = limiter.Caller{Urgency: limiter.Usual, Longest: identityWait}
+		ctx = limiter.WithTrip(context.WithValue(ctx, journeyKey{}, j), &j.Trip)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream.Scheme+"://"+upstream.Host+"/v1/token.info", nil)
+		if err != nil {
+			return nil, err
+		}
+		return next.RoundTrip(req)
+	}
 }
 
-func (s *refusing) RoundTrip(req *http.Request) (*http.Response, error) {
-	if res, err := s.credential.Refused(req); res != nil || err != nil {
-		closeBody(req)
-		return res, err
-	}
-	return s.next.RoundTrip(req)
-}
+// identityWait is the longest wait in the queue of roamproxy's own call: a tool that was answered 401 waits for it.
+const identityWait = 5 * time.Second
 
 // instrument counts and times what really went out.
 type instrument struct {

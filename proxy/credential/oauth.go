@@ -2,12 +2,16 @@ package credential
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -284,12 +288,13 @@ func granted(token *oauth2.Token, seed string) (Grant, error) {
 	return g, nil
 }
 
-// told is what may be told of a failure: the answer's text could repeat what was sent.
+// told returns an error that shows only the kind of a failure and the OAuth error code: every other text could repeat what was
+// sent. No error is wrapped, so that nothing further up can print one.
 func told(err error) error {
 	var refused *oauth2.RetrieveError
 	switch {
 	case !errors.As(err, &refused):
-		return fmt.Errorf("the token endpoint could not be asked: %w", err)
+		return fmt.Errorf("the token endpoint could not be asked: %s", kindOf(err))
 	case refused.ErrorCode == "invalid_grant":
 		return errDead
 	case refused.Response == nil:
@@ -301,4 +306,31 @@ func told(err error) error {
 		}
 	}
 	return fmt.Errorf("the token endpoint answered %d", refused.Response.StatusCode)
+}
+
+// kindOf names what went wrong on the way to a server, in words of our own.
+func kindOf(err error) string {
+	var timeout net.Error
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "it did not answer in time"
+	case errors.Is(err, context.Canceled):
+		return "the question was called off"
+	case errors.As(err, &name):
+		return "its name cannot be resolved"
+	case errors.As(err, &certificate):
+		return "its certificate cannot be verified"
+	case errors.As(err, &record):
+		return "it does not speak TLS"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the connection was refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection broke"
+	case errors.As(err, new(*net.OpError)):
+		return "no connection could be made"
+	}
+	return "it gave no usable answer"
 }

@@ -5,20 +5,23 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"slices"
 	"sync/atomic"
 )
 
 // Transport adds the credential to a clone of the request, as the last thing before the network. It is bound to one scheme and
-// host: a request for another is refused before the secret is even fetched. It follows nothing. What Roam answers does not
-// show the secret, should Roam repeat it in a header field or in an error.
+// host: a request for another is refused before the secret is even fetched. It follows nothing. What comes back does not show
+// the secret, should Roam or a proxy on the way repeat it: see redactor.
 type Transport struct {
 	Next         http.RoundTripper
 	Name         string // of the credential, for errors
 	Source       Source
 	Scheme, Host string // as in the upstream's URL
 
-	refused atomic.Pointer[refusal] // nil: Roam has not refused it, or not since it let a call pass
-	blanks  atomic.Pointer[echo]    // of the secret that was used last
+	standing standing                 // of the secret with Roam
+	redactor atomic.Pointer[redactor] // of the secrets that were used last
 }
 
 // RoundTrip sends the request with the credential instead of any Authorization that it has.
@@ -35,30 +38,44 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.WithContext(req.Context())
 	req.Header = maps.Clone(req.Header)
 	req.Header["Authorization"] = []string{"Bearer " + secret.Reveal()}
+	r := t.redactorOf(req, secret)
+	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.Got1xxResponse != nil {
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { r.header(http.Header(h)); return nil }, // called before the other
+		}))
+	}
 	res, err := t.Next.RoundTrip(req)
 	if err != nil {
-		return nil, err
+		return nil, r.error(err)
 	}
-	echoed := t.echo(secret.Reveal())
-	echoed.header(res.Header)
-	if res.StatusCode >= 400 {
-		echoed.body(res)
-	}
-	if err := t.learn(res, secret); err != nil {
+	delete(res.Header, errorHeader)
+	r.answer(res)
+	if err := t.learn(req, res, secret); err != nil {
 		res.Body.Close()
 		return nil, err
 	}
 	return res, nil
 }
 
-// echo is remembered, for a secret seldom changes, and to write all forms of one takes 2 µs (BenchmarkEcho).
-func (t *Transport) echo(secret string) echo {
-	if e := t.blanks.Load(); e != nil && e.secret == secret {
-		return *e
+// redactorOf is remembered, because secrets seldom change. Besides the credential it knows the password for a proxy on the way,
+// which such a proxy may repeat.
+func (t *Transport) redactorOf(req *http.Request, secret Secret) *redactor {
+	secrets := []string{secret.Reveal()}
+	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil && proxy.User != nil {
+		password, ok := proxy.User.Password()
+		if !ok {
+			password = proxy.User.Username() // a token alone
+		}
+		if password != "" {
+			secrets = append(secrets, password)
+		}
 	}
-	e := newEcho(secret)
-	t.blanks.Store(&e)
-	return e
+	if r := t.redactor.Load(); r != nil && slices.Equal(r.secrets, secrets) {
+		return r
+	}
+	r := newRedactor(secrets...)
+	t.redactor.Store(r)
+	return r
 }
 
 func (t *Transport) secret(ctx context.Context) (Secret, error) {
@@ -69,41 +86,24 @@ func (t *Transport) secret(ctx context.Context) (Secret, error) {
 	return secret, nil
 }
 
-// learn keeps what an answer says of the credential.
-func (t *Transport) learn(res *http.Response, secret Secret) error {
+// learn takes note of what an answer says of the credential.
+func (t *Transport) learn(req *http.Request, res *http.Response, secret Secret) error {
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:
-		r, err := refuse(res, secret)
+		r, err := refuse(res, secret, routeOf(req))
 		if err != nil {
 			return err
 		}
 		if r.aboutToken() {
-			t.refused.Store(r)
+			t.standing.fail(r, own(req.Context()))
 		}
 	case res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests: // Roam looked at it and let it pass
-		if r := t.refused.Load(); r != nil && r.secret.Reveal() == secret.Reveal() {
-			t.refused.CompareAndSwap(r, nil)
-		}
+		t.standing.pass(secret, own(req.Context()))
 	}
 	return nil
 }
 
-// Refused is Roam's last answer to the credential, in place of another call that would be refused as well. It is nil when the
-// call may go: Roam does not refuse, the secret was replaced, or it is time to ask again. The error is that of a credential
-// that cannot be used at all, for which no call should wait.
-func (t *Transport) Refused(req *http.Request) (*http.Response, error) {
-	secret, err := t.secret(req.Context())
-	if err != nil {
-		return nil, err
-	}
-	r := t.refused.Load()
-	if r == nil || r.secret.Reveal() != secret.Reveal() || r.due() {
-		return nil, nil
-	}
-	return r.answer(req), nil
-}
-
-// Renewed tells whether a call that was answered with res is worth sending again: Roam refused the secret, so that it did
+// Renewed reports whether a call that was answered with res is worth sending again: Roam refused the secret, so that it did
 // nothing, and there is another one now.
 func (t *Transport) Renewed(res *http.Response) bool {
 	source, renews := t.Source.(Renewer)
@@ -116,14 +116,14 @@ func (t *Transport) Renewed(res *http.Response) bool {
 	return err == nil && fresh.Reveal() != old.Reveal()
 }
 
-// Problem tells what an operator must mend: Roam refused the credential, or it cannot be read. It is nil when all is well.
+// Problem returns what an operator must repair: Roam refused the credential, or it cannot be read. nil: all is well.
 func (t *Transport) Problem() error {
 	if source, ok := t.Source.(Mendable); ok {
 		if err := source.Err(); err != nil {
 			return fmt.Errorf("credential %s: %w", t.Name, err)
 		}
 	}
-	r := t.refused.Load()
+	r := t.standing.latest()
 	if r == nil {
 		return nil
 	}
@@ -133,7 +133,7 @@ func (t *Transport) Problem() error {
 	if r.revoked() {
 		return fmt.Errorf("credential %s: Roam says that it is revoked", t.Name)
 	}
-	return fmt.Errorf("credential %s: Roam answered 401 to it", t.Name)
+	return fmt.Errorf("credential %s: Roam answered 401 to it, on more than one route", t.Name)
 }
 
 func closeBody(req *http.Request) {

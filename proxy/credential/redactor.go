@@ -1,0 +1,222 @@
+package credential
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// redactor replaces secrets in what comes back from an upstream, which may repeat what was sent to it. Each byte of a secret
+// becomes a star, so that every length stays true. It recognises a secret in any case of letters, as text, hex or base64, each
+// also behind several layers of escapes (see readLetter). It may be used by many goroutines.
+type redactor struct {
+	secrets []string
+	forms   []form
+	starts  [256]bool // what a form may begin with, in either case
+	window  int       // no occurrence is longer
+}
+
+// form is one way to write a secret.
+type form struct {
+	letters     []byte // in lower case
+	left, right int    // letters beside it that hold bits of the secret
+}
+
+const (
+	// minEncoded is the shortest secret that is looked for in hex and base64: of a shorter one, chance writes these everywhere.
+	minEncoded = 4
+	// maxEscaped is how many bytes may stand for one of a form: `\\u0072` in UTF-16 has 14, `&amp;#x0072;` has 12.
+	maxEscaped = 16
+	// maxWindow bounds how much of a body is held back: enough for a token of 4 KiB.
+	maxWindow = 64 << 10
+)
+
+func newRedactor(secrets ...string) *redactor {
+	r := &redactor{}
+	longest := 0
+	for _, secret := range secrets {
+		if secret == "" {
+			continue
+		}
+		r.secrets = append(r.secrets, secret)
+		for _, f := range formsOf(secret) {
+			r.forms = append(r.forms, f)
+			r.starts[f.letters[0]], r.starts[strings.ToUpper(string(f.letters[:1]))[0]] = true, true
+			longest = max(longest, len(f.letters)+2)
+		}
+	}
+	r.window = min((longest+1)*maxEscaped, maxWindow)
+	return r
+}
+
+// formsOf returns what the secret looks like as it is, in hex, and in base64 behind a text of any length such as "Bearer " or "user:".
+func formsOf(secret string) []form {
+	forms := []form{{letters: lower([]byte(secret))}}
+	if len(secret) < minEncoded {
+		return forms
+	}
+	forms = append(forms, form{letters: lower([]byte(hex.EncodeToString([]byte(secret))))})
+	for before := range 3 { // three bytes are four letters, so that the length before matters modulo 3
+		padded := append(make([]byte, before), secret...)
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			letters := encoding.EncodeToString(padded)
+			first, last := (before*8+5)/6, len(padded)*8/6 // the letters outside depend on what stands around
+			forms = append(forms, form{lower([]byte(letters[first:last])), min(before, 1), len(letters) - last})
+		}
+	}
+	return forms
+}
+
+// redact overwrites every secret within b and reports whether there was one. Where more bytes will follow, an occurrence at the
+// very end is left for the next time.
+func (r *redactor) redact(b []byte, more bool) (found bool) {
+	last := len(b)
+	if more {
+		last -= maxEscaped
+	}
+	for at, c := range b {
+		if !r.starts[c] && (!isEscape(c) || !r.startsEscaped(b[at:])) {
+			continue
+		}
+		for i := range r.forms {
+			end := r.forms[i].match(b, at)
+			if end < 0 || end > last {
+				continue
+			}
+			for j := max(at-r.forms[i].left, 0); j < end; j++ {
+				b[j] = '*'
+			}
+			found = true
+		}
+	}
+	return found
+}
+
+// startsEscaped reports whether a form may begin with the escape that b begins with.
+func (r *redactor) startsEscaped(b []byte) bool {
+	if len(b) > 1 && b[0] == '\\' && b[1] == '\\' {
+		return false // the last of them begins the same
+	}
+	found := readLetter(b, layers)
+	return slices.ContainsFunc(found.all[:found.count], func(l letter) bool { return r.starts[l.c] })
+}
+
+// match returns where the form that begins at b[at] ends, or -1. Between its letters there may be line breaks.
+func (f *form) match(b []byte, at int) int {
+	end, i := at, 0
+	for ; i < len(f.letters) && end < len(b) && lowerLetter(b[end]) == f.letters[i] && !isEscape(b[end]); i++ {
+		end++ // most are written as they are
+	}
+	if i < len(f.letters) {
+		if end == len(b) || !isEscape(b[end]) && (i == 0 || b[end] != 0 && b[end] != '\r' && b[end] != '\n') {
+			return -1
+		}
+		if end = f.escaped(b, at); end < 0 {
+			return -1
+		}
+	}
+	for range f.right {
+		beside := readLetter(b[end:], layers)
+		end += beside.all[max(beside.count-1, 0)].n
+	}
+	return end
+}
+
+// escaped is match for what is not written as it is.
+func (f *form) escaped(b []byte, at int) int {
+	ends := []int{at} // of the letters so far: an escape may be meant as one, or as what it looks like
+	for i, want := range f.letters {
+		var next []int
+		for j := 0; j < len(ends); j++ {
+			found := readLetter(b[ends[j]:], layers)
+			for _, c := range found.all[:found.count] {
+				switch end := ends[j] + c.n; {
+				case lowerLetter(c.c) == want:
+					next = add(next, end)
+				case i > 0 && (c.c == '\r' || c.c == '\n'):
+					ends = add(ends, end)
+				}
+			}
+		}
+		if len(next) == 0 {
+			return -1
+		}
+		ends = next
+	}
+	return ends[len(ends)-1]
+}
+
+func add(ends []int, end int) []int {
+	if slices.Contains(ends, end) {
+		return ends
+	}
+	return append(ends, end)
+}
+
+// text returns s without secrets.
+func (r *redactor) text(s string) string {
+	b := []byte(s)
+	if !r.redact(b, false) {
+		return s
+	}
+	return string(b)
+}
+
+// header redacts the values in h, which is the response's own, and removes the fields whose name holds a secret.
+func (r *redactor) header(h http.Header) {
+	for name, values := range h {
+		if r.text(name) != name {
+			delete(h, name)
+			continue
+		}
+		for i, v := range values {
+			values[i] = r.text(v)
+		}
+	}
+}
+
+// error returns err with a text that shows no secret: without secrets, and cut at the first quote, behind which net/http quotes
+// what the upstream sent. errors.Is and errors.As see through it.
+func (r *redactor) error(err error) error {
+	cut, _, quoted := strings.Cut(r.text(err.Error()), `"`)
+	if quoted {
+		cut = strings.TrimRight(cut, ` :\`)
+	}
+	return &redactedError{cut, err}
+}
+
+// redactedError is a net.Error, because those that call a RoundTripper look for its Timeout.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }
+
+// Timeout reports whether the error below is a timeout.
+func (e *redactedError) Timeout() bool {
+	t, ok := e.err.(interface{ Timeout() bool })
+	return ok && t.Timeout()
+}
+
+// Temporary is what net.Error asks for besides.
+func (e *redactedError) Temporary() bool { return e.Timeout() }
+
+// lower is bytes.ToLower for ASCII alone: every length stays as it is.
+func lower(b []byte) []byte {
+	l := make([]byte, len(b))
+	for i, c := range b {
+		l[i] = lowerLetter(c)
+	}
+	return l
+}
+
+func lowerLetter(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}

@@ -1,0 +1,325 @@
+package credential
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+)
+
+// answered is what a Transport makes of Roam's answer.
+func answered(t *testing.T, status int, body io.Reader, header ...string) *http.Response {
+	t.Helper()
+	next := reply{status: status, body: body, header: header}
+	tr := &Transport{Next: next, Name: "org", Source: Key{NewSecret(hidden)}, Scheme: "https", Host: "api.ro.am"}
+	req, _ := http.NewRequest("GET", "https://api.ro.am/v1/groups.list", nil)
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+type reply struct {
+	status int
+	body   io.Reader
+	header []string
+}
+
+func (r reply) RoundTrip(req *http.Request) (*http.Response, error) {
+	h := make(http.Header)
+	for i := 0; i+1 < len(r.header); i += 2 {
+		h.Add(r.header[i], r.header[i+1])
+	}
+	return &http.Response{StatusCode: r.status, Header: h, Body: io.NopCloser(r.body), ContentLength: -1, Request: req}, nil
+}
+
+func zipped(s string) string {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, s)
+	w.Close()
+	return b.String()
+}
+
+// Seen to fail with Roam's errors handed on as they are.
+func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
+	stars := strings.Repeat("*", len(hidden))
+	for _, tt := range []struct {
+		name, encoding, body, want string
+		status                     int
+	}{
+		{"an error that repeats it", "", `{"error":"bad token Bearer ` + hidden + `"}`, `{"error":"bad token Bearer ` + stars + `"}`, 401},
+		{"a failure of Roam's", "", hidden + hidden, stars + stars, 500},
+		{"an error without it", "", `{"ok":false,"error":"not_found"}`, `{"ok":false,"error":"not_found"}`, 404},
+		{"half of it", "", hidden[:10], hidden[:10], 400},
+		{"one that is compressed", "gzip", zipped("x" + hidden), "x" + stars, 403},
+		{"in an encoding that nobody asked for", "br", "\x1b\x02" + hidden, "", 400},
+		{"a redirect's", "", "<a href=?t=" + hidden + ">", "<a href=?t=" + stars + ">", 302},
+		{"a choice", "", hidden, stars, 300},
+		{"an error with success", "", `{"ok": false,"message":"` + hidden + `"}`, `{"ok": false,"message":"` + stars + `"}`, 200},
+		{"an error with success, compressed", "gzip", zipped(`{"message":"` + hidden + `","ok":false}`), `{"message":"` + stars + `","ok":false}`, 201},
+		{"an error of JSON-RPC", "", `{"jsonrpc":"2.0","error":{"message":"` + hidden + `"}}`, `{"jsonrpc":"2.0","error":{"message":"` + stars + `"}}`, 200},
+		{"an error with success that is cut", "", `{"ok":false,"message":"` + hidden, `{"ok":false,"message":"` + stars, 200},
+		{"a good answer", "", `{"ok":true,"text":"` + hidden + `"}`, `{"ok":true,"text":"` + hidden + `"}`, 200},
+		{"a good answer that is no JSON", "", hidden, hidden, 200},
+	} {
+		res := answered(t, tt.status, iotest.OneByteReader(strings.NewReader(tt.body)), "Content-Encoding", tt.encoding, "X-Echo", "Bearer "+hidden, "X-Echo", "plain")
+		got, err := io.ReadAll(res.Body)
+		if string(got) != tt.want || err != nil {
+			t.Errorf("%s: %q (%v), want %q", tt.name, got, err, tt.want)
+		}
+		if e := res.Header["X-Echo"]; e[0] != "Bearer "+stars || e[1] != "plain" {
+			t.Errorf("%s: the header says %q", tt.name, e)
+		}
+		if tt.encoding != "" && tt.status/100 != 2 && res.Header.Get("Content-Encoding") != "" {
+			t.Errorf("%s: it is said to be in %s", tt.name, tt.encoding)
+		}
+	}
+}
+
+func TestABrokenErrorStaysBroken(t *testing.T) {
+	for name, body := range map[string]io.Reader{
+		"one that breaks off":                   io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)),
+		"a compressed one that is cut":          strings.NewReader(zipped("half of it")[:15]),
+		"one that is said to be compressed":     strings.NewReader("no gzip at all"),
+		"a compressed one that has no end mark": strings.NewReader(zipped(strings.Repeat("half", 1000))[:30]),
+	} {
+		encoding := "gzip"
+		if name == "one that breaks off" {
+			encoding = ""
+		}
+		res := answered(t, 500, body, "Content-Encoding", encoding)
+		if _, err := io.ReadAll(res.Body); err == nil {
+			t.Errorf("%s: reads as if it were whole", name)
+		}
+	}
+}
+
+// encodings are ways in which a server may write what it was sent. Each is applied to a text that contains the secret.
+func encodings() map[string]func(string) string {
+	each := func(format string) func(string) string {
+		return func(s string) string {
+			var b strings.Builder
+			for _, c := range []byte(s) {
+				fmt.Fprintf(&b, format, c)
+			}
+			return b.String()
+		}
+	}
+	only := func(letters string, format string) func(string) string {
+		return func(s string) string {
+			var b strings.Builder
+			for _, c := range []byte(s) {
+				if strings.IndexByte(letters, c) >= 0 {
+					fmt.Fprintf(&b, format, c)
+				} else {
+					b.WriteByte(c)
+				}
+			}
+			return b.String()
+		}
+	}
+	utf16 := func(order binary.AppendByteOrder) func(string) string {
+		return func(s string) string {
+			var b []byte
+			for _, c := range []byte(s) {
+				b = order.AppendUint16(b, uint16(c))
+			}
+			return string(b)
+		}
+	}
+	quoted := func(s string) string { b, _ := json.Marshal(s); return string(b) }
+	return map[string]func(string) string{
+		"plain":                      func(s string) string { return s },
+		"lower case":                 strings.ToLower,
+		"upper case":                 strings.ToUpper,
+		"percent":                    url.QueryEscape,
+		"percent, in a path":         url.PathEscape,
+		"percent, lower case":        func(s string) string { return strings.ToLower(url.QueryEscape(s)) },
+		"percent, every letter":      each("%%%02x"),
+		"percent, twice":             func(s string) string { return url.QueryEscape(url.QueryEscape(s)) },
+		"JSON, slashes":              func(s string) string { return strings.ReplaceAll(s, "/", `\/`) },
+		"JSON of Gson":               only("=&<>'", `\u%04x`),
+		"JSON of .NET":               only("+&<>'\"", `\u%04X`),
+		"JSON, every letter":         each(`\u%04x`),
+		"JSON within JSON":           func(s string) string { return quoted(each(`\u%04X`)(s)) },
+		"JSON within JSON within it": func(s string) string { return quoted(quoted(each(`\u%04X`)(s))) },
+		"a script's escapes":         each(`\x%02x`),
+		"octal":                      each(`\%03o`),
+		"HTML":                       html.EscapeString,
+		"HTML, decimal":              each("&#%d;"),
+		"HTML, hexadecimal":          each("&#x%02X;"),
+		"HTML, with leading zeros":   each("&#x%06x;"),
+		"HTML of a URL":              func(s string) string { return html.EscapeString(url.QueryEscape(s)) },
+		"hex":                        each("%02x"),
+		"hex, upper case":            each("%02X"),
+		"base64":                     func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		"base64, one letter before":  func(s string) string { return base64.StdEncoding.EncodeToString([]byte("x" + s)) },
+		"base64, two letters before": func(s string) string { return base64.StdEncoding.EncodeToString([]byte("xy" + s)) },
+		"base64 of Bearer":           func(s string) string { return base64.StdEncoding.EncodeToString([]byte("Bearer " + s)) },
+		"base64 of user:KEY":         func(s string) string { return base64.URLEncoding.EncodeToString([]byte("user:" + s + " and more")) },
+		"base64, without padding":    func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) },
+		"base64 in JSON": func(s string) string {
+			return strings.NewReplacer("+", `\u002b`, "/", `\/`, "=", `\u003d`).Replace(base64.StdEncoding.EncodeToString([]byte(s)))
+		},
+		"base64 in lines":       func(s string) string { return folded(base64.StdEncoding.EncodeToString([]byte("Bearer " + s))) },
+		"UTF-16":                utf16(binary.LittleEndian),
+		"UTF-16, the other way": utf16(binary.BigEndian),
+		"UTF-16 of JSON":        func(s string) string { return utf16(binary.BigEndian)(each(`\u%04x`)(s)) },
+	}
+}
+
+// folded breaks a line every ten letters.
+func folded(s string) string {
+	var b strings.Builder
+	for len(s) > 10 {
+		b.WriteString(s[:10] + "\r\n")
+		s = s[10:]
+	}
+	return b.String() + s
+}
+
+// awkward has every letter that some encoding treats in a way of its own.
+const awkward = "rmk-Secret/Key+0123456789&abc<def>=="
+
+// Seen to fail with a list of forms, for those that the list did not have: every letter escaped, three alignments, case, UTF-16.
+func TestWhateverTheEncoding(t *testing.T) {
+	for name, encode := range encodings() {
+		for _, secret := range []string{hidden, awkward} {
+			t.Run(name+" of "+secret, func(t *testing.T) {
+				r := newRedactor(secret)
+				for _, around := range []string{"", "x", "before ", `{"message":"`} {
+					written := encode(secret)
+					b := []byte(around + written + " after")
+					if !r.redact(b, false) || len(b) != len(around)+len(written)+len(" after") {
+						t.Fatalf("%q became %q, want it recognised and as long as before", around+written, b)
+					}
+					if got := string(b); !strings.HasPrefix(got, around) || !strings.HasSuffix(got, " after") {
+						t.Errorf("%q became %q, want what is around unchanged", around+written, got)
+					}
+					if stars := strings.Count(string(b), "*"); stars < len(written)-len(encode(""))-6 {
+						t.Errorf("%q became %q, want no part of the secret left", written, b)
+					}
+				}
+				if streamed := readAll(t, r, encode("x "+secret+" y")); r.redact([]byte(streamed), false) {
+					t.Errorf("read byte by byte it is still there: %q", streamed)
+				}
+			})
+		}
+	}
+}
+
+func readAll(t *testing.T, r *redactor, s string) string {
+	t.Helper()
+	got, err := io.ReadAll(&redactedBody{source: iotest.OneByteReader(strings.NewReader(s)), r: r})
+	if err != nil || len(got) != len(s) {
+		t.Errorf("%q became %q (%v), want as many bytes", s, got, err)
+	}
+	return string(got)
+}
+
+func TestWhatIsNoSecretStays(t *testing.T) {
+	r := newRedactor(awkward, "")
+	for _, s := range []string{"", "%", "%4", `\`, `\u00`, "&", "&#", "&#x;", "&amp;", "rmk-", awkward[:len(awkward)-1], awkward[1:], "\x00", "ünïcödé", "%e2%82%ac"} {
+		if got := r.text(s); got != s {
+			t.Errorf("%q became %q", s, got)
+		}
+	}
+}
+
+// Whatever the pieces in which it comes, no form of the secret gets through and nothing else is changed.
+func TestRedactionOfAnyPieces(t *testing.T) {
+	var all []func(string) string
+	for _, encode := range encodings() {
+		all = append(all, encode)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		secret := rapid.SampledFrom([]string{hidden, awkward}).Draw(t, "secret")
+		r := newRedactor(secret)
+		var body strings.Builder
+		for range rapid.IntRange(0, 5).Draw(t, "parts") {
+			body.WriteString(rapid.StringMatching(`[x-z"{} ]{0,40}`).Draw(t, "text"))
+			encode := rapid.SampledFrom(all).Draw(t, "encoding")
+			body.WriteString(" " + encode(secret) + " ")
+		}
+		want := []byte(body.String())
+		r.redact(want, false)
+		got, err := io.ReadAll(&redactedBody{source: &pieces{t: t, s: body.String()}, r: r})
+		if string(got) != string(want) || err != nil {
+			t.Fatalf("%q became %q (%v), want %q", body.String(), got, err, want)
+		}
+		if r.redact(got, false) {
+			t.Fatalf("%q still shows the secret", got)
+		}
+	})
+}
+
+// FuzzRedactor: text around the secret, and the pieces in which both come, hide nothing.
+func FuzzRedactor(f *testing.F) {
+	f.Add("", "", uint8(0))
+	f.Add(`{"error":"`, `"}`, uint8(3))
+	f.Add("%25", "%", uint8(7))
+	f.Add(`\\\`, "&", uint8(11))
+	f.Add("a\x00", "\r\n", uint8(20))
+	names := slices.Sorted(maps.Keys(encodings()))
+	f.Fuzz(func(t *testing.T, before, after string, which uint8) {
+		r := newRedactor(awkward)
+		written := encodings()[names[int(which)%len(names)]](awkward)
+		body := before + "\n" + written + "\n" + after
+		got := readAll(t, r, body)
+		if strings.Contains(body, awkward) && strings.Contains(got, awkward) {
+			t.Fatalf("%q became %q", body, got)
+		}
+		if plain := strings.Split(names[int(which)%len(names)], ","); plain[0] != "JSON within JSON within it" && strings.Contains(got, written) {
+			t.Fatalf("%q is still in %q", written, got)
+		}
+	})
+}
+
+// pieces reads a string in pieces of any size.
+type pieces struct {
+	t *rapid.T
+	s string
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if p.s == "" {
+		return 0, io.EOF
+	}
+	n := copy(b, p.s[:rapid.IntRange(1, len(p.s)).Draw(p.t, "piece")])
+	p.s = p.s[n:]
+	return n, nil
+}
+
+func BenchmarkNewRedactor(b *testing.B) {
+	for b.Loop() {
+		newRedactor("rmk-0123456789abcdef0123456789abcdef")
+	}
+}
+
+// BenchmarkRedactHeader is what every answer costs.
+func BenchmarkRedactHeader(b *testing.B) {
+	r := newRedactor("rmk-0123456789abcdef0123456789abcdef")
+	h := http.Header{
+		"Content-Type": {"application/json; charset=utf-8"}, "Date": {"Sat, 28 Nov 2026 19:00:00 GMT"}, "Etag": {`"33a64df551425fcc55e4d42a148795d9f25f89d4"`},
+		"X-Request-Id": {"0123456789abcdef0123456789abcdef"}, "Strict-Transport-Security": {"max-age=31536000; includeSubDomains"}, "Vary": {"Origin"},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.header(h)
+	}
+}
