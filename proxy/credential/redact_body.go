@@ -22,7 +22,11 @@ func (r *redactor) answer(res *http.Response) {
 	}
 	body := res.Body
 	res.Body = &trailed{body, res, r}
-	if body == http.NoBody || res.ContentLength == 0 {
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols: // nobody asked for another protocol, in which anything could follow
+		r.withhold(res)
+		return
+	case body == http.NoBody, res.ContentLength == 0:
 		return
 	}
 	if res.StatusCode/100 != 2 {
@@ -166,40 +170,74 @@ func (b *redactedBody) Read(p []byte) (int, error) {
 const smallError = 16 << 10
 
 // errorWithSuccess redacts a small body that is an error although the status says success: {"ok":false} of Roam's, or an
-// error of JSON-RPC. It reads the beginning of the body at once, unless that is the beginning of a stream.
+// error of JSON-RPC. What is sent piece by piece still is: nothing is held back longer than it takes to see that it is no error.
 func (r *redactor) errorWithSuccess(res *http.Response) {
 	kind := strings.ToLower(res.Header.Get("Content-Type"))
-	if res.ContentLength > smallError || strings.Contains(kind, "event-stream") || strings.Contains(kind, "ndjson") {
+	if res.ContentLength > smallError || strings.Contains(kind, "event-stream") {
 		return
 	}
-	body := res.Body
-	start, end := readStart(body)
-	res.Body = readCloser{io.MultiReader(bytes.NewReader(start), &failing{body, end}), body}
-	if end == nil {
-		return // too large to be an error
-	}
-	text, zipped := start, false
 	switch coding := strings.ToLower(strings.Join(res.Header["Content-Encoding"], ",")); coding {
 	case "", "identity":
+		res.Body = &unsureBody{ReadCloser: res.Body, r: r}
 	case "gzip", "x-gzip":
-		zipped = true
-		unzipped, err := gzip.NewReader(bytes.NewReader(start))
-		if err != nil {
-			return
+		if kind == "" || strings.Contains(kind, "json") && !strings.Contains(kind, "ndjson") {
+			r.zippedErrorWithSuccess(res)
 		}
-		if text, _ = io.ReadAll(io.LimitReader(unzipped, smallError+1)); len(text) > smallError {
-			return
-		}
-	default:
-		return // nothing else was asked for
+	} // nothing else was asked for
+}
+
+// unsureBody is redacted from its beginning once that shows an error.
+type unsureBody struct {
+	io.ReadCloser
+	r       *redactor
+	decided io.Reader
+}
+
+func (u *unsureBody) Read(p []byte) (int, error) {
+	if u.decided == nil {
+		u.decided = u.decide()
 	}
-	if !isError(text) || !r.redact(text, false) {
+	return u.decided.Read(p)
+}
+
+func (u *unsureBody) decide() io.Reader {
+	var start []byte
+	piece := make([]byte, 1<<10)
+	for {
+		n, err := u.ReadCloser.Read(piece)
+		start = append(start, piece[:n]...)
+		isError, known := isError(start)
+		if !known && err == nil && len(start) <= smallError {
+			continue
+		}
+		whole := io.MultiReader(bytes.NewReader(start), &failing{u.ReadCloser, err})
+		if isError || !known && err != nil { // one that is cut may be an error
+			return &redactedBody{source: whole, r: u.r}
+		}
+		return whole
+	}
+}
+
+// zippedErrorWithSuccess reads the beginning of a compressed body at once, because the header of one that is redacted changes.
+func (r *redactor) zippedErrorWithSuccess(res *http.Response) {
+	body := res.Body
+	start, err := io.ReadAll(io.LimitReader(body, smallError+1))
+	if err == nil && len(start) <= smallError {
+		err = io.EOF
+	}
+	res.Body = readCloser{io.MultiReader(bytes.NewReader(start), &failing{body, err}), body}
+	if err == nil {
+		return // too large to be an error
+	}
+	unzipped, corrupt := gzip.NewReader(bytes.NewReader(start))
+	if corrupt != nil {
 		return
 	}
-	if zipped {
+	text, _ := io.ReadAll(io.LimitReader(unzipped, smallError+1))
+	if isError, known := isError(text); (isError || !known) && r.redact(text, false) {
 		plain(res)
+		res.Body = readCloser{io.MultiReader(bytes.NewReader(text), &failing{body, err}), body}
 	}
-	res.Body = readCloser{io.MultiReader(bytes.NewReader(text), &failing{body, end}), body}
 }
 
 // failing repeats the error with which the beginning of a body ended, or reads on.
@@ -215,37 +253,37 @@ func (f *failing) Read(p []byte) (int, error) {
 	return f.rest.Read(p)
 }
 
-// readStart reads a body up to one byte more than an error has, and no further than shows that it is no JSON object. end is nil
-// where there may be more.
-func readStart(body io.Reader) (start []byte, end error) {
-	start = make([]byte, 0, 1<<10)
-	for len(start) <= smallError {
-		if len(start) == cap(start) {
-			start = append(start, 0)[:len(start)]
-		}
-		n, err := body.Read(start[len(start):min(cap(start), smallError+1)])
-		start = start[:len(start)+n]
+// isError reports whether a body that begins with text is an error, as soon as that is known: a JSON object with "ok":false, or
+// with an "error" and without "ok". One that is malformed may be an error.
+func isError(text []byte) (isError, known bool) {
+	if text = bytes.TrimLeft(text, " \t\r\n"); len(text) == 0 || text[0] != '{' {
+		return false, len(text) > 0
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.Token() // {
+	for {
+		name, err := decoder.Token()
 		if err != nil {
-			return start, err
+			return malformed(err)
 		}
-		if text := bytes.TrimLeft(start, " \t\r\n"); len(text) > 0 && text[0] != '{' && text[0] != '\x1f' { // of gzip
-			return start, nil
+		if name == json.Delim('}') {
+			return isError, true
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return malformed(err)
+		}
+		switch {
+		case name == "ok":
+			return string(value) == "false", true
+		case name == "error" && string(value) != "null":
+			isError = true
 		}
 	}
-	return start, nil
 }
 
-// isError reports whether a body that begins as a JSON object is an error. One that is cut or malformed may be one.
-func isError(text []byte) bool {
-	var body struct {
-		OK    *bool           `json:"ok"`
-		Error json.RawMessage `json:"error"`
-	}
-	if text = bytes.TrimLeft(text, " \t\r\n"); len(text) == 0 || text[0] != '{' {
-		return false
-	}
-	if err := json.Unmarshal(text, &body); err != nil || body.OK != nil {
-		return err != nil || !*body.OK
-	}
-	return len(body.Error) > 0 && string(body.Error) != "null"
+// malformed is isError for JSON that cannot be read on: it goes on later, or is none.
+func malformed(err error) (isError, known bool) {
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return !ended, !ended
 }
