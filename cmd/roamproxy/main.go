@@ -18,6 +18,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		signal.Ignore(syscall.SIGHUP) // until serve listens to it: a reload that is asked for too early must not end the process
+	}
 	harden()
 	log.SetOutput(io.Discard) // net/http quotes an upstream's bytes there; serve takes it into a log of its own
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -23,7 +23,7 @@ type serveCmd struct {
 // Run serves until it is interrupted, and then lets calls end.
 func (s serveCmd) Run(p *program) error {
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP) // before anything else: one that comes too early must not end the process
+	signal.Notify(hangups, syscall.SIGHUP) // main ignored it so far
 	defer signal.Stop(hangups)
 	signal.Ignore(syscall.SIGPIPE) // a reader of the log that ends must not end the calls
 	defer signal.Reset(syscall.SIGPIPE)

@@ -95,6 +95,9 @@ func (a *app) toolState() map[string]metrics.ToolState {
 
 // ServeHTTP answers with the configuration that is in force when the request comes.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if answerLocally(w, r) {
+		return
+	}
 	g := a.enter()
 	defer g.users.Done()
 	if a.draining.Load() {

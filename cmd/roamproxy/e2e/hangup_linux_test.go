@@ -1,0 +1,34 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"roamproxy/proxy/roamtest"
+)
+
+// A SIGHUP that comes while the configuration is read for the first time does not end the process.
+func TestAHangupDuringTheStart(t *testing.T) {
+	roam := roamtest.NewServer(roamtest.Options{})
+	defer roam.Close()
+	fifo := filepath.Join(t.TempDir(), "roamproxy.yaml") // opening it for writing waits until it is read
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := prepare(t, roam.URL, t.TempDir(), "ROAMPROXY_CONFIG="+fifo)
+	go func() {
+		file, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		cmd.Process.Signal(syscall.SIGHUP)
+		file.WriteString("log: {format: json}\n")
+	}()
+	r := begin(t, cmd)
+	if got := post(client(t), r.base); got != 200 {
+		t.Errorf("a call is answered %d, want 200", got)
+	}
+}
