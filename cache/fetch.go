@@ -80,7 +80,7 @@ func (c *Cache) fetch(ctx context.Context, q question, call Call) (got *fetched,
 	}
 	got.own = personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
 	got.varies, _ = nominated(res.Header["Vary"])
-	if kept := newEntry(q.Route, res.Header, body, sent, received); storable(res, q.Rule, kept) {
+	if kept := newEntry(q.Route, res.Header, body, sent, received); storable(res, q.Rule, kept, c.o.MaxBody) {
 		e = kept
 		got.Header, got.Age, got.TTL = kept.Header, kept.Age, kept.ttl(q.Rule, received)
 	}

@@ -3,7 +3,7 @@ package cache
 import (
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -11,7 +11,7 @@ import (
 
 // storable tells whether an answer may be kept (RFC 9111, section 3, and the stricter rules of the package comment). A rule
 // never overrides what Roam forbids.
-func storable(res *http.Response, r Rule, e *Entry) bool {
+func storable(res *http.Response, r Rule, e *Entry, maxBody int64) bool {
 	says := parseDirectives(res.Header.Values("Cache-Control"))
 	unended := res.ContentLength < 0 && len(res.TransferEncoding) == 0 && res.ProtoMajor == 1 // its end is the connection's: it may be cut off
 	switch {
@@ -21,8 +21,12 @@ func storable(res *http.Response, r Rule, e *Entry) bool {
 		r.Origin && e.Lifetime == 0 && !e.validated():
 		return false
 	}
-	return !failed(res.Header, e.Body)
+	return !failed(res.Header, e.Body, maxExpansion*maxBody)
 }
+
+// maxExpansion is how many times cache.max_body a compressed answer may have as text: more than text of an API is compressed, and
+// little enough that an answer that expands without end costs no more than half a second.
+const maxExpansion = 16
 
 // personal tells whether an answer is for the one request alone, so that nobody who asks the same at the same time may have it
 // either (RFC 9111, section 4).
@@ -31,8 +35,9 @@ func personal(h http.Header, says directives) bool {
 	return says.has("no-store") || says.has("private") || all
 }
 
-// failed tells whether a JSON answer says "ok": false, or cannot be read in order to find out.
-func failed(h http.Header, body []byte) bool {
+// failed reports whether a JSON answer says "ok": false, or cannot be read in order to find out. most bounds the text that is read
+// of a compressed answer: what expands to more is no answer of Roam's.
+func failed(h http.Header, body []byte, most int64) bool {
 	if !strings.Contains(h.Get("Content-Type"), "json") {
 		return false
 	}
@@ -44,28 +49,13 @@ func failed(h http.Header, body []byte) bool {
 		if err != nil {
 			return true
 		}
-		text = io.LimitReader(unzipped, 64<<20) // beyond any list of Roam's, so that a small answer cannot keep us busy
+		text = io.LimitReader(unzipped, most)
 	default:
 		return true
 	}
-	in := json.NewDecoder(text)
-	if start, err := in.Token(); err != nil {
-		return true
-	} else if start != json.Delim('{') {
+	value, err := okField(text)
+	if errors.Is(err, errNoObject) {
 		return false
 	}
-	for in.More() {
-		name, err := in.Token()
-		if err != nil {
-			return true
-		}
-		var value json.RawMessage
-		if err := in.Decode(&value); err != nil {
-			return true
-		}
-		if name == "ok" {
-			return string(value) != "true"
-		}
-	}
-	return false
+	return err != nil || value != "true" && value != ""
 }

@@ -1,0 +1,156 @@
+package cache
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"io"
+)
+
+// errNoObject reports JSON that is no object, errMalformed what is no JSON.
+var (
+	errNoObject  = errors.New("cache: not a JSON object")
+	errMalformed = errors.New("cache: malformed JSON")
+)
+
+// longestName bounds the name of a member that is looked at, with its escapes.
+const longestName = 64
+
+// okField returns the value of the first member "ok" of the JSON object in r, "" without one. It reads no further than it must,
+// and holds no more than a name and a short value, however long a string of the object is. It checks JSON as far as it needs to
+// find its way, and that the object ends.
+func okField(r io.Reader) (value string, err error) {
+	s := &jsonScanner{in: bufio.NewReaderSize(r, 4<<10)}
+	if s.space() != '{' {
+		if s.err != nil {
+			return "", errMalformed
+		}
+		return "", errNoObject
+	}
+	for first := true; ; first = false {
+		switch c := s.space(); {
+		case c == '}' && first:
+			return "", s.err
+		case c != '"':
+			return "", errMalformed
+		}
+		name := s.text(longestName)
+		if s.space() != ':' {
+			return "", errMalformed
+		}
+		value := s.value(s.space())
+		if s.err != nil {
+			return "", errMalformed
+		}
+		if name == "ok" {
+			return value, nil
+		}
+		switch s.space() {
+		case ',':
+		case '}':
+			return "", nil
+		default:
+			return "", errMalformed
+		}
+	}
+}
+
+// jsonScanner reads JSON byte by byte. After an error every byte is 0.
+type jsonScanner struct {
+	in  *bufio.Reader
+	err error
+}
+
+func (s *jsonScanner) next() byte {
+	if s.err != nil {
+		return 0
+	}
+	c, err := s.in.ReadByte()
+	if err != nil {
+		s.err = err
+		return 0
+	}
+	return c
+}
+
+// space returns the next byte that is no white space.
+func (s *jsonScanner) space() byte {
+	for {
+		switch c := s.next(); c {
+		case ' ', '\t', '\r', '\n':
+		default:
+			return c
+		}
+	}
+}
+
+// text reads a string behind its first quote and returns it, "" where it is longer than most.
+func (s *jsonScanner) text(most int) string {
+	quoted := []byte{'"'}
+	for escaped := false; s.err == nil; {
+		c := s.next()
+		if c < ' ' {
+			s.err = errMalformed
+		}
+		if len(quoted) <= most {
+			quoted = append(quoted, c)
+		}
+		if c == '"' && !escaped {
+			break
+		}
+		escaped = c == '\\' && !escaped
+	}
+	var text string
+	if s.err != nil || len(quoted) > most || json.Unmarshal(quoted, &text) != nil {
+		return ""
+	}
+	return text
+}
+
+// value reads a value that begins with c, and returns a literal whole and of anything else the first byte.
+func (s *jsonScanner) value(c byte) string {
+	switch c {
+	case '"':
+		s.text(0)
+		return string(c)
+	case '{', '[':
+		s.nested(c)
+		return string(c)
+	}
+	var literal []byte
+	for s.err == nil && len(literal) < longestName {
+		if c != '-' && c != '+' && c != '.' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
+			s.in.UnreadByte()
+			break
+		}
+		literal = append(literal, c)
+		c = s.next()
+	}
+	if !json.Valid(literal) {
+		s.err = errMalformed
+	}
+	return string(literal)
+}
+
+// mostNested bounds the depth, as encoding/json does.
+const mostNested = 10000
+
+// nested reads to the end of an object or array that begins with c.
+func (s *jsonScanner) nested(c byte) {
+	open := []byte{c}
+	for s.err == nil && len(open) > 0 {
+		switch c := s.space(); c {
+		case '"':
+			s.text(0)
+		case '{', '[':
+			if open = append(open, c); len(open) > mostNested {
+				s.err = errMalformed
+			}
+		case '}', ']':
+			if open[len(open)-1] != c-2 { // '{' and '[' are two before
+				s.err = errMalformed
+			}
+			open = open[:len(open)-1]
+		}
+	}
+}
