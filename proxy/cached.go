@@ -43,7 +43,7 @@ func (p *Proxy) kept(v *visit) {
 func (p *Proxy) ask(v *visit, r *http.Request, body []byte) (*cache.Answer, error) {
 	f := &filling{p: p, lane: v.lane, r: r, body: body}
 	a, err := p.o.Cache.Do(v.asker(), cache.Question{
-		Key: cache.NewKey(v.lane.name, r, body), Route: v.Route, Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
+		Key: cache.NewKey(v.lane.name, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
 	}, f.fill)
 	if j := f.made.Load(); j != nil && !j.Spare {
 		v.learn(j)

@@ -13,7 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"roamproxy/cache"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
@@ -32,44 +31,44 @@ func TestWhoIsLetIn(t *testing.T) {
 		status               int
 		code                 string
 	}{
-		{"a program", "GET", "/v1/meeting.transcript", nil, 200, ""},
-		{"a program that uses localhost", "GET", "/v1/meeting.transcript", []string{"Host", "localhost:8080"}, 200, ""},
-		{"a program that uses IPv6", "GET", "/v1/meeting.transcript", []string{"Host", "[::1]:8080"}, 200, ""},
-		{"a rebound name", "GET", "/v1/meeting.transcript", []string{"Host", "evil.example:8080"}, 421, "host"},
-		{"a name of our own", "GET", "/v1/meeting.transcript", []string{"Host", "Proxy.Corp.Example:8080"}, 200, ""},
-		{"an address of our own", "GET", "/v1/meeting.transcript", []string{"Host", "10.1.2.3:8080"}, 200, ""},
-		{"an address of another's", "GET", "/v1/meeting.transcript", []string{"Host", "10.1.2.4:8080"}, 421, "host"},
-		{"a name below our own", "GET", "/v1/meeting.transcript", []string{"Host", "evil.proxy.corp.example"}, 421, "host"},
-		{"the address that is none", "GET", "/v1/meeting.transcript", []string{"Host", "0.0.0.0:8080"}, 421, "host"},
-		{"a container's name, on loopback", "GET", "/v1/meeting.transcript", []string{"Host", "roamproxy:8080"}, 421, "host"},
-		{"a balancer's check without Host", "GET", "/v1/meeting.transcript", []string{"Host", ""}, 200, ""},
-		{"a page without Host", "GET", "/v1/meeting.transcript", []string{"Host", "", "Sec-Fetch-Site", "none"}, 421, "host"},
-		{"a page that is allowed, without Host", "GET", "/v1/meeting.transcript", []string{"Host", "", "Origin", "http://localhost:3000"}, 421, "host"},
-		{"a port alone", "GET", "/v1/meeting.transcript", []string{"Host", ":8080"}, 421, "host"},
-		{"another site's page", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "cross-site"}, 403, "browser"},
-		{"a page of another port", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "same-site"}, 403, "browser"},
-		{"a page with an origin", "GET", "/v1/meeting.transcript", []string{"Origin", "https://evil.example"}, 403, "browser"},
+		{"a program", "GET", "/v1/meeting.search", nil, 200, ""},
+		{"a program that uses localhost", "GET", "/v1/meeting.search", []string{"Host", "localhost:8080"}, 200, ""},
+		{"a program that uses IPv6", "GET", "/v1/meeting.search", []string{"Host", "[::1]:8080"}, 200, ""},
+		{"a rebound name", "GET", "/v1/meeting.search", []string{"Host", "evil.example:8080"}, 421, "host"},
+		{"a name of our own", "GET", "/v1/meeting.search", []string{"Host", "Proxy.Corp.Example:8080"}, 200, ""},
+		{"an address of our own", "GET", "/v1/meeting.search", []string{"Host", "10.1.2.3:8080"}, 200, ""},
+		{"an address of another's", "GET", "/v1/meeting.search", []string{"Host", "10.1.2.4:8080"}, 421, "host"},
+		{"a name below our own", "GET", "/v1/meeting.search", []string{"Host", "evil.proxy.corp.example"}, 421, "host"},
+		{"the address that is none", "GET", "/v1/meeting.search", []string{"Host", "0.0.0.0:8080"}, 421, "host"},
+		{"a container's name, on loopback", "GET", "/v1/meeting.search", []string{"Host", "roamproxy:8080"}, 421, "host"},
+		{"a balancer's check without Host", "GET", "/v1/meeting.search", []string{"Host", ""}, 200, ""},
+		{"a page without Host", "GET", "/v1/meeting.search", []string{"Host", "", "Sec-Fetch-Site", "none"}, 421, "host"},
+		{"a page that is allowed, without Host", "GET", "/v1/meeting.search", []string{"Host", "", "Origin", "http://localhost:3000"}, 421, "host"},
+		{"a port alone", "GET", "/v1/meeting.search", []string{"Host", ":8080"}, 421, "host"},
+		{"another site's page", "GET", "/v1/meeting.search", []string{"Sec-Fetch-Site", "cross-site"}, 403, "browser"},
+		{"a page of another port", "GET", "/v1/meeting.search", []string{"Sec-Fetch-Site", "same-site"}, 403, "browser"},
+		{"a page with an origin", "GET", "/v1/meeting.search", []string{"Origin", "https://evil.example"}, 403, "browser"},
 		{"a sandboxed page", "POST", "/v1/chat.post", []string{"Origin", "null"}, 403, "browser"},
-		{"two origins", "GET", "/v1/meeting.transcript", []string{"Origin", "http://localhost:3000", "Origin", "https://evil.example"}, 403, "browser"},
-		{"a page that is allowed", "GET", "/v1/meeting.transcript", []string{"Origin", "http://localhost:3000", "Sec-Fetch-Site", "cross-site"}, 200, ""},
-		{"a typed address", "GET", "/v1/meeting.transcript", []string{"Sec-Fetch-Site", "none"}, 200, ""},
-		{"a page's image from an address that browsers do not trust", "GET", "/v1/meeting.transcript", []string{"Referer", "http://evil.example/page"}, 403, "browser"},
-		{"a page of another port", "GET", "/v1/meeting.transcript", []string{"Referer", "http://127.0.0.1:8081/"}, 403, "browser"},
-		{"a page in a file", "GET", "/v1/meeting.transcript", []string{"Referer", "file:///tmp/page.html"}, 403, "browser"},
-		{"two pages", "GET", "/v1/meeting.transcript", []string{"Referer", "http://127.0.0.1:8080/", "Referer", "http://evil.example/"}, 403, "browser"},
-		{"a page without an address", "GET", "/v1/meeting.transcript", []string{"Referer", "about:blank"}, 403, "browser"},
-		{"a page of ours", "GET", "/v1/meeting.transcript", []string{"Referer", "http://127.0.0.1:8080/v1/other"}, 200, ""},
-		{"an image of a page that is allowed", "GET", "/v1/meeting.transcript", []string{"Referer", "http://localhost:3000/page"}, 200, ""},
-		{"an offer of HTTP/2", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c", "Http2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"}, 200, ""},
-		{"an offer of TLS", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade", "Upgrade", "TLS/1.2, HTTP/1.1"}, 200, ""},
+		{"two origins", "GET", "/v1/meeting.search", []string{"Origin", "http://localhost:3000", "Origin", "https://evil.example"}, 403, "browser"},
+		{"a page that is allowed", "GET", "/v1/meeting.search", []string{"Origin", "http://localhost:3000", "Sec-Fetch-Site", "cross-site"}, 200, ""},
+		{"a typed address", "GET", "/v1/meeting.search", []string{"Sec-Fetch-Site", "none"}, 200, ""},
+		{"a page's image from an address that browsers do not trust", "GET", "/v1/meeting.search", []string{"Referer", "http://evil.example/page"}, 403, "browser"},
+		{"a page of another port", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8081/"}, 403, "browser"},
+		{"a page in a file", "GET", "/v1/meeting.search", []string{"Referer", "file:///tmp/page.html"}, 403, "browser"},
+		{"two pages", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8080/", "Referer", "http://evil.example/"}, 403, "browser"},
+		{"a page without an address", "GET", "/v1/meeting.search", []string{"Referer", "about:blank"}, 403, "browser"},
+		{"a page of ours", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8080/v1/other"}, 200, ""},
+		{"an image of a page that is allowed", "GET", "/v1/meeting.search", []string{"Referer", "http://localhost:3000/page"}, 200, ""},
+		{"an offer of HTTP/2", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c", "Http2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"}, 200, ""},
+		{"an offer of TLS", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade", "Upgrade", "TLS/1.2, HTTP/1.1"}, 200, ""},
 		{"an offer of something new", "POST", "/v1/chat.post", []string{"Connection", "upgrade", "Upgrade", "websocket2/1"}, 200, ""},
-		{"a WebSocket", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade", "Upgrade", "WebSocket"}, 501, "unsupported"},
-		{"a WebSocket among offers", "GET", "/v1/meeting.transcript", []string{"Connection", "Upgrade", "Upgrade", "h2c, websocket/13"}, 501, "unsupported"},
+		{"a WebSocket", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade", "Upgrade", "WebSocket"}, 501, "unsupported"},
+		{"a WebSocket among offers", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade", "Upgrade", "h2c, websocket/13"}, 501, "unsupported"},
 		{"the whole server", "OPTIONS", "*", nil, 400, "bad_request"},
 		{"the whole server under a rebound name", "OPTIONS", "*", []string{"Host", "evil.example"}, 421, "host"},
-		{"TRACE", "TRACE", "/v1/meeting.transcript", nil, 501, "unsupported"},
-		{"an absolute target", "GET", "http://roam.example/v1/meeting.transcript", nil, 400, "bad_request"},
-		{"two slashes", "GET", "//evil.example/v1/meeting.transcript", nil, 400, "bad_request"},
+		{"TRACE", "TRACE", "/v1/meeting.search", nil, 501, "unsupported"},
+		{"an absolute target", "GET", "http://roam.example/v1/meeting.search", nil, 400, "bad_request"},
+		{"two slashes", "GET", "//evil.example/v1/meeting.search", nil, 400, "bad_request"},
 		{"a method of tomorrow", "PROPFIND", "/v3/whatever", nil, 200, ""},
 	} {
 		e.req = nil
@@ -163,12 +162,12 @@ func TestToolsProveThemselves(t *testing.T) {
 		status                              int
 		tool, key                           string
 	}{
-		{"a token", "GET", "/v1/meeting.transcript", "Bearer new", 200, "bot", "org"},
-		{"the token of before", "GET", "/v1/meeting.transcript", "Bearer old", 200, "bot", "org"},
-		{"a token as password", "GET", "/v1/meeting.transcript", "Basic dG9vbDpuZXc=", 200, "bot", "org"},
+		{"a token", "GET", "/v1/meeting.search", "Bearer new", 200, "bot", "org"},
+		{"the token of before", "GET", "/v1/meeting.search", "Bearer old", 200, "bot", "org"},
+		{"a token as password", "GET", "/v1/meeting.search", "Basic dG9vbDpuZXc=", 200, "bot", "org"},
 		{"another credential", "DELETE", "/scim/v2/Users/1", "Bearer alices", 200, "hers", "alice"},
-		{"a wrong token", "GET", "/v1/meeting.transcript", "Bearer wrong", 401, "other", ""},
-		{"no token", "GET", "/v1/meeting.transcript", "", 401, "other", ""},
+		{"a wrong token", "GET", "/v1/meeting.search", "Bearer wrong", 401, "other", ""},
+		{"no token", "GET", "/v1/meeting.search", "", 401, "other", ""},
 		{"a write that is allowed", "POST", "/v1/chat.post", "Bearer new", 200, "bot", "org"},
 		{"a write that is not", "POST", "/v1/group.rename", "Bearer new", 403, "bot", ""},
 		{"a path that is not", "GET", "/v0/meeting.transcript", "Bearer new", 403, "bot", ""},
@@ -211,13 +210,13 @@ func TestToolsProveThemselves(t *testing.T) {
 func TestCallersNameThemselves(t *testing.T) {
 	h := build(t, nil, &echo{}, unmetered)
 	for name, want := range map[string]string{"": Local, "bot": "bot", "Bot\n": Other, strings.Repeat("x", 33): Other} {
-		h.do(t.Context(), "GET", "/v1/meeting.transcript", "", "Roamproxy-Tool", name)
+		h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", name)
 		if got := h.last().Tool; got != want {
 			t.Errorf("%q is called %q, want %q", name, got, want)
 		}
 	}
 	for i := range 100 {
-		h.do(t.Context(), "GET", "/v1/meeting.transcript", "", "Roamproxy-Tool", fmt.Sprint("bot-", i))
+		h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", fmt.Sprint("bot-", i))
 	}
 	if got := h.last().Tool; got != Other || len(h.tools.named) > maxNames+1 {
 		t.Errorf("the hundredth is called %q, of %d names", got, len(h.tools.named))
@@ -272,46 +271,6 @@ func TestWhatReachesRoam(t *testing.T) {
 	}
 }
 
-func TestWhatIsKept(t *testing.T) {
-	day := 24 * time.Hour
-	routes, err := newRoutes([]Rule{{Match: "GET /v1/team.*", Rule: cache.Rule{TTL: day}}}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for target, want := range map[string][2]time.Duration{
-		"GET /v1/groups.list":                         {30 * time.Second, 10 * time.Minute},
-		"GET /v0/user.list?limit=5":                   {30 * time.Second, 10 * time.Minute},
-		"GET /v1/onair.event.list":                    {30 * time.Second, 10 * time.Minute},
-		"HEAD /v1/user.info":                          {30 * time.Second, 10 * time.Minute},
-		"GET /v1/group.members":                       {30 * time.Second, 10 * time.Minute},
-		"GET /v1/chat.history":                        {5 * time.Second, time.Minute},
-		"GET /v1/chat.list":                           {5 * time.Second, time.Minute},
-		"GET /v1/magicast.info":                       {30 * time.Second, 0},
-		"GET /v1/recording.list":                      {30 * time.Second, 0},
-		"GET /v1/team.anything":                       {day, 0},
-		"GET /v1/token.info":                          {},
-		"GET /v1/%74oken.info":                        {},
-		"GET /v1/user.activity.list":                  {},
-		"GET /v1/webhook.list":                        {},
-		"GET /v1/transcript.prompt":                   {},
-		"GET /v1/user.list?expand=status":             {},
-		"GET /v1/user.list?limit=1&expand=a,%73tatus": {},
-		"GET /v1/user.list?expand=a&expand=status":    {},
-		"GET /v1/user.list?expand=statuses":           {30 * time.Second, 10 * time.Minute},
-		"GET /v1/meeting.transcript":                  {},
-		"GET /scim/v2/Users":                          {},
-		"POST /v1/chat.search":                        {},
-		"POST /v1/user.list":                          {},
-	} {
-		method, url, _ := strings.Cut(target, " ")
-		r, _ := http.NewRequest(method, "http://x"+url, nil)
-		got := routes.rule(r, route(r.URL.EscapedPath()))
-		if got.TTL != want[0] || got.Stale != want[1] {
-			t.Errorf("%s is kept %v and stale %v, want %v and %v", target, got.TTL, got.Stale, want[0], want[1])
-		}
-	}
-}
-
 // Seen to fail with a write that drops only what is configured.
 func TestWritesDropWhatTheyTouch(t *testing.T) {
 	for _, tt := range []struct {
@@ -335,7 +294,7 @@ func TestWritesDropWhatTheyTouch(t *testing.T) {
 	} {
 		e := &echo{}
 		h := build(t, nil, e, unmetered, func(p *plan) {
-			p.proxy.Drops = []Drop{{After: "POST /v1/team.*", Routes: []string{"/v*/user.list"}}}
+			p.proxy.Tables.Drops = []Drop{{After: "POST /v1/team.*", Routes: []string{"/v*/user.list"}}}
 		})
 		h.do(t.Context(), "GET", tt.read, "")
 		e.answer = func(r *http.Request) (*http.Response, error) { return reply(r, tt.status, ""), nil }

@@ -11,14 +11,14 @@ import (
 	"roamproxy/limiter"
 )
 
-// Drop says which routes' answers are forgotten after a write.
+// Drop adds to what a write invalidates.
 type Drop struct {
 	After  string   // "METHOD path" of the write
 	Routes []string // path.Match patterns
 }
 
-// Purge forgets the answers of every route that matches a pattern of path.Match, and tells how many that were. A method before
-// it, as in a rule, does not matter.
+// Purge removes the cached answers of every route that matches a pattern of path.Match, and returns how many there were. A method
+// before the pattern, as in a rule, is ignored.
 func (p *Proxy) Purge(pattern string) (int, error) {
 	if _, after, ok := strings.Cut(pattern, " "); ok {
 		pattern = after
@@ -26,19 +26,23 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 	if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(pattern, "/") {
 		return 0, fmt.Errorf("%q is not a pattern of paths, such as /v1/group.*", pattern)
 	}
-	return p.o.Cache.Drop(func(route string) bool { ok, _ := path.Match(pattern, route); return ok }), nil
+	return p.o.Cache.Drop(func(group string) bool {
+		route, _ := splitGroup(group)
+		ok, _ := path.Match(pattern, route)
+		return ok
+	}), nil
 }
 
-// settle forgets what a write that was answered touched: when Roam did it (RFC 9111, section 4.4: it need only be no error), and
-// when nobody knows whether it did.
+// settle invalidates what a write that was answered affects: when Roam executed it (RFC 9111, section 4.4: it need only be no
+// error), and when its outcome is unknown.
 func (p *Proxy) settle(v *visit) {
 	if v.Status < 400 || v.Status >= 500 {
-		p.dropAfter(v.Method, v.Route)
+		p.invalidate(v.Method, v.Route, "")
 	}
 }
 
-// unsettled forgets what a write touched that got no answer, for it may have happened: the connection broke, Roam was silent, or
-// the tool went away while the call was under way.
+// unsettled invalidates what a write without an answer affects, for it may have been executed: the connection broke, Roam was
+// silent, or the tool left while the call was in progress.
 func (p *Proxy) unsettled(v *visit, err error) {
 	if v.journey == nil || v.journey.Attempts == 0 {
 		return
@@ -47,58 +51,137 @@ func (p *Proxy) unsettled(v *visit, err error) {
 	if errors.As(err, &sending) && !sending.Sent {
 		return
 	}
-	p.dropAfter(v.Method, v.Route)
+	p.invalidate(v.Method, v.Route, "")
 }
 
-// dropAfter forgets what a write touched: the entries of its own noun, for messages those of the conversations they are in, and
-// what the configuration names.
-func (p *Proxy) dropAfter(method, written string) {
-	if !writes(method, written) {
-		return
+// invalidate removes the cached answers, of every credential, that a write may have made wrong. chat is the one that the write
+// names, or "".
+func (p *Proxy) invalidate(method, written, chat string) {
+	if e := p.routes.effectOf(method, written); !e.isNone() {
+		p.o.Cache.Drop(func(group string) bool { return e.covers(group, chat) })
 	}
-	own := noun(written)
-	p.o.Cache.Drop(func(route string) bool {
-		if noun(route) == own || (own == "chat" || own == "reaction") && talk(route) {
-			return true
-		}
-		return slices.ContainsFunc(p.routes.drops, func(d Drop) bool {
-			after, _ := path.Match(d.After, method+" "+written)
-			return after && slices.ContainsFunc(d.Routes, func(pattern string) bool { ok, _ := path.Match(pattern, route); return ok })
-		})
-	})
 }
 
-// noun is what a route is about, in the singular: group.rename and groups.list are about the same, and so are SCIM's Groups.
-func noun(route string) string {
+// effect is what a write makes wrong.
+type effect struct {
+	everything bool     // the credential is gone
+	families   []string // nouns whose entries are invalid
+	chats      bool     // the lists of chats
+	messages   bool     // messages and reactions, of the chat that the write names
+	patterns   []string // of routes, by configuration
+}
+
+func (e effect) isNone() bool {
+	return !e.everything && !e.chats && !e.messages && len(e.families)+len(e.patterns) == 0
+}
+
+// effectOf returns what a write affects. Reads affect nothing.
+func (t routes) effectOf(method, written string) effect {
+	if !writes(method, written) {
+		return effect{}
+	}
+	e := builtinEffect(written)
+	for _, d := range t.Drops {
+		if ok, _ := path.Match(d.After, method+" "+written); ok {
+			e.patterns = append(e.patterns, d.Routes...)
+		}
+	}
+	return e
+}
+
+// builtinEffect follows from the name of a method, so that a method that Roam adds tomorrow is handled like its kin.
+func builtinEffect(written string) effect {
+	name := path.Base(written)
+	if isQuiet(name) {
+		return effect{}
+	}
+	switch own := family(written); {
+	case name == "token.revoke" || name == "app.uninstall":
+		return effect{everything: true}
+	case own == "chat" || own == "reaction":
+		return effect{families: []string{own}, chats: true, messages: true}
+	case own == "group":
+		return effect{families: []string{"group"}, chats: true} // a chat has the name and the members of its group
+	case strings.HasPrefix(written, "/scim/v2/Users"):
+		return effect{families: []string{"user", "group"}, chats: true} // an archived user leaves the groups
+	default:
+		return effect{families: []string{own}}
+	}
+}
+
+// isQuiet reports whether a write changes nothing that is cached: pulses, presence, links that are made or found, AI answers.
+func isQuiet(name string) bool {
+	return name == "chat.typing" || strings.HasPrefix(name, "user.activity.") || strings.HasPrefix(name, "user.status") ||
+		strings.HasSuffix(name, ".link.create") || strings.HasSuffix(name, ".shareLink") || strings.HasSuffix(name, ".prompt")
+}
+
+// covers reports whether a cached answer of this group is wrong after the write. A write that names no chat affects all chats.
+func (e effect) covers(group, chat string) bool {
+	route, of := splitGroup(group)
+	name := path.Base(route)
+	switch {
+	case e.everything:
+		return true
+	case e.messages && name == "chat.history":
+		return chat == "" || of == "" || of == chat
+	case slices.Contains(e.families, family(route)):
+		return true
+	case e.chats && (name == "chat.list" || name == "conversation.list"):
+		return true
+	case e.messages && name == "reaction.list":
+		return true
+	}
+	return slices.ContainsFunc(e.patterns, func(pattern string) bool { ok, _ := path.Match(pattern, route); return ok })
+}
+
+// cacheGroup names the entries that one write invalidates together: those of a route, and for messages those of a chat.
+func cacheGroup(route, rawQuery string) string {
+	if path.Base(route) == "chat.history" {
+		for name, value := range parameters(rawQuery) {
+			if (name == "chat" || name == "chatId") && value != "" {
+				return route + chatMark + value
+			}
+		}
+	}
+	return route
+}
+
+// chatMark cannot stand in a route, which is a path.
+const chatMark = "?chat="
+
+func splitGroup(group string) (route, chat string) {
+	route, chat, _ = strings.Cut(group, chatMark)
+	return route, chat
+}
+
+// family returns what a route is about, in the singular: group.rename and groups.list are about the same, and so are SCIM's Groups.
+func family(route string) string {
 	last := strings.TrimPrefix(route, "/scim/v2/")
 	if last == route {
 		last = path.Base(route)
 	}
 	last, _, _ = strings.Cut(last, "/")
 	last, _, _ = strings.Cut(last, ".")
-	return strings.TrimSuffix(strings.ToLower(last), "s")
-}
-
-func talk(route string) bool {
-	switch path.Base(route) {
-	case "chat.history", "chat.list", "conversation.list", "reaction.list":
-		return true
+	switch noun := strings.TrimSuffix(strings.ToLower(last), "s"); noun {
+	case "addr", "userauditlog":
+		return "user"
+	case "lobbybooking":
+		return "lobby"
+	case "meetinglink", "transcript":
+		return "meeting"
+	default:
+		return noun
 	}
-	return false
 }
 
-// writes reports whether a call may change something at Roam.
+// writes reports whether a call of this route may change something at Roam.
 func writes(method, route string) bool {
-	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions && !asks(route)
+	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions && !isQuery(route)
 }
 
-// asks tells whether a POST only reads.
-func asks(route string) bool {
+// isQuery reports whether a POST only reads.
+func isQuery(route string) bool {
 	_, verb, _ := strings.Cut(path.Base(route), ".")
 	verb = verb[strings.LastIndex(verb, ".")+1:]
-	switch verb {
-	case "search", "info", "list", "resolve", "prompt", "export", "history":
-		return true
-	}
-	return false
+	return slices.Contains([]string{"search", "info", "list", "resolve", "prompt", "export", "history"}, verb)
 }

@@ -20,7 +20,7 @@ import (
 // wideBy asks for pages of this size, of every list.
 func wideBy(size int) func(*plan) {
 	return func(p *plan) {
-		p.proxy.Rules = []Rule{{Match: "GET /v*/*.list", PageSize: size, Rule: cache.Rule{TTL: time.Minute, Stale: time.Minute}}}
+		p.proxy.Tables.Rules = []Rule{{Match: "GET /v*/*.list", PageSize: new(size), TTL: new(time.Minute), Stale: new(time.Minute)}}
 	}
 }
 

@@ -38,8 +38,7 @@ type Options struct {
 	Browsers    []string        // origins of pages that may call
 	Reach       Reach           // who can connect, and under which names
 	Cache       *cache.Cache
-	Rules       []Rule          // before the built-in ones
-	Drops       []Drop          // besides the built-in ones
+	Tables      Tables          // of the configuration
 	MaxCalls    int             // of one tool under way at once; 0: any number
 	Connections *limiter.Shares // of tools' requests under way, each of which has a connection; nil: any number
 	MaxBody     int64           // of a request; 413 beyond
@@ -109,7 +108,7 @@ func New(o Options) (*Proxy, error) {
 	if p.tools, err = newTools(o.Tools, p.lanes, o.Observer.Met); err != nil {
 		return nil, err
 	}
-	if p.routes, err = newRoutes(o.Rules, o.Drops); err != nil {
+	if p.routes, err = newRoutes(o.Tables); err != nil {
 		return nil, err
 	}
 	return p, nil

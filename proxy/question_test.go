@@ -9,8 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"roamproxy/cache"
 )
 
 // searching keeps POST /v1/chat.search, and counts what Roam is asked.
@@ -22,7 +20,7 @@ func searching(t *testing.T) (*house, *int) {
 		return reply(r, 200, fmt.Sprintf(`{"ok":true,"call":%d,"asked":%q}`, calls, e.body)), nil
 	}
 	return build(t, nil, e, unmetered, func(p *plan) {
-		p.proxy.Rules = []Rule{{Match: "POST /v1/chat.search", KeyBody: true, Rule: cache.Rule{TTL: time.Minute}}}
+		p.proxy.Tables.Rules = []Rule{{Match: "POST /v1/chat.search", KeyBody: new(true), TTL: new(time.Minute)}}
 		p.proxy.MaxBody = 200 << 10
 	}), &calls
 }
@@ -91,7 +89,7 @@ func TestAWriteOfUnknownOutcomeDrops(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			e := &echo{}
 			h := build(t, nil, e, func(p *plan) {
-				p.proxy.Rules = []Rule{{Match: "GET /v1/groups.list", Rule: cache.Rule{TTL: time.Hour}}}
+				p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/groups.list", TTL: new(time.Hour), Stale: new(time.Duration(0))}}
 			})
 			h.do(t.Context(), "GET", "/v1/groups.list", "")
 			if tt.spent {

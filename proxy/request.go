@@ -53,7 +53,7 @@ type visit struct {
 	tool      *tool // nil until it is known who asks
 	connected bool  // its connection is counted
 	lane      *lane
-	rule      Rule
+	rule      Treatment
 	wants     wants
 	journey   *journey          // of a stream
 	body      *limiter.HeldBody // of a write; nil: it has none, or it is no write
@@ -130,7 +130,7 @@ func (p *Proxy) leave(v *visit) {
 		p.o.Connections.Release(v.Tool, 1)
 	}
 	v.Total = time.Since(v.arrived)
-	v.Decisions = Decisions{v.rule.Match, v.w.Header().Get("Cache-Status"), v.wants.urgency, v.patience()}
+	v.Decisions = Decisions{v.rule.CachedBy, v.w.Header().Get("Cache-Status"), v.wants.urgency, v.patience()}
 	p.o.Observer.Left(v.Visit)
 }
 

@@ -11,13 +11,11 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
-
-	"roamproxy/cache"
 )
 
 // keepingSearches is a house in which a POST that reads is kept too.
 func keepingSearches(p *plan) {
-	p.proxy.Rules = []Rule{{Match: "POST /v1/*.search", KeyBody: true, Rule: cache.Rule{TTL: time.Minute}}}
+	p.proxy.Tables.Rules = []Rule{{Match: "POST /v1/*.search", KeyBody: new(true), TTL: new(time.Minute)}}
 }
 
 // drawnFields are header fields of a tool: some choose an answer, some say who asks, some are dropped, and some drop others.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
 	"path"
@@ -13,159 +14,173 @@ import (
 	"roamproxy/cache"
 )
 
-// Rule says how long the answers of some calls are kept.
+// Rule says how the answers of some requests are cached. A nil field leaves that key to the built-in rule of the route.
 type Rule struct {
-	Match   string // "METHOD path" as path.Match has it
-	KeyBody bool   // a POST that reads: its body joins the key
-	// PageSize is how many items of a list Roam is asked for at a time; 0: as many as the tool asks for.
-	PageSize int
+	Match    string         // "METHOD path" as path.Match has it; the first rule that matches counts
+	TTL      *time.Duration // 0: never cached
+	Origin   bool           // Roam's own headers decide (RFC 9111), in place of TTL
+	Stale    *time.Duration // may be served this long after, while Roam throttles, fails or is being asked again
+	KeyBody  *bool          // a POST that reads: its body joins the key
+	PageSize *int           // how many items of a list Roam is asked for at a time; 0: as many as the tool asks for
+}
+
+// Route says how the calls of some requests are treated. A nil field leaves that key to the next route that matches, and in the
+// end to the built-in ones.
+type Route struct {
+	Match     string         // "METHOD path" as path.Match has it; METHOD may be *
+	Timeout   *time.Duration // of Roam's silence
+	MaxWait   *time.Duration // longest wait in the queue
+	Urgency   *int           // RFC 9218, 0 to 7, where the tool says nothing
+	Supersede *string        // field that names the subject of a write, of which only the newest queued one is sent; "": off
+}
+
+// Treatment is what rules and routes say about one request.
+type Treatment struct {
 	cache.Rule
+	KeyBody   bool
+	PageSize  int
+	Timeout   time.Duration // 0: the upstream's
+	MaxWait   time.Duration // 0: the quota's
+	Urgency   int           // Undecided: the usual one
+	Supersede string
+	CachedBy  string // the match of the rule that counts; "": none
+
+	ownTTL bool // a configured rule says how long, so it counts for expand=status too
 }
 
-// builtin is what is kept unless configured otherwise. The first match wins; what matches nothing is never kept. It names
-// patterns and not methods, so that a method that Roam adds tomorrow is handled like its kin.
-func builtin() []Rule {
-	never := cache.Rule{}
-	usual := cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}
-	lively := cache.Rule{TTL: 5 * time.Second, Stale: time.Minute}
-	signed := cache.Rule{TTL: 30 * time.Second} // the answer holds links that expire
-	return []Rule{
-		{Match: "GET /v*/token.info", Rule: never},
-		{Match: "GET /v*/user.activity.list", Rule: never},
-		{Match: "GET /v*/user.statusBubble.get", Rule: never},
-		{Match: "GET /v*/webhook.*", Rule: never},
-		{Match: "GET /v*/*.prompt", Rule: never},
-		{Match: "GET /v*/meeting.search", Rule: never},
-		{Match: "GET /v*/chat.history", Rule: lively},
-		{Match: "GET /v*/chat.list", Rule: lively},
-		{Match: "GET /v*/conversation.list", Rule: lively},
-		{Match: "GET /v*/reaction.list", Rule: lively},
-		{Match: "GET /v*/magicast.info", Rule: signed},
-		{Match: "GET /v*/recording.list", Rule: signed},
-		{Match: "GET /v*/recordings.list", Rule: signed},
-		{Match: "GET /v*/*.list", Rule: usual},
-		{Match: "GET /v*/*.info", Rule: usual},
-		{Match: "GET /v*/group.members", Rule: usual},
-		{Match: "GET /v*/user.lookup", Rule: usual},
+// Undecided is the urgency of a Treatment that no route decides.
+const Undecided = -1
+
+// Tables is what the configuration says of routes. The built-in tables come after them.
+type Tables struct {
+	Rules  []Rule
+	Routes []Route
+	Drops  []Drop
+}
+
+// check returns an error that names what is no pattern.
+func (t Tables) check() error {
+	var patterns []string
+	for _, r := range t.Rules {
+		patterns = append(patterns, r.Match)
 	}
+	for _, r := range t.Routes {
+		patterns = append(patterns, r.Match)
+	}
+	for _, d := range t.Drops {
+		patterns = append(patterns, d.After)
+		for _, route := range d.Routes {
+			patterns = append(patterns, "GET "+route)
+		}
+	}
+	for _, pattern := range patterns {
+		if _, err := path.Match(pattern, ""); err != nil || !strings.Contains(pattern, " /") {
+			return fmt.Errorf("proxy: %q is not METHOD path", pattern)
+		}
+	}
+	return nil
 }
 
-// routes knows what a request is to Roam.
+// routes knows how each request is to be treated and what each write invalidates.
 type routes struct {
-	rules []Rule
-	own   int // how many of them are configured
-	drops []Drop
-	found *found
+	Tables
+	memo *memo
 }
 
-// found remembers which rule is of a route: trying them all takes 2 µs, which is a third of what we add to a hit.
-type found struct {
-	mu    sync.RWMutex // guards rules
-	rules map[named]int
+func newRoutes(t Tables) (routes, error) {
+	if err := t.check(); err != nil {
+		return routes{}, err
+	}
+	t.Routes = append(t.Routes[:len(t.Routes):len(t.Routes)], builtinRoutes()...)
+	return routes{t, newMemo()}, nil
 }
 
-type named struct{ method, route string }
-
-// What is remembered is bounded, and is begun anew when there is more: Roam has about 150 routes, and anybody may ask for others.
-const (
-	maxFound = 1000
-	maxRoute = 200
-)
-
-func (f *found) get(a named) (int, bool) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	i, ok := f.rules[a]
-	return i, ok
-}
-
-func (f *found) put(a named, i int) {
-	if len(a.route) > maxRoute || len(a.method) > maxRoute {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.rules) >= maxFound {
-		clear(f.rules)
-	}
-	f.rules[named{strings.Clone(a.method), strings.Clone(a.route)}] = i // and not all of the request that they are parts of
-}
-
-func newRoutes(rules []Rule, drops []Drop) (routes, error) {
-	for _, r := range rules {
-		if _, err := path.Match(r.Match, ""); err != nil || !strings.Contains(r.Match, " /") {
-			return routes{}, fmt.Errorf("proxy: cache rule %q is not METHOD path", r.Match)
-		}
-	}
-	for _, d := range drops {
-		for _, pattern := range append([]string{d.After}, d.Routes...) {
-			if _, err := path.Match(pattern, ""); err != nil {
-				return routes{}, fmt.Errorf("proxy: %q is not a pattern", pattern)
-			}
-		}
-	}
-	return routes{rules: Rules(rules), own: len(rules), drops: drops, found: &found{rules: make(map[named]int)}}, nil
-}
-
-// recognize finds out what the request is to Roam, and how long it may wait.
-func (p *Proxy) recognize(v *visit) {
-	v.Route = route(target(v.r))
-	v.rule = p.routes.rule(v.r, v.Route)
-	most := v.lane.quota.MaxWait
-	if own := v.tool.MaxWait; own > 0 {
-		most = min(most, own)
-	}
-	v.wants = parseWants(v.own, most)
-	if v.wants.applied != "" {
-		v.w.Header().Set("Preference-Applied", v.wants.applied)
-	}
-}
-
-// rule finds what is said of the request. A HEAD is kept as its GET is.
-func (t routes) rule(r *http.Request, route string) Rule {
-	method := r.Method
+// treatment returns how a request to this route is treated. A HEAD is treated as its GET.
+func (t routes) treatment(method, route, rawQuery string) Treatment {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	i := t.first(named{method, route})
-	switch {
-	case i == len(t.rules):
-		return Rule{}
-	case method != http.MethodGet && (method != http.MethodPost || !t.rules[i].KeyBody):
-		return Rule{} // a write, for all we know
-	case i >= t.own && expandsStatus(r.URL.RawQuery):
-		return Rule{} // who is there now changes by the minute
+	treated := t.memo.get(method, route, t.decide)
+	if !treated.ownTTL && treated.Keeps() && expandsStatus(rawQuery) {
+		treated.Rule = cache.Rule{} // presence changes by the minute
 	}
-	return t.rules[i]
+	return treated
 }
 
-// first is the place of the first rule that matches, and behind all of them where none does.
-func (t routes) first(a named) int {
-	i, ok := t.found.get(a)
-	if !ok {
-		i = len(t.rules)
-		for n, rule := range t.rules {
-			if ok, _ := path.Match(rule.Match, a.method+" "+a.route); ok {
-				i = n
-				break
+// decide asks all tables: the first configured rule over the built-in one, and the routes key by key.
+func (t routes) decide(method, route string) Treatment {
+	subject := method + " " + route
+	treated := Treatment{Urgency: Undecided}
+	for _, r := range builtinRules() {
+		if ok, _ := path.Match(r.match, subject); ok {
+			treated.Rule, treated.CachedBy = r.Rule, r.match
+			break
+		}
+	}
+	for _, r := range t.Rules {
+		if ok, _ := path.Match(r.Match, subject); ok {
+			r.apply(&treated)
+			treated.CachedBy = r.Match
+			break
+		}
+	}
+	if method != http.MethodGet && !treated.KeyBody {
+		treated.Rule = cache.Rule{} // a write, for all that is known
+	}
+	for i := len(t.Routes) - 1; i >= 0; i-- { // the first that says a key wins, so it is applied last
+		if ok, _ := path.Match(t.Routes[i].Match, subject); ok {
+			t.Routes[i].apply(&treated)
+		} else if rest, any := strings.CutPrefix(t.Routes[i].Match, "* "); any {
+			if ok, _ := path.Match(rest, route); ok {
+				t.Routes[i].apply(&treated)
 			}
 		}
-		t.found.put(a, i)
 	}
-	return i
+	return treated
 }
 
-// expandsStatus tells whether one of the things that the answer is to be expanded by is who is there.
-func expandsStatus(query string) bool {
-	for pair := range strings.SplitSeq(query, "&") {
-		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(rawName)
-		value, err2 := url.QueryUnescape(rawValue)
-		if err != nil || err2 != nil {
-			return true // for all we know
+// apply changes the keys that the rule names. Where Roam decides, an expired answer is not served unless stale is configured
+// (RFC 9111, section 4.2.4).
+func (r Rule) apply(t *Treatment) {
+	if r.Origin {
+		t.Rule, t.ownTTL = cache.Rule{Origin: true}, true
+	} else if r.TTL != nil {
+		t.TTL, t.Origin, t.ownTTL = *r.TTL, false, true
+	}
+	if r.Stale != nil {
+		t.Stale = *r.Stale
+	}
+	if r.KeyBody != nil {
+		t.KeyBody = *r.KeyBody
+	}
+	if r.PageSize != nil {
+		t.PageSize = *r.PageSize
+	}
+}
+
+func (r Route) apply(t *Treatment) {
+	if r.Timeout != nil {
+		t.Timeout = *r.Timeout
+	}
+	if r.MaxWait != nil {
+		t.MaxWait = *r.MaxWait
+	}
+	if r.Urgency != nil {
+		t.Urgency = *r.Urgency
+	}
+	if r.Supersede != nil {
+		t.Supersede = *r.Supersede
+	}
+}
+
+// expandsStatus reports whether the answer shows presence.
+func expandsStatus(rawQuery string) bool {
+	for name, value := range parameters(rawQuery) {
+		if name != "expand" {
+			continue
 		}
-		for what := range strings.SplitSeq(value, ",") {
-			if name == "expand" && strings.TrimSpace(what) == "status" {
+		for field := range strings.SplitSeq(value, ",") {
+			if strings.TrimSpace(field) == "status" {
 				return true
 			}
 		}
@@ -173,9 +188,28 @@ func expandsStatus(query string) bool {
 	return false
 }
 
-// route names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths taken out and nothing escaped
+// parameters yields the names and values of a query, unescaped. What cannot be unescaped is yielded as it is.
+func parameters(rawQuery string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for pair := range strings.SplitSeq(rawQuery, "&") {
+			name, value, _ := strings.Cut(pair, "=")
+			if !yield(unescapedQuery(name), unescapedQuery(value)) {
+				return
+			}
+		}
+	}
+}
+
+func unescapedQuery(s string) string {
+	if u, err := url.QueryUnescape(s); err == nil {
+		return u
+	}
+	return s
+}
+
+// routeOf names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths replaced and nothing escaped
 // that need not be.
-func route(escaped string) string {
+func routeOf(escaped string) string {
 	escaped = unescaped(escaped)
 	if rest, ok := strings.CutPrefix(escaped, "/scim/v2/"); ok {
 		if noun, id, ok := strings.Cut(rest, "/"); ok && id != "" {
@@ -208,7 +242,55 @@ func unescaped(path string) string {
 
 const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
 
-// Rules are those in force, the configured ones first. The first match wins.
-func Rules(configured []Rule) []Rule {
-	return append(configured[:len(configured):len(configured)], builtin()...)
+// recognize finds out what the request is to Roam, and how long it may wait.
+func (p *Proxy) recognize(v *visit) {
+	v.Route = routeOf(target(v.r))
+	v.rule = p.routes.treatment(v.r.Method, v.Route, v.r.URL.RawQuery)
+	most := v.lane.quota.MaxWait
+	if v.rule.MaxWait > 0 {
+		most = v.rule.MaxWait
+	}
+	if own := v.tool.MaxWait; own > 0 {
+		most = min(most, own)
+	}
+	v.wants = parseWants(v.own, most)
+	if v.wants.applied != "" {
+		v.w.Header().Set("Preference-Applied", v.wants.applied)
+	}
+}
+
+// memo remembers the treatment of each method and route, because asking all tables costs some 3 µs, a tenth of a cache hit.
+type memo struct {
+	mu    sync.RWMutex // guards known
+	known map[subject]Treatment
+}
+
+type subject struct{ method, route string }
+
+// The memo is bounded, and starts anew when it is full: Roam has about 150 routes, and any tool may ask for others.
+const (
+	maxKnown = 1000
+	maxRoute = 200
+)
+
+func newMemo() *memo { return &memo{known: make(map[subject]Treatment)} }
+
+func (m *memo) get(method, route string, decide func(method, route string) Treatment) Treatment {
+	m.mu.RLock()
+	treated, ok := m.known[subject{method, route}]
+	m.mu.RUnlock()
+	if ok {
+		return treated
+	}
+	treated = decide(method, route)
+	if len(route) > maxRoute || len(method) > maxRoute {
+		return treated
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.known) >= maxKnown {
+		clear(m.known)
+	}
+	m.known[subject{strings.Clone(method), strings.Clone(route)}] = treated // a clone, or the whole request would stay in memory
+	return treated
 }

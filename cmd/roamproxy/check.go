@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
@@ -15,6 +17,7 @@ type checkCmd struct {
 	Config  string `help:"Configuration file." placeholder:"FILE"`
 	Quiet   bool   `short:"q" help:"Print only the verdict."`
 	NoFiles bool   `help:"Do not read the files with keys and certificates, which may be on another machine."`
+	Route   string `help:"Explain how a request would be treated, such as 'GET /v1/user.list?expand=status'." placeholder:"'METHOD PATH'"`
 	Connect bool   `help:"Ask Roam whose each credential is. Costs one call of its quota, past the queue of a roamproxy that runs."`
 }
 
@@ -32,12 +35,15 @@ func (c checkCmd) Run(p *program) error {
 		}
 		return errors.Join(err, verdict)
 	}
+	if c.Route != "" {
+		return explainRoute(p.out, l.Config, c.Route)
+	}
 	out := *p
 	if c.Quiet {
 		out.out = io.Discard
 	}
 	l.Print(out.out)
-	printRules(out.out, l.Cache)
+	printRules(out.out, l.Config)
 	if c.Connect {
 		if err := connect(&out, l); err != nil {
 			return err
@@ -62,29 +68,83 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// printRules writes the whole table of what is kept, as comments between the configuration and the verdict.
-func printRules(w io.Writer, c config.Cache) {
-	configured, _ := server.CacheRules(c)
-	fmt.Fprintln(w, "\n# What is kept, the first match wins:")
-	for i, r := range proxy.Rules(configured) {
-		ttl, origin := config.Duration(r.TTL).String(), "built in"
-		switch {
-		case r.Origin:
-			ttl = "by Roam's headers"
-		case !r.Keeps():
-			ttl = "never"
-		}
-		if r.PageSize > 0 {
-			ttl += fmt.Sprintf(", pages of %d", r.PageSize)
-		}
-		if i < len(configured) {
-			origin = fmt.Sprintf("cache.rules[%d]", i)
-		}
-		stale := ""
-		if r.Keeps() && r.Stale > 0 {
-			stale = ", stale " + config.Duration(r.Stale).String()
-		}
-		fmt.Fprintf(w, "#   %-36s %-24s # %s\n", r.Match, ttl+stale, origin)
+// printRules writes the whole table of what is cached, as comments between the configuration and the verdict.
+func printRules(w io.Writer, c config.Config) {
+	fmt.Fprintln(w, "\n# What is cached. The first match counts; a key that cache.rules does not name comes from the built-in rule of the route.")
+	for i, r := range server.Tables(c).Rules {
+		fmt.Fprintf(w, "#   %-36s %-24s # cache.rules[%d]\n", r.Match, ruleString(r), i)
+	}
+	for _, r := range proxy.BuiltinRules() {
+		fmt.Fprintf(w, "#   %-36s %-24s # built in\n", r.Match, ruleString(r))
 	}
 	fmt.Fprintln(w, "#   everything else                      never")
+}
+
+// ruleString writes the keys that a rule names.
+func ruleString(r proxy.Rule) string {
+	var parts []string
+	switch {
+	case r.Origin:
+		parts = append(parts, "by Roam's headers")
+	case r.TTL != nil && *r.TTL == 0:
+		parts = append(parts, "never")
+	case r.TTL != nil:
+		parts = append(parts, config.Duration(*r.TTL).String())
+	}
+	if r.Stale != nil && *r.Stale > 0 {
+		parts = append(parts, "stale "+config.Duration(*r.Stale).String())
+	}
+	if r.PageSize != nil && *r.PageSize > 0 {
+		parts = append(parts, fmt.Sprintf("pages of %d", *r.PageSize))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// explainRoute writes how a request would be treated, one line for each question that somebody may have.
+func explainRoute(w io.Writer, c config.Config, line string) error {
+	method, target, _ := strings.Cut(strings.TrimSpace(line), " ")
+	e, err := server.Tables(c).Explain(method, strings.TrimSpace(target))
+	if err != nil {
+		return err
+	}
+	show := func(what, format string, args ...any) {
+		fmt.Fprintf(w, "%-15s %s\n", what, fmt.Sprintf(format, args...))
+	}
+	show("route", "%s %s", method, e.Route)
+	show("cached", "%s", cachedString(e))
+	if e.PageSize > 0 {
+		show("pages", "Roam is asked for %d items at a time", e.PageSize)
+	}
+	if len(e.After) > 0 {
+		show("invalidated by", "%s", strings.Join(e.After, ", "))
+	}
+	if len(e.Affects) > 0 {
+		show("invalidates", "%s", strings.Join(e.Affects, ", "))
+	}
+	show("timeout", "%s without a byte from Roam", config.Duration(cmp.Or(e.Timeout, time.Duration(c.Upstream.Timeout))))
+	for _, q := range c.Quotas {
+		show("longest wait", "%s in the queue of quota %s", config.Duration(cmp.Or(e.MaxWait, time.Duration(q.MaxWait))), q.Name)
+	}
+	if e.Urgency != proxy.Undecided {
+		show("urgency", "%d", e.Urgency)
+	}
+	if e.Supersede != "" {
+		show("superseded", "of queued calls with the same %s only the newest is sent", e.Supersede)
+	}
+	return nil
+}
+
+// cachedString says how long, and which rule says so.
+func cachedString(e proxy.Explanation) string {
+	by := "no rule matches"
+	if e.CachedBy != "" {
+		by = "rule " + e.CachedBy
+	}
+	switch {
+	case e.Origin:
+		return fmt.Sprintf("as Roam's headers say, stale %s (%s)", config.Duration(e.Stale), by)
+	case !e.Keeps():
+		return fmt.Sprintf("never (%s)", by)
+	}
+	return fmt.Sprintf("%s, stale %s (%s)", config.Duration(e.TTL), config.Duration(e.Stale), by)
 }

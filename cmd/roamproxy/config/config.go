@@ -22,6 +22,7 @@ type Config struct {
 	Open        bool         `key:"open"`
 	Browsers    []string     `key:"browsers"`
 	Cache       Cache        `key:"cache"`
+	Routes      []Route      `key:"routes"`
 	Writes      Writes       `key:"writes"`
 	Redis       Redis        `key:"redis"`
 	Limits      Limits       `key:"limits"`
@@ -99,13 +100,13 @@ type Cache struct {
 	Drop    []CacheDrop `key:"drop"`
 }
 
-// CacheRule is one rule of freshness.
+// CacheRule is one rule of freshness. A nil field leaves that key to the built-in rule of the route.
 type CacheRule struct {
-	Match    string   `key:"match"`
-	TTL      TTL      `key:"ttl"`
-	Stale    Duration `key:"stale"`
-	PageSize int      `key:"page_size"`
-	KeyBody  bool     `key:"key_body"`
+	Match    string    `key:"match"`
+	TTL      *TTL      `key:"ttl"`
+	Stale    *Duration `key:"stale"`
+	PageSize *int      `key:"page_size"`
+	KeyBody  *bool     `key:"key_body"`
 }
 
 // CacheDrop is what a write drops.
@@ -117,6 +118,16 @@ type CacheDrop struct {
 // Writes says what is remembered of writes.
 type Writes struct {
 	Remember Duration `key:"remember"`
+}
+
+// Route says how the calls of some requests are treated. A nil field leaves that key to the next route that matches, and in the
+// end to the built-in ones.
+type Route struct {
+	Match     string    `key:"match"`
+	Timeout   *Duration `key:"timeout"`
+	MaxWait   *Duration `key:"max_wait"`
+	Urgency   *int      `key:"urgency"`
+	Supersede *Field    `key:"supersede"`
 }
 
 // Redis is where replicas share quotas, pauses and the cache; without a URL there is one process.
@@ -190,7 +201,3 @@ func (q *Quota) defaults() {
 }
 
 func (t *Tool) defaults() { t.Weight = 1 }
-
-func (r *CacheRule) defaults() {
-	r.TTL, r.Stale = TTL{Duration: Duration(30 * time.Second)}, Duration(10*time.Minute)
-}

@@ -38,10 +38,10 @@ func TestExampleIsTheDefaults(t *testing.T) {
 			t.Errorf("api_key = %q", got)
 		}
 		c.Credentials[0].APIKey = Credential{}.APIKey
-		if len(c.Tools)+len(c.Hosts)+len(c.Browsers)+len(c.Cache.Rules)+len(c.Cache.Drop) > 0 {
+		if len(c.Tools)+len(c.Hosts)+len(c.Browsers)+len(c.Cache.Rules)+len(c.Cache.Drop)+len(c.Routes) > 0 {
 			t.Error("a list is not empty")
 		}
-		c.Tools, c.Hosts, c.Browsers, c.Cache.Rules, c.Cache.Drop = nil, nil, nil, nil, nil
+		c.Tools, c.Hosts, c.Browsers, c.Cache.Rules, c.Cache.Drop, c.Routes = nil, nil, nil, nil, nil, nil
 	}
 	if !reflect.DeepEqual(example.Config, usual.Config) {
 		t.Errorf("config.example.yaml says\n%+v, the defaults are\n%+v", example.Config, usual.Config)
@@ -129,6 +129,12 @@ func TestSingleMistakes(t *testing.T) {
 		{"pages below nothing", "cache: {rules: [{match: GET /v1/x, page_size: -1}]}", "want 1 to 1000 items"},
 		{"a body in the key of a GET", "cache: {rules: [{match: GET /v1/x, key_body: true}]}", "is for a POST that reads"},
 		{"a POST without its body in the key", "cache: {rules: [{match: POST /v1/x}]}", "say key_body: true"},
+		{"a cached POST without a ttl", "cache: {rules: [{match: POST /v1/x, key_body: true}]}", "cache.rules[0].ttl: is needed"},
+		{"an urgency out of range", "routes: [{match: POST /v1/x, urgency: 8}]", "routes[0].urgency: want 0 (most urgent) to 7"},
+		{"a timeout of nothing", "routes: [{match: POST /v1/x, timeout: 0}]", "routes[0].timeout: want more than 0"},
+		{"a subject that is no field", "routes: [{match: POST /v1/x, supersede: true}]", "want the name of the field"},
+		{"a superseded read", "routes: [{match: GET /v1/x, supersede: chatId}]", "routes[0].supersede: is for a POST"},
+		{"a route without a method", "routes: [{match: /v1/x}]", "METHOD /path"},
 		{"OAuth and a key", "credentials: [{name: a, api_key: x, oauth: {client_id: y}}]", "both oauth and an API key"},
 		{"OAuth without a client", "credentials: [{name: a, oauth: {refresh_token: y}}]", "credentials[0].oauth.client_id: is missing"},
 		{"a client secret twice", "credentials: [{name: a, oauth: {client_id: y, client_secret: a, client_secret_file: b}}]", "both client_secret"},
@@ -163,7 +169,7 @@ func TestWhereValuesComeFrom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Listen != "127.0.0.1:7000" || l.Admin.Listen != "127.0.0.1:7001" || l.Log.Level != "debug" || l.Quotas[0].Rate != 2 || l.Quotas[0].Burst != 10 || l.Limits.MaxBody != 3<<19 || l.Cache.Rules[0].Match != "GET /v1/$x" || !l.Cache.Rules[0].TTL.Origin || l.Cache.Rules[0].Stale != Duration(10*time.Minute) {
+	if l.Listen != "127.0.0.1:7000" || l.Admin.Listen != "127.0.0.1:7001" || l.Log.Level != "debug" || l.Quotas[0].Rate != 2 || l.Quotas[0].Burst != 10 || l.Limits.MaxBody != 3<<19 || l.Cache.Rules[0].Match != "GET /v1/$x" || !l.Cache.Rules[0].TTL.Origin || l.Cache.Rules[0].Stale != nil {
 		t.Errorf("loaded %+v", l.Config)
 	}
 	var out strings.Builder

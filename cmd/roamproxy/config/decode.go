@@ -89,6 +89,10 @@ func (d *decoder) value(n *yaml.Node, key string, into reflect.Value) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return // key without a value: its default
 	}
+	if into.Kind() == reflect.Pointer { // a key that may be left to somebody else; nil: it is
+		into.Set(reflect.New(into.Type().Elem()))
+		into = into.Elem()
+	}
 	_, special := into.Addr().Interface().(scalar)
 	_, secret := into.Interface().(credential.Secret)
 	switch {

@@ -52,6 +52,12 @@ func (l *Loaded) printObject(w io.Writer, indent, key string, v reflect.Value) {
 }
 
 func (l *Loaded) printValue(w io.Writer, indent, key, name string, v reflect.Value) {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return // left to the built-in rule or route
+		}
+		v = v.Elem()
+	}
 	_, written := v.Interface().(fmt.Stringer)
 	switch {
 	case v.Kind() == reflect.Struct && !written:

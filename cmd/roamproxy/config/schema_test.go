@@ -23,6 +23,9 @@ const schemaFile = "../../../deploy/config.schema.json"
 // config.example.yaml.
 func schema(t reflect.Type, example *yaml.Node) map[string]any {
 	s := map[string]any{}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	switch reflect.New(t).Interface().(type) {
 	case *Duration:
 		s = map[string]any{"type": "string", "pattern": `^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$|^0$|\$`}

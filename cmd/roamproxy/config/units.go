@@ -72,6 +72,29 @@ type unit struct {
 
 func units() []unit { return []unit{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}} }
 
+// Field is the name of a field of a JSON body, or false for none.
+type Field string
+
+func (f *Field) parse(s string) error {
+	switch {
+	case s == "false" || s == "":
+		*f = ""
+	case s == "true" || strings.ContainsAny(s, " .[]{}\"'"):
+		return fmt.Errorf("want the name of the field that holds the subject, such as chatId, or false; not %q", s)
+	default:
+		*f = Field(s)
+	}
+	return nil
+}
+
+// String writes no name as false.
+func (f Field) String() string {
+	if f == "" {
+		return "false"
+	}
+	return string(f)
+}
+
 // TTL is a Duration or the word origin.
 type TTL struct {
 	Duration Duration

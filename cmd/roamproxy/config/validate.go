@@ -51,6 +51,7 @@ func (c Config) Validate(sources map[string]string) []Mistake {
 	c.checkQuotas(v)
 	c.checkTools(v)
 	c.checkCache(v)
+	c.checkRoutes(v)
 	c.checkRedis(v)
 	v.want(c.StateDir != "", "state_dir", "there is no home directory to keep the state in; set state_dir or STATE_DIRECTORY")
 	v.want(c.Limits.MaxConnections >= 1, "limits.max_connections", "want at least 1, not %d", c.Limits.MaxConnections)
@@ -227,11 +228,13 @@ func (c Config) checkCache(v *checker) {
 	for i, r := range c.Cache.Rules {
 		key := fmt.Sprintf("cache.rules[%d]", i)
 		checkPattern(v, key+".match", r.Match)
-		v.want(r.PageSize >= 0 && r.PageSize <= 1000, key+".page_size", "want 1 to 1000 items, or 0 for the tool's own pages, not %d", r.PageSize)
-		v.want(r.PageSize == 0 || r.TTL != (TTL{}), key+".page_size", "needs a ttl: a wide page that is not kept is asked for again for each part of it")
+		size, keyBody := value(r.PageSize), value(r.KeyBody)
+		v.want(size >= 0 && size <= 1000, key+".page_size", "want 1 to 1000 items, or 0 for the tool's own pages, not %d", size)
+		v.want(size == 0 || r.TTL == nil || *r.TTL != (TTL{}), key+".page_size", "needs a ttl: a wide page that is not cached is requested again for each part of it")
 		method, _, _ := strings.Cut(r.Match, " ")
-		v.want(!r.KeyBody || method == "POST", key+".key_body", "is for a POST that reads, and %q is none", r.Match)
-		v.want(r.KeyBody || method != "POST" || r.TTL == (TTL{}), key+".match", "only a POST that reads can be kept; say key_body: true if this one does, or ttl: 0")
+		v.want(!keyBody || method == "POST", key+".key_body", "is for a POST that reads, and %q is none", r.Match)
+		v.want(!keyBody || r.TTL != nil, key+".ttl", "is needed: no built-in rule says how long a POST is cached")
+		v.want(keyBody || method != "POST" || r.TTL != nil && *r.TTL == (TTL{}), key+".match", "only a POST that reads can be cached; say key_body: true if this one does, or ttl: 0")
 	}
 	for i, d := range c.Cache.Drop {
 		key := fmt.Sprintf("cache.drop[%d]", i)
@@ -240,6 +243,25 @@ func (c Config) checkCache(v *checker) {
 		for j, pattern := range d.Routes {
 			checkPattern(v, fmt.Sprintf("%s.routes[%d]", key, j), "GET "+pattern)
 		}
+	}
+}
+
+// value returns what p points to, or the zero value.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func (c Config) checkRoutes(v *checker) {
+	for i, r := range c.Routes {
+		key := fmt.Sprintf("routes[%d]", i)
+		checkPattern(v, key+".match", r.Match)
+		v.want(r.Timeout == nil || *r.Timeout > 0, key+".timeout", "want more than 0")
+		v.want(value(r.Urgency) >= 0 && value(r.Urgency) <= 7, key+".urgency", "want 0 (most urgent) to 7, not %d", value(r.Urgency))
+		method, _, _ := strings.Cut(r.Match, " ")
+		v.want(value(r.Supersede) == "" || method == "POST", key+".supersede", "is for a POST, and %q is none", r.Match)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"roamproxy/cache"
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/proxy"
 )
@@ -44,12 +43,22 @@ func proxyTools(configured []config.Tool) ([]proxy.Tool, error) {
 	return all, nil
 }
 
-func CacheRules(c config.Cache) (rules []proxy.Rule, drops []proxy.Drop) {
-	for _, r := range c.Rules {
-		rules = append(rules, proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Rule: cache.Rule{TTL: time.Duration(r.TTL.Duration), Stale: time.Duration(r.Stale), Origin: r.TTL.Origin}})
+// Tables returns what the configuration says of routes.
+func Tables(c config.Config) (t proxy.Tables) {
+	for _, r := range c.Cache.Rules {
+		rule := proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Stale: (*time.Duration)(r.Stale)}
+		if r.TTL != nil {
+			rule.TTL, rule.Origin = (*time.Duration)(&r.TTL.Duration), r.TTL.Origin
+		}
+		t.Rules = append(t.Rules, rule)
 	}
-	for _, d := range c.Drop {
-		drops = append(drops, proxy.Drop{After: d.After, Routes: d.Routes})
+	for _, d := range c.Cache.Drop {
+		t.Drops = append(t.Drops, proxy.Drop{After: d.After, Routes: d.Routes})
 	}
-	return rules, drops
+	for _, r := range c.Routes {
+		t.Routes = append(t.Routes, proxy.Route{
+			Match: r.Match, Timeout: (*time.Duration)(r.Timeout), MaxWait: (*time.Duration)(r.MaxWait), Urgency: r.Urgency, Supersede: (*string)(r.Supersede),
+		})
+	}
+	return t
 }
