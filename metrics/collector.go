@@ -15,7 +15,7 @@ type QuotaState struct {
 	PausedFor                       time.Duration  // until the next call may be tried
 	PauseTotal                      time.Duration  // spent in pauses since the start
 	Length                          map[string]int // queued calls by tool
-	Slots                           map[string]int // calls that Roam works on, by tool; nil where that is not known
+	Slots                           map[string]int // calls that Roam works on, by tool
 	Open                            map[string]int // answers that are being read, by tool
 	Oldest                          time.Duration
 	Jitter                          time.Duration // by how much the time to the first byte varies
@@ -38,7 +38,7 @@ type State struct {
 	Tools       map[string]ToolState // every tool that is a label
 }
 
-// NamedQuota is the state of one quota. Its Length is by label: known tools have a zero, others share one value.
+// NamedQuota is the state of one quota. Its Length, Slots and Open are by label: known tools have a zero, others share one value.
 type NamedQuota struct {
 	Name string
 	QuotaState
@@ -245,10 +245,7 @@ func (m *Metrics) State() State {
 	}
 	for _, q := range quotas {
 		state := q.ask()
-		state.Length, state.Open = m.byLabel(state.Length), m.byLabel(state.Open)
-		if state.Slots != nil {
-			state.Slots = m.byLabel(state.Slots)
-		}
+		state.Length, state.Open, state.Slots = m.byLabel(state.Length), m.byLabel(state.Open), m.byLabel(state.Slots)
 		s.Quotas = append(s.Quotas, NamedQuota{q.name, state})
 	}
 	for _, k := range credentials {

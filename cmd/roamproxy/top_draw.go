@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -12,71 +14,122 @@ import (
 
 // topPicture is the status page for a terminal of this width.
 func topPicture(s status.Status, width int) string {
-	var b strings.Builder
-	line := func(format string, args ...any) {
-		b.WriteString(cut(strings.TrimRight(plain(fmt.Sprintf(format, args...)), " "), width) + "\n")
-	}
-	line("roamproxy %s   %s UTC", s.Version, s.Now.UTC().Format(time.TimeOnly))
-	line("%s %s", s.Summary.Text, s.Summary.Do)
+	d := drawing{width: width}
+	d.line("roamproxy %s   %s UTC", s.Version, s.Now.UTC().Format(time.TimeOnly))
+	d.wrapped(s.Summary.Text + " " + s.Summary.Do)
 	for _, q := range s.Quotas {
-		state := "flows"
-		if q.Paused {
-			state = fmt.Sprintf("PAUSED, next try in %.0f s", q.PausedFor)
-		}
-		line("")
-		line("quota %s   %s", q.Name, state)
-		line("  tokens   %s %.1f of %.3g, %.3g a second", blocks(q.Tokens, q.Burst, 20), q.Tokens, q.Burst, q.Rate)
-		line("  line     %d waiting, the oldest for %.1f s; %d with Roam", q.Waiting, q.Oldest, q.InFlight)
-		if q.Shared && q.Replicas == 0 {
-			line("  Redis is away: this replica goes on alone, at its share of the rate")
-		} else if q.Shared {
-			line("  shared by %d replicas", q.Replicas)
-		}
-		sent, waiting, most := columns(q.History, s.Now.Unix())
-		line("  sent     %s %d in ten minutes", spark(sent), total(sent))
-		line("  waiting  %s at most %d", spark(waiting), most)
-		for _, w := range q.Queue {
-			line("    %-20s %s %d", w.Tool, blocks(float64(w.N), float64(q.Waiting), 20), w.N)
-		}
+		d.quota(q, s.Now.Unix())
 	}
-	line("")
-	line("%-20s %6s %6s %8s %7s %7s %8s %8s %8s %7s", "TOOL, LAST 10 MIN", "SHARE", "WAITS", "REQUESTS", "SENT", "SAVED", "MEAN", "LONGEST", "REFUSED", "FAILED")
-	for _, t := range s.Tools {
-		line("%-20s %4.0f %% %6d %8d %7d %7d %6.1f s %6.1f s %8d %7d", t.Name, 100*t.Share, t.Waiting, t.Calls, t.Sent, t.Saved, t.Mean, t.Longest, t.Refused, t.Failed)
-	}
-	line("")
-	line("%-34s %8s %8s %6s %6s %6s %6s %6s", "ROUTE, LAST 10 MIN", "SAVED", "REQUESTS", "HIT", "SHARED", "STALE", "MISS", "BYPASS")
+	d.tools(s.Tools)
+	d.line("")
+	d.line("%-32s %7s %8s %5s %6s %5s %5s %6s", "ROUTE, LAST 10 MIN", "SAVED", "REQUESTS", "HIT", "SHARED", "STALE", "MISS", "BYPASS")
 	for _, r := range s.Cache.Routes[:min(len(s.Cache.Routes), 10)] {
-		line("%-34s %8d %8d %6d %6d %6d %6d %6d", r.Route, r.Saved, r.Calls, r.Hit, r.Shared, r.Stale, r.Miss, r.Bypass)
+		d.line("%-32s %7d %8d %5d %6d %5d %5d %6d", cut(r.Route, 32), r.Saved, r.Calls, r.Hit, r.Shared, r.Stale, r.Miss, r.Bypass)
 	}
-	if len(s.Refusals) > 0 {
-		line("")
-		line("LAST REFUSALS")
-		for _, c := range s.Refusals[:min(len(s.Refusals), 5)] {
-			line("%s  %-20s %d %-16s %s %s  %s", c.Arrived.UTC().Format(time.TimeOnly), c.Tool, c.Status, c.Reason, c.Method, c.Route, c.ID)
-		}
-	}
+	d.refusals(s.Refusals)
 	for _, c := range s.Checks {
 		if !c.OK {
-			line("RED  %s: %s", c.Name, c.Problem)
+			d.wrapped("RED  " + c.Name + ": " + c.Problem)
 		}
 	}
-	return b.String()
+	return d.String()
 }
 
-// columns are ten minutes in sixty.
-func columns(history []status.Sample, now int64) (sent, waiting []int, most int) {
+// drawing is text of a bounded width.
+type drawing struct {
+	strings.Builder
+	width int
+}
+
+// line adds a line, and cuts what is too long.
+func (d *drawing) line(format string, args ...any) {
+	d.WriteString(cut(strings.TrimRight(plain(fmt.Sprintf(format, args...)), " "), d.width) + "\n")
+}
+
+// wrapped adds a text in as many lines as it needs.
+func (d *drawing) wrapped(text string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > d.width {
+			d.line("%s", line)
+			line = ""
+		}
+		line = strings.TrimLeft(line+" "+word, " ")
+	}
+	d.line("%s", line)
+}
+
+func (d *drawing) quota(q status.QuotaStatus, now int64) {
+	state := "flows"
+	if q.Paused {
+		state = fmt.Sprintf("PAUSED, next try in %.0f s", q.PausedFor)
+	}
+	d.line("")
+	d.line("quota %s   %s", q.Name, state)
+	d.line("  tokens   %s %.1f of %.3g, %.3g a second", blocks(q.Tokens, q.Burst, 20), q.Tokens, q.Burst, q.Rate)
+	d.line("  queue    %d waiting, the oldest for %.1f s; %d with Roam, %d answers being read", q.Waiting, q.Oldest, q.InFlight, q.Open)
+	if q.Shared && q.Replicas == 0 {
+		d.line("  Redis is unreachable: this replica continues alone, at its part of the rate")
+	} else if q.Shared {
+		d.line("  shared by %d replicas", q.Replicas)
+	}
+	h := columns(q.History, now)
+	d.line("  sent     %s %d in ten minutes", spark(h.sent), total(h.sent))
+	d.line("  queued   %s at most %d", spark(h.queued), slices.Max(h.queued))
+	if n := total(h.refused); n > 0 {
+		d.line("  refused  %s %d by roamproxy", spark(h.refused), n)
+	}
+	if n := total(h.throttled); n > 0 {
+		d.line("  429      %s %d by Roam", spark(h.throttled), n)
+	}
+	for _, w := range q.Holders {
+		d.line("    %-20s %s %d queued, %d with Roam, %d being read", cut(w.Tool, 20), blocks(float64(w.Queued), float64(q.Waiting), 12), w.Queued, w.Slots, w.Open)
+	}
+}
+
+func (d *drawing) tools(all []status.ToolStatus) {
+	const columns = "%-15s %6s %6s %6s %5s %6s %7s %7s %7s %6s"
+	d.line("")
+	d.line(columns, "TOOL, 10 MIN", "SHARE", "QUEUED", "ASKED", "SENT", "SAVED", "WAIT", "LONGEST", "REFUSED", "FAILED")
+	for _, t := range all {
+		mean, longest := "-", "-"
+		if t.Sent > 0 {
+			mean, longest = fmt.Sprintf("%.1f s", t.Mean), fmt.Sprintf("%.1f s", t.Longest)
+		}
+		number := strconv.Itoa
+		d.line(columns, cut(t.Name, 15), fmt.Sprintf("%.0f %%", 100*t.Share), number(t.Waiting), number(t.Calls), number(t.Sent), number(t.Saved),
+			mean, longest, number(t.Refused), number(t.Failed))
+	}
+}
+
+// refusals has one line for each tool and reason.
+func (d *drawing) refusals(all []status.Refusals) {
+	if len(all) == 0 {
+		return
+	}
+	d.line("")
+	d.line("%-8s  %-20s %6s  %-16s %s", "LATEST", "REFUSED, LAST 10 MIN", "CALLS", "REASON", "ITS REQUEST")
+	for _, r := range all[:min(len(all), 8)] {
+		d.line("%s  %-20s %6d  %-16s %s %s", r.Latest.UTC().Format(time.TimeOnly), cut(r.Tool, 20), r.Count, r.Reason, r.Last.Route, r.Last.ID)
+	}
+}
+
+// history is ten minutes in sixty columns.
+type history struct{ sent, queued, refused, throttled []int }
+
+func columns(samples []status.Sample, now int64) history {
 	const n, seconds = 60, 10
-	sent, waiting = make([]int, n), make([]int, n)
+	h := history{make([]int, n), make([]int, n), make([]int, n), make([]int, n)}
 	first := now - now%seconds - (n-1)*seconds
-	for _, h := range history {
-		if i := (h.At - first) / seconds; h.At >= first && i < n {
-			sent[i] += h.Sent
-			waiting[i] = max(waiting[i], h.Waiting)
-			most = max(most, h.Waiting)
+	for _, s := range samples {
+		if i := (s.At - first) / seconds; s.At >= first && i < n {
+			h.sent[i] += s.Sent
+			h.queued[i] = max(h.queued[i], s.Waiting)
+			h.refused[i] += s.Refused
+			h.throttled[i] += s.Throttled
 		}
 	}
-	return sent, waiting, most
+	return h
 }
 
 func total(values []int) (all int) {

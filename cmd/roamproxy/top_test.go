@@ -55,26 +55,31 @@ func TestTopOfARunningProxy(t *testing.T) {
 
 func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
 	s := status.Status{
-		Now: time.Unix(1_000_000, 0), Summary: status.Summary{Level: status.Good, Text: "All is well: nobody waits."},
+		Now: time.Unix(1_000_000, 0), Summary: status.Summary{Level: status.Warn, Text: "Calls wait long on quota roam.", Do: "Ask exporter to call less (wide pages, a longer ttl), or to wait less long."},
 		Quotas: []status.QuotaStatus{{
-			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Shared: true, Replicas: 3, Oldest: 3, Queue: []status.Share{{Tool: "exporter", N: 3}, {Tool: "bot", N: 1}},
-			History: []status.Sample{{At: 999_300, Sent: 99}, {At: 999_995, Sent: 2, Waiting: 4}, {At: 1_000_000, Sent: 4}},
+			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Shared: true, Replicas: 3, Oldest: 3, Holders: []status.Holder{{Tool: "exporter", Queued: 3, Slots: 2}, {Tool: "bot", Queued: 1, Open: 1}}, Open: 1,
+			History: []status.Sample{{At: 999_300, Sent: 99}, {At: 999_995, Sent: 2, Waiting: 4}, {At: 1_000_000, Sent: 4, Refused: 7, Throttled: 2}},
 		}},
 		Tools:    []status.ToolStatus{{Name: "exporter", Share: .75, Counts: status.Counts{Calls: 5, Sent: 3}}},
 		Cache:    status.CacheStatus{Routes: []status.RouteStatus{{Route: "/v1/\x1b[2Jevil", Counts: status.Counts{Calls: 5}}}},
-		Refusals: []status.Call{{Tool: "bot", Status: 429, Reason: "queue_full", ID: "x"}},
+		Refusals: []status.Refusals{{Tool: "bot", Reason: "queue_full", Count: 721, Latest: time.Unix(999_999, 0), Last: status.Call{Status: 429, ID: "x"}}},
 		Checks:   []metrics.CheckResult{{Name: "credential org", Problem: "Roam answered 401 to it"}},
 	}
 	got := topPicture(s, 100)
 	for _, want := range []string{
-		"PAUSED, next try in 8 s", "██████████·········· 5.0 of 10", "4 waiting, the oldest for 3.0 s", "▄█ 6 in ten minutes", "at most 4", "exporter             ███████████████····· 3",
-		"shared by 3 replicas", "75 %", "/v1/?[2Jevil", "queue_full", "RED  credential org: Roam answered 401 to it",
+		"PAUSED, next try in 8 s", "██████████·········· 5.0 of 10", "4 waiting, the oldest for 3.0 s", "▄█ 6 in ten minutes", "at most 4", "exporter             █████████··· 3 queued, 2 with Roam, 0 being read",
+		"█ 7 by roamproxy", "█ 2 by Roam", "13:46:39  bot                     721  queue_full",
+		"shared by 3 replicas", "75 %", "/v1/?[2Jevil", "queue_full", "RED credential org: Roam answered 401 to it",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
 	}
 	for _, width := range []int{100, 40} {
+		advice := strings.Join(strings.Fields(topPicture(s, width)), " ")
+		if want := s.Summary.Text + " " + s.Summary.Do; !strings.Contains(advice, want) { // seen to fail with advice that is cut
+			t.Errorf("in a terminal of %d, %q is not whole", width, want)
+		}
 		for line := range strings.Lines(topPicture(s, width)) {
 			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
 				t.Errorf("in a terminal of %d a line has %d: %s", width, n, line)

@@ -1,28 +1,32 @@
 package status
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // chart is the last ten minutes of one quota, drawn in a field of 600 by 100: a unit is a second. Bars are five seconds wide
 // and stand on multiples of five, so that they wander to the left and do not flicker.
 type chart struct {
-	Sent, Waiting       []bar
-	Paused, Throttled   []bar
-	MostSent, MostWaits int
-	Summary             string
+	Sent, Waiting, Refused           []bar
+	Paused, Throttled                []bar
+	MostSent, MostWaits, MostRefused int
+	Summary                          string
 }
 
 type bar struct{ X, Y, W, H float64 }
 
 const (
 	binWidth = 5 // seconds
+	bins     = maxSamples / binWidth
 	field    = 100
 	highest  = 84 // of a bar; above it is the scale
 )
 
 func draw(history []Sample, now int64) (p chart) {
 	first := now - now%binWidth - maxSamples + binWidth
-	sent, waiting := make([]int, maxSamples/binWidth), make([]int, maxSamples/binWidth)
-	total, refused, paused := 0, 0, 0
+	sent, waiting, refused := make([]int, bins), make([]int, bins), make([]int, bins)
+	total, throttled, refusals, paused := 0, 0, 0, 0
 	var pause *bar
 	for _, s := range history {
 		if s.At < first || s.At >= first+maxSamples {
@@ -32,7 +36,9 @@ func draw(history []Sample, now int64) (p chart) {
 		bin := int(s.At-first) / binWidth
 		sent[bin] += s.Sent
 		waiting[bin] = max(waiting[bin], s.Waiting)
-		total, refused, p.MostWaits = total+s.Sent, refused+s.Throttled, max(p.MostWaits, s.Waiting)
+		refused[bin] += s.Refused
+		total, throttled, refusals = total+s.Sent, throttled+s.Throttled, refusals+s.Refused
+		p.MostWaits = max(p.MostWaits, s.Waiting)
 		if s.Throttled > 0 {
 			p.Throttled = append(p.Throttled, bar{X: x, W: 2, H: field})
 		}
@@ -46,11 +52,10 @@ func draw(history []Sample, now int64) (p chart) {
 			paused++
 		}
 	}
-	for _, n := range sent {
-		p.MostSent = max(p.MostSent, n)
-	}
-	p.Sent, p.Waiting = bars(sent, p.MostSent), bars(waiting, p.MostWaits)
-	p.Summary = fmt.Sprintf("The last ten minutes: %d calls sent, at most %d waiting at once, paused for %d seconds, %d times 429.", total, p.MostWaits, paused, refused)
+	p.MostSent, p.MostRefused = slices.Max(sent), slices.Max(refused)
+	p.Sent, p.Waiting, p.Refused = bars(sent, p.MostSent), bars(waiting, p.MostWaits), bars(refused, p.MostRefused)
+	p.Summary = fmt.Sprintf("The last ten minutes: %d calls sent, at most %d waiting at once, %d refused by roamproxy, "+
+		"%d answered 429 by Roam, paused for %d seconds.", total, p.MostWaits, refusals, throttled, paused)
 	return p
 }
 

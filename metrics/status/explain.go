@@ -1,7 +1,9 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -10,7 +12,7 @@ import (
 // Explanation says what became of a call and where its time went.
 type Explanation struct {
 	Call
-	Before []Share  `json:"before"` // who got turns while it was in the line
+	Before []Share  `json:"before"` // calls that were sent while it was in the queue
 	Paused float64  `json:"paused_seconds"`
 	Text   []string `json:"text"`
 }
@@ -40,71 +42,73 @@ func (r *Recent) Explain(id string) (Explanation, bool) {
 
 // addEvents finds what happened in the queue while the call was in it.
 func (e *Explanation) addEvents(q *quotaEvents) {
-	from := e.Arrived
-	to := from.Add(time.Duration((e.Total - e.Upstream) * float64(time.Second))) // with the pauses between its attempts
-	if e.Attempts == 1 {
-		to = from.Add(time.Duration(e.Queue * float64(time.Second)))
-	}
-	turns := make(map[string]int)
-	for t := range q.permits.backward() {
-		if t.at.After(from) && t.at.Before(to) {
-			turns[t.tool]++
+	from, to := e.queued(q)
+	sent := make(map[string]int)
+	for p := range q.permits.backward() {
+		if p.at.After(from) && p.at.Before(to) {
+			sent[p.tool]++
 		}
 	}
-	for tool, n := range turns {
+	for tool, n := range sent {
 		e.Before = append(e.Before, Share{tool, n})
 	}
-	slices.SortFunc(e.Before, func(a, b Share) int {
-		if a.N != b.N {
-			return b.N - a.N
-		}
-		return strings.Compare(a.Tool, b.Tool)
-	})
+	slices.SortFunc(e.Before, func(a, b Share) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Tool, b.Tool)) })
 	for p := range q.pauses.backward() {
-		ended := p.until(to)
-		if ended.After(to) {
-			ended = to
-		}
-		began := p.began
+		began, ended := p.began, p.until(to)
 		if began.Before(from) {
 			began = from
+		}
+		if ended.After(to) {
+			ended = to
 		}
 		e.Paused += max(ended.Sub(began), 0).Seconds()
 	}
 }
 
-// brief is a wait that nobody asks about.
+// queued returns when the call was in the queue. Its own permit says so exactly. A call without one, or with several, was in the
+// queue between its arrival and its answer, without the time that Roam took.
+func (e *Explanation) queued(q *quotaEvents) (from, to time.Time) {
+	answered := e.Arrived.Add(seconds(e.Total))
+	if e.Attempts != 1 {
+		return e.Arrived, answered.Add(-seconds(e.Upstream))
+	}
+	for p := range q.permits.backward() {
+		if p.at.Before(e.Arrived) {
+			break
+		}
+		if p.tool == e.Tool && p.waited == seconds(e.Queue) && !p.at.After(answered) {
+			return p.at.Add(-p.waited), p.at
+		}
+	}
+	return e.Arrived, e.Arrived.Add(seconds(e.Queue))
+}
+
+func seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
+
+// brief is a wait that nobody asks about, in seconds.
 const brief = 0.05
 
+// addText says it in sentences.
 func (e *Explanation) addText() {
 	say := func(format string, args ...any) { e.Text = append(e.Text, fmt.Sprintf(format, args...)) }
 	switch {
 	case e.Reason != "" && e.Attempts == 0:
 		say("It was not sent: roamproxy answered %d, %s.", e.Status, reasonText(e.Reason))
 		if e.Queue > brief {
-			say("Until then it was in the line for %.1f s.", e.Queue)
+			say("Until then it was in the queue for %.1f s.", e.Queue)
 		}
 	case e.Cache == "shared":
-		say("It asked what another call was asking already, and got that one's answer after %.1f s; it spent nothing of the quota.", e.Total)
+		say("Another call for the same was in progress already. It got that answer after %.1f s, and spent nothing of the quota.", e.Total)
 	case e.Queue <= brief:
 		say("It did not wait: there was a token.")
 	default:
-		say("It was in the line of quota %s for %.1f s.", e.Quota, e.Queue)
+		say("It was in the queue of quota %s for %.1f s.", e.Quota, e.Queue)
 	}
-	if e.Paused > brief {
-		say("For %.1f s of that the line stood still, because Roam had answered 429.", e.Paused)
-	}
-	if n := e.before(); n > 0 && e.Queue > brief {
-		var parts []string
-		for _, b := range e.Before {
-			parts = append(parts, fmt.Sprintf("%d of %s", b.N, b.Tool))
-		}
-		say("Turns that went before it: %d, of them %s.", n, strings.Join(parts, ", "))
-	} else if e.Queue > brief && e.Paused <= brief {
-		say("Nobody went before it: it waited for the next token, or for a slot of max_in_flight.")
+	if e.Queue > brief {
+		e.addReasons(say)
 	}
 	if e.Attempts > 1 {
-		say("It was sent %d times: Roam refused it with 429, or the connection died before an answer began.", e.Attempts)
+		say("It was sent %d times: Roam refused it with 429, or the connection broke before an answer began.", e.Attempts)
 	}
 	if e.Attempts > 0 {
 		say("Roam took %.2f s to answer.", e.Upstream)
@@ -114,30 +118,46 @@ func (e *Explanation) addText() {
 	}
 }
 
-func (e *Explanation) before() (n int) {
-	for _, b := range e.Before {
-		n += b.N
+// addReasons says why the call was in the queue for so long.
+func (e *Explanation) addReasons(say func(format string, args ...any)) {
+	if e.Paused > brief {
+		say("For %.1f s of that the queue was paused, because Roam had answered 429.", e.Paused)
 	}
-	return n
+	total := 0
+	var parts []string
+	for _, b := range e.Before {
+		total += b.N
+		own := ""
+		if b.Tool == e.Tool {
+			own = " (its own tool)"
+		}
+		parts = append(parts, fmt.Sprintf("%d of %s%s", b.N, b.Tool, own))
+	}
+	switch {
+	case total > 0:
+		say("Calls that were sent meanwhile: %d; %s.", total, strings.Join(parts, ", "))
+	case e.Paused <= brief:
+		say("No other call of this replica was sent meanwhile: it waited for the next token, or for a slot (max_in_flight).")
+	}
 }
 
 // reasonText is a reason in words.
 func reasonText(reason string) string {
 	switch reason {
 	case "queue_full":
-		return "the line is full (max_queue)"
+		return "the queue is full (max_queue)"
 	case "wait_too_long":
-		return "its turn would have come after its longest wait"
+		return "the wait would be too long (max_wait, or Prefer: wait)"
 	case "paused":
-		return "Roam's pause outlasts its longest wait"
+		return "Roam's pause lasts longer than the call may wait"
 	case "budget":
-		return "its tool has spent its budget"
+		return "its tool has used its calls of the day (calls_per_day)"
 	case "unauthorized":
 		return "the tool's token is missing or wrong"
 	case "not_allowed":
 		return "the tool may not use this method and path"
 	case "browser":
-		return "a web page asked, and browsers does not name its origin"
+		return "it came from a web page, and browsers does not name its origin"
 	case "host":
 		return "it was sent to a name that is not roamproxy's"
 	case "credential":
@@ -147,11 +167,11 @@ func reasonText(reason string) string {
 	case "upstream_unreachable":
 		return "Roam could not be reached, or the connection broke"
 	case "canceled":
-		return "the tool went away"
+		return "the tool closed the connection"
 	case "shutting_down":
 		return "roamproxy was stopping"
 	case "only_if_cached":
-		return "nothing fresh was kept, and the tool wanted nothing else"
+		return "the tool wanted a cached answer only, and there is no fresh one"
 	}
 	return strings.ReplaceAll(reason, "_", " ")
 }

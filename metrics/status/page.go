@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -28,7 +29,9 @@ func newPage(m *Monitor) *page {
 	t := template.Must(template.New("").Funcs(template.FuncMap{
 		"seconds": shortSeconds, "percent": func(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) }, "size": size,
 		"clock": func(t time.Time) string { return t.UTC().Format(time.TimeOnly) }, "date": func(t time.Time) string { return t.UTC().Format("2 January 15:04") },
-		"draw": func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": reasonText,
+		"unknown": func() string { return unknownCall }, "dash": dash,
+		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"draw":  func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": reasonText,
 		"pair": func(q QuotaStatus, s Status) quotaView { return quotaView{q, s} },
 	}).ParseFS(pageFiles, "page/*.html"))
 	return &page{monitor: m, template: t, viewers: make(chan struct{}, maxViewers)}
@@ -40,6 +43,16 @@ type view struct {
 	ID          string // the call that was asked about
 	Explanation Explanation
 	Found       bool
+}
+
+// Budgets are the tools that have a daily budget.
+func (v view) Budgets() (all []ToolStatus) {
+	for _, t := range v.Tools {
+		if t.PerDay > 0 {
+			all = append(all, t)
+		}
+	}
+	return all
 }
 
 // quotaView is one quota of a view.
@@ -110,6 +123,14 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 // file answers with one of the page's own files.
 func (p *page) file(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, pageFiles, "page"+r.URL.Path)
+}
+
+// dash is a number that is usually zero.
+func dash(n int) string {
+	if n == 0 {
+		return "–"
+	}
+	return strconv.Itoa(n)
 }
 
 func shortSeconds(s float64) string {

@@ -24,13 +24,17 @@ func admin(t *testing.T, m *Monitor) *httptest.Server {
 
 func TestSummaryNamesTheWorst(t *testing.T) {
 	now := time.Now()
-	refused := Status{Refusals: []Call{{Tool: "bot", Reason: "queue_full", Arrived: now.Add(-time.Second)}}}
+	refused := Status{Refusals: []Refusals{{Tool: "bot", Reason: "queue_full", Latest: now.Add(-time.Second)}}}
+	budget := Status{Refusals: []Refusals{{Tool: "bot", Reason: "budget", Latest: now.Add(-time.Second)}}}
 	waits := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 1, Oldest: 2, Queue: []Share{{"bot", 1}}}}}
 	long := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Queue: []Share{{"exporter", 8}, {"bot", 1}}}}, Refusals: refused.Refusals}
 	paused := Status{Quotas: []QuotaStatus{{Name: "roam", Paused: true, Waiting: 9, Oldest: 10}}}
 	red := Status{Quotas: paused.Quotas, Checks: []metrics.CheckResult{{Name: "state", OK: true}, {Name: "credential org", Problem: "Roam answered 401 to it"}}}
 	share := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Waiting: 9, Oldest: 10, Queue: long.Quotas[0].Queue}}}
 	together := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Replicas: 2}}}
+	slots := Status{Quotas: []QuotaStatus{{Name: "roam", Tokens: 3, InFlight: 10, MaxFlight: 10, Waiting: 9, Oldest: 10, Queue: long.Quotas[0].Queue}}}
+	even := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Queue: []Share{{"exporter", 4}, {"bot", 3}, {"dashboard", 2}}}}}
+	alone := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 1, Oldest: 10, Queue: []Share{{"bot", 1}}}}}
 	old := waits
 	for _, tt := range []struct {
 		name        string
@@ -39,16 +43,20 @@ func TestSummaryNamesTheWorst(t *testing.T) {
 		level, want string
 	}{
 		{"nothing happens", Status{}, true, Good, "All is well"},
-		{"calls wait", waits, true, Good, "none of them long"},
-		{"a call was refused", refused, true, Warn, "Calls of bot are refused: the line is full"},
-		{"a call was refused long ago", Status{Refusals: []Call{{Arrived: now.Add(-time.Hour)}}}, true, Good, "All is well"},
-		{"calls wait long", long, true, Warn, "Most of its line is exporter's"},
-		{"Redis is away", share, true, Warn, "Redis is away"},
+		{"calls wait", waits, true, Good, "none of them for long"},
+		{"a call was refused", refused, true, Warn, "Calls of bot are refused: the queue is full"},
+		{"a call was refused long ago", Status{Refusals: []Refusals{{Latest: now.Add(-time.Hour)}}}, true, Good, "All is well"},
+		{"calls wait long", long, true, Warn, "Most of the queued calls are from exporter"},
+		{"the budget of a tool is used up, as somebody wanted", budget, true, Good, "All is well"},
+		{"Roam holds all slots, and a tool that has most of the queue is not to blame", slots, true, Warn, "Roam still works on as many"},
+		{"no tool has most of the queue", even, true, Warn, "ask for more than it has"},
+		{"a single call is nobody's flood", alone, true, Warn, "ask for more than it has"},
+		{"Redis is away", share, true, Warn, "Redis is unreachable"},
 		{"replicas share", together, true, Good, "All is well"},
 		{"a reload failed", old, false, Warn, "The last reload failed"},
 		{"a pause", paused, false, Warn, "Roam answered 429"},
-		{"roamproxy stops", Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}, {Name: "state", OK: true}}}, true, Warn, "roamproxy stops"},
-		{"a credential is refused", red, false, Bad, "Calls cannot go through: Roam answered 401 to it."},
+		{"roamproxy stops", Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}, {Name: "state", OK: true}}}, true, Warn, "roamproxy is stopping"},
+		{"a credential is refused", red, false, Bad, "Calls cannot succeed: Roam answered 401 to it."},
 	} {
 		tt.s.Now, tt.s.Reloaded = now, tt.reloaded
 		v := summarize(tt.s)
@@ -65,7 +73,7 @@ func TestChartOfTenMinutes(t *testing.T) {
 		second(700, Sample{Sent: 99, Waiting: 99}), // too old
 		second(598, Sample{Sent: 2}),
 		second(597, Sample{Sent: 2}),
-		second(100, Sample{Throttled: 1, Paused: true}),
+		second(100, Sample{Throttled: 1, Refused: 3, Paused: true}),
 		second(99, Sample{Paused: true, Waiting: 7}),
 		second(50, Sample{Paused: true}),
 		second(3, Sample{Sent: 8}), second(0, Sample{Sent: 8, Waiting: 1}),
@@ -76,7 +84,10 @@ func TestChartOfTenMinutes(t *testing.T) {
 	if len(p.Paused) != 2 || p.Paused[0] != (bar{498, 0, 2, field}) || len(p.Throttled) != 1 || p.Throttled[0].X != 498 {
 		t.Errorf("paused %+v, 429 %+v, want two seconds at 498 that begin with a 429, and another", p.Paused, p.Throttled)
 	}
-	if want := "The last ten minutes: 20 calls sent, at most 7 waiting at once, paused for 3 seconds, 1 times 429."; p.Summary != want {
+	if len(p.Refused) != 1 || p.Refused[0] != (bar{495, field - highest, 4, highest}) || p.MostRefused != 3 {
+		t.Errorf("refused %+v with %d at most, want one bar of 3 at 495", p.Refused, p.MostRefused)
+	}
+	if want := "The last ten minutes: 20 calls sent, at most 7 waiting at once, 3 refused by roamproxy, 1 answered 429 by Roam, paused for 3 seconds."; p.Summary != want {
 		t.Errorf("in words: %q, want %q", p.Summary, want)
 	}
 }

@@ -8,13 +8,12 @@ import (
 	"roamproxy/metrics"
 )
 
-// What is kept in memory. A thousand calls are a quarter of an hour of the usual quota, two thousand permits half an hour; all of
-// it together takes well under a megabyte.
+// What is kept in memory. A thousand calls are a quarter of an hour of the usual quota, two thousand permits half an hour. All of it
+// together takes about a megabyte.
 const (
-	maxCalls    = 1000
-	maxRefusals = 50
-	maxPermits  = 2000
-	maxPauses   = 100
+	maxCalls   = 1000
+	maxPermits = 2000
+	maxPauses  = 100
 )
 
 // Call is one that was sent, that shared another's answer, or that was refused. Times are in seconds.
@@ -35,10 +34,11 @@ type Call struct {
 	Total    float64   `json:"total_seconds"`
 }
 
-// permit is a call of a tool that was dispatched.
+// permit is a call of a tool that was dispatched, after this wait.
 type permit struct {
-	tool string
-	at   time.Time
+	tool   string
+	at     time.Time
+	waited time.Duration
 }
 
 // pause is one pause of a quota; its end is zero while it lasts.
@@ -58,8 +58,9 @@ type quotaEvents struct {
 	pauses    ring[pause]
 	history   ring[Sample]
 	recent    rolling
-	sent      int // since the last Sample
+	sent      int // since the last Sample, as the next two
 	throttled int
+	refused   int
 	total     int // of Roam's 429
 }
 
@@ -70,7 +71,7 @@ type Recent struct {
 	tools    map[string]*rolling
 	routes   map[string]*rolling
 	calls    ring[Call]
-	refusals ring[Call]
+	refusals refusals
 	quotas   map[string]*quotaEvents
 }
 
@@ -78,7 +79,7 @@ type Recent struct {
 func NewRecent() *Recent {
 	return &Recent{
 		tools: make(map[string]*rolling), routes: make(map[string]*rolling), quotas: make(map[string]*quotaEvents),
-		calls: newRing[Call](maxCalls), refusals: newRing[Call](maxRefusals),
+		calls: newRing[Call](maxCalls), refusals: make(refusals),
 	}
 }
 
@@ -140,7 +141,10 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string) {
 	}
 	r.calls.add(call)
 	if c.Refused > 0 {
-		r.refusals.add(call)
+		r.refusals.add(call, now)
+		if q := r.quotas[a.Quota]; q != nil {
+			q.refused++
+		}
 	}
 }
 
@@ -159,7 +163,7 @@ func (r *Recent) Waited(quota, tool, outcome string, d time.Duration) {
 	counts(r.tools, tool, now).add(c)
 	q := r.quotas[quota]
 	q.recent.at(now).add(c)
-	q.permits.add(permit{tool, now})
+	q.permits.add(permit{tool, now, d})
 	q.sent++
 }
 

@@ -34,7 +34,7 @@ type Status struct {
 	Tools       []ToolStatus          `json:"tools"`
 	Cache       CacheStatus           `json:"cache"`
 	Credentials []CredentialStatus    `json:"credentials"`
-	Refusals    []Call                `json:"refusals"` // the last ones, the newest first
+	Refusals    []Refusals            `json:"refusals"` // of the last ten minutes, the latest first
 	Reloaded    bool                  `json:"reloaded"` // the configuration in force is the latest that was asked for
 }
 
@@ -54,18 +54,31 @@ type QuotaStatus struct {
 	Oldest     float64  `json:"oldest_seconds"`
 	Capacity   int      `json:"capacity"`
 	InFlight   int      `json:"in_flight"`
+	MaxFlight  int      `json:"max_in_flight"`
+	Open       int      `json:"open"` // answers that are being read
+	MaxOpen    int      `json:"max_open"`
 	Shared     bool     `json:"shared"`   // with other replicas
 	Replicas   int      `json:"replicas"` // who were heard lately, this one among them; 0 while it goes on alone
 	Sent       int      `json:"sent"`
-	Queue      []Share  `json:"queue"`             // queued calls by tool, the most first
+	Queue      []Share  `json:"queue"` // queued calls by tool, the most first
+	Holders    []Holder `json:"holders"`
 	History    []Sample `json:"history,omitempty"` // the oldest first
+}
+
+// Holder is what one tool has of a quota now. Tools that have nothing are left out.
+type Holder struct {
+	Tool   string `json:"tool"`
+	Queued int    `json:"queued"`
+	Slots  int    `json:"in_flight"` // calls that Roam works on; always 0 where that is not known by tool
+	Open   int    `json:"open"`      // answers that it is reading
 }
 
 // Sample is one second of a quota's history.
 type Sample struct {
 	At        int64   `json:"t"` // seconds since 1970
 	Sent      int     `json:"sent"`
-	Throttled int     `json:"throttled"`
+	Throttled int     `json:"throttled"` // by Roam
+	Refused   int     `json:"refused"`   // by roamproxy
 	Waiting   int     `json:"waiting"`
 	Tokens    float64 `json:"tokens"`
 	Paused    bool    `json:"paused"`
@@ -82,6 +95,8 @@ type ToolStatus struct {
 	Saved   int     `json:"saved"`   // calls that Roam did not have to answer
 	Mean    float64 `json:"mean_wait_seconds"`
 	Longest float64 `json:"longest_wait_seconds"`
+	Today   int     `json:"calls_today"`             // to Roam, since midnight UTC
+	PerDay  int     `json:"calls_per_day,omitempty"` // that it may make
 	Counts
 }
 
@@ -134,8 +149,8 @@ func quotaStatus(now metrics.NamedQuota, waiting map[string]int) QuotaStatus {
 	q := QuotaStatus{
 		Name: now.Name, Tokens: now.Tokens, Burst: now.Burst, Rate: now.Rate, Configured: now.ConfiguredRate,
 		Paused: now.Paused, PausedFor: now.PausedFor.Seconds(), PauseTotal: now.PauseTotal.Seconds(),
-		Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight,
-		Shared: now.Shared, Replicas: now.Replicas, Queue: []Share{},
+		Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight, MaxFlight: now.MaxInFlight, MaxOpen: now.MaxOpen,
+		Shared: now.Shared, Replicas: now.Replicas, Queue: []Share{}, Holders: []Holder{},
 	}
 	for tool, n := range now.Length {
 		if n > 0 {
@@ -145,6 +160,19 @@ func quotaStatus(now metrics.NamedQuota, waiting map[string]int) QuotaStatus {
 		}
 	}
 	slices.SortFunc(q.Queue, func(a, b Share) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Tool, b.Tool)) })
+	tools := maps.Clone(now.Length)
+	maps.Copy(tools, now.Slots)
+	maps.Copy(tools, now.Open)
+	for tool := range tools {
+		h := Holder{tool, now.Length[tool], now.Slots[tool], now.Open[tool]}
+		q.Open += h.Open
+		if h.Queued+h.Slots+h.Open > 0 {
+			q.Holders = append(q.Holders, h)
+		}
+	}
+	slices.SortFunc(q.Holders, func(a, b Holder) int {
+		return cmp.Or(b.Queued-a.Queued, b.Slots-a.Slots, b.Open-a.Open, cmp.Compare(a.Tool, b.Tool))
+	})
 	return q
 }
 
@@ -175,7 +203,7 @@ func (r *Recent) addTo(s *Status, configured map[string]metrics.ToolState, waiti
 		tools[name] = configured[name] // all others share one name
 	}
 	for name := range tools {
-		t := ToolStatus{Name: name, Waiting: waiting[name]}
+		t := ToolStatus{Name: name, Waiting: waiting[name], Today: tools[name].CallsToday, PerDay: tools[name].CallsPerDay}
 		if w := r.tools[name]; w != nil {
 			t.Counts = w.sum(s.Now)
 		}
@@ -196,9 +224,7 @@ func (r *Recent) addTo(s *Status, configured map[string]metrics.ToolState, waiti
 		}
 	}
 	slices.SortFunc(s.Cache.Routes, func(a, b RouteStatus) int { return cmp.Or(b.Calls-a.Calls, cmp.Compare(a.Route, b.Route)) })
-	for c := range r.refusals.backward() {
-		s.Refusals = append(s.Refusals, *c)
-	}
+	s.Refusals = r.refusals.list(s.Now)
 }
 
 // Watch takes a sample each second until ctx ends, and calls each with the status of then and the one before it.
@@ -224,8 +250,8 @@ func (m *Monitor) sample() Status {
 	defer m.recent.mu.Unlock()
 	for _, q := range s.Quotas {
 		events := m.recent.quotas[q.Name]
-		events.history.add(Sample{At: s.Now.Unix(), Sent: events.sent, Throttled: events.throttled, Waiting: q.Waiting, Tokens: q.Tokens, Paused: q.Paused})
-		events.sent, events.throttled = 0, 0
+		events.history.add(Sample{At: s.Now.Unix(), Sent: events.sent, Throttled: events.throttled, Refused: events.refused, Waiting: q.Waiting, Tokens: q.Tokens, Paused: q.Paused})
+		events.sent, events.throttled, events.refused = 0, 0, 0
 	}
 	return s
 }

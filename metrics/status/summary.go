@@ -29,41 +29,64 @@ const long = 10 // seconds
 func summarize(s Status) Summary {
 	for _, c := range s.Checks {
 		if c.Name == metrics.Stopping {
-			return Summary{Warn, "roamproxy stops: calls under way end, new ones are not wanted.", "Nothing to mend; the next process goes on with the level and the pause."}
+			return Summary{Warn, "roamproxy is stopping: calls in progress end, new ones are refused.",
+				"Nothing to do; the next process continues with the level and the pause."}
 		}
 		if !c.OK {
-			return Summary{Bad, "Calls cannot go through: " + c.Problem + ".", "This does not mend itself. Readiness names every check."}
+			return Summary{Bad, "Calls cannot succeed: " + c.Problem + ".", "This does not end by itself. Readiness names every check."}
 		}
 	}
 	for _, q := range s.Quotas {
 		if q.Paused {
 			return Summary{Warn, fmt.Sprintf("Roam answered 429 on quota %s: nothing is sent until its pause is over.", q.Name),
-				"It ends by itself. If it comes back, somebody else spends this quota: look who else holds the key."}
+				"It ends by itself. If it comes back, another client spends this quota: find out who else holds the key."}
 		}
 	}
 	if !s.Reloaded {
-		return Summary{Warn, "The last reload failed; the configuration of before is in force.", "roamproxy check names every mistake; the log names also what needs a restart."}
+		return Summary{Warn, "The last reload failed; the previous configuration is in force.",
+			"roamproxy check names every mistake; the log also names what needs a restart."}
 	}
 	for _, q := range s.Quotas {
 		if q.Shared && q.Replicas == 0 {
-			return Summary{Warn, fmt.Sprintf("Redis is away: this replica goes on with its share of quota %s.", q.Name), "Mend Redis; the replicas rejoin by themselves. Readiness says why it is not reached."}
+			return Summary{Warn, fmt.Sprintf("Redis is unreachable: this replica continues with its part of quota %s.", q.Name),
+				"Repair Redis; the replicas rejoin by themselves. Readiness says why it is not reached."}
 		}
 	}
 	for _, q := range s.Quotas {
 		if q.Oldest >= long && len(q.Queue) > 0 {
-			return Summary{Warn, fmt.Sprintf("Calls wait long on quota %s. Most of its line is %s's.", q.Name, q.Queue[0].Tool),
-				"Ask it to call less (wide pages, a longer ttl for what it reads), or give the others a larger weight."}
+			return longWait(q)
 		}
 	}
-	for _, c := range s.Refusals {
-		if s.Now.Sub(c.Arrived) < time.Minute {
-			return Summary{Warn, fmt.Sprintf("Calls of %s are refused: %s.", c.Tool, reasonText(c.Reason)), "The last refusals are listed below; none of them was sent."}
+	for _, r := range s.Refusals {
+		if s.Now.Sub(r.Latest) < time.Minute && !expected(r.Reason) {
+			return Summary{Warn, fmt.Sprintf("Calls of %s are refused: %s.", r.Tool, reasonText(r.Reason)),
+				"Refusals are listed below; none of them was sent."}
 		}
 	}
 	for _, q := range s.Quotas {
 		if q.Waiting > 0 {
-			return Summary{Good, "Calls wait for their turn, none of them long.", ""}
+			return Summary{Good, "Calls are queued, none of them for long.", ""}
 		}
 	}
-	return Summary{Good, "All is well: nobody waits.", ""}
+	return Summary{Good, "All is well: no call waits.", ""}
+}
+
+// expected reports whether a refusal is what somebody configured, so that nothing is to be done: a daily budget is used up.
+func expected(reason string) bool { return reason == "budget" }
+
+// longWait says why calls wait long. It names a tool only if that tool has most of the queue, for then its own calls wait for
+// each other; the queue is fair, so it does not delay the others.
+func longWait(q QuotaStatus) Summary {
+	top := q.Queue[0]
+	switch {
+	case q.MaxFlight > 0 && q.InFlight >= q.MaxFlight && q.Tokens >= 1:
+		return Summary{Warn, fmt.Sprintf("Calls wait long on quota %s, because Roam still works on as many as it may at once.", q.Name),
+			"Roam answers slowly. Below is who has calls with Roam; the upstream timeout ends them."}
+	case 2*top.N > q.Waiting && top.N > 1:
+		return Summary{Warn, fmt.Sprintf("Calls wait long on quota %s. Most of the queued calls are from %s.", q.Name, top.Tool),
+			"The queue is fair: calls of other tools are sent first. Ask " + top.Tool + " to call less (wide pages, a longer ttl), " +
+				"or to wait less long."}
+	}
+	return Summary{Warn, fmt.Sprintf("Calls wait long on quota %s. Its tools ask for more than it has.", q.Name),
+		"No tool has most of the queue. Cache longer, use wide pages, or give the urgent tool a larger weight."}
 }

@@ -82,7 +82,7 @@ func (a *app) configure(l *quota, c config.Config, q config.Quota, fleet *limite
 	l.queue.Reconfigure(bounds(c, q))
 	l.open.Resize(c.Upstream.MaxOpen)
 	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(c, q) })
-	a.health.Check("line of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
+	a.health.Check("queue of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
 }
 
 func bounds(c config.Config, q config.Quota) limiter.Options {
@@ -119,7 +119,7 @@ func (a *app) drop(name string) {
 	delete(a.quotas, name)
 	a.metrics.QuotaState(name, nil)
 	a.health.Check("state of quota "+name, nil)
-	a.health.Check("line of quota "+name, nil)
+	a.health.Check("queue of quota "+name, nil)
 }
 
 // goodbye tells the other replicas of a bucket, where there are any, that this one asks no more.

@@ -27,9 +27,20 @@ function children(from, to) {
   now.slice(next.length).forEach((o) => o.remove());
 }
 
+// The server knows no time zone; the browser does.
+function localTimes(root) {
+  for (const t of root.querySelectorAll("time")) {
+    t.title = t.textContent;
+    t.textContent = new Date(t.dateTime).toLocaleTimeString([], { hourCycle: "h23" });
+  }
+}
+localTimes(document);
+
 const events = new EventSource("/api/events" + location.search);
 events.onmessage = (e) => {
-  children(main, new DOMParser().parseFromString("<main>" + e.data + "</main>", "text/html").querySelector("main"));
+  const next = new DOMParser().parseFromString("<main>" + e.data + "</main>", "text/html").querySelector("main");
+  localTimes(next);
+  children(main, next);
   say("live");
 };
 events.onerror = () => say("not connected: what you see may be old");
