@@ -18,6 +18,7 @@ help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## see what it is for: a simulated Roam and three tools, without roamproxy and with it (45 s, no key)
+	@echo "compiling roamproxy; the first time this takes a minute or more"
 	@$(GO) run ./cmd/roamproxy demo
 
 run: ## serve, with the key in ROAM_API_KEY

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -17,18 +18,26 @@ import (
 
 type demoCmd struct {
 	Hold bool          `help:"Keep the second part running afterwards, to look at its admin pages and to try curl."`
-	Part time.Duration `help:"How long each part takes." default:"22s" hidden:""`
+	Part time.Duration `help:"How long each part takes." default:"21s" hidden:""`
 }
 
-// Run lets three tools loose on a simulated Roam with the real quota, first directly and then through roamproxy, and compares
-// what Roam saw. Nothing is staged: every figure is counted.
+// demoLatency is what a call to an API on the internet usually takes.
+const demoLatency = 120 * time.Millisecond
+
+// Run lets three tools loose on a simulated Roam with the real quota, first directly and then through roamproxy, and compares. Nothing
+// is staged: every figure is counted.
 func (d demoCmd) Run(p *program) error {
-	fmt.Fprintf(p.out, "A simulated Roam with the real quota, 10 calls at once and then 1 a second, and three tools:\n"+
-		"a migration that moves 20 messages at once, a calm bot that posts every two seconds, and a dashboard that polls three lists.\n")
+	fmt.Fprint(p.out, `A simulated Roam with the real quota, 10 calls at once and then 1 a second,
+and three tools that share it:
+  migration     moves messages, 20 at a time; after four 429s a message is lost
+  standup-bot   wants to post a message every two seconds
+  dashboard     wants to refresh three lists every second
+`)
 	fmt.Fprintf(p.out, "\n1. Each tool calls Roam directly (%v)\n\n", d.Part)
+	draw := d.painter(p)
 	before := roamtest.NewServer(roamtest.Options{Latency: demoLatency})
-	first := newCrew(before.Roam, nil)
-	first.work(p.ctx, before.URL, d.Part, d.picture(p))
+	direct := newCrew(before.Roam, nil)
+	direct.work(p.ctx, before.URL, d.Part, draw())
 	before.Close()
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
@@ -50,12 +59,12 @@ func (d demoCmd) Run(p *program) error {
 		return err
 	}
 	defer proxy.Stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
-	second := newCrew(roam.Roam, proxy)
-	second.work(p.ctx, "http://"+proxy.Addr, d.Part, d.picture(p))
+	through := newCrew(roam.Roam, proxy)
+	through.work(p.ctx, "http://"+proxy.Addr, d.Part, draw())
 	if p.ctx.Err() != nil {
 		return context.Cause(p.ctx)
 	}
-	fmt.Fprint(p.out, "\n", compare(first, second))
+	fmt.Fprint(p.out, "\n", compare(direct, through), "\n", conclusion(direct, through))
 	if d.Hold {
 		fmt.Fprintf(p.out, "\nStill running; end it with Ctrl-C.\n\n    curl -i -H 'Roamproxy-Tool: me' http://%s/v1/groups.list\n    http://%s/\n", proxy.Addr, proxy.AdminAddr)
 		<-p.ctx.Done()
@@ -63,27 +72,122 @@ func (d demoCmd) Run(p *program) error {
 	return nil
 }
 
-// demoLatency is what a call to an API on the internet usually takes.
-const demoLatency = 120 * time.Millisecond
-
-// picture shows a crew at work: in place on a terminal, and as a line every few seconds elsewhere.
-func (d demoCmd) picture(p *program) func(*crew, time.Duration) {
+// painter returns what makes the painter of each part: in place and in colour on a terminal, elsewhere a picture every few seconds.
+func (d demoCmd) painter(p *program) func() func(*crew, time.Duration) {
 	file, ok := p.out.(*os.File)
-	if ok && term.IsTerminal(int(file.Fd())) {
-		drawn := false
-		return func(c *crew, at time.Duration) {
-			if drawn {
-				fmt.Fprint(p.out, "\x1b[6A")
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return func() func(*crew, time.Duration) {
+			next := time.Duration(0)
+			return func(c *crew, at time.Duration) {
+				if at >= next {
+					next = at.Truncate(time.Second) + 5*time.Second
+					fmt.Fprint(p.out, c.draw(at, false))
+				}
 			}
-			drawn = true
-			fmt.Fprint(p.out, c.draw(at))
 		}
 	}
-	next := time.Duration(0)
-	return func(c *crew, at time.Duration) {
-		if at >= next {
-			next = at.Truncate(time.Second) + 5*time.Second
-			fmt.Fprintln(p.out, c.line(at))
+	colour := p.getenv("NO_COLOR") == ""
+	return func() func(*crew, time.Duration) {
+		lines := 0
+		return func(c *crew, at time.Duration) {
+			if lines > 0 {
+				fmt.Fprintf(p.out, "\x1b[%dA", lines)
+			}
+			picture := c.draw(at, colour)
+			lines = strings.Count(picture, "\n")
+			fmt.Fprint(p.out, strings.ReplaceAll(picture, "\n", "\x1b[K\n"))
 		}
 	}
+}
+
+// barWidth is that of a bar in characters; with it no line has more than 78.
+const barWidth = 24
+
+// draw is the state of all in five lines.
+func (c *crew) draw(at time.Duration, colour bool) string {
+	tokens := c.roam.Tokens()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var b strings.Builder
+	fmt.Fprintf(&b, "  %4.0f s  tokens    %s %4.1f of 10\n", at.Seconds(), bar(10, tokens, 10, paint("36", colour)), tokens)
+	for _, t := range c.tallies() {
+		bad := paint("31", colour)
+		good, all := float64(t.good), float64(t.good+t.throttled)
+		picture := bar(barWidth, good, all, paint("32", colour))
+		if all > 0 {
+			picture = strings.ReplaceAll(picture, "·", bad("░"))
+		}
+		fmt.Fprintf(&b, "  %-12s %s %3d of %3d %-9s %4d × 429\n", t.name, picture, t.done, t.wanted, t.did, t.throttled)
+	}
+	fmt.Fprintf(&b, "  Roam got %d calls and answered %d of them with 429", c.roam.Calls(), c.roam.Refused())
+	if c.proxy != nil {
+		queued := 0
+		for _, n := range c.proxy.QueueState("roam").Waiting {
+			queued += n
+		}
+		fmt.Fprintf(&b, "; %d are queued", queued)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// paint returns a function that gives a text a colour (ECMA-48, SGR), or leaves it.
+func paint(code string, colour bool) func(string) string {
+	return func(s string) string {
+		if !colour || s == "" {
+			return s
+		}
+		return "\x1b[" + code + "m" + s + "\x1b[0m"
+	}
+}
+
+// bar is a bar of this width with is of of filled, to an eighth of a character, so that little is not shown as nothing.
+func bar(width int, is, of float64, fill func(string) string) string {
+	eighths := 0
+	if of > 0 {
+		eighths = int(min(max(is/of, 0), 1)*float64(8*width) + 0.5)
+	}
+	text := strings.Repeat("█", eighths/8)
+	if rest := eighths % 8; rest > 0 {
+		text += string([]rune("▏▎▍▌▋▊▉")[rest-1])
+	}
+	return fill(text) + strings.Repeat("·", width-(eighths+7)/8)
+}
+
+// compare is the table at the end.
+func compare(direct, through *crew) string {
+	var b strings.Builder
+	row := func(name string, a, z any) { fmt.Fprintf(&b, "  %-40s %14v %18v\n", name, a, z) }
+	row("", "directly", "with roamproxy")
+	row("answered 429 by Roam", direct.roam.Refused(), through.roam.Refused())
+	row("calls that Roam got", direct.roam.Calls(), through.roam.Calls())
+	others := through.tallies()
+	for i, t := range direct.tallies() {
+		row(t.name+": "+t.did, t.share(), others[i].share())
+		if t.lost+others[i].lost > 0 {
+			row(t.name+": lost", t.lost, others[i].lost)
+		}
+		if t != &direct.migration { // work in bulk: its calls may wait, and are not lost
+			row(t.name+": longest wait for success", t.longestText(direct.ended), others[i].longestText(through.ended))
+		}
+	}
+	return b.String()
+}
+
+func (t *tally) share() string { return fmt.Sprintf("%d of %d", t.done, t.wanted) }
+
+func (t *tally) longestText(now time.Time) string {
+	longest, waits := t.wait(now)
+	if waits {
+		return fmt.Sprintf("over %.1f s", longest.Seconds())
+	}
+	return fmt.Sprintf("%.1f s", longest.Seconds())
+}
+
+// conclusion says both in a sentence.
+func conclusion(direct, through *crew) string {
+	say := func(c *crew) string {
+		return fmt.Sprintf("%d answers 429; the bot posted %s,\n  the dashboard refreshed %s, %d messages were lost.\n", c.roam.Refused(), c.bot.share(), c.dashboard.share(), c.migration.lost)
+	}
+	return "Without roamproxy: " + say(direct) + "With roamproxy:    " + say(through) + "\nNext: ROAM_API_KEY=… roamproxy serve\n"
 }

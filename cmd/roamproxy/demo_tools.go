@@ -6,61 +6,157 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/proxy/roamtest"
 )
+
+// crew is the three tools of the demonstration at work, and what became of what they wanted.
+type crew struct {
+	roam  *roamtest.Roam
+	proxy *server.Server // nil: they call Roam directly
+
+	mu                        sync.Mutex // guards the following
+	migration, bot, dashboard tally
+	ended                     time.Time
+}
+
+// tally is one tool's account. A task is what its user wants: a message moved, a message posted, a dashboard refreshed.
+type tally struct {
+	name, did       string
+	wanted, done    int
+	lost            int // given up
+	good, throttled int // answers
+	open            map[*task]bool
+	longest         time.Duration // from the intent to the success, of tasks that are done
+}
+
+type task struct {
+	of    *tally
+	since time.Time
+}
+
+func newCrew(roam *roamtest.Roam, proxy *server.Server) *crew {
+	tool := func(name, did string) tally { return tally{name: name, did: did, open: make(map[*task]bool)} }
+	return &crew{roam: roam, proxy: proxy, migration: tool("migration", "moved"), bot: tool("standup-bot", "posted"), dashboard: tool("dashboard", "refreshed")}
+}
+
+func (c *crew) tallies() []*tally { return []*tally{&c.migration, &c.bot, &c.dashboard} }
+
+// work lets the tools call base for a while, and shows them.
+func (c *crew) work(ctx context.Context, base string, d time.Duration, show func(*crew, time.Duration)) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: flood + 4}}
+	defer client.CloseIdleConnections()
+	var tools sync.WaitGroup
+	for range flood {
+		tools.Go(func() { c.move(ctx, client, base) })
+	}
+	tools.Go(func() {
+		c.every(ctx, &c.bot, 2*time.Second, func() bool { return c.post(ctx, &c.bot, client, base) })
+	})
+	tools.Go(func() {
+		c.every(ctx, &c.dashboard, time.Second, func() bool { return c.refresh(ctx, client, base) })
+	})
+	start, tick := time.Now(), time.NewTicker(250*time.Millisecond)
+	defer tick.Stop()
+	for {
+		show(c, time.Since(start))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			c.mu.Lock()
+			c.ended = time.Now()
+			c.mu.Unlock()
+			tools.Wait()
+			return
+		}
+	}
+}
 
 // flood is how many messages the migration moves at once: twice the burst, so that some of it always waits.
 const flood = 20
 
-// move posts messages as fast as it can, as somebody wrote it in an afternoon: a 429 is tried again after 0.5, 1 and 2 seconds,
-// and then the message is lost.
+// move moves messages as fast as it can, as somebody wrote it in an afternoon: a 429 is tried again after 0.5, 1 and 2 seconds, and
+// then the message is lost.
 func (c *crew) move(ctx context.Context, client *http.Client, base string) {
-	for n := 1; ctx.Err() == nil; n++ {
-		for _, wait := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 0} {
-			status := c.call(ctx, 0, client, http.MethodPost, base+"/v1/chat.post", fmt.Sprintf(`{"chat":"C-archive","text":"message %d"}`, n))
-			if status == http.StatusOK {
-				c.got(0)
-			}
-			if status != http.StatusTooManyRequests {
+	for ctx.Err() == nil {
+		t := c.want(&c.migration)
+		moved := c.post(ctx, &c.migration, client, base)
+		for _, wait := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second} {
+			if moved || ctx.Err() != nil {
 				break
 			}
 			rest(ctx, wait)
+			moved = c.post(ctx, &c.migration, client, base)
 		}
+		c.end(ctx, t, moved)
 	}
 }
 
-func (c *crew) got(tool int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tally[tool].items++
-}
-
-// post says something every two seconds. It has no handling of 429, like many.
-func (c *crew) post(ctx context.Context, client *http.Client, base string) {
-	for n := 1; ctx.Err() == nil; n++ {
-		if c.call(ctx, 1, client, http.MethodPost, base+"/v1/chat.post", fmt.Sprintf(`{"chat":"C-standup","text":"message %d"}`, n)) == http.StatusOK {
-			c.got(1)
-		}
-		rest(ctx, 2*time.Second)
-	}
-}
-
-// poll reads three lists every second.
-func (c *crew) poll(ctx context.Context, client *http.Client, base string) {
-	for ctx.Err() == nil {
-		good := 0
-		for _, path := range []string{"/v1/groups.list", "/v1/meeting.list", "/v1/recording.list"} {
-			if c.call(ctx, 2, client, http.MethodGet, base+path, "") == http.StatusOK {
-				good++
+// every wants something at each interval, does one after the other, and tries each until it succeeds, with a pause of an interval.
+func (c *crew) every(ctx context.Context, of *tally, interval time.Duration, try func() bool) {
+	tasks := make(chan *task, 1000) // more than a part has intervals
+	go func() {
+		defer close(tasks)
+		for due := time.NewTicker(interval); ; {
+			tasks <- c.want(of)
+			select {
+			case <-due.C:
+			case <-ctx.Done():
+				due.Stop()
+				return
 			}
 		}
-		if good == 3 {
-			c.got(2)
+	}()
+	for t := range tasks {
+		for !try() && ctx.Err() == nil {
+			rest(ctx, interval)
 		}
-		rest(ctx, time.Second)
+		c.end(ctx, t, true)
 	}
+}
+
+func (c *crew) post(ctx context.Context, of *tally, client *http.Client, base string) bool {
+	return c.call(ctx, of, client, http.MethodPost, base+"/v1/chat.post", fmt.Sprintf(`{"chat":"C-%s","text":"a message"}`, of.name))
+}
+
+// refresh reads three lists; with one of them missing there is nothing to show.
+func (c *crew) refresh(ctx context.Context, client *http.Client, base string) bool {
+	all := true
+	for _, path := range []string{"/v1/groups.list", "/v1/meeting.list", "/v1/recording.list"} {
+		all = c.call(ctx, &c.dashboard, client, http.MethodGet, base+path, "") && all
+	}
+	return all
+}
+
+// want begins a task now.
+func (c *crew) want(of *tally) *task {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &task{of, time.Now()}
+	of.wanted++
+	of.open[t] = true
+	return t
+}
+
+// end ends a task, unless the end of the demonstration did.
+func (c *crew) end(ctx context.Context, t *task, done bool) {
+	if ctx.Err() != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(t.of.open, t)
+	if !done {
+		t.of.lost++
+		return
+	}
+	t.of.done++
+	t.of.longest = max(t.of.longest, time.Since(t.since))
 }
 
 func rest(ctx context.Context, d time.Duration) {
@@ -70,43 +166,42 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// call counts one request. What the end of the demonstration cuts off is not counted.
-func (c *crew) call(ctx context.Context, tool int, client *http.Client, method, url, body string) int {
+// call makes one request, counts its answer, and reports whether it was a good one. What the end cuts off is not counted.
+func (c *crew) call(ctx context.Context, of *tally, client *http.Client, method, url, body string) bool {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
-		return 0
+		return false
 	}
 	if c.proxy == nil {
 		req.Header.Set("Authorization", "Bearer "+roamtest.DefaultKey)
 	}
-	req.Header.Set("Roamproxy-Tool", c.tally[tool].name)
-	start := time.Now()
+	req.Header.Set("Roamproxy-Tool", of.name)
 	res, err := client.Do(req)
 	if err != nil {
-		return c.count(ctx, tool, 0, start)
+		return false
 	}
 	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		return c.count(ctx, tool, 0, start)
-	}
-	return c.count(ctx, tool, res.StatusCode, start)
-}
-
-func (c *crew) count(ctx context.Context, tool, status int, start time.Time) int {
-	if ctx.Err() != nil {
-		return 0
+	if _, err := io.Copy(io.Discard, res.Body); err != nil || ctx.Err() != nil {
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := &c.tally[tool]
-	switch status {
+	switch res.StatusCode {
 	case http.StatusOK:
-		t.good++
-		t.longest = max(t.longest, time.Since(start))
+		of.good++
 	case http.StatusTooManyRequests:
-		t.throttled++
-	default:
-		t.failed++
+		of.throttled++
 	}
-	return status
+	return res.StatusCode == http.StatusOK
+}
+
+// wait returns the longest time from an intent to its success, and whether the task still waits. The caller holds the lock.
+func (t *tally) wait(now time.Time) (longest time.Duration, waits bool) {
+	longest = t.longest
+	for open := range t.open {
+		if since := now.Sub(open.since); since > longest {
+			longest, waits = since, true
+		}
+	}
+	return longest, waits
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 
+	"roamproxy/cmd/roamproxy/server"
+
 	"github.com/alecthomas/kong"
 )
 
@@ -21,7 +23,7 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
 		signal.Ignore(syscall.SIGHUP) // until serve listens to it: a reload that is asked for too early must not end the process
 	}
-	harden()
+	server.Harden()
 	log.SetOutput(io.Discard) // net/http quotes an upstream's bytes there; serve takes it into a log of its own
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
