@@ -45,7 +45,7 @@ func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
 				}
 				return res, nil
 			}
-			if a, err := c.Do(t.Context(), q, fill); err != nil || !a.Stored {
+			if a, err := c.Do(t.Context(), q, fillFunc(fill)); err != nil || !a.Stored {
 				t.Fatalf("%s: answer %d is not kept (%v)", tt.name, i, err)
 			}
 		}

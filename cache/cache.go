@@ -63,25 +63,30 @@ type Options struct {
 	MaxBody     int64            // a larger answer is passed through, not kept; 4 MiB
 	FillTimeout time.Duration    // a fill's own deadline, as it may outlive who asked first; 2 min
 	Throttled   func(error) bool // whether an error of a fill is about the quota and not about Roam; nil: none is
-	Line        Line             // nil: there is none
 	Store       Store            // nil: NewMemory(MaxSize)
 	Shared      *Redis           // what replicas have in common; nil: nothing
 }
 
-// Line is where fills wait for their turn. An asker's context is that of Do. The
-// methods may be called by many goroutines and must be quick.
-type Line interface {
-	// Depart gives a fill its context, which the other methods then know it by.
-	Depart(asker context.Context) context.Context
-	// State tells whether a call of this asker would go at once with nobody waiting, and whether no call can go now.
-	State(asker context.Context) (idle, paused bool)
-	// Patience is how long this asker would wait for a turn; below 0: as long as it takes.
-	Patience(asker context.Context) time.Duration
-	// Join tells that this asker waits for the fill too, which is to wait as the most favoured of its askers would. The error
-	// says that its turn will come too late for this one.
-	Join(fill, asker context.Context) error
-	// Late is asked at the end of an asker's patience. The error says that the fill is still in the line.
-	Late(fill, asker context.Context) error
+// Requester is the request on whose behalf Do works, as far as the cache needs to know it. Its methods must be quick.
+type Requester interface {
+	// Queue reports whether an upstream call of this request would be sent at once, with no other call queued, and whether the queue is
+	// paused.
+	Queue() (idle, paused bool)
+	// MaxWait is how long it would wait in the queue; below 0: as long as it takes.
+	MaxWait() time.Duration
+	// NewFill begins an upstream call.
+	NewFill() Fill
+}
+
+// Fill is one upstream call, for one request or for all that ask the same. Its methods may be called by many goroutines.
+type Fill interface {
+	// Fetch sends the call. ctx is the fill's own, which outlives the request that began it. Fetch is called again, after it returned,
+	// where the response was of no use.
+	Fetch(ctx context.Context, c Call) (*http.Response, error)
+	// Join adds a request that waits for the response too: the call is to be queued as the most favoured of its requests would be.
+	Join(Requester)
+	// Expired is asked at the end of a request's longest wait. The error says that the call is still queued; nil: it was sent.
+	Expired(Requester) error
 }
 
 // Rule says how long an answer is fresh.
@@ -107,11 +112,8 @@ type Question struct {
 type Call struct {
 	Conditions http.Header // to be sent in place of the tool's own; nil: none
 	Through    bool        // the tool's own conditions and range go to Roam: the answer is for it alone
-	Spare      bool        // nobody waits for the answer: to be sent only if nobody waits for the token either
+	Background bool        // no request waits for the answer: to be sent only if no other call waits for the token either
 }
-
-// Fill asks Roam. Its context is the fill's own, by Line.Depart of that of who asked first.
-type Fill func(ctx context.Context, c Call) (*http.Response, error)
 
 // Cache keeps answers. It may be used by many goroutines.
 type Cache struct {
@@ -140,9 +142,6 @@ func New(o Options) (*Cache, error) {
 	if o.Throttled == nil {
 		o.Throttled = func(error) bool { return false }
 	}
-	if o.Line == nil {
-		o.Line = noLine{}
-	}
 	if o.Store == nil {
 		memory, err := NewMemory(o.MaxSize)
 		if err != nil {
@@ -156,15 +155,6 @@ func New(o Options) (*Cache, error) {
 	}
 	return c, nil
 }
-
-// noLine lets everybody go at once.
-type noLine struct{}
-
-func (noLine) Depart(ctx context.Context) context.Context      { return ctx }
-func (noLine) State(context.Context) (idle, paused bool)       { return true, false }
-func (noLine) Patience(context.Context) time.Duration          { return -1 }
-func (noLine) Join(context.Context, context.Context) error     { return nil }
-func (noLine) Late(_ context.Context, _ context.Context) error { return nil }
 
 // Close calls off the refreshes in the background, and ends the store. No Do may be under way.
 func (c *Cache) Close() {
@@ -184,15 +174,14 @@ func (c *Cache) Close() {
 // Size is how much is kept.
 func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }
 
-// Do answers a question, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, the line's, or the cause of
-// ctx.
-func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
+// Do answers a question of a request, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, or the cause of ctx.
+func (c *Cache) Do(ctx context.Context, q Question, by Requester) (*Answer, error) {
 	wants := parseDirectives(q.Request["Cache-Control"])
 	if !q.Rule.Keeps() || wants.has("no-store") || partial(q.Request) {
 		if wants.has("only-if-cached") {
 			return nil, ErrOnlyIfCached
 		}
-		return c.pass(ctx, ask, "bypass")
+		return c.pass(ctx, by, "bypass")
 	}
 	key, kept := c.find(q)
 	now := time.Now()
@@ -205,14 +194,14 @@ func (c *Cache) Do(ctx context.Context, q Question, ask Fill) (*Answer, error) {
 	if wants.has("only-if-cached") {
 		return nil, ErrOnlyIfCached
 	}
-	if detail := c.standIn(ctx, question{q, key, kept, ask, ""}, wants, now); detail != "" {
+	if detail := c.standIn(ctx, question{q, key, kept, by, ""}, wants, now); detail != "" {
 		return kept.standIn(q.Rule, now, detail), nil
 	}
 	var a *Answer
 	var err error
-	switch asked := (question{q, key, kept, ask, ""}); {
+	switch asked := (question{q, key, kept, by, ""}); {
 	case q.Head:
-		a, err = c.pass(ctx, ask, "uri-miss")
+		a, err = c.pass(ctx, by, "uri-miss")
 	case wants.has("no-cache"):
 		a, err = c.alone(ctx, asked, "request") // what is under way may be older than what the tool wants
 	default:
@@ -241,7 +230,7 @@ type question struct {
 	Question
 	key  Key // of the form of the answer that the request gets
 	kept *Entry
-	ask  Fill
+	by   Requester
 
 	generation string // of the route among the replicas, before Roam is asked
 }
@@ -265,8 +254,8 @@ func (c *Cache) excuse(ctx context.Context, a *Answer, err error) string {
 }
 
 // pass asks Roam and keeps nothing.
-func (c *Cache) pass(ctx context.Context, ask Fill, fwd string) (*Answer, error) {
-	res, err := ask(c.o.Line.Depart(ctx), Call{Through: true})
+func (c *Cache) pass(ctx context.Context, by Requester, fwd string) (*Answer, error) {
+	res, err := by.NewFill().Fetch(ctx, Call{Through: true})
 	if err != nil {
 		return nil, err
 	}

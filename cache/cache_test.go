@@ -27,9 +27,44 @@ type roam struct {
 	asked  []Call // how each call was to be made
 	answer func(call int) (*http.Response, error)
 	takes  time.Duration
+	queue  *line // nil: always idle
 }
 
-func (r *roam) fill(ctx context.Context, c Call) (*http.Response, error) {
+func (r *roam) NewFill() Fill          { return r }
+func (r *roam) MaxWait() time.Duration { return -1 }
+
+func (r *roam) Queue() (idle, paused bool) {
+	if r.queue == nil {
+		return true, false
+	}
+	return r.queue.state()
+}
+
+func (r *roam) Join(Requester) {
+	if r.queue != nil {
+		r.queue.join()
+	}
+}
+
+func (r *roam) Expired(Requester) error {
+	if r.queue == nil {
+		return nil
+	}
+	return r.queue.expired()
+}
+
+// fillFunc is a request whose fills are a function.
+type fillFunc func(context.Context, Call) (*http.Response, error)
+
+func (f fillFunc) NewFill() Fill            { return f }
+func (fillFunc) MaxWait() time.Duration     { return -1 }
+func (fillFunc) Queue() (idle, paused bool) { return true, false }
+func (fillFunc) Join(Requester)             {}
+func (fillFunc) Expired(Requester) error    { return nil }
+
+func (f fillFunc) Fetch(ctx context.Context, c Call) (*http.Response, error) { return f(ctx, c) }
+
+func (r *roam) Fetch(ctx context.Context, c Call) (*http.Response, error) {
 	r.mu.Lock()
 	r.calls++
 	r.asked = append(r.asked, c)
@@ -77,7 +112,7 @@ func groups(header ...string) Question {
 // ask tells the answer's Cache-Status and body, or the error.
 func ask(t testing.TB, c *Cache, q Question, r *roam) string {
 	t.Helper()
-	a, err := c.Do(t.Context(), q, r.fill)
+	a, err := c.Do(t.Context(), q, r)
 	if err != nil {
 		return err.Error()
 	}
@@ -165,10 +200,10 @@ func BenchmarkHit(b *testing.B) {
 			defer c.Close()
 			r := &roam{answer: func(int) (*http.Response, error) { return response(200, `"`+strings.Repeat("x", size)+`"`), nil }}
 			q := groups()
-			c.Do(b.Context(), q, r.fill)
+			c.Do(b.Context(), q, r)
 			b.ReportAllocs()
 			for b.Loop() {
-				if a, err := c.Do(b.Context(), q, r.fill); err != nil || a.Result != Hit {
+				if a, err := c.Do(b.Context(), q, r); err != nil || a.Result != Hit {
 					b.Fatal(a, err)
 				}
 			}

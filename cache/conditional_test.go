@@ -62,7 +62,7 @@ func TestSection4_3_4_FresheningStoredResponses(t *testing.T) {
 			t.Errorf("the answer that was confirmed: %s", got)
 		}
 		time.Sleep(10 * time.Second)
-		a, err := c.Do(t.Context(), groups(), r.fill)
+		a, err := c.Do(t.Context(), groups(), r)
 		if err != nil || a.Result != Hit || a.TTL != 20*time.Second || a.Age != 10*time.Second {
 			t.Fatalf("after that: %+v (%v)", a, err)
 		}
@@ -149,7 +149,7 @@ func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 		r := &roam{answer: func(int) (*http.Response, error) { return response(200, "{}", tt.header...), nil }}
 		q := groups(tt.condition...)
 		for _, result := range []string{Miss, Hit} {
-			a, err := c.Do(t.Context(), q, r.fill)
+			a, err := c.Do(t.Context(), q, r)
 			if err != nil || a.Result != result || a.Unchanged(q.Request) != tt.want {
 				t.Errorf("%s, on a %s: unchanged = %v (%v), want %v", tt.name, result, a.Unchanged(q.Request), err, tt.want)
 			}

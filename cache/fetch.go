@@ -23,7 +23,7 @@ type fetched struct {
 var errUnasked = errors.New("a 304 that answers no condition")
 
 // fetch asks Roam, reads the answer, and keeps it if it may be kept.
-func (c *Cache) fetch(ctx context.Context, q question, call Call) (got *fetched, err error) {
+func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (got *fetched, err error) {
 	under := c.begin(q.Route)
 	var e *Entry
 	defer func() {
@@ -36,7 +36,7 @@ func (c *Cache) fetch(ctx context.Context, q question, call Call) (got *fetched,
 		}
 	}()
 	call.Conditions = q.kept.conditions()
-	res, sent, err := send(ctx, q.ask, call)
+	res, sent, err := send(ctx, fill, call)
 	if err == nil && res.StatusCode == http.StatusNotModified && call.Conditions != nil {
 		received := time.Now()
 		res.Body.Close()
@@ -50,7 +50,7 @@ func (c *Cache) fetch(ctx context.Context, q question, call Call) (got *fetched,
 			return got, nil
 		}
 		call.Conditions = nil // it is about something else: what is kept is worth nothing any more
-		res, sent, err = send(ctx, q.ask, call)
+		res, sent, err = send(ctx, fill, call)
 	}
 	if err != nil {
 		return nil, err
@@ -88,13 +88,13 @@ func (c *Cache) fetch(ctx context.Context, q question, call Call) (got *fetched,
 }
 
 // send asks, and tells when the last of the request went out: the time in the line does not make an answer older.
-func send(ctx context.Context, ask Fill, call Call) (res *http.Response, sent time.Time, err error) {
+func send(ctx context.Context, fill Fill, call Call) (res *http.Response, sent time.Time, err error) {
 	var wrote atomic.Pointer[time.Time]
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
 		now := time.Now()
 		wrote.Store(&now)
 	}})
-	res, err = ask(ctx, call)
+	res, err = fill.Fetch(ctx, call)
 	if at := wrote.Load(); at != nil {
 		return res, *at, err
 	}

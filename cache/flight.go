@@ -16,8 +16,9 @@ import (
 type flight struct {
 	route   string
 	request http.Header // of who asked first
-	askers  int         // guarded by Cache.mu; the background counts as one
-	alone   bool        // the one who asked first has left; guarded by Cache.mu
+	fill    Fill
+	askers  int  // guarded by Cache.mu; the background counts as one
+	alone   bool // the one who asked first has left; guarded by Cache.mu
 	ctx     context.Context
 	cancel  context.CancelFunc
 	done    chan struct{}
@@ -32,11 +33,11 @@ type flight struct {
 
 // share joins the flight for this question, or starts it.
 func (c *Cache) share(ctx context.Context, q question) (*Answer, error) {
-	late := after(c.o.Line.Patience(ctx))
+	late := after(q.by.MaxWait())
 	defer late.Stop()
 	for {
 		f, first := c.join(ctx, q)
-		if err := c.await(ctx, f, first, late); err != nil {
+		if err := c.await(ctx, q.by, f, first, late); err != nil {
 			c.leave(q.key, f, first)
 			return nil, err
 		}
@@ -65,11 +66,9 @@ func (c *Cache) share(ctx context.Context, q question) (*Answer, error) {
 }
 
 // await waits for the end of a flight, for as long as this asker wants to.
-func (c *Cache) await(ctx context.Context, f *flight, first bool, late *time.Timer) error {
+func (c *Cache) await(ctx context.Context, by Requester, f *flight, first bool, late *time.Timer) error {
 	if !first {
-		if err := c.o.Line.Join(f.ctx, ctx); err != nil {
-			return err
-		}
+		f.fill.Join(by)
 	}
 	for {
 		select {
@@ -78,7 +77,7 @@ func (c *Cache) await(ctx context.Context, f *flight, first bool, late *time.Tim
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-late.C:
-			if err := c.o.Line.Late(f.ctx, ctx); err != nil {
+			if err := f.fill.Expired(by); err != nil {
 				return err
 			}
 		}
@@ -105,8 +104,8 @@ func (c *Cache) join(ctx context.Context, q question) (f *flight, first bool) {
 
 // start begins a flight. Cache.mu is held.
 func (c *Cache) start(ctx context.Context, q question, call Call) *flight {
-	own, cancel := context.WithCancel(c.o.Line.Depart(context.WithoutCancel(ctx)))
-	f := &flight{route: q.Route, request: q.Request, askers: 1, ctx: own, cancel: cancel, done: make(chan struct{})}
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	f := &flight{route: q.Route, request: q.Request, fill: q.by.NewFill(), askers: 1, ctx: own, cancel: cancel, done: make(chan struct{})}
 	c.flights[q.key] = f
 	c.flying.Add(1)
 	go func() {
@@ -120,7 +119,7 @@ func (c *Cache) start(ctx context.Context, q question, call Call) *flight {
 				delete(c.flights, q.key)
 			}
 			close(f.done)
-			unwanted := f.stream != nil && (f.alone || call.Spare)
+			unwanted := f.stream != nil && (f.alone || call.Background)
 			c.mu.Unlock()
 			if unwanted {
 				f.stream.Stream.Close()
@@ -177,7 +176,7 @@ func (c *Cache) leave(key Key, f *flight, first bool) {
 func (f *flight) fly(c *Cache, q question, call Call) {
 	deadline := time.AfterFunc(c.o.FillTimeout, f.cancel)
 	var got *fetched
-	got, f.err = c.obtain(f.ctx, q, call)
+	got, f.err = c.obtain(f.ctx, q, f.fill, call)
 	if f.err != nil && f.ctx.Err() != nil {
 		if f.err = context.Canceled; !deadline.Stop() {
 			f.err = context.DeadlineExceeded
@@ -211,7 +210,7 @@ func (c *Cache) alone(ctx context.Context, q question, fwd string) (*Answer, err
 	if c.o.Shared != nil {
 		q.generation = c.o.Shared.claim(q.key, q.Route, false).generation
 	}
-	got, err := c.fetch(c.o.Line.Depart(ctx), q, Call{})
+	got, err := c.fetch(ctx, q, q.by.NewFill(), Call{})
 	if err != nil {
 		return nil, err
 	}

@@ -70,12 +70,12 @@ func TestSection4_2_3_CalculatingAge(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				return res, nil
 			}
-			first, err := c.Do(t.Context(), groups(), fill)
+			first, err := c.Do(t.Context(), groups(), fillFunc(fill))
 			if err != nil || first.Age != tt.want {
 				t.Fatalf("%s: age %v on arrival (%v), want %v", tt.name, first.Age, err, tt.want)
 			}
 			time.Sleep(5 * time.Second)
-			if a, err := c.Do(t.Context(), groups(), fill); err != nil || a.Age != tt.want+5*time.Second || a.TTL != 30*time.Second-a.Age {
+			if a, err := c.Do(t.Context(), groups(), fillFunc(fill)); err != nil || a.Age != tt.want+5*time.Second || a.TTL != 30*time.Second-a.Age {
 				t.Errorf("%s: age %v and ttl %v 5 s later, want %v", tt.name, a.Age, a.TTL, tt.want+5*time.Second)
 			}
 		})

@@ -175,7 +175,7 @@ func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
 		return response(200, `{"ok":true,"before":true}`), nil
 	}
 	var all sync.WaitGroup
-	all.Go(func() { f.caches[0].Do(t.Context(), groups(), slow) })
+	all.Go(func() { f.caches[0].Do(t.Context(), groups(), fillFunc(slow)) })
 	<-asked
 	f.caches[1].Drop(ofGroups)
 	close(answered)
@@ -304,6 +304,6 @@ func BenchmarkSharedHit(b *testing.B) {
 	ask(b, c, groups(), r)
 	b.ReportAllocs()
 	for b.Loop() {
-		c.Do(b.Context(), groups(), r.fill)
+		c.Do(b.Context(), groups(), r)
 	}
 }

@@ -6,10 +6,10 @@ import (
 )
 
 // obtain has an answer that another replica got, or asks Roam for all of them.
-func (c *Cache) obtain(ctx context.Context, q question, call Call) (*fetched, error) {
+func (c *Cache) obtain(ctx context.Context, q question, fill Fill, call Call) (*fetched, error) {
 	r := c.o.Shared
 	if r == nil {
-		return c.fetch(ctx, q, call)
+		return c.fetch(ctx, q, fill, call)
 	}
 	for waited := false; ; waited = true {
 		under := c.begin(q.Route)
@@ -26,11 +26,11 @@ func (c *Cache) obtain(ctx context.Context, q question, call Call) (*fetched, er
 		}
 		c.end(under, q.Question, nil)
 		if q.generation = found.generation; found.generation == "" {
-			return c.fetch(ctx, q, call) // Redis is away
+			return c.fetch(ctx, q, fill, call) // Redis is away
 		}
 		if found.lock != "" {
 			defer r.hold(q.key, found.lock)()
-			return c.fetch(ctx, q, call)
+			return c.fetch(ctx, q, fill, call)
 		}
 		select {
 		case <-time.After(peek): // another replica asks for all

@@ -45,7 +45,7 @@ func TestLeavingFailsNobodyElse(t *testing.T) {
 		defer cancel()
 		var all sync.WaitGroup
 		all.Go(func() {
-			if _, err := c.Do(leaves, groups(), r.fill); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := c.Do(leaves, groups(), r); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("who leaves: %v", err)
 			}
 		})
@@ -75,7 +75,7 @@ func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		c.Do(ctx, groups(), stuck)
+		c.Do(ctx, groups(), fillFunc(stuck))
 		<-ended
 		if got := time.Since(start); got != time.Second {
 			t.Errorf("called off after %v, want 1s", got)
@@ -92,7 +92,7 @@ func TestNothingPoisonsAKey(t *testing.T) {
 		c := open(t, Options{FillTimeout: 5 * time.Second})
 		for _, tt := range []struct {
 			name string
-			fill Fill
+			fill fillFunc
 			want string
 		}{
 			{"a panic", func(context.Context, Call) (*http.Response, error) { panic("oh") }, "panicked with a string at sharing_test.go:"},
@@ -148,7 +148,7 @@ func TestAWideAnswerIsStreamedToEach(t *testing.T) {
 		}
 		leaves, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		c.Do(leaves, groups(), r.fill)
+		c.Do(leaves, groups(), r)
 		all.Wait()
 		synctest.Wait()
 		if closed != r.calls || len(c.under) != 0 {
@@ -176,7 +176,7 @@ func TestAStreamThatNobodyTakesIsClosed(t *testing.T) {
 		leaves, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		var all sync.WaitGroup
-		all.Go(func() { c.Do(leaves, groups(), r.fill) })
+		all.Go(func() { c.Do(leaves, groups(), r) })
 		synctest.Wait()
 		all.Go(func() { ask(t, c, groups(), r) })
 		all.Wait()

@@ -15,7 +15,7 @@ func (c *Cache) standIn(ctx context.Context, q question, wants directives, now t
 	if q.kept == nil || !q.kept.servable(q.Rule, wants, now) {
 		return ""
 	}
-	idle, paused := c.o.Line.State(ctx)
+	idle, paused := q.by.Queue()
 	late := -q.kept.ttl(q.Rule, now)
 	switch {
 	case paused:
@@ -38,7 +38,7 @@ func (c *Cache) refresh(ctx context.Context, q question, idle bool) bool {
 	if !idle || c.closed {
 		return false
 	}
-	c.start(ctx, q, Call{Spare: true})
+	c.start(ctx, q, Call{Background: true})
 	return true
 }
 

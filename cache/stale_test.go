@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"context"
 	"net/http"
 	"strings"
 	"sync"
@@ -10,47 +9,27 @@ import (
 	"time"
 )
 
-// line is a line as a test wants it. An asker's patience is on its context.
+// line is a queue as a test wants it.
 type line struct {
 	mu           sync.Mutex
 	idle, paused bool
-	away         bool // whether fills have left the line
-	full         bool // whether who joins is told that it will be too late
+	away         bool // whether fills have been sent
 	joined       int
 }
 
-type patience struct{}
-
-func patient(t *testing.T, d time.Duration) context.Context {
-	return context.WithValue(t.Context(), patience{}, d)
-}
-
-func (l *line) Depart(ctx context.Context) context.Context { return ctx }
-
-func (l *line) State(context.Context) (idle, paused bool) {
+func (l *line) state() (idle, paused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.idle, l.paused
 }
 
-func (l *line) Patience(ctx context.Context) time.Duration {
-	if d, ok := ctx.Value(patience{}).(time.Duration); ok {
-		return d
-	}
-	return -1
-}
-
-func (l *line) Join(context.Context, context.Context) error {
+func (l *line) join() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.joined++
-	if l.full {
-		return errQuota
-	}
-	return nil
 }
 
-func (l *line) Late(context.Context, context.Context) error {
+func (l *line) expired() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.away {
@@ -59,8 +38,16 @@ func (l *line) Late(context.Context, context.Context) error {
 	return errQuota
 }
 
-func queued(t *testing.T, l *line) *Cache {
-	return open(t, Options{Line: l, Throttled: func(err error) bool { return err == errQuota }})
+// impatient is a request with a longest wait of its own.
+type impatient struct {
+	*roam
+	longest time.Duration
+}
+
+func (i impatient) MaxWait() time.Duration { return i.longest }
+
+func throttled(t *testing.T) *Cache {
+	return open(t, Options{Throttled: func(err error) bool { return err == errQuota }})
 }
 
 func TestOldAnswersAreServedAtOnce(t *testing.T) {
@@ -81,7 +68,7 @@ func TestOldAnswersAreServedAtOnce(t *testing.T) {
 		{"or a new one", &line{idle: true, paused: true}, 45 * time.Second, "no-cache", `fwd=request; stored {"ok":true,"call":2}`, time.Second, 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, r := queued(t, tt.line), &roam{takes: time.Second}
+			c, r := throttled(t), &roam{takes: time.Second, queue: tt.line}
 			ask(t, c, groups(), r)
 			time.Sleep(tt.after - time.Second)
 			start := time.Now()
@@ -101,7 +88,7 @@ func TestOldAnswersAreServedAtOnce(t *testing.T) {
 // However many read it, one refresh goes out, by a spare token; when nobody reads, none does.
 func TestARefreshInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, r := queued(t, &line{idle: true}), &roam{}
+		c, r := throttled(t), &roam{queue: &line{idle: true}}
 		ask(t, c, groups(), r)
 		r.takes = 2 * time.Second
 		time.Sleep(40 * time.Second)
@@ -114,7 +101,7 @@ func TestARefreshInTheBackground(t *testing.T) {
 		if got := ask(t, c, groups(), r); got != `hit; ttl=29 {"ok":true,"call":2}` && got != `hit; ttl=28 {"ok":true,"call":2}` && got != `hit; ttl=27 {"ok":true,"call":2}` {
 			t.Errorf("after it: %s", got)
 		}
-		if r.calls != 2 || r.asked[0].Spare || !r.asked[1].Spare {
+		if r.calls != 2 || r.asked[0].Background || !r.asked[1].Background {
 			t.Errorf("asked %+v, want once for the tool and once with a spare token", r.asked)
 		}
 		time.Sleep(time.Hour)
@@ -126,11 +113,11 @@ func TestARefreshInTheBackground(t *testing.T) {
 
 func TestClosingCallsRefreshesOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, err := New(Options{Line: &line{idle: true}})
+		c, err := New(Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &roam{}
+		r := &roam{queue: &line{idle: true}}
 		ask(t, c, groups(), r)
 		r.takes = time.Minute
 		time.Sleep(40 * time.Second)
@@ -157,7 +144,7 @@ func TestARefreshThatFailsChangesNothing(t *testing.T) {
 		{"a panic", func(int) (*http.Response, error) { panic("oh") }},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, r := queued(t, &line{idle: true}), &roam{}
+			c, r := throttled(t), &roam{queue: &line{idle: true}}
 			ask(t, c, groups(), r)
 			time.Sleep(40 * time.Second)
 			r.answer = tt.answer
@@ -177,7 +164,7 @@ func TestARefreshThatFailsChangesNothing(t *testing.T) {
 // A write during a refresh: the old answer must not come back by it.
 func TestARefreshThatAWriteOvertookIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, r := queued(t, &line{idle: true}), &roam{takes: time.Second}
+		c, r := throttled(t), &roam{takes: time.Second, queue: &line{idle: true}}
 		ask(t, c, groups(), r)
 		time.Sleep(40 * time.Second)
 		ask(t, c, groups(), r)
@@ -203,17 +190,17 @@ func TestEachAskerHasHisOwnPatience(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			l := &line{away: tt.away}
-			c, r := queued(t, l), &roam{takes: 10 * time.Second}
+			c, r := throttled(t), &roam{takes: 10 * time.Second, queue: l}
 			start := time.Now()
 			var all sync.WaitGroup
 			for i := range 4 {
 				short := i%2 == 0 // the first one too
 				all.Go(func() {
-					ctx := t.Context()
+					by := Requester(r)
 					if short {
-						ctx = patient(t, 3*time.Second)
+						by = impatient{r, 3 * time.Second}
 					}
-					a, err := c.Do(ctx, groups(), r.fill)
+					a, err := c.Do(t.Context(), groups(), by)
 					got, took := "", time.Since(start)
 					if err != nil {
 						got = err.Error()
@@ -236,25 +223,4 @@ func TestEachAskerHasHisOwnPatience(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Who would come too late is told so on arrival, and has the old answer where there is one.
-func TestWhoWouldComeTooLateIsToldAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &line{}
-		c, r := queued(t, l), &roam{takes: 10 * time.Second}
-		ask(t, c, groups(), r)
-		time.Sleep(2 * time.Minute)
-		var all sync.WaitGroup
-		all.Go(func() { ask(t, c, groups(), r) })
-		synctest.Wait()
-		l.mu.Lock()
-		l.full = true
-		l.mu.Unlock()
-		start := time.Now()
-		if got := ask(t, c, groups(), r); got != `hit; ttl=-90; detail=throttled {"ok":true,"call":1}` || time.Since(start) != 0 {
-			t.Errorf("%s after %v", got, time.Since(start))
-		}
-		all.Wait()
-	})
 }

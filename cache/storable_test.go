@@ -97,7 +97,7 @@ func TestSection3_1_StoringHeaderFields(t *testing.T) {
 		return response(200, "{}", "Connection", "close, X-Hop", "X-Hop", "1", "Keep-Alive", "5", "Proxy-Authenticate", "x", "Age", "3", "X-Roam", "1"), nil
 	}}
 	ask(t, c, groups(), r)
-	a, _ := c.Do(t.Context(), groups(), r.fill)
+	a, _ := c.Do(t.Context(), groups(), r)
 	want := []string{"Content-Length", "Content-Type", "Date", "Etag", "X-Roam"} // the length, the date and the tag are ours
 	if names := slices.Sorted(maps.Keys(a.Header)); !slices.Equal(names, want) {
 		t.Errorf("kept %v, want %v", names, want)
@@ -118,7 +118,7 @@ func TestSection4_2_3_DateIsAddedOnce(t *testing.T) {
 			}
 			r := &roam{answer: func(int) (*http.Response, error) { return res, nil }}
 			for range 2 {
-				a, err := c.Do(t.Context(), groups(), r.fill)
+				a, err := c.Do(t.Context(), groups(), r)
 				if err != nil || !slices.Equal(a.Header["Date"], []string{tt.want}) {
 					t.Errorf("%s: %v (%v), want %s", tt.name, a.Header["Date"], err, tt.want)
 				}

@@ -9,8 +9,8 @@
 //	              ▲                                                             │
 //	              └──────────────── 429: same place, whole line pauses ◄────────┘
 //
-// A call that nobody waits for goes with Queue.TryWait (Trip.Spare), only when no one else would have the turn. A call for which
-// several wait stands as the most favoured of them would: Trip.Favour.
+// A call that nobody waits for goes with Queue.TryWait (Call.Background), only when no one else would have the turn. A call for which
+// several wait stands as the most favoured of them would: Call.Favour.
 //
 // A call that was refused, that expired or whose tool went away was never sent. Nothing in this package knows HTTP paths,
 // credentials or metrics: what happens is told to an Observer, and what is true now is asked with Queue.State.

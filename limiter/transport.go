@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,12 +19,11 @@ type SendError struct {
 func (e *SendError) Error() string { return fmt.Sprintf("limiter: sending the call: %v", e.Err) }
 func (e *SendError) Unwrap() error { return e.Err }
 
-// Transport makes each request stand in a Queue before Next sends it.
+// Transport makes each request wait in a Queue for a permit before Next sends it.
 //
-// When Roam answers 429 the call goes round again, with the place that it had and a fresh token, until its longest wait. A
-// GET or HEAD whose connection dies before an answer began is sent once more, and so is any call that Repeat says was not
-// executed. Nothing else is ever sent twice. Errors are a
-// *Refusal or ErrBody (not sent), a *SendError, or the cause of the request's context.
+// When Roam answers 429 the call is queued again, with the place that it had and for a token of its own, until its longest wait. A GET or
+// HEAD whose connection breaks before a response began is sent once more, and so is any call that Repeat says was not executed.
+// Nothing else is ever sent twice. Errors are a *Refusal or ErrBody (not sent), a *SendError, or the cause of the request's context.
 type Transport struct {
 	Next   http.RoundTripper
 	Queue  *Queue
@@ -34,14 +34,15 @@ type Transport struct {
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// RoundTrip waits, sends and, where that is safe, sends again. The slot of the call is free when the header of its response is here.
+// RoundTrip waits, sends and, where that is safe, sends again. The slot of the call is free when the header of its response is here;
+// from then on the response counts as open until its body was read to the end or closed.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	trip, ok := ctx.Value(tripKey{}).(*Trip)
-	if !ok {
-		trip = &Trip{Caller: Caller{Urgency: Usual, Longest: -1}}
+	call := CallOf(ctx)
+	if call == nil {
+		call = &Call{Caller: Caller{Urgency: Usual, Longest: -1}}
 	}
-	tool := trip.Caller.Tool.Name
+	tool := call.Caller.Tool.Name
 	if err := t.Open.check(tool); err != nil {
 		if req.Body != nil {
 			req.Body.Close()
@@ -52,54 +53,42 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	turn, err := trip.wait(ctx, t.Queue)
-	for repeated, fresh := false, t.Repeat != nil; ; turn, err = t.Queue.Again(ctx, turn) {
+	defer held.release()
+	mayBreak := req.Method == http.MethodGet || req.Method == http.MethodHead
+	mayRepeat := t.Repeat != nil
+	for {
+		permit, err := call.wait(ctx, t.Queue)
 		if err != nil {
-			held.release()
 			return nil, err
 		}
-		trip.Waited += turn.Waited
 		if err := t.Open.send(tool); err != nil {
-			turn.unused()
-			held.release()
+			permit.unused()
 			return nil, err
 		}
-		trip.Attempts++
-		res, sending := t.send(req, held, turn, trip)
+		res, failed := t.send(req, held, permit, call)
 		switch {
-		case sending != nil:
-			t.Open.fail(tool)
-			turn.Release()
-			if !repeated && sending.died && repeatable(req) && ctx.Err() == nil {
-				repeated = true
-				continue
-			}
-			held.release()
-			if ctx.Err() != nil {
-				return nil, context.Cause(ctx)
-			}
-			return nil, &SendError{Err: sending.err, Sent: sending.connected}
+		case failed != nil && mayBreak && failed.broken && ctx.Err() == nil:
+			mayBreak = false
+		case failed != nil && ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case failed != nil:
+			return nil, &SendError{Err: failed.err, Sent: failed.connected}
 		case res.StatusCode == http.StatusTooManyRequests:
-			turn.Throttled(retryAfter(res.Header, time.Now(), t.Queue.defaultPause()))
-			discard(res.Body)
-			t.Open.fail(tool)
-			turn.Release()
+			permit.Throttled(retryAfter(res.Header, time.Now(), t.Queue.defaultPause()))
+			t.discard(res, tool)
+			permit.Release()
 		default:
-			turn.Answered()
+			permit.Answered()
 			if held.size < inMemory {
-				turn.timed()
+				permit.timed()
 			}
-			if fresh && t.Repeat(res) {
-				fresh = false
-				discard(res.Body)
-				t.Open.fail(tool)
-				turn.Release()
-				continue
+			permit.Release() // what Roam sends from here on keeps it from no other call
+			if !mayRepeat || !t.Repeat(res) {
+				res.Body = t.Open.read(tool, res.Body)
+				return res, nil
 			}
-			turn.Release() // what Roam sends from here on keeps it from no other call
-			held.release()
-			res.Body = t.Open.read(tool, res.Body)
-			return res, nil
+			mayRepeat = false
+			t.discard(res, tool)
 		}
 	}
 }
@@ -108,40 +97,36 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 type failure struct {
 	err       error
 	connected bool // there was a connection to write to
-	died      bool // and it ended, rather than being silent, before the first byte of an answer
+	broken    bool // and it ended, rather than being silent, before the first byte of a response
 }
 
-func (t *Transport) send(req *http.Request, held *body, turn *Permit, trip *Trip) (*http.Response, *failure) {
-	returned := false
+// send sends a call once. Where there is no response it gives slot and place back, also when a step behind it panics.
+func (t *Transport) send(req *http.Request, held *body, permit *Permit, call *Call) (res *http.Response, _ *failure) {
 	defer func() {
-		if !returned { // but panicked: that must not cost the line a slot for good
-			t.Open.fail(trip.Caller.Tool.Name)
-			turn.Release()
-			held.release()
+		if res == nil {
+			t.Open.fail(call.Caller.Tool.Name)
+			permit.Release()
 		}
 	}()
-	attempt, ctx := newAttempt(req.Context(), trip)
-	out := req.WithContext(ctx)
+	call.Attempts++
+	out := req.WithContext(call.trace(req.Context()))
 	held.prepare(out)
 	res, err := t.Next.RoundTrip(out)
-	returned = true
 	if err == nil {
 		return res, nil
 	}
-	timeout, isNet := err.(net.Error)
-	silent := isNet && timeout.Timeout()
-	connected := attempt.connected.Load()
-	return nil, &failure{err: err, connected: connected, died: connected && !attempt.answered.Load() && !silent}
+	var timeout net.Error
+	silent := errors.As(err, &timeout) && timeout.Timeout()
+	connected := call.attempt.connected.Load()
+	return nil, &failure{err: err, connected: connected, broken: connected && !call.attempt.answered.Load() && !silent}
 }
 
-func repeatable(req *http.Request) bool {
-	return req.Method == http.MethodGet || req.Method == http.MethodHead
-}
+// discardable is how much of a body is read so that its connection can be used again. Roam's refusals are a line of JSON; what is longer
+// is not worth a connection.
+const discardable = 16 << 10
 
-// A refusal's body is a line of JSON. What is longer is not worth a connection.
-const refusalSize = 16 << 10
-
-func discard(body io.ReadCloser) {
-	io.CopyN(io.Discard, body, refusalSize)
-	body.Close()
+func (t *Transport) discard(res *http.Response, tool string) {
+	io.CopyN(io.Discard, res.Body, discardable)
+	res.Body.Close()
+	t.Open.fail(tool)
 }

@@ -202,21 +202,21 @@ type reserving struct {
 }
 
 func (s *reserving) RoundTrip(req *http.Request) (*http.Response, error) {
-	if j := travelling(req.Context()); j != nil && j.perDay > 0 {
-		return s.bounded(req, j)
+	if c := callOf(req.Context()); c != nil && c.perDay > 0 {
+		return s.bounded(req, c)
 	}
 	return s.next.RoundTrip(req)
 }
 
-func (s *reserving) bounded(req *http.Request, j *journey) (*http.Response, error) {
-	if err := s.budgets.reserve(j.Caller.Tool.Name, j.perDay); err != nil {
+func (s *reserving) bounded(req *http.Request, c *upstreamCall) (*http.Response, error) {
+	if err := s.budgets.reserve(c.Caller.Tool.Name, c.perDay); err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	j.reserved = true
+	c.reserved = true
 	res, err := s.next.RoundTrip(req)
-	if j.reserved {
-		s.budgets.release(j.Caller.Tool.Name) // it never left
+	if c.reserved {
+		s.budgets.release(c.Caller.Tool.Name) // it never left
 	}
 	return res, err
 }
@@ -228,10 +228,10 @@ type spending struct {
 }
 
 func (s *spending) RoundTrip(req *http.Request) (*http.Response, error) {
-	if j := travelling(req.Context()); j != nil && j.perDay > 0 {
-		reserved := j.reserved
-		j.reserved = false
-		if err := s.budgets.spend(j.Caller.Tool.Name, j.perDay, reserved); err != nil {
+	if c := callOf(req.Context()); c != nil && c.perDay > 0 {
+		reserved := c.reserved
+		c.reserved = false
+		if err := s.budgets.spend(c.Caller.Tool.Name, c.perDay, reserved); err != nil {
 			closeBody(req)
 			return nil, err
 		}

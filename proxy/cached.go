@@ -8,6 +8,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -16,8 +18,8 @@ import (
 	"roamproxy/limiter"
 )
 
-// kept answers a read that may be kept.
-func (p *Proxy) kept(v *visit) {
+// cached answers a read that may be kept: cache.Do, and from there, on a miss, fill.Fetch.
+func (p *Proxy) cached(v *request) {
 	keepShareable(v.r.Header, v.Method)
 	if p.paged(v) {
 		return
@@ -28,7 +30,7 @@ func (p *Proxy) kept(v *visit) {
 		return
 	}
 	if !whole {
-		p.streamed(v)
+		p.passThrough(v)
 		return
 	}
 	a, err := p.ask(v, v.r, body)
@@ -40,84 +42,123 @@ func (p *Proxy) kept(v *visit) {
 }
 
 // ask puts a question to the cache: r, which is the tool's or asks for more of the same.
-func (p *Proxy) ask(v *visit, r *http.Request, body []byte) (*cache.Answer, error) {
-	f := &filling{p: p, lane: v.lane, r: r, body: body}
-	a, err := p.o.Cache.Do(v.asker(), cache.Question{
-		Key: cache.NewKey(v.lane.name, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
-	}, f.fill)
-	if j := f.made.Load(); j != nil && !j.Spare {
-		v.learn(j)
+func (p *Proxy) ask(v *request, r *http.Request, body []byte) (*cache.Answer, error) {
+	c := &cachedCall{p: p, by: v, r: r, body: body, interim: interim{p: p, v: v}}
+	a, err := p.o.Cache.Do(r.Context(), cache.Question{
+		Key: cache.NewKey(v.upstream.name, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
+	}, c)
+	c.interim.end()
+	if call := c.done.Load(); call != nil && !call.Background {
+		v.sent(call)
 	} else if refusal, ok := errors.AsType[*limiter.Refusal](err); ok {
 		v.Queue = refusal.Waited // for the call of another
 	}
 	return a, err
 }
 
-// filling is a question on its way to Roam, if it comes to that.
-type filling struct {
-	p    *Proxy
-	lane *lane
-	r    *http.Request
-	body []byte
-	made atomic.Pointer[journey] // by our own fill, once it is over
+// cachedCall is a request that asks the cache, and the call to Roam that it makes if it comes to that.
+type cachedCall struct {
+	p       *Proxy
+	by      *request
+	r       *http.Request
+	body    []byte
+	interim interim
+	done    atomic.Pointer[upstreamCall] // its own fill's call, once that is over
 }
 
-func (f *filling) fill(ctx context.Context, call cache.Call) (*http.Response, error) {
-	j := travelling(ctx)
-	j.Spare = call.Spare
-	defer f.made.Store(j)
+var _ cache.Requester = (*cachedCall)(nil)
+
+// NewFill begins a call to Roam.
+func (c *cachedCall) NewFill() cache.Fill { return &fill{cachedCall: c, call: c.by.newCall()} }
+
+// fill is a call to Roam whose response the cache gets. It may outlive the request that began it.
+type fill struct {
+	*cachedCall
+	call *upstreamCall
+}
+
+// Fetch sends the call and returns Roam's response. Interim responses go to the request that began the fill.
+func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error) {
+	f.call.Background = how.Background
+	defer f.done.Store(f.call)
+	ctx = httptrace.WithClientTrace(f.call.within(ctx), &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
+		f.interim.pass(status, http.Header(h))
+		return nil
+	}})
 	out := f.p.outgoing(ctx, f.r)
 	out.Body, out.ContentLength = nil, 0
 	if len(f.body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
 	}
-	if call.Through {
+	if how.Through {
 		delete(out.Header, "Cache-Control") // it is for roamproxy's cache
 		cache.Foreign(out.Header)
 	} else {
 		unconditional(out.Header)
-		maps.Copy(out.Header, call.Conditions)
+		maps.Copy(out.Header, how.Conditions)
 	}
-	return f.lane.exchange.RoundTrip(out)
+	return f.by.upstream.chain.RoundTrip(out)
 }
 
 // give hands an answer to the tool, or says that the tool has it already.
-func (p *Proxy) give(v *visit, a *cache.Answer) {
-	w, r := v.w, v.r
+func (p *Proxy) give(v *request, a *cache.Answer) {
 	v.Cache, v.Status, v.Code = a.Result, a.Status, a.Header.Get("Roamproxy-Error")
 	from := a.Header
-	unchanged := a.Unchanged(r.Header)
+	unchanged := a.Unchanged(v.r.Header)
 	if unchanged {
 		v.Status, from = http.StatusNotModified, cache.Unchanging(from)
 	}
-	h := w.Header()
-	p.hand(h, from, v)
+	from = cloneShared(from)
+	p.clean(from, v)
+	h := v.w.Header()
+	merge(h, from)
 	p.mark(h, v, a.CacheStatus())
 	if a.Result == cache.Hit || a.Result == cache.Stale || a.Age >= time.Second {
-		v.tell(h, "Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
+		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
 	}
+	w := &toolWriter{ResponseWriter: v.w}
 	if a.Stream != nil {
 		if a.Length >= 0 && bodyAllowed(a.Status) {
-			h["Content-Length"] = []string{strconv.FormatInt(a.Length, 10)}
+			h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
 		}
-		v.relay(a.Stream, a.Length)
-		return
-	}
-	slowest := time.Duration(len(a.Body)/leastPace) * time.Second
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience + slowest))
-	if bodyAllowed(v.Status) && h["Content-Length"] == nil {
-		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
-	}
-	if r.Method == http.MethodHead || !bodyAllowed(v.Status) {
 		w.WriteHeader(v.Status)
+		p.stream(v, w, a)
 		return
 	}
-	if c := connectionOf(r); c != nil {
-		c.join(len(a.Body))
-		defer c.part()
+	if bodyAllowed(v.Status) && h["Content-Length"] == nil {
+		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
 	w.WriteHeader(v.Status)
-	w.Write(a.Body)
+	if bodyAllowed(v.Status) && v.r.Method != http.MethodHead {
+		slowest := time.Duration(len(a.Body)/leastPace) * time.Second // it is written at once
+		http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(patience + slowest))
+		v.w.Write(a.Body)
+	}
+}
+
+// stream copies an answer that is not kept. One that breaks off does so for the tool too: it must not look whole.
+func (p *Proxy) stream(v *request, w *toolWriter, a *cache.Answer) {
+	defer a.Stream.Close()
+	piece := p.buffers.Get()
+	defer p.buffers.Put(piece)
+	for {
+		if a.Length < 0 {
+			w.FlushError() // what has come is sent on before more is waited for
+		}
+		n, err := a.Stream.Read(piece)
+		if n > 0 {
+			if _, failed := w.Write(piece[:n]); failed != nil {
+				err = failed
+			}
+		}
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			v.Err = err
+			panic(http.ErrAbortHandler)
+		}
+	}
 }
 
 // questionSize bounds the body of a POST that reads. Roam's are a few hundred bytes; what is larger goes through unkept, so that

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
@@ -132,10 +131,10 @@ func roamCode(code string) string {
 }
 
 // fail answers with a problem of our own, in a form that Roam's clients can read.
-func (p *Proxy) fail(v *visit, err error) {
-	w, r := v.w, v.r
-	if v.journey != nil {
-		v.learn(v.journey)
+func (p *Proxy) fail(v *request, err error) {
+	r := v.r
+	if v.call != nil {
+		v.sent(v.call)
 	}
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
 		err = context.Canceled
@@ -148,7 +147,7 @@ func (p *Proxy) fail(v *visit, err error) {
 	if errors.As(err, &roams) {
 		body = roams.body(v.Route)
 	}
-	h := w.Header()
+	h := v.w.Header()
 	var refusal *limiter.Refusal
 	if errors.As(err, &refusal) && (status == 429 || status == 503) {
 		seconds := int(max(math.Ceil(refusal.RetryAfter.Seconds()), 1))
@@ -163,13 +162,13 @@ func (p *Proxy) fail(v *visit, err error) {
 	h.Set("Roamproxy-Error", code)
 	h.Set("Content-Type", "application/json")
 	p.mark(h, v, v.forwarded())
-	out, _ := json.Marshal(body)
-	out = append(out, '\n')
-	h.Set("Content-Length", strconv.Itoa(len(out)))
-	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience))
+	text, _ := json.Marshal(body)
+	text = append(text, '\n')
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	w := &toolWriter{ResponseWriter: v.w}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		w.Write(out)
+		w.Write(text)
 	}
 }
 

@@ -37,7 +37,7 @@ func Guard(next http.Handler, reach Reach) http.Handler {
 }
 
 // refuse answers those who may not come in, and the preflights of pages that may. It tells whether that was all.
-func (p *Proxy) refuse(v *visit) bool {
+func (p *Proxy) refuse(v *request) bool {
 	if v.refusal != nil {
 		p.fail(v, v.refusal)
 		return true
@@ -60,7 +60,7 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request) error {
 }
 
 // welcome tells a browser that the page may have the answer, which is all that a preflight asks (Fetch, section 3.3).
-func (v *visit) welcome() (preflight bool) {
+func (v *request) welcome() (preflight bool) {
 	h, asked := v.w.Header(), v.r.Header
 	h.Set("Access-Control-Allow-Origin", asked.Get("Origin"))
 	h.Add("Vary", "Origin")

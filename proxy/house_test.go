@@ -44,30 +44,30 @@ type house struct {
 	queue  *limiter.Queue
 	bucket *limiter.Local
 
-	mu     sync.Mutex
-	visits []Visit
-	sent   int
+	mu      sync.Mutex
+	reports []Report
+	sent    int
 }
 
-func (h *house) Met(string)   {}
-func (h *house) Left(v Visit) { h.mu.Lock(); h.visits = append(h.visits, v); h.mu.Unlock() }
+func (h *house) NewTool(string)    {}
+func (h *house) Answered(v Report) { h.mu.Lock(); h.reports = append(h.reports, v); h.mu.Unlock() }
 func (h *house) Sent(_, _ string, _ int, _ time.Duration) {
 	h.mu.Lock()
 	h.sent++
 	h.mu.Unlock()
 }
 
-func (h *house) last() Visit {
+func (h *house) last() Report {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.visits[len(h.visits)-1]
+	return h.reports[len(h.reports)-1]
 }
 
 // ended is how many requests have ended.
 func (h *house) ended() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.visits)
+	return len(h.reports)
 }
 
 // plan is what a test changes before the house is built.
@@ -103,7 +103,7 @@ func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ..
 	p.line.Bucket = h.bucket
 	h.queue = limiter.New(p.line)
 	t.Cleanup(h.queue.Close)
-	kept, err := cache.New(cache.Options{Throttled: Throttled, Line: Line{}})
+	kept, err := cache.New(cache.Options{Throttled: Throttled})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/textproto"
 	"strings"
 	"testing"
 )
@@ -31,23 +30,26 @@ func TestInterimAnswers(t *testing.T) {
 	}
 	h := build(t, nil, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(roam.URL) })
 	addr := strings.TrimPrefix(served(t, h), "http://")
-	for _, tt := range []struct{ version, interim string }{
-		{"HTTP/1.1", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"},
-		{"HTTP/1.0", ""},
+	const passed = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+	for _, tt := range []struct{ version, request, interim string }{
+		{"HTTP/1.1", "POST /v1/chat.post", passed},
+		{"HTTP/1.0", "POST /v1/chat.post", ""},
+		{"HTTP/1.1", "GET /v1/group.list", passed},
+		{"HTTP/1.1", "GET /v1/group.list", ""}, // it is kept now
 	} {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		io.WriteString(conn, "POST /v1/chat.post "+tt.version+"\r\nHost: 127.0.0.1\r\nConnection: close\r\nPrefer: wait=5\r\nContent-Length: 2\r\n\r\n{}")
+		io.WriteString(conn, tt.request+" "+tt.version+"\r\nHost: 127.0.0.1\r\nConnection: close\r\nPrefer: wait=5\r\nContent-Length: 2\r\n\r\n{}")
 		got, err := io.ReadAll(conn)
 		conn.Close()
 		interim, final, _ := strings.Cut(string(got), tt.version+" 200 OK\r\n")
 		if err != nil || interim != tt.interim {
-			t.Errorf("%s: before the final answer came %q (%v), want %q", tt.version, interim, err, tt.interim)
+			t.Errorf("%s %s: before the final answer came %q (%v), want %q", tt.version, tt.request, interim, err, tt.interim)
 		}
 		if !strings.Contains(final, "\r\nPreference-Applied: wait=5\r\n") || strings.Contains(final, "Link:") || !strings.HasSuffix(final, "\r\n\r\n{}") {
-			t.Errorf("%s: the final answer is %q, want its own fields and no other", tt.version, final)
+			t.Errorf("%s %s: the final answer is %q, want its own fields and no other", tt.version, tt.request, final)
 		}
 	}
 }
@@ -55,16 +57,16 @@ func TestInterimAnswers(t *testing.T) {
 // Seen to fail with interim answers that are handed on for ever.
 func TestInterimAnswersEnd(t *testing.T) {
 	passed := 0
-	early := &interim{p: &Proxy{}, v: &visit{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
+	early := &interim{p: &Proxy{}, v: &request{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
 	for range 2 * mostInterim {
-		early.pass(http.StatusProcessing, textproto.MIMEHeader{})
+		early.pass(http.StatusProcessing, http.Header{})
 	}
 	if passed != mostInterim {
 		t.Errorf("of a flood %d are handed on, want %d", passed, mostInterim)
 	}
 	late := &interim{p: early.p, v: early.v}
 	late.end()
-	if late.pass(http.StatusProcessing, textproto.MIMEHeader{}); passed != mostInterim {
+	if late.pass(http.StatusProcessing, http.Header{}); passed != mostInterim {
 		t.Error("one is handed on when the final answer may be under way")
 	}
 }

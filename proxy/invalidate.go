@@ -35,7 +35,7 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 
 // settle invalidates what a write that was answered affects: when Roam executed it (RFC 9111, section 4.4: it need only be no
 // error), and when its outcome is unknown.
-func (p *Proxy) settle(v *visit) {
+func (p *Proxy) settle(v *request) {
 	if v.Status < 400 || v.Status >= 500 {
 		p.invalidate(v.Method, v.Route, "")
 	}
@@ -43,8 +43,8 @@ func (p *Proxy) settle(v *visit) {
 
 // unsettled invalidates what a write without an answer affects, for it may have been executed: the connection broke, Roam was
 // silent, or the tool left while the call was in progress.
-func (p *Proxy) unsettled(v *visit, err error) {
-	if v.journey == nil || v.journey.Attempts == 0 {
+func (p *Proxy) unsettled(v *request, err error) {
+	if v.call == nil || v.call.Attempts == 0 {
 		return
 	}
 	var sending *limiter.SendError

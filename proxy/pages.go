@@ -49,7 +49,7 @@ func (e *roamError) body(route string) map[string]any {
 
 // walk is a tool's request for a part of a list.
 type walk struct {
-	v     *visit
+	v     *request
 	list  string   // the list, to remember its shape by
 	query []string // the parameters that are neither limit nor cursor, as the tool wrote them
 	limit int      // of the tool
@@ -58,7 +58,7 @@ type walk struct {
 }
 
 // paged answers a request out of wide pages. What is no walk, or has limits of its own that are as large, is left alone.
-func (p *Proxy) paged(v *visit) (done bool) {
+func (p *Proxy) paged(v *request) (done bool) {
 	if v.rule.PageSize <= 0 || v.Method != http.MethodGet && v.Method != http.MethodHead {
 		return false
 	}
@@ -80,8 +80,8 @@ func (p *Proxy) paged(v *visit) (done bool) {
 }
 
 // newWalk reads a request. It is alone when there is nothing to be done about it.
-func newWalk(v *visit) (_ *walk, alone bool, err error) {
-	k := &walk{v: v, list: v.lane.name + " " + v.Route, limit: usualLimit, wide: v.rule.PageSize}
+func newWalk(v *request) (_ *walk, alone bool, err error) {
+	k := &walk{v: v, list: v.upstream.name + " " + v.Route, limit: usualLimit, wide: v.rule.PageSize}
 	limits, cursors := []string{}, []string{}
 	for pair := range strings.SplitSeq(v.r.URL.RawQuery, "&") {
 		rawName, rawValue, _ := strings.Cut(pair, "=")

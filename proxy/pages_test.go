@@ -93,13 +93,13 @@ func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 				t.Errorf("%s: %d calls, want 3; %d directly, want 26", version, h.roam.Calls(), plain.roam.Calls())
 			}
 			saved := 0
-			for _, v := range h.visits {
+			for _, v := range h.reports {
 				if v.Paged {
 					saved++
 				}
 			}
 			if saved != 23 {
-				t.Errorf("%s: %d of %d answers count as saved by a page, want 23", version, saved, len(h.visits))
+				t.Errorf("%s: %d of %d answers count as saved by a page, want 23", version, saved, len(h.reports))
 			}
 			if got, err := readList(h.get(t), "/"+version+"/user.list?", func() {}); err != nil || h.roam.Calls() != 3 || len(got.pages[0]) != 10 {
 				t.Errorf("%s: a walk without a limit has pages of %d after %d calls (%v), want 10 and no more calls", version, len(got.pages[0]), h.roam.Calls(), err)

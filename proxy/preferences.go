@@ -12,17 +12,17 @@ import (
 	"roamproxy/limiter"
 )
 
-// wants is what the request says about its place in the line.
-type wants struct {
+// preferences is what the request says about its place in the line.
+type preferences struct {
 	urgency int
 	longest time.Duration
 	applied string // of Preference-Applied
 }
 
-// parseWants reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
+// parsePreferences reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
 // malformed counts as not sent.
-func parseWants(h http.Header, most time.Duration) wants {
-	w := wants{urgency: limiter.Usual, longest: most}
+func parsePreferences(h http.Header, most time.Duration) preferences {
+	w := preferences{urgency: limiter.Usual, longest: most}
 	if values := h["Priority"]; len(values) > 0 {
 		if dictionary, err := httpsfv.UnmarshalDictionary(values); err == nil {
 			if member, ok := dictionary.Get("u"); ok {

@@ -165,7 +165,7 @@ func TestARefusalIsHonest(t *testing.T) {
 		for range 20 {
 			calls.Go(func() { h.post(ctx) })
 		}
-		time.Sleep(2 * toldAge)
+		time.Sleep(2 * rateLimitAge)
 		start := time.Now()
 		w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Prefer", "wait=3")
 		want := `{"error":"ratelimited","message":"The call's turn would come after its longest wait; it was not sent and may be repeated.","ok":false,"reason":"wait_too_long","retry_after":8}` + "\n"

@@ -1,18 +1,20 @@
 // Package proxy is what happens to a tool's request.
 //
 //	tool
-//	  │  arrive      a visit begins; whatever comes of it is reported when it leaves
-//	  │  refuse      a local program, not a web page; no Upgrade, no CONNECT; HTTP/1.0 answers close
-//	  │  identify    who asks: token → tool; may this tool use this method and path?
-//	  │  recognize   which Roam method is this, is it a read, how long may its answer be kept?
-//	  ├─ a read that may be kept ──► kept: cache.Do, a fresh answer at once, or one fill shared by all who ask the same
-//	  └─ anything else ────────────► streamed: as it comes, unless it repeats a write that may have been executed (repeats.go)
-//	  ▼  both reach Roam only through exchange, one chain of http.RoundTrippers
+//	  │  arrive      a request begins; whatever comes of it is reported when it leaves
+//	  │  refuse      a local program, not a web page; no CONNECT; HTTP/1.0 responses close
+//	  │  identify    which tool: token → tool; is this method and path allowed?
+//	  │  recognize   which Roam method, is it a read, how long cached, how long may it wait?
+//	  ├─ a cacheable read ──► cached: cache.Do, a fresh answer, or one fill shared by all who ask the same
+//	  │  repeated    does it repeat a write of unknown outcome, or an Idempotency-Key that was answered?
+//	  └─ anything else ─────► passThrough: httputil.ReverseProxy, as it comes
+//	  ▼  both reach Roam only through upstream.chain, one chain of http.RoundTrippers (upstream.go)
 package proxy
 
 import (
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
 	"net/url"
 	"slices"
@@ -61,25 +63,27 @@ type Quota struct {
 	MaxWait     time.Duration
 }
 
-// Observer hears of every visit and of every call that really went to Roam. It may be called by many goroutines.
+// Observer is told of every request and of every call that was really sent to Roam. It may be called by many goroutines.
 type Observer interface {
-	// Met tells of a name that a caller gave itself, before it is first served under it.
-	Met(tool string)
-	// Left tells how a visit ended.
-	Left(Visit)
-	// Sent tells of a call and how long the header of its answer took; status 0: none came.
+	// NewTool tells of a name that a caller gave itself, before it is first served under it.
+	NewTool(name string)
+	// Answered tells how a request ended.
+	Answered(Report)
+	// Sent tells of a call and how long its response header took; status 0: none came.
 	Sent(quota, route string, status int, d time.Duration)
 }
 
 // Proxy answers tools. It may be used by many goroutines.
 type Proxy struct {
-	o      Options
-	guard  guard
-	tools  *tools
-	routes routes
-	shapes shapes
-	lanes  map[string]*lane // by credential
-	usual  *lane
+	o         Options
+	guard     guard
+	tools     *tools
+	routes    routes
+	shapes    shapes
+	upstreams map[string]*upstream // by credential
+	usual     *upstream
+	buffers   buffers
+	silent    *log.Logger
 }
 
 // New puts a proxy together. An error names what does not fit.
@@ -87,13 +91,13 @@ func New(o Options) (*Proxy, error) {
 	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil || o.Writes == nil {
 		return nil, errors.New("proxy: Upstream, Base, Cache, Writes and Observer are needed")
 	}
-	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, reach: o.Reach}, lanes: make(map[string]*lane)}
+	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, reach: o.Reach}, upstreams: make(map[string]*upstream), silent: silentLog()}
 	for _, c := range o.Credentials {
-		l, err := newLane(o, c)
+		l, err := newUpstream(o, c)
 		if err != nil {
 			return nil, err
 		}
-		p.lanes[c.Name] = l
+		p.upstreams[c.Name] = l
 		if p.usual == nil {
 			p.usual = l
 		}
@@ -105,7 +109,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, errors.New("proxy: Budgets are needed to count calls of a day")
 	}
 	var err error
-	if p.tools, err = newTools(o.Tools, p.lanes, o.Observer.Met); err != nil {
+	if p.tools, err = newTools(o.Tools, p.upstreams, o.Observer.NewTool); err != nil {
 		return nil, err
 	}
 	if p.routes, err = newRoutes(o.Tables); err != nil {
@@ -114,8 +118,7 @@ func New(o Options) (*Proxy, error) {
 	return p, nil
 }
 
-// ServeHTTP answers one request of a tool. Each step is called, and none is wrapped around the next: a call that waits keeps the
-// stack that it has, and this way most of them do with 4 KiB rather than 8.
+// ServeHTTP answers one request of a tool, step by step.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := p.arrive(w, r)
 	defer p.leave(v)
@@ -127,18 +130,19 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.ContentLength > p.o.MaxBody:
 		p.fail(v, &http.MaxBytesError{Limit: p.o.MaxBody})
 	case v.rule.Keeps():
-		p.kept(v)
+		p.cached(v)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):
 		p.fail(v, cache.ErrOnlyIfCached)
+	case p.isWrite(v) && p.repeated(v): // and is answered
 	default:
-		p.streamed(v)
+		p.passThrough(v)
 	}
 }
 
 // Problems tells, by credential, what an operator must mend. All is well where it is nil.
 func (p *Proxy) Problems() map[string]error {
 	problems := make(map[string]error)
-	for name, l := range p.lanes {
+	for name, l := range p.upstreams {
 		problems[name] = l.credential.Problem()
 	}
 	return problems

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"math"
 	"time"
 
@@ -9,47 +8,29 @@ import (
 	"roamproxy/limiter"
 )
 
-// Line tells the cache how the line in front of Roam stands, for who asks. It knows a tool by the visit that its context
-// carries, and a fill by its journey.
-type Line struct{}
-
-var _ cache.Line = Line{}
-
-// Depart begins the journey of a fill.
-func (Line) Depart(asker context.Context) context.Context {
-	_, ctx := visitOf(asker).depart(asker)
-	return ctx
-}
-
-// State asks the line of the asker's quota. A refresh in the background wants a token that is left when the next caller has one.
-func (Line) State(asker context.Context) (idle, paused bool) {
-	s := visitOf(asker).lane.quota.Queue.State()
+// Queue tells the cache whether a call of this request would be sent at once. A background refresh wants a token that leaves one for
+// the next caller.
+func (c *cachedCall) Queue() (idle, paused bool) {
+	s := c.by.upstream.quota.Queue.State()
 	return !s.Paused && len(s.Waiting) == 0 && s.Tokens >= min(2, s.Burst), s.Paused
 }
 
-// lineFirst lets the line itself say that a wait was too long, if it comes to it: it knows why.
-const lineFirst = 10 * time.Millisecond
+// queueFirst lets the queue itself say that a wait was too long, if it comes to it: it knows why.
+const queueFirst = 10 * time.Millisecond
 
-// Patience is the longest wait of the visit.
-func (Line) Patience(asker context.Context) time.Duration {
-	return visitOf(asker).patience() + lineFirst
-}
+// MaxWait is how long the cache lets this request wait for a call of another.
+func (c *cachedCall) MaxWait() time.Duration { return c.by.longestWait() + queueFirst }
 
-// Join lets a call that is on its way be the call of this visit too.
-func (Line) Join(fill, asker context.Context) error {
-	if j := travelling(fill); j != nil {
-		j.Favour(visitOf(asker).caller())
-	}
-	return nil
-}
+// Join has the fill wait as a call of that request would, where that is better.
+func (f *fill) Join(by cache.Requester) { f.call.Favour(by.(*cachedCall).by.caller()) }
 
-// Late tells whether a call that somebody has waited for as long as he would is still in the line.
-func (Line) Late(fill, asker context.Context) error {
-	if j := travelling(fill); j != nil && j.away.Load() {
+// Expired says why a request whose longest wait has ended does not wait on; nil: the fill's call was sent.
+func (f *fill) Expired(by cache.Requester) error {
+	if f.call.sent.Load() {
 		return nil
 	}
-	v := visitOf(asker)
-	s := v.lane.quota.Queue.State()
+	v := by.(*cachedCall).by
+	s := v.upstream.quota.Queue.State()
 	reason, n := limiter.ErrWaitTooLong, 1
 	if s.Paused {
 		reason = limiter.ErrPaused
@@ -58,5 +39,5 @@ func (Line) Late(fill, asker context.Context) error {
 		n += waiting
 	}
 	wait := s.PausedFor + time.Duration(math.Ceil(float64(n)/s.Rate*float64(time.Second)))
-	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-v.patience(), 0), Waited: v.patience()}
+	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-v.longestWait(), 0), Waited: v.longestWait()}
 }

@@ -13,7 +13,7 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// Kinds of Visit.Repeat.
+// Kinds of Report.Repeat.
 const (
 	RepeatUnknown  = "unknown"
 	RepeatReplayed = "replayed"
@@ -28,12 +28,12 @@ const (
 // mcpRoute takes JSON-RPC messages of the Model Context Protocol.
 const mcpRoute = "/mcp"
 
-// isWrite reports whether the visit may change something at Roam. A rule with key_body says of a POST that it reads.
-func (p *Proxy) isWrite(v *visit) bool { return writes(v.Method, v.Route) && !v.rule.Keeps() }
+// isWrite reports whether the request may change something at Roam. A rule with key_body says of a POST that it reads.
+func (p *Proxy) isWrite(v *request) bool { return writes(v.Method, v.Route) && !v.rule.Keeps() }
 
 // repeated decides whether a write is sent. If it is not, repeated has answered it and returns true. It reads the body of the
 // request, which waits in v.body from then on.
-func (p *Proxy) repeated(v *visit) bool {
+func (p *Proxy) repeated(v *request) bool {
 	key, err := repeat.ParseKey(v.r.Header[keyHeader])
 	if err != nil {
 		p.fail(v, err)
@@ -49,7 +49,7 @@ func (p *Proxy) repeated(v *visit) bool {
 		return false
 	}
 	begun := time.Now()
-	pending, answer, err := p.o.Writes.Begin(v.r.Context(), w, v.patience())
+	pending, answer, err := p.o.Writes.Begin(v.r.Context(), w, v.longestWait())
 	switch {
 	case err != nil:
 		v.closeWrite()
@@ -64,14 +64,14 @@ func (p *Proxy) repeated(v *visit) bool {
 		return true
 	}
 	if waited := time.Since(begun); waited > 0 && key != "" { // the queue may take what is left of the longest wait
-		v.wants.longest = max(v.patience()-waited, 0)
+		v.preferences.longest = max(v.longestWait()-waited, 0)
 	}
 	v.write = pending
 	return false
 }
 
 // fingerprint holds the body and identifies what the write sends. It reports false for an MCP message that changes nothing.
-func (p *Proxy) fingerprint(v *visit, w *repeat.Write) (remember bool, err error) {
+func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err error) {
 	sum := sha256.New()
 	if v.r.ContentLength != 0 {
 		body := p.upload(v)
@@ -101,27 +101,26 @@ func (p *Proxy) fingerprint(v *visit, w *repeat.Write) (remember bool, err error
 }
 
 // replay gives the first answer again.
-func (p *Proxy) replay(v *visit, a *repeat.Answer) {
+func (p *Proxy) replay(v *request, a *repeat.Answer) {
 	v.Status, v.Repeat = a.Status, RepeatReplayed
+	from := cloneShared(a.Header)
+	p.clean(from, v)
 	h := v.w.Header()
-	p.hand(h, a.Header, v)
+	merge(h, from)
 	h.Set("Idempotent-Replayed", "true")
 	p.mark(h, v, "roamproxy; detail=replayed")
-	if h["Content-Type"] == nil {
-		h["Content-Type"] = nil // or net/http would guess one
-	}
 	if bodyAllowed(a.Status) {
 		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
-	http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(patience))
-	v.w.WriteHeader(a.Status)
+	w := &toolWriter{ResponseWriter: v.w}
+	w.WriteHeader(a.Status)
 	if bodyAllowed(a.Status) {
-		v.w.Write(a.Body)
+		w.Write(a.Body)
 	}
 }
 
 // failedWrite reports a write that Roam did not answer.
-func (v *visit) failedWrite(err error) {
+func (v *request) failedWrite(err error) {
 	if v.write == nil {
 		return
 	}
@@ -137,16 +136,16 @@ func (v *visit) failedWrite(err error) {
 }
 
 // maybeExecuted reports whether Roam may have executed a call that ended with err.
-func (v *visit) maybeExecuted(err error) bool {
+func (v *request) maybeExecuted(err error) bool {
 	var sending *limiter.SendError
 	if errors.As(err, &sending) {
 		return sending.Sent
 	}
-	return v.journey.away.Load() && !errors.As(err, new(*limiter.Refusal))
+	return v.call.sent.Load() && !errors.As(err, new(*limiter.Refusal))
 }
 
 // closeWrite frees the body, and ends a write whose end nobody reported.
-func (v *visit) closeWrite() {
+func (v *request) closeWrite() {
 	if v.body != nil {
 		v.body.Close()
 	}

@@ -1,11 +1,9 @@
 package proxy
 
 import (
-	"context"
-	"math/rand/v2"
+	"crypto/rand"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"roamproxy/cache"
@@ -13,8 +11,8 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// Visit is one request of a tool, from its arrival to the end of its answer.
-type Visit struct {
+// Report is what is told of a request when it has ended, for metrics and log.
+type Report struct {
 	ID                  string // the tool's X-Request-Id, or ours; the answer has it too
 	RoamID              string // X-Request-Id of Roam's answer, where it has one: what to tell Roam's support
 	Tool, Method, Route string
@@ -24,7 +22,7 @@ type Visit struct {
 	Paged               bool   // the answer was cut out of a wide page that was there: a call that only the page saved
 	Code                string // of an answer of our own; empty when it is Roam's
 	Queue, Upstream     time.Duration
-	Attempts            int // how often the call of this visit was sent; 0: never, or another visit's answer was shared
+	Attempts            int // how often the call of this request was sent; 0: never, or another request's answer was shared
 	Total               time.Duration
 	TraceID             string // of traceparent
 	Peer                string // address that the request came from; of a Unix socket "@" or ""
@@ -42,77 +40,28 @@ type Decisions struct {
 	LongestWait time.Duration // that the call was ready to wait
 }
 
-// visit is what the steps know of a request under way. It belongs to the goroutine that serves the request.
-type visit struct {
-	Visit
-	w         http.ResponseWriter
-	r         *http.Request
-	own       http.Header // what the tool says to roamproxy; r.Header is what Roam may see
-	refusal   error       // of the guard
-	arrived   time.Time
-	tool      *tool // nil until it is known who asks
-	connected bool  // its connection is counted
-	lane      *lane
-	rule      Treatment
-	wants     wants
-	journey   *journey          // of a stream
-	body      *limiter.HeldBody // of a write; nil: it has none, or it is no write
-	write     *repeat.Pending   // nil: a repeat of it may be sent
-	fields    [6]string
-	said      int // how many of them are taken
+// request is one HTTP request of a tool, from its arrival to the end of its answer. It is passed from step to step and belongs to the
+// goroutine that serves the request.
+type request struct {
+	Report
+	w           http.ResponseWriter
+	r           *http.Request
+	own         http.Header // what the tool says to roamproxy; r.Header is what Roam may see
+	refusal     error       // of the guard
+	arrived     time.Time
+	tool        *tool // nil until it is known who asks
+	connected   bool  // its connection is counted
+	upstream    *upstream
+	rule        Treatment
+	preferences preferences
+	body        *limiter.HeldBody // of a write; nil: it has none, or it is no write
+	write       *repeat.Pending   // nil: a repeat of it may be sent
+	call        *upstreamCall     // that was made for this request alone; nil: none
 }
 
-// journey is one call on its way to Roam. It belongs to the fill or to the stream that makes it, which may outlive a visit.
-type journey struct {
-	limiter.Trip
-	route    string
-	away     atomic.Bool   // it is with Roam, and not in the line
-	upstream time.Duration // from sending to the header of the answer, over all attempts
-	perDay   int           // how many calls the tool may make in a day; 0: any number
-	reserved bool          // one of them is kept for this call
-}
-
-type visitKey struct{}
-type journeyKey struct{}
-
-// asker is the visit as the cache and its Line know it.
-func (v *visit) asker() context.Context { return context.WithValue(v.r.Context(), visitKey{}, v) }
-
-func visitOf(ctx context.Context) *visit { return ctx.Value(visitKey{}).(*visit) }
-
-// learn takes over what became of the visit's call.
-func (v *visit) learn(j *journey) {
-	v.Queue, v.Upstream, v.Attempts = j.Waited, j.upstream, j.Attempts
-}
-
-// caller is how the visit stands in the line.
-func (v *visit) caller() limiter.Caller {
-	return limiter.Caller{Tool: v.tool.line, Urgency: v.wants.urgency, Longest: v.wants.longest}
-}
-
-// patience is how long the visit would wait for a turn.
-func (v *visit) patience() time.Duration {
-	if v.wants.longest < 0 {
-		return v.lane.quota.MaxWait
-	}
-	return v.wants.longest
-}
-
-func travelling(ctx context.Context) *journey {
-	j, _ := ctx.Value(journeyKey{}).(*journey)
-	return j
-}
-
-// depart begins a journey on ctx.
-func (v *visit) depart(ctx context.Context) (*journey, context.Context) {
-	j := &journey{route: v.Route, perDay: v.tool.CallsPerDay}
-	j.Caller = v.caller()
-	return j, limiter.WithTrip(context.WithValue(ctx, journeyKey{}, j), &j.Trip)
-}
-
-// arrive begins a visit.
-func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *visit {
-	v := &visit{w: w, r: r, arrived: time.Now(), lane: p.usual}
+// arrive begins a request.
+func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *request {
+	v := &request{w: w, r: r, arrived: time.Now(), upstream: p.usual}
 	v.refusal = p.guard.admit(w, r) // reads Upgrade, and Origin even where Connection names it
 	v.own = takeOwn(r.Header)
 	v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
@@ -121,8 +70,27 @@ func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *visit {
 	return v
 }
 
-// leave ends a visit and reports it, even when the answer broke off.
-func (p *Proxy) leave(v *visit) {
+// caller is how a call of this request is queued.
+func (v *request) caller() limiter.Caller {
+	return limiter.Caller{Tool: v.tool.line, Urgency: v.preferences.urgency, Longest: v.preferences.longest}
+}
+
+// longestWait is how long a call of this request may be queued.
+func (v *request) longestWait() time.Duration {
+	if v.preferences.longest < 0 {
+		return v.upstream.quota.MaxWait
+	}
+	return v.preferences.longest
+}
+
+// sent takes over what became of the request's call.
+func (v *request) sent(c *upstreamCall) {
+	v.Queue, v.Upstream, v.Attempts = c.Waited, c.took, c.Attempts
+}
+
+// leave ends a request and reports it, even when the answer broke off.
+func (p *Proxy) leave(v *request) {
+	v.closeWrite()
 	if v.tool != nil {
 		v.tool.here.Add(-1)
 	}
@@ -130,8 +98,8 @@ func (p *Proxy) leave(v *visit) {
 		p.o.Connections.Release(v.Tool, 1)
 	}
 	v.Total = time.Since(v.arrived)
-	v.Decisions = Decisions{v.rule.CachedBy, v.w.Header().Get("Cache-Status"), v.wants.urgency, v.patience()}
-	p.o.Observer.Left(v.Visit)
+	v.Decisions = Decisions{v.rule.CachedBy, v.w.Header().Get("Cache-Status"), v.preferences.urgency, v.longestWait()}
+	p.o.Observer.Answered(v.Report)
 }
 
 const idHeader = "X-Request-Id"
@@ -144,21 +112,7 @@ func requestID(given []string) string {
 	if len(given) == 1 && given[0] != "" && len(given[0]) <= maxID && strings.Trim(given[0], idLetters) == "" {
 		return given[0]
 	}
-	return newID()
-}
-
-// newID is one that nobody else has, in the form of crypto/rand.Text. It is no secret, so it need not cost that one's 0.5 µs.
-func newID() string {
-	var id [26]byte
-	var bits uint64
-	for i := range id {
-		if i%12 == 0 {
-			bits = rand.Uint64()
-		}
-		id[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[bits%32]
-		bits /= 32
-	}
-	return string(id[:])
+	return rand.Text()
 }
 
 const idLetters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.:/+=@"

@@ -2,36 +2,85 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"net"
 	"net/http"
-	"strconv"
+	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"roamproxy/cache"
 )
 
-// mark adds what every answer tells. The request's id is that of this visit: one of Roam's would be of another visit where
-// the answer was kept.
-func (p *Proxy) mark(h http.Header, v *visit, cacheStatus string) {
+// mark adds what every response says. The request's id is that of this request: one of Roam's would be of another request where the
+// answer was kept.
+func (p *Proxy) mark(h http.Header, v *request, cacheStatus string) {
 	if v.Attempts > 0 && v.Cache != cache.Stale {
 		v.RoamID = h.Get(idHeader)
 	}
-	delete(h, idHeader)
-	v.tell(h, idHeader, v.ID)
-	v.tell(h, "Cache-Status", cacheStatus)
-	timing := "queue;dur=0, upstream;dur=0" // of every hit
-	if v.Queue|v.Upstream != 0 {
-		timing = "queue;dur=" + strconv.FormatInt(v.Queue.Milliseconds(), 10) + ", upstream;dur=" + strconv.FormatInt(v.Upstream.Milliseconds(), 10)
+	policy, limit := v.upstream.rateLimit.fields()
+	h.Set(idHeader, v.ID)
+	h.Add("Cache-Status", cacheStatus)
+	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds()))
+	h.Add("RateLimit-Policy", policy)
+	h.Add("RateLimit", limit)
+}
+
+// merge adds the fields of one header to another.
+func merge(to, from http.Header) {
+	for name, values := range from {
+		to[name] = append(to[name], values...)
 	}
-	v.tell(h, "Server-Timing", timing)
-	policy, limit := v.lane.told.fields()
-	v.tell(h, "Ratelimit-Policy", policy)
-	v.tell(h, "Ratelimit", limit)
+}
+
+// cloneShared copies the header of an answer that others have too, so that fields can be removed and Location be changed.
+func cloneShared(h http.Header) http.Header {
+	own := maps.Clone(h)
+	if own["Location"] != nil {
+		own["Location"] = slices.Clone(own["Location"])
+	}
+	return own
+}
+
+// clean makes Roam's header fields fit for the tool. A cookie would be the credential's session, which is no tool's. Which web pages may
+// read a response Roam says of its own address: next to what roamproxy says, a browser would heed neither. A redirect within Roam
+// leads to the address that the tool called; any other is the tool's to follow or not.
+func (p *Proxy) clean(h http.Header, v *request) {
+	delete(h, "Set-Cookie")
+	for name := range h {
+		if strings.HasPrefix(name, "Access-Control-") {
+			delete(h, name)
+		}
+	}
+	for i, location := range h["Location"] {
+		to, err := url.Parse(location)
+		if err != nil || to.User != nil || to.Host == "" {
+			continue
+		}
+		_, rest, _ := strings.Cut(location, "//")
+		if to.Scheme == "" {
+			to.Scheme = p.o.Upstream.Scheme // that of the address which redirects
+		}
+		if strings.EqualFold(to.Scheme, p.o.Upstream.Scheme) && hostPort(to) == hostPort(p.o.Upstream) {
+			h["Location"][i] = "http://" + v.r.Host + rest[len(to.Host):]
+		}
+	}
+}
+
+// hostPort is an origin's host as it compares, with the port that its scheme implies.
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)]
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // forwarded is the Cache-Status (RFC 9211) of an answer that the cache did not give: why it could not.
-func (v *visit) forwarded() string {
+func (v *request) forwarded() string {
 	switch {
 	case v.Method != http.MethodGet && v.Method != http.MethodHead:
 		return "roamproxy; fwd=method"
@@ -41,20 +90,9 @@ func (v *visit) forwarded() string {
 	return "roamproxy; fwd=bypass"
 }
 
-// tell adds a field to those of the answer. Room for the few that every answer has is in the visit.
-func (v *visit) tell(h http.Header, name, value string) {
-	if len(h[name]) > 0 || v.said == len(v.fields) {
-		h[name] = append(h[name], value)
-		return
-	}
-	v.fields[v.said] = value
-	h[name] = v.fields[v.said : v.said+1 : v.said+1]
-	v.said++
-}
-
-// told is the quota in header fields (IETF draft-ietf-httpapi-ratelimit-headers). A tenth of a second is short enough for a
-// figure in whole calls, and long enough that a stream of hits does not ask the line each time.
-type told struct {
+// rateLimit is the quota in header fields (IETF draft-ietf-httpapi-ratelimit-headers). A tenth of a second is short enough for a
+// figure in whole calls, and long enough that a stream of hits does not ask the queue each time.
+type rateLimit struct {
 	quota Quota
 
 	mu            sync.Mutex // guards the following
@@ -62,12 +100,12 @@ type told struct {
 	at            time.Time
 }
 
-const toldAge = 100 * time.Millisecond
+const rateLimitAge = 100 * time.Millisecond
 
-func (t *told) fields() (policy, limit string) {
+func (t *rateLimit) fields() (policy, limit string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); t.at.IsZero() || now.Sub(t.at) >= toldAge {
+	if now := time.Now(); t.at.IsZero() || now.Sub(t.at) >= rateLimitAge {
 		t.at = now
 		state := t.quota.Queue.State()
 		next := math.Ceil(1 / t.quota.Rate)
@@ -76,7 +114,7 @@ func (t *told) fields() (policy, limit string) {
 		}
 		remaining := math.Floor(state.Tokens)
 		if state.Paused || len(state.Waiting) > 0 {
-			remaining = 0 // whoever comes now waits
+			remaining = 0 // a call that comes now waits
 		}
 		t.policy = fmt.Sprintf(`"%s";q=%.0f;w=%.0f`, t.quota.Name, t.quota.Burst, math.Ceil(t.quota.Burst/t.quota.Rate))
 		t.limit = fmt.Sprintf(`"%s";r=%.0f;t=%.0f`, t.quota.Name, remaining, next)

@@ -243,19 +243,19 @@ func unescaped(path string) string {
 const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
 
 // recognize finds out what the request is to Roam, and how long it may wait.
-func (p *Proxy) recognize(v *visit) {
+func (p *Proxy) recognize(v *request) {
 	v.Route = routeOf(target(v.r))
 	v.rule = p.routes.treatment(v.r.Method, v.Route, v.r.URL.RawQuery)
-	most := v.lane.quota.MaxWait
+	most := v.upstream.quota.MaxWait
 	if v.rule.MaxWait > 0 {
 		most = v.rule.MaxWait
 	}
 	if own := v.tool.MaxWait; own > 0 {
 		most = min(most, own)
 	}
-	v.wants = parseWants(v.own, most)
-	if v.wants.applied != "" {
-		v.w.Header().Set("Preference-Applied", v.wants.applied)
+	v.preferences = parsePreferences(v.own, most)
+	if v.preferences.applied != "" {
+		v.w.Header().Set("Preference-Applied", v.preferences.applied)
 	}
 }
 

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -32,16 +31,17 @@ type Tool struct {
 // tool is a Tool, ready to be asked.
 type tool struct {
 	Tool
-	line limiter.Tool
-	lane *lane
-	here atomic.Int64 // requests under way
+	line     limiter.Tool
+	upstream *upstream
+	here     atomic.Int64 // requests under way
 }
 
 // tools finds out who asks.
 type tools struct {
-	known []*tool
-	name  *regexp.Regexp // that a caller may give itself
-	met   func(name string)
+	known   []*tool
+	byToken map[[sha256.Size]byte]*tool // by the digest of each valid token
+	name    *regexp.Regexp              // that a caller may give itself
+	met     func(name string)
 
 	mu    sync.Mutex // guards named
 	named map[string]*tool
@@ -56,11 +56,11 @@ const (
 	Other = "other"
 )
 
-func newTools(configured []Tool, lanes map[string]*lane, met func(string)) (*tools, error) {
-	t := &tools{name: regexp.MustCompile(`^[a-z0-9-]{1,32}$`), met: met, named: make(map[string]*tool)}
+func newTools(configured []Tool, upstreams map[string]*upstream, met func(string)) (*tools, error) {
+	t := &tools{name: regexp.MustCompile(`^[a-z0-9-]{1,32}$`), met: met, named: make(map[string]*tool), byToken: make(map[[sha256.Size]byte]*tool)}
 	for _, c := range configured {
-		l := lanes[c.Credential]
-		if c.Credential != "" && l == nil {
+		u := upstreams[c.Credential]
+		if c.Credential != "" && u == nil {
 			return nil, fmt.Errorf("proxy: tool %s: there is no credential %q", c.Name, c.Credential)
 		}
 		for _, pattern := range c.Allow {
@@ -68,13 +68,17 @@ func newTools(configured []Tool, lanes map[string]*lane, met func(string)) (*too
 				return nil, fmt.Errorf("proxy: tool %s: %q is not METHOD path", c.Name, pattern)
 			}
 		}
-		t.known = append(t.known, &tool{Tool: c, lane: l, line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue}})
+		known := &tool{Tool: c, upstream: u, line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue}}
+		t.known = append(t.known, known)
+		for _, digest := range c.Tokens {
+			t.byToken[digest] = known
+		}
 	}
 	return t, nil
 }
 
 // identify finds out who asks and whether it may, and answers where not.
-func (p *Proxy) identify(v *visit) (known bool) {
+func (p *Proxy) identify(v *request) (known bool) {
 	t := p.tools.asking(v)
 	if t == nil {
 		v.w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
@@ -82,10 +86,10 @@ func (p *Proxy) identify(v *visit) (known bool) {
 		return false
 	}
 	v.tool, v.Tool = t, t.line.Name
-	if t.lane != nil {
-		v.lane = t.lane
+	if t.upstream != nil {
+		v.upstream = t.upstream
 	}
-	v.Quota = v.lane.quota.Name
+	v.Quota = v.upstream.quota.Name
 	if n := t.here.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
 		p.fail(v, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
 		return false
@@ -105,7 +109,7 @@ func (p *Proxy) identify(v *visit) (known bool) {
 }
 
 // asking is who asks; nil: nobody that is known.
-func (t *tools) asking(v *visit) *tool {
+func (t *tools) asking(v *request) *tool {
 	if len(t.known) == 0 {
 		return t.called(v.own.Get("Roamproxy-Tool"))
 	}
@@ -129,33 +133,14 @@ func (t *tools) called(name string) *tool {
 	return t.named[name]
 }
 
-// proven is the tool whose token the request has, which is found out once a connection.
-func (t *tools) proven(v *visit) *tool {
+// proven is the tool whose token the request has. The digest is looked up: what the time of that tells of digests is of no use to
+// somebody who cannot choose them.
+func (t *tools) proven(v *request) *tool {
 	token, ok := Presented(v.own)
 	if !ok {
 		return nil
 	}
-	c := connectionOf(v.r)
-	found := c.proven(t, token)
-	if found == nil {
-		found = t.prove(token)
-		c.prove(t, token, found)
-	}
-	return found
-}
-
-// prove compares every token, so that the time tells nothing.
-func (t *tools) prove(token string) *tool {
-	sum := sha256.Sum256([]byte(token))
-	var found *tool
-	for _, k := range t.known {
-		for _, valid := range k.Tokens {
-			if subtle.ConstantTimeCompare(sum[:], valid[:]) == 1 {
-				found = k
-			}
-		}
-	}
-	return found
+	return t.byToken[sha256.Sum256([]byte(token))]
 }
 
 // Presented is the token in a header's Authorization: a Bearer's (RFC 6750), or the password of Basic (RFC 7617). There must be

@@ -10,48 +10,48 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// lane is the way to Roam under one credential.
-type lane struct {
+// upstream is the way to Roam under one credential.
+type upstream struct {
 	name       string
 	quota      Quota
-	exchange   http.RoundTripper
+	chain      http.RoundTripper
 	credential *credential.Transport
-	told       told
+	rateLimit  rateLimit
 }
 
-// newLane builds the only way to Roam. Every call, kept or streamed, goes down these steps, and its answer comes back up:
+// newUpstream builds the only way to Roam. Every call, cached or passed through, goes down these steps, and its
+// response comes back up:
 //
 //	gate         while Roam refuses the credential, no call is sent
 //	reserving    a tool that may make so many calls a day has one left
-//	limiter      a place in the line, a token from the bucket; on 429 the whole line pauses and the call goes round again
+//	limiter      waits in the queue for a slot and a token; on 429 the whole queue pauses and the call is queued again
 //	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
 //	spending     the call counts for its tool's day
-//	instrument   what really went out, without the time in the line
-//	idleTimeout  a call on which nothing moves is ended
-//	Base         the network
-func newLane(o Options, c Credential) (*lane, error) {
+//	instrument   counts and times what was really sent, without the time in the queue
+//	idleTimeout  ends a call on which nothing moves
+//	Base         the network: Transport
+func newUpstream(o Options, c Credential) (*upstream, error) {
 	q, err := quota(o, c.Quota)
 	if err != nil {
 		return nil, err
 	}
-	l := &lane{name: c.Name, quota: q, told: told{quota: q}}
+	u := &upstream{name: c.Name, quota: q, rateLimit: rateLimit{quota: q}}
 	var next http.RoundTripper = &idleTimeout{next: o.Base, after: o.Timeout}
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
 	next = &spending{next: next, budgets: o.Budgets}
-	l.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
-	l.exchange = &limiter.Transport{Next: l.credential, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: l.credential.Renewed}
-	l.exchange = &reserving{next: l.exchange, budgets: o.Budgets}
-	l.exchange = &credential.Gate{Next: l.exchange, Credential: l.credential, Identity: identity(l.exchange, o.Upstream)}
-	return l, nil
+	u.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
+	u.chain = &limiter.Transport{Next: u.credential, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: u.credential.Renewed}
+	u.chain = &reserving{next: u.chain, budgets: o.Budgets}
+	u.chain = &credential.Gate{Next: u.chain, Credential: u.credential, Identity: identity(u.chain, o.Upstream)}
+	return u, nil
 }
 
 // identity returns a function that asks for token.info by way of next, as a call of roamproxy's own.
 func identity(next http.RoundTripper, upstream *url.URL) func(context.Context) (*http.Response, error) {
 	return func(ctx context.Context) (*http.Response, error) {
-		j := &journey{route: "token.info"}
-		j.Caller = limiter.Caller{Urgency: limiter.Usual, Longest: identityWait}
-		ctx = limiter.WithTrip(context.WithValue(ctx, journeyKey{}, j), &j.Trip)
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, upstream.Scheme+"://"+upstream.Host+"/v1/token.info", nil)
+		c := &upstreamCall{route: "token.info"}
+		c.Caller = limiter.Caller{Urgency: limiter.Usual, Longest: identityWait}
+		req, err := http.NewRequestWithContext(c.within(ctx), http.MethodGet, upstream.Scheme+"://"+upstream.Host+"/v1/token.info", nil)
 		if err != nil {
 			return nil, err
 		}
@@ -70,20 +70,20 @@ type instrument struct {
 }
 
 func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
-	j := travelling(req.Context())
-	if j == nil {
+	c := callOf(req.Context())
+	if c == nil {
 		return i.next.RoundTrip(req)
 	}
 	start := time.Now()
-	j.away.Store(true)
+	c.sent.Store(true)
 	res, err := i.next.RoundTrip(req)
 	took := time.Since(start)
-	j.upstream += took
+	c.took += took
 	if err == nil {
-		j.away.Store(res.StatusCode != http.StatusTooManyRequests) // or it goes round again
-		i.observer.Sent(i.quota, j.route, res.StatusCode, took)
-	} else if limiter.AttemptOf(req.Context()).Left() {
-		i.observer.Sent(i.quota, j.route, 0, took)
+		c.sent.Store(res.StatusCode != http.StatusTooManyRequests) // or it is queued again
+		i.observer.Sent(i.quota, c.route, res.StatusCode, took)
+	} else if c.Sent() {
+		i.observer.Sent(i.quota, c.route, 0, took)
 	}
 	return res, err
 }

@@ -85,7 +85,7 @@ func TestFaultsBehindRoamproxy(t *testing.T) {
 		{"status zero", b.AfterTaking(faultnet.Say("HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n")), write, "502 perhaps sent", 1, 0},
 		{"early hints", b.AfterTaking(faultnet.Say("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + faultnet.Reply("Content-Length: 11"))), write, "200", 1, 0},
 		{"interim answers without end", b.AfterTaking(faultnet.Repeat("", "HTTP/1.1 102 Processing\r\n\r\n")), write, "504 perhaps sent", 1, 0},
-		{"interim answers to a read, without end", b.AfterTaking(faultnet.Repeat("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")), read, "502 perhaps sent", 1, 0},
+		{"interim answers to a read, without end", b.AfterTaking(faultnet.Repeat("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")), read, "504 perhaps sent", 1, 0},
 		{"a change of protocols that nobody asked for", b.AfterTaking(faultnet.Say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")), write, "502 perhaps sent", 1, 0},
 		{"204 with a body", b.AfterTaking(faultnet.Say("HTTP/1.1 204 No Content\r\nContent-Length: 11\r\n\r\n{\"ok\":true}")), write, "204", 1, 0},
 		{"a body after a HEAD", b.AfterTaking(faultnet.Say(faultnet.Reply("Content-Length: 11"))), "HEAD /v1/user.list?limit=100", "200", 1, 0},

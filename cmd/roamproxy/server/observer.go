@@ -22,7 +22,7 @@ func newObserver(m *metrics.Metrics, log *zap.Logger) *observer {
 }
 
 // Met makes a caller's name known to the metrics.
-func (r *observer) Met(tool string) { r.metrics.Tool(tool) }
+func (r *observer) NewTool(tool string) { r.metrics.Tool(tool) }
 
 // snapshotObserver is the observer with the quotas of one configuration.
 type snapshotObserver struct {
@@ -36,7 +36,7 @@ func (r snapshotObserver) Sent(quota, route string, status int, d time.Duration)
 }
 
 // Left counts an answered request, and writes its line.
-func (r *observer) Left(v proxy.Visit) {
+func (r *observer) Answered(v proxy.Report) {
 	r.metrics.Answered(metrics.Answer{
 		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
 		Cache: v.Cache, Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
@@ -80,7 +80,7 @@ func (r *observer) Left(v proxy.Visit) {
 }
 
 // decisions are why a call was answered from the cache or not, and how it stood in the queue.
-func decisions(v proxy.Visit) []zap.Field {
+func decisions(v proxy.Report) []zap.Field {
 	return []zap.Field{
 		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("route", short(v.Route)), zap.String("rule", v.Decisions.Rule),
 		zap.String("cache_status", v.Decisions.CacheStatus), zap.String("quota", v.Quota), zap.Int("urgency", v.Decisions.Urgency),

@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"roamproxy/cmd/roamproxy/config"
-	"roamproxy/proxy"
 )
 
 // Server is a running roamproxy with its listeners.
@@ -58,7 +57,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	r.limitConnections(c.Limits.MaxConnections)
 	r.conns[0].attach(r.tools)
 	r.conns[1].attach(r.admin)
-	go r.serve(r.tools, proxy.Remember(r.tools, forTools))
+	go r.serve(r.tools, forTools)
 	go r.serve(r.admin, forAdmin)
 	version, _ := Version()
 	log.Info("serving", zap.String("version", version), zap.String("listen", r.Addr), zap.String("admin", r.AdminAddr), zap.String("upstream", c.Upstream.URL))

@@ -110,7 +110,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		}
 	}
 	if g.cache == nil || !sameAnswers(c, last.config) {
-		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, Line: proxy.Line{}, FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.fleet)}); err != nil {
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.fleet)}); err != nil {
 			return nil, err
 		}
 		undo = append(undo, g.cache.Close)

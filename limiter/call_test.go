@@ -30,7 +30,7 @@ func TestASpareCallTakesOnlyWhatNobodyWaitsFor(t *testing.T) {
 			synctest.Wait()
 			before, start := f.calls(), time.Now()
 			trip := from("refresh")
-			trip.Spare = true
+			trip.Background = true
 			_, err := f.call(t.Context(), "GET", trip, "")
 			if time.Since(start) != 0 && tt.want != nil {
 				t.Errorf("%s: refused after %v, want at once", tt.name, time.Since(start))
@@ -83,7 +83,7 @@ func TestASpareCallThatRoamRefusesDoesNotGoRoundAgain(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
 		f.script = append(f.script, says(429, "Retry-After", "5"))
 		trip := from("refresh")
-		trip.Spare = true
+		trip.Background = true
 		_, err := f.call(t.Context(), "GET", trip, "")
 		refusalOf(t, err, ErrPaused)
 		if s := f.queue.State(); f.calls() != 1 || s.InFlight != 0 || !s.Paused {
@@ -98,7 +98,7 @@ func TestASpareCallDelaysNobody(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
 		for range 30 {
 			trip := from("refresh")
-			trip.Spare = true
+			trip.Background = true
 			go f.call(t.Context(), "GET", trip, "")
 		}
 		synctest.Wait()

@@ -1,0 +1,131 @@
+package limiter
+
+import (
+	"context"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Call is one call to Roam from its arrival at a Transport to its response header, with all its attempts. It is what the queue needs to
+// know and, when RoundTrip has returned, what became of it. One Call belongs to one request.
+type Call struct {
+	Caller     Caller
+	Background bool // sent only with a token that no other call waits for, as by Queue.TryWait; refused, and not sent again, otherwise
+	Owner      any  // of whoever makes the call, for the steps behind a Transport; this package does not look at it
+
+	Waited   time.Duration // in the queue, over all attempts
+	Attempts int           // how often it was sent
+
+	permit  *Permit  // of the latest attempt
+	attempt *attempt // the latest
+
+	mu     sync.Mutex // guards all below; taken before a Queue's lock
+	early  []Caller   // who joined before the call was queued
+	queue  *Queue
+	queued *call
+}
+
+// attempt is one sending of a call, and what net/http has reported of it. Its goroutines may do so when RoundTrip has returned.
+type attempt struct {
+	connected, written, answered atomic.Bool
+}
+
+type callKey struct{}
+
+// WithCall returns a context for a request that will go through a Transport.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// CallOf returns the call that a request's context belongs to; nil: none.
+func CallOf(ctx context.Context) *Call {
+	c, _ := ctx.Value(callKey{}).(*Call)
+	return c
+}
+
+// Sent reports whether the whole request of the latest attempt was written. A step behind the Transport may ask once it has returned.
+func (c *Call) Sent() bool {
+	return c.attempt != nil && (c.attempt.written.Load() || c.attempt.answered.Load())
+}
+
+// trace begins an attempt, and returns a context by which net/http reports of it.
+func (c *Call) trace(ctx context.Context) context.Context {
+	a := &attempt{}
+	c.attempt = a
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { a.written.Store(true) },
+		GotFirstResponseByte: func() { a.answered.Store(true) },
+	})
+}
+
+// Favour adds a caller that waits for this call's response too. From now on the call is queued as the most favoured of its callers
+// would be: it has the best of the places that each of them would have, in that one's flow, and waits until the last of their deadlines.
+// The tool in whose flow it is dispatched pays for it. Favour may be called at any time and by many; after the call was sent it
+// only matters should Roam refuse it. A Background call has no place to improve.
+func (c *Call) Favour(caller Caller) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.queued == nil {
+		c.early = append(c.early, caller)
+		return
+	}
+	c.queue.favour(c.queued, caller)
+}
+
+// wait waits in q for the permit of the next attempt. Where one of its callers is admitted, all are. The time counts however that ends.
+func (c *Call) wait(ctx context.Context, q *Queue) (permit *Permit, err error) {
+	begun := time.Now()
+	defer func() {
+		c.Waited += time.Since(begun)
+		c.permit = permit
+	}()
+	switch {
+	case c.permit != nil:
+		return q.Again(ctx, c.permit)
+	case c.Background:
+		return q.TryWait(ctx, c.Caller)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	queued, err := c.join(q)
+	if err != nil {
+		return nil, err
+	}
+	return q.stand(ctx, queued)
+}
+
+func (c *Call) join(q *Queue) (*call, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	queued, err := q.join(&c.Caller)
+	for _, other := range c.early {
+		if err != nil {
+			queued, err = q.join(&other)
+		} else {
+			q.favour(queued, other)
+		}
+	}
+	if err == nil {
+		c.queue, c.queued = q, queued
+	}
+	return queued, err
+}
+
+// favour makes c at least as well off as a call that caller made now.
+func (q *Queue) favour(c *call, caller Caller) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	other, _ := q.call(now, caller)
+	if other.deadline.After(c.deadline) {
+		c.deadline = other.deadline
+	}
+	if c.index < 0 {
+		return
+	}
+	q.deadlines.fix(c.due)
+	q.line.favour(c, caller.Tool, other.urgency, other.rank)
+}

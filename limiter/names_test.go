@@ -1,0 +1,6 @@
+package limiter
+
+// Tests say Trip for a Call.
+type Trip = Call
+
+var WithTrip = WithCall

@@ -1,0 +1,43 @@
+package proxy
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"roamproxy/limiter"
+)
+
+// upstreamCall is one call to Roam with all its attempts. It belongs to the fill, or to the request that is passed through, which makes
+// it. A fill may outlive the request that began it.
+type upstreamCall struct {
+	limiter.Call
+	route    string
+	sent     atomic.Bool   // Roam has it: it is not queued
+	took     time.Duration // from sending to the response header, over all attempts
+	perDay   int           // how many calls the tool may make in a day; 0: any number
+	reserved bool          // one of them is kept for this call
+}
+
+// newCall makes a call for a request.
+func (v *request) newCall() *upstreamCall {
+	c := &upstreamCall{route: v.Route, perDay: v.tool.CallsPerDay}
+	c.Caller = v.caller()
+	return c
+}
+
+// within returns a context by which the steps to Roam know the call. It is the only value that roamproxy puts on a context here.
+func (c *upstreamCall) within(ctx context.Context) context.Context {
+	c.Owner = c
+	return limiter.WithCall(ctx, &c.Call)
+}
+
+// callOf returns the call that a step to Roam works for; nil: none of ours.
+func callOf(ctx context.Context) *upstreamCall {
+	call := limiter.CallOf(ctx)
+	if call == nil {
+		return nil
+	}
+	c, _ := call.Owner.(*upstreamCall)
+	return c
+}
