@@ -38,6 +38,9 @@ func (c checkCmd) Run(p *program) error {
 	if c.Route != "" {
 		return explainRoute(p.out, l.Config, c.Route)
 	}
+	for _, w := range l.Warnings {
+		fmt.Fprintln(p.err, "roamproxy: warning:", w)
+	}
 	out := *p
 	if c.Quiet {
 		out.out = io.Discard

@@ -139,6 +139,7 @@ type Redis struct {
 	KeyFile      string   `key:"key_file"`
 	Prefix       string   `key:"prefix"`
 	Replicas     int      `key:"replicas"`
+	Insecure     bool     `key:"insecure"`
 }
 
 // Limits bound what a tool may take.

@@ -13,6 +13,8 @@ import (
 type Loaded struct {
 	Config
 	Sources map[string]string // by key; a key that is not there has its default
+
+	Warnings []string // what an operator should know although it may be used
 }
 
 // Override is a value that does not come from the file. An empty Value overrides nothing.
@@ -70,9 +72,10 @@ func read(path string, getenv func(string) string, flags []Override) (*Loaded, *
 	c := Default(getenv)
 	d := &decoder{file: path, sources: make(map[string]string), getenv: func(name string) (string, bool) { v := getenv(name); return v, v != "" }}
 	d.sources["credentials[0].api_key"] = "$ROAM_API_KEY"
+	var content []byte
 	if path != "" {
-		content, err := os.ReadFile(path)
-		if err != nil {
+		var err error
+		if content, err = os.ReadFile(path); err != nil {
 			return nil, nil, fmt.Errorf("the configuration cannot be read: %w", err)
 		}
 		d.decode(content, &c)
@@ -93,7 +96,9 @@ func read(path string, getenv func(string) string, flags []Override) (*Loaded, *
 	if c.StateDir == "" {
 		c.StateDir, d.sources["state_dir"] = stateDir(getenv)
 	}
-	return &Loaded{c, d.sources}, d, nil
+	l := &Loaded{Config: c, Sources: d.sources}
+	l.Warnings = l.warnings(path, content)
+	return l, d, nil
 }
 
 // unexplained returns the mistakes that are not consequences of those that decoding found: one cause gives one message.

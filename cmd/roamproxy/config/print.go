@@ -19,7 +19,7 @@ func (l *Loaded) Print(w io.Writer) {
 
 // effective returns the configuration with what tools inherit written out, and the keys that they inherit it from as sources.
 func (l *Loaded) effective() *Loaded {
-	e := &Loaded{l.Config, maps.Clone(l.Sources)}
+	e := &Loaded{Config: l.Config, Sources: maps.Clone(l.Sources)}
 	if e.Sources == nil {
 		e.Sources = make(map[string]string)
 	}

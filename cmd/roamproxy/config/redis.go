@@ -84,9 +84,28 @@ func (c Config) checkRedis(v *checker) {
 		v.bad("redis.url", "%v", err)
 		return
 	}
+	r.checkTransport(v, o)
 	v.want(o.Password == "" || r.PasswordFile == "", "redis.password_file", "there is a password in redis.url too; keep one")
 	for _, f := range secure {
 		v.want(f.file == "" || o.TLSConfig != nil, f.key, "is of no use without TLS: want rediss:// in redis.url")
+	}
+}
+
+// checkTransport notes what would show a password, or believe an impostor, on the way to another machine.
+func (r Redis) checkTransport(v *checker, o rueidis.ClientOption) {
+	if r.Insecure {
+		return
+	}
+	const allow = "; if the network is trusted, say redis.insecure: true"
+	if o.TLSConfig != nil {
+		v.want(!o.TLSConfig.InsecureSkipVerify, "redis.url", "skip_verify accepts any server as Redis; want redis.ca_file with its certificate%s", allow)
+		return
+	}
+	if o.Password == "" && r.PasswordFile == "" {
+		return
+	}
+	for _, addr := range o.InitAddress {
+		v.want(strings.HasPrefix(addr, "/") || IsLoopback(addr), "redis.url", "%s is another machine, and the password would go there unencrypted; want rediss://%s", addr, allow)
 	}
 }
 

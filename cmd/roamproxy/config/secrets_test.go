@@ -90,7 +90,7 @@ func TestAFileThatCannotBeUsedIsAMistake(t *testing.T) {
 		{"a missing admin token", "admin: {token_file: /nonexistent/a}", "admin.token_file: open /nonexistent/a"},
 		{"a missing client secret", "credentials: [{name: a, oauth: {client_id: x, client_secret_file: /nonexistent/c}}]", "credentials[0].oauth.client_secret_file: open"},
 		{"an empty refresh token", "credentials: [{name: a, oauth: {client_id: x, refresh_token_file: " + empty + "}}]", "refresh_token_file: " + empty + ": the secret is empty"},
-		{"a missing password", "redis: {url: 'redis://r', password_file: /nonexistent/p}", "redis.password_file: open /nonexistent/p"},
+		{"a missing password", "redis: {url: 'rediss://r', password_file: /nonexistent/p}", "redis.password_file: open /nonexistent/p"},
 		{"a missing authority", "upstream: {ca_file: /nonexistent/ca}", "upstream.ca_file: open /nonexistent/ca"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -42,6 +42,7 @@ func Run(ctx context.Context, o RunOptions) error {
 	defer buffer.Close()
 	log := NewLog(l.Log, buffer)
 	defer stdLogWriter{log.Logger}.capture()()
+	logWarnings(log, l)
 	lock, err := lockState(ctx, l.Config, o.WaitLock, log)
 	if err != nil {
 		return err
@@ -49,7 +50,13 @@ func Run(ctx context.Context, o RunOptions) error {
 	if lock != nil {
 		defer lock.Unlock()
 	}
-	server, err := Start(l.Config, log, read)
+	server, err := Start(l.Config, log, func() (*config.Loaded, error) {
+		l, err := read()
+		if err == nil {
+			logWarnings(log, l)
+		}
+		return l, err
+	})
 	if err != nil {
 		return err
 	}
@@ -70,6 +77,12 @@ func Run(ctx context.Context, o RunOptions) error {
 		case err := <-server.failed:
 			return err
 		}
+	}
+}
+
+func logWarnings(log *Logger, l *config.Loaded) {
+	for _, w := range l.Warnings {
+		log.Warn("the configuration", zap.String("warning", w))
 	}
 }
 
