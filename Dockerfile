@@ -1,9 +1,12 @@
-# The base images are arguments, so that a mirror or a stand-in can take their place.
+# The base images are arguments, so that a mirror or a stand-in can take their place. A release pins both by digest:
+# --build-arg BUILD_DIGEST=sha256:… --build-arg RUN_DIGEST=sha256:…
 ARG BUILD_IMAGE=golang:1.26
+ARG BUILD_DIGEST=
 ARG RUN_IMAGE=gcr.io/distroless/static-debian12:nonroot
+ARG RUN_DIGEST=
 
 # With buildx the toolchain runs on the builder's own platform and compiles for the target's; without it both are the same.
-FROM --platform=${BUILDPLATFORM:-linux} ${BUILD_IMAGE} AS build
+FROM --platform=${BUILDPLATFORM:-linux} ${BUILD_IMAGE}${BUILD_DIGEST:+@${BUILD_DIGEST}} AS build
 ARG TARGETOS
 ARG TARGETARCH
 WORKDIR /src
@@ -13,7 +16,7 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags='-s -w' -o /roamproxy ./cmd/roamproxy && mkdir /state
 
-FROM ${RUN_IMAGE}
+FROM ${RUN_IMAGE}${RUN_DIGEST:+@${RUN_DIGEST}}
 # For registries; roamproxy version says the same out of the program itself.
 ARG VERSION=unknown
 ARG REVISION=unknown
