@@ -9,7 +9,7 @@ STOP ?= 60
 RACE := $(if $(shell command -v $${CC:-cc}),-race)
 # Programs that some tests drive, and the Debian packages that have them. Without one its tests are left out and make test says
 # so; where CI is set they fail instead (redistest.Program).
-PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl docker-compose:docker-compose node:nodejs /usr/bin/python3:python3-requests,python3-httpx
+PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl docker-compose:docker-compose nginx:nginx-light node:nodejs /usr/bin/python3:python3-requests,python3-httpx
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test cover check fmt vet arrows bench fuzz soak release image
