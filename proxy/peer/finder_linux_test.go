@@ -1,0 +1,281 @@
+package peer
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// caller makes a number of connections at once, each with one request: by TCP to an address, or by a Unix socket to a path.
+const caller = `
+import http.client, socket, sys, threading
+target, count = sys.argv[1], int(sys.argv[2])
+def call(ready):
+    if target.startswith("/"):
+        c = http.client.HTTPConnection("localhost"); c.sock = socket.socket(socket.AF_UNIX); c.sock.connect(target)
+    else:
+        host, port = target.rsplit(":", 1); c = http.client.HTTPConnection(host.strip("[]"), int(port)); c.connect()
+    ready.wait()
+    c.request("GET", "/"); c.getresponse().read()
+ready = threading.Barrier(count)
+threads = [threading.Thread(target=call, args=[ready]) for _ in range(count)]
+for t in threads: t.start()
+for t in threads: t.join()
+`
+
+// seen collects the peers of all connections of a server.
+type seen struct {
+	mu    sync.Mutex // guards peers
+	peers []Peer
+}
+
+func (s *seen) take() []Peer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.peers
+	s.peers = nil
+	return taken
+}
+
+func listen(t *testing.T, network, address string) (*seen, string) {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &seen{}
+	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		p := Of(r.Context())
+		s.mu.Lock()
+		s.peers = append(s.peers, p)
+		s.mu.Unlock()
+	})}
+	NewFinder().Attach(server)
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	return s, l.Addr().String()
+}
+
+// script writes the caller under a name of its own, where every user can read it.
+func script(t *testing.T, name string) string {
+	t.Helper()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("no python3 here")
+	}
+	dir, err := os.MkdirTemp("", "peer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	os.Chmod(dir, 0o755)
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, []byte(caller), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// run runs a script to its end, changed as a test wants.
+func run(t *testing.T, file, target, count string, attributes *syscall.SysProcAttr) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "python3", file, target, count)
+	cmd.SysProcAttr = attributes
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
+
+// Every connection of a program, in whatever way it connects, has the same flow and the script's name; another program has another.
+func TestProgramsAreFound(t *testing.T) {
+	exporter, calm := script(t, "exporter.py"), script(t, "calm.py")
+	for _, at := range []struct{ network, address string }{
+		{"tcp4", "127.0.0.1:0"}, {"tcp6", "[::1]:0"}, {"tcp", "[::]:0"}, {"unix", filepath.Join(t.TempDir(), "s")},
+	} {
+		t.Run(at.network+" "+at.address, func(t *testing.T) {
+			s, target := listen(t, at.network, at.address)
+			target = strings.Replace(target, "[::]", "127.0.0.1", 1)
+			run(t, exporter, target, "200", nil)
+			flood := s.take()
+			flows := map[Peer]int{}
+			for _, p := range flood {
+				flows[p]++
+			}
+			if len(flood) != 200 || len(flows) != 1 || flood[0].Name != "exporter.py" || flood[0].Flow == "" || flood[0].Shared {
+				t.Fatalf("%d calls of %v, want 200 of one exporter.py", len(flood), flows)
+			}
+			run(t, exporter, target, "1", nil)
+			if again := s.take(); len(again) != 1 || again[0] != flood[0] {
+				t.Errorf("another process of the program is %v, want %v", again, flood[0])
+			}
+			run(t, calm, target, "1", nil)
+			if other := s.take(); len(other) != 1 || other[0].Name != "calm.py" || other[0].Flow == flood[0].Flow {
+				t.Errorf("another program is %v, want calm.py and another flow than %v", other, flood[0])
+			}
+			run(t, exporter, target, "1", &syscall.SysProcAttr{Setsid: true})
+			if other := s.take(); len(other) != 1 || other[0].Name != "exporter.py" || other[0].Flow == flood[0].Flow {
+				t.Errorf("the program in another session is %v, want exporter.py and another flow than %v", other, flood[0])
+			}
+		})
+	}
+}
+
+// A process that cannot be seen, of another container in the same network or of another user, is told apart by its cgroup or user.
+func TestHiddenProcessesHaveAnOwner(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root makes processes of others")
+	}
+	file := script(t, "hidden.py")
+	s, target := listen(t, "tcp", "127.0.0.1:0")
+	local, _ := netip.ParseAddrPort(target)
+	hidden := NewFinder()
+	hidden.processes = newProcesses(t.TempDir()) // a /proc that shows nobody, as another pid namespace's and ProtectProc=invisible do
+	find := func(uid uint32) Peer {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "/usr/bin/python3", "-c", "import socket,sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); print(s.getsockname()[1], flush=True); sys.stdin.read()", local.Addr().String(), strings.TrimPrefix(target, "127.0.0.1:"))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+		in, _ := cmd.StdinPipe()
+		out, _ := cmd.StdoutPipe()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { in.Close(); cmd.Wait() }()
+		buffer := make([]byte, 16)
+		n, err := out.Read(buffer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from, err := netip.ParseAddrPort("127.0.0.1:" + strings.TrimSpace(string(buffer[:n])))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hidden.Find(pair{local: net.TCPAddrFromAddrPort(local), remote: net.TCPAddrFromAddrPort(from)})
+	}
+	one, two := find(1001), find(1002)
+	if !one.Shared || !two.Shared || one.Flow == "" {
+		t.Errorf("hidden processes are %v and %v, want flows that several programs may share", one, two)
+	}
+	if inRoot, err := os.ReadFile("/proc/self/cgroup"); err == nil && strings.Contains(string(inRoot), "0::/\n") && one.Flow == two.Flow {
+		t.Errorf("two users without cgroups are both %q, want two flows", one.Flow)
+	}
+	run(t, file, target, "1", &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID})
+	if got := s.take(); len(got) != 1 || got[0].Name != "hidden.py" {
+		t.Errorf("a process of a pid namespace below ours is %v, want hidden.py", got)
+	}
+}
+
+// pair is a connection of which the ends are known and nothing else.
+type pair struct {
+	net.Conn
+	local, remote net.Addr
+}
+
+func (p pair) LocalAddr() net.Addr  { return p.local }
+func (p pair) RemoteAddr() net.Addr { return p.remote }
+
+// What no socket of this machine is bound to has no peer, and is known to have none at once.
+func TestForeignConnectionsHaveNoPeer(t *testing.T) {
+	f := NewFinder()
+	for _, c := range []pair{
+		{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 77), Port: 40000}},
+		{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2}},
+		{local: &net.UnixAddr{Name: "s"}, remote: &net.UnixAddr{}},
+		{local: &net.IPAddr{}, remote: &net.IPAddr{}},
+	} {
+		if got := f.Find(c); got != (Peer{}) {
+			t.Errorf("%v: %v, want none", c.remote, got)
+		}
+	}
+	if got := Of(t.Context()); got != (Peer{}) {
+		t.Errorf("without a connection: %v, want none", got)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got := f.Find(pair{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: l.Addr()}); got != (Peer{}) {
+		t.Errorf("a listener is taken for a peer: %v", got)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for path, want := range map[string]string{
+		"/sys/fs/cgroup/system.slice/standup.service":                                        "standup",
+		"/sys/fs/cgroup/system.slice/standup.service/worker":                                 "standup",
+		"/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/sync.service": "sync",
+		"/sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service":                        "",
+		"/sys/fs/cgroup/user.slice/user-1000.slice/session-3.scope":                          "",
+		"/sys/fs/cgroup/kubepods.slice/cri-containerd-0123456789abcdef.scope":                "",
+		"": "",
+	} {
+		if got := unitName(path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+	root := t.TempDir()
+	unit := filepath.Join(root, "system.slice", "standup.service")
+	if err := os.MkdirAll(unit, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	info, _ := os.Stat(unit)
+	c := newCgroups(root)
+	if got := c.name(info.Sys().(*syscall.Stat_t).Ino); got != "standup" {
+		t.Errorf("the unit is %q, want standup", got)
+	}
+	if got := c.name(1 << 60); got != "" {
+		t.Errorf("a cgroup that is nowhere is %q", got)
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(question(netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("127.0.0.1:2")))
+	f.Add(append([]byte{140, 0, 0, 0, 20, 0, 0, 0}, make([]byte, 140)...))
+	f.Fuzz(func(t *testing.T, answer []byte) { parseAnswer(answer) })
+}
+
+func BenchmarkFind(b *testing.B) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	ours, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ours.Close()
+	theirs, err := l.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer theirs.Close()
+	for name, f := range map[string]func() *Finder{"first": NewFinder, "again": func() func() *Finder { f := NewFinder(); f.Find(theirs); return func() *Finder { return f } }()} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if f().Find(theirs).Name == "" {
+					b.Fatal("not found")
+				}
+			}
+		})
+	}
+}

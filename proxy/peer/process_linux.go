@@ -1,0 +1,220 @@
+package peer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/procfs"
+)
+
+// processes finds the process that holds a socket. It is safe for concurrent use.
+type processes struct {
+	root   string
+	search chan struct{} // one search at a time, so that a flood of connections does not multiply the work
+	// The following belong to the search that is under way.
+	rests time.Time // until when nothing is searched for
+	found []int     // pids that had a socket, the last one first
+
+	mu     sync.Mutex // guards the following
+	inodes map[uint32]process
+}
+
+// process is a program with its name and flow, ready to be told.
+type process struct{ name, flow string }
+
+func (p process) peer() Peer { return Peer{Name: p.name, Flow: p.flow} }
+
+// The bounds of a search. Connections that come and go without end, each of a new process, cost at most a fifth of a core.
+const (
+	maxInodes      = 4096 // sockets whose process is remembered
+	maxDescriptors = 4096 // a process with more is a server, and none that calls Roam
+	maxFound       = 16   // programs that call Roam are few, and the next socket is most likely of one of them
+	restAfter      = 4    // times as long as a search took
+	longestRest    = 20 * time.Millisecond
+)
+
+func newProcesses(root string) *processes {
+	return &processes{root: root, search: make(chan struct{}, 1), inodes: make(map[uint32]process)}
+}
+
+// byInode returns the process that holds a socket, where it is visible and found in time.
+func (p *processes) byInode(inode uint32, deadline time.Time) (process, bool) {
+	if inode == 0 {
+		return process{}, false
+	}
+	if found, ok := p.known(inode); ok {
+		return found, true
+	}
+	patience := time.NewTimer(time.Until(deadline))
+	defer patience.Stop()
+	select {
+	case p.search <- struct{}{}:
+		defer func() { <-p.search }()
+	case <-patience.C:
+		return process{}, false
+	}
+	if found, ok := p.known(inode); ok { // by the search that this one waited for
+		return found, true
+	}
+	if rest := time.Until(p.rests); rest > 0 {
+		select {
+		case <-time.After(rest):
+		case <-patience.C:
+			return process{}, false
+		}
+	}
+	begun := time.Now()
+	found, ok := p.look(inode, deadline)
+	p.rests = time.Now().Add(min(restAfter*time.Since(begun), longestRest))
+	return found, ok
+}
+
+func (p *processes) known(inode uint32) (process, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	found, ok := p.inodes[inode]
+	return found, ok
+}
+
+// look goes through all processes: those that had sockets before, and then the newest first.
+func (p *processes) look(inode uint32, deadline time.Time) (process, bool) {
+	fs, err := procfs.NewFS(p.root)
+	if err != nil {
+		return process{}, false
+	}
+	all, err := fs.AllProcs()
+	if err != nil {
+		return process{}, false
+	}
+	rank := func(proc procfs.Proc) int {
+		if i := slices.Index(p.found, proc.PID); i >= 0 {
+			return i
+		}
+		return maxFound
+	}
+	slices.SortFunc(all, func(a, b procfs.Proc) int { return cmp.Or(rank(a)-rank(b), b.PID-a.PID) })
+	link := fmt.Sprintf("socket:[%d]", inode)
+	for _, proc := range all {
+		if time.Now().After(deadline) {
+			break
+		}
+		if n, err := proc.FileDescriptorsLen(); err != nil || n > maxDescriptors {
+			continue
+		}
+		targets, err := proc.FileDescriptorTargets()
+		if err != nil || !slices.Contains(targets, link) {
+			continue
+		}
+		p.found = slices.DeleteFunc(p.found, func(pid int) bool { return pid == proc.PID })
+		p.found = slices.Insert(p.found, 0, proc.PID)[:min(len(p.found)+1, maxFound)]
+		found := describe(fs, proc)
+		p.remember(targets, found)
+		return found, true
+	}
+	return process{}, false
+}
+
+// remember keeps a process for all its sockets: a flood of connections costs one search.
+func (p *processes) remember(targets []string, found process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.inodes) > maxInodes {
+		clear(p.inodes)
+	}
+	for _, target := range targets {
+		number, isSocket := strings.CutPrefix(target, "socket:[")
+		if inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 32); isSocket && err == nil {
+			p.inodes[uint32(inode)] = found
+		}
+	}
+}
+
+// byPID returns a process, where it is visible.
+func (p *processes) byPID(pid int) (process, bool) {
+	fs, err := procfs.NewFS(p.root)
+	if err != nil {
+		return process{}, false
+	}
+	proc, err := fs.Proc(pid)
+	if err != nil || pid <= 0 {
+		return process{}, false
+	}
+	return describe(fs, proc), true
+}
+
+// describe names a process. Its flow is that of its program, user and session: the workers of one program are one flow, and two scripts
+// in two terminals are two.
+func describe(fs procfs.FS, proc procfs.Proc) process {
+	name := programOf(proc)
+	stat, err := proc.Stat()
+	if err != nil {
+		return process{name: name, flow: "program " + name}
+	}
+	uid := uint64(0)
+	if status, err := proc.NewStatus(); err == nil {
+		uid = status.UIDs[0]
+	}
+	if isHelper(name) {
+		if script := ancestorScript(fs, stat.PPID); script != "" {
+			name = script
+		}
+	}
+	return process{name: name, flow: fmt.Sprintf("program %s of %d in %d", name, uid, stat.Session)}
+}
+
+// maxAncestors bounds how far up a script is looked for: xargs, timeout and a shell or two stand between.
+const maxAncestors = 4
+
+// ancestorScript returns the script that started a process which is no program of its own, such as curl.
+func ancestorScript(fs procfs.FS, pid int) string {
+	for range maxAncestors {
+		proc, err := fs.Proc(pid)
+		if err != nil {
+			return ""
+		}
+		args, err := proc.CmdLine()
+		if err != nil || len(args) == 0 {
+			return ""
+		}
+		if script := scriptOf(args); script != "" {
+			return script
+		}
+		if name := baseName(args[0]); !isHelper(name) && !isInterpreter(name) {
+			return ""
+		}
+		stat, err := proc.Stat()
+		if err != nil {
+			return ""
+		}
+		pid = stat.PPID
+	}
+	return ""
+}
+
+// programOf names a process by its command line, or by what the kernel calls it where that is hidden or empty.
+func programOf(proc procfs.Proc) string {
+	if args, err := proc.CmdLine(); err == nil && len(args) > 0 {
+		name := scriptOf(args)
+		if name == "" {
+			name = baseName(args[0])
+		}
+		if isGeneric(name) {
+			if cwd, err := proc.Cwd(); err == nil && cwd != "" {
+				name = withDirectory(args, name, cwd)
+			}
+		}
+		if name != "" {
+			return name
+		}
+	}
+	comm, err := proc.Comm()
+	if err != nil {
+		return ""
+	}
+	return comm
+}
