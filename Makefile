@@ -70,6 +70,7 @@ cmd/roamproxy/server metrics
 cmd/roamproxy/server metrics/status
 cmd/roamproxy/server proxy
 cmd/roamproxy/server proxy/credential
+cmd/roamproxy/server proxy/peer
 cmd/roamproxy/e2e cmd/roamproxy/config
 cmd/roamproxy/e2e cmd/roamproxy/e2e/faultnet
 cmd/roamproxy/e2e cmd/roamproxy/server
@@ -79,6 +80,7 @@ proxy cache
 proxy limiter
 proxy limiter/statefile
 proxy proxy/credential
+proxy proxy/peer
 proxy/credential limiter/statefile
 limiter limiter/statefile
 metrics/status metrics

@@ -54,8 +54,9 @@ func (r *Refusal) Unwrap() error { return r.Reason }
 // Tool is who asks, as far as the line is concerned. The same name always comes with the same values.
 type Tool struct {
 	Name     string
-	Weight   int // share of the quota while others wait too; below 1 counts as 1
-	MaxQueue int // calls of this tool in the line; 0: as many as the line holds
+	Flow     string // whose part of the queue its calls are: tools of one flow share a turn; empty: Name
+	Weight   int    // share of the quota while others wait too; below 1 counts as 1
+	MaxQueue int    // calls of this tool in the line; 0: as many as the line holds
 }
 
 // The outcomes that an Observer hears of.

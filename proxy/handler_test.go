@@ -218,8 +218,8 @@ func TestCallersNameThemselves(t *testing.T) {
 	for i := range 100 {
 		h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", fmt.Sprint("bot-", i))
 	}
-	if got := h.last().Tool; got != Other || len(h.tools.named) > maxNames+1 {
-		t.Errorf("the hundredth is called %q, of %d names", got, len(h.tools.named))
+	if got := h.last().Tool; got != Other || len(h.tools.callers.names) > maxNames+1 {
+		t.Errorf("the hundredth is called %q, of %d names", got, len(h.tools.callers.names))
 	}
 }
 

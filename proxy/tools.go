@@ -7,13 +7,12 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/proxy/peer"
 )
 
 // Tool is a program that may call.
@@ -33,31 +32,18 @@ type tool struct {
 	Tool
 	line     limiter.Tool
 	upstream *upstream
-	here     atomic.Int64 // requests under way
+	here     *atomic.Int64 // requests under way
 }
 
 // tools finds out who asks.
 type tools struct {
 	known   []*tool
 	byToken map[[sha256.Size]byte]*tool // by the digest of each valid token
-	name    *regexp.Regexp              // that a caller may give itself
-	met     func(name string)
-
-	mu    sync.Mutex // guards named
-	named map[string]*tool
+	callers *callers                    // where none are configured
 }
 
-// maxNames bounds the names that callers may give themselves, which become label values. Who needs more, configures tools.
-const maxNames = 50
-
-// Local and Other are the names of callers that gave none, and of those beyond the bound.
-const (
-	Local = "local"
-	Other = "other"
-)
-
 func newTools(configured []Tool, upstreams map[string]*upstream, met func(string)) (*tools, error) {
-	t := &tools{name: regexp.MustCompile(`^[a-z0-9-]{1,32}$`), met: met, named: make(map[string]*tool), byToken: make(map[[sha256.Size]byte]*tool)}
+	t := &tools{callers: newCallers(met), byToken: make(map[[sha256.Size]byte]*tool)}
 	for _, c := range configured {
 		u := upstreams[c.Credential]
 		if c.Credential != "" && u == nil {
@@ -68,7 +54,7 @@ func newTools(configured []Tool, upstreams map[string]*upstream, met func(string
 				return nil, fmt.Errorf("proxy: tool %s: %q is not METHOD path", c.Name, pattern)
 			}
 		}
-		known := &tool{Tool: c, upstream: u, line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue}}
+		known := &tool{Tool: c, upstream: u, here: new(atomic.Int64), line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue}}
 		t.known = append(t.known, known)
 		for _, digest := range c.Tokens {
 			t.byToken[digest] = known
@@ -111,26 +97,9 @@ func (p *Proxy) identify(v *request) (known bool) {
 // asking is who asks; nil: nobody that is known.
 func (t *tools) asking(v *request) *tool {
 	if len(t.known) == 0 {
-		return t.called(v.own.Get("Roamproxy-Tool"))
+		return t.callers.tool(v.own.Get("Roamproxy-Tool"), peer.Of(v.r.Context()), v.Agent, v.Peer)
 	}
 	return t.proven(v)
-}
-
-// called is a caller under the name that it gives itself.
-func (t *tools) called(name string) *tool {
-	if name == "" {
-		name = Local
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.named[name] == nil && (len(t.named) >= maxNames || !t.name.MatchString(name)) {
-		name = Other
-	}
-	if t.named[name] == nil {
-		t.met(name)
-		t.named[name] = &tool{line: limiter.Tool{Name: name, Weight: 1}}
-	}
-	return t.named[name]
 }
 
 // proven is the tool whose token the request has. The digest is looked up: what the time of that tells of digests is of no use to

@@ -221,7 +221,13 @@ func TestAQuotasNumbersChangeUnderWhoWaits(t *testing.T) {
 	post(tools, "http://"+c.Addr)
 	var waiting sync.WaitGroup
 	waiting.Go(func() { floods(t, tools, "http://"+c.Addr, 4) })
-	for deadline := time.Now().Add(10 * time.Second); c.QueueState("roam").Waiting["local"] < 3 && time.Now().Before(deadline); {
+	queued := func() (n int) {
+		for _, of := range c.QueueState("roam").Waiting {
+			n += of
+		}
+		return n
+	}
+	for deadline := time.Now().Add(10 * time.Second); queued() < 3 && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond)
 	}
 	level := c.QueueState("roam").Tokens

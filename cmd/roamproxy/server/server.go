@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy/peer"
 )
 
 // Server is a running roamproxy with its listeners.
@@ -55,6 +56,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	r.tools, r.admin = r.newHTTPServer(r.app, c.Limits), r.newHTTPServer(&r.pages, c.Limits)
 	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its requests have no body, and its answers are short
 	r.limitConnections(c.Limits.MaxConnections)
+	peer.NewFinder().Attach(r.tools)
 	r.conns[0].attach(r.tools)
 	r.conns[1].attach(r.admin)
 	go r.serve(r.tools, forTools)
