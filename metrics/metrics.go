@@ -31,6 +31,7 @@ type Metrics struct {
 	routes    *labels
 	collector *collector
 	recorder  Recorder
+	reasons   map[string]Reason // by code; not changed after New
 	build     Build
 	current   atomic.Bool // what reloaded says
 
@@ -59,8 +60,8 @@ type Build struct {
 type Recorder interface {
 	// AddQuota is called before any event of the quota, and again for each reload.
 	AddQuota(quota string)
-	// Answered reports a request of a tool, with the labels under which it was counted.
-	Answered(a Answer, tool, route string)
+	// Answered reports a request of a tool, with the labels under which it was counted, and whether roamproxy refused it.
+	Answered(a Answer, tool, route string, refused bool)
 	// Waited reports the end of a wait in the queue.
 	Waited(quota, tool, outcome string, d time.Duration)
 	// Throttled reports an answer 429 by Roam.
@@ -75,13 +76,17 @@ type Options struct {
 	Version, Revision string
 	Recorder          Recorder        // needed
 	MaxWaits          []time.Duration // the longest waits of the quotas; see waitBuckets
+	Reasons           []Reason        // every code that Answer.Reason may have
 }
 
 // New makes the registry of a program. Every event goes to the recorder, too.
 func New(o Options) *Metrics {
 	m := &Metrics{
 		Health: &Health{}, registry: prometheus.NewRegistry(), tools: newLabels(maxTools), routes: newLabels(maxRoutes),
-		recorder: o.Recorder, known: make(map[kind]series), build: Build{o.Version, o.Revision, time.Now()},
+		recorder: o.Recorder, known: make(map[kind]series), reasons: make(map[string]Reason), build: Build{o.Version, o.Revision, time.Now()},
+	}
+	for _, r := range o.Reasons {
+		m.reasons[r.Code] = r
 	}
 	waits := waitBuckets(o.MaxWaits)
 	m.requests = m.counter("roamproxy_requests_total",
@@ -117,14 +122,14 @@ func New(o Options) *Metrics {
 	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
 	m.collector = newCollector(m)
 	m.registry.MustRegister(m.collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, result := range results() {
+	for _, result := range Results() {
 		m.cached.WithLabelValues(result)
 	}
 	for _, kind := range []string{RepeatUnknown, RepeatReplayed} {
 		m.repeats.WithLabelValues(kind)
 	}
 	m.superseded.WithLabelValues(other)
-	for _, by := range []string{"hit", "shared", "stale", "page"} {
+	for _, by := range []string{Hit, Shared, Stale, savedByPage} {
 		m.saved.WithLabelValues(by)
 	}
 	return m

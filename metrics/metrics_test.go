@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type nothing struct{}
 
 func (nothing) AddQuota(string)                              {}
-func (nothing) Answered(Answer, string, string)              {}
+func (nothing) Answered(Answer, string, string, bool)        {}
 func (nothing) Waited(string, string, string, time.Duration) {}
 func (nothing) Throttled(string)                             {}
 func (nothing) PauseBegan(string)                            {}
@@ -29,7 +29,11 @@ func (nothing) PauseEnded(string)                            {}
 
 // sample has one of everything.
 func sample() *Metrics {
-	m := New(Options{Version: "1.2.3", Revision: "abcdef", Recorder: nothing{}, MaxWaits: []time.Duration{time.Minute}})
+	m := New(Options{Version: "1.2.3", Revision: "abcdef", Recorder: nothing{}, MaxWaits: []time.Duration{time.Minute}, Reasons: []Reason{
+		{Code: "queue_full", Refusal: true, Limit: true}, {Code: "wait_too_long", Refusal: true, Limit: true}, {Code: "paused", Refusal: true, Limit: true},
+		{Code: "budget", Refusal: true, Limit: true, Own: true}, {Code: "too_many_open", Refusal: true, Limit: true, Own: true},
+		{Code: "unauthorized", Refusal: true}, {Code: "upstream_timeout"},
+	}})
 	q := m.Quota("roam", []string{"bot"})
 	m.QuotaState("roam", func() QuotaState {
 		return QuotaState{Tokens: 7.5, Burst: 9.8, Rate: 0.75, ConfiguredRate: 1, ConfiguredBurst: 10, Paused: true, PauseTotal: 12 * time.Second, Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2, Open: map[string]int{"bot": 2, "who": 1}, Jitter: 30 * time.Millisecond}
@@ -135,7 +139,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	if got := testutil.CollectAndCount(m.upstream); got != maxRoutes+1 {
 		t.Errorf("%d routes, want %d and other", got, maxRoutes)
 	}
-	if got, most := testutil.CollectAndCount(m.requests), (maxTools+1)*(1+len(results())); got > most {
+	if got, most := testutil.CollectAndCount(m.requests), (maxTools+1)*(1+len(Results())); got > most {
 		t.Errorf("%d series for requests, want at most %d", got, most)
 	}
 	if got := testutil.CollectAndCount(m.waited); got != 1 {

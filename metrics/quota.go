@@ -21,7 +21,7 @@ func (m *Metrics) Quota(name string, tools []string) *Quota {
 	q := &Quota{name: name, metrics: m, throttled: m.throttled.WithLabelValues(name), pauses: m.pauses.WithLabelValues(name), exchange: m.exchange.WithLabelValues(name)}
 	for _, tool := range tools {
 		m.Tool(tool)
-		m.waited.WithLabelValues(name, m.tools.label(tool), "sent")
+		m.waited.WithLabelValues(name, m.tools.label(tool), Sent)
 	}
 	m.upstream.WithLabelValues(name, other, "200")
 	m.recorder.AddQuota(name)
@@ -33,10 +33,12 @@ func (m *Metrics) Quota(name string, tools []string) *Quota {
 func (m *Metrics) Tool(name string) {
 	m.tools.add(name)
 	label := m.tools.label(name)
-	for _, reason := range reasons()[:lineReasons] {
-		m.refused.WithLabelValues(label, reason)
+	for _, r := range m.reasons {
+		if r.Limit {
+			m.refused.WithLabelValues(label, r.Code)
+		}
 	}
-	for _, cache := range results() {
+	for _, cache := range Results() {
 		m.requests.WithLabelValues(label, other, "200", cache)
 	}
 }

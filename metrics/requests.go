@@ -23,29 +23,21 @@ type Answer struct {
 	Paged               bool // a hit or shared answer that only a wide page made possible
 }
 
-// Refused reports whether roamproxy itself refused, rather than Roam or the network.
-func (a Answer) Refused() bool {
-	switch a.Reason {
-	case "", "upstream_unreachable", "upstream_timeout", "credential", "canceled", "only_if_cached":
-		return false
-	}
-	return true
-}
-
 // Answered counts an answered request. A route becomes a label once Roam has answered it well, until then it is "other".
 func (m *Metrics) Answered(a Answer) {
-	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), result(a.Cache)
+	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), known(a.Cache, Results())
 	s := m.series(kind{tool, route, cache, a.Code, a.Paged, a.Reason == ""})
+	reason, refused := m.refusal(a.Reason)
 	s.requests.Inc()
-	m.recorder.Answered(a, tool, route)
+	m.recorder.Answered(a, tool, route, refused)
 	if s.cached != nil {
 		s.cached.Inc()
 	}
 	if s.saved != nil {
 		s.saved.Inc()
 	}
-	if a.Refused() {
-		m.refused.WithLabelValues(tool, known(a.Reason, reasons())).Inc()
+	if refused {
+		m.refused.WithLabelValues(tool, reason).Inc()
 	}
 	if e, ok := s.duration.(prometheus.ExemplarObserver); ok && len(a.TraceID) == 32 {
 		e.ObserveWithExemplar(a.Duration.Seconds(), prometheus.Labels{"trace_id": a.TraceID})
@@ -82,9 +74,9 @@ func (m *Metrics) series(k kind) series {
 	if k.roams {
 		s.cached = m.cached.WithLabelValues(k.cache)
 		switch {
-		case k.cache != "hit" && k.cache != "shared" && k.cache != "stale":
+		case k.cache != Hit && k.cache != Shared && k.cache != Stale:
 		case k.paged:
-			s.saved = m.saved.WithLabelValues("page")
+			s.saved = m.saved.WithLabelValues(savedByPage)
 		default:
 			s.saved = m.saved.WithLabelValues(k.cache)
 		}
@@ -112,27 +104,6 @@ func (m *Metrics) Repeated(kind string) {
 // Superseded counts a queued call that a newer one replaced.
 func (m *Metrics) Superseded(route string) {
 	m.superseded.WithLabelValues(m.routes.label(route)).Inc()
-}
-
-// reasons are those of refusals, as tools see them in Roamproxy-Error. The first are those of the line.
-func reasons() []string {
-	return []string{
-		"queue_full", "wait_too_long", "paused", "budget", "too_many_open",
-		"outcome_unknown", "key_reused", "in_progress", "answer_not_kept",
-		"unauthorized", "not_allowed", "browser", "host", "bad_request", "body_too_large", "unsupported", "shutting_down",
-	}
-}
-
-const lineReasons = 5
-
-func results() []string { return []string{"hit", "miss", "shared", "stale", "bypass"} }
-
-func result(r string) string {
-	switch r {
-	case "hit", "miss", "shared", "stale", "bypass":
-		return r
-	}
-	return other
 }
 
 // known is v if it is one of values, else other.

@@ -22,7 +22,7 @@ import (
 const statusClientGone = 499
 
 // describe is the table from errors to answers: the status, the code, and the kind of RFC 9209, section 2.3.
-func describe(err error) (status int, code, kind string) {
+func describe(err error) (status int, code Code, kind string) {
 	var tooLarge *http.MaxBytesError
 	var sending *limiter.SendError
 	var quiet net.Error
@@ -31,82 +31,82 @@ func describe(err error) (status int, code, kind string) {
 	}
 	switch {
 	case errors.Is(err, errBudget): // as with the following, not sent: safe to repeat
-		return 429, "budget", "connection_limit_reached"
+		return 429, codeBudget, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrQueueFull):
-		return 429, "queue_full", "connection_limit_reached"
+		return 429, codeQueueFull, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrWaitTooLong):
-		return 429, "wait_too_long", "connection_limit_reached"
+		return 429, codeWaitTooLong, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrTooManyOpen):
-		return 429, "too_many_open", "connection_limit_reached"
+		return 429, codeTooManyOpen, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrPaused):
-		return 429, "paused", "destination_unavailable"
+		return 429, codePaused, "destination_unavailable"
 	case errors.Is(err, limiter.ErrClosed):
-		return 503, "shutting_down", "destination_unavailable"
+		return 503, codeShuttingDown, "destination_unavailable"
 	case errors.Is(err, errUnsupported):
-		return 501, "unsupported", "http_request_error"
+		return 501, codeUnsupported, "http_request_error"
 	case errors.As(err, new(*roamError)):
-		return 400, "bad_request", "http_request_error"
+		return 400, codeBadRequest, "http_request_error"
 	case errors.Is(err, errTarget), errors.Is(err, errAmbiguous):
-		return 400, "bad_request", "http_request_error"
+		return 400, codeBadRequest, "http_request_error"
 	case errors.Is(err, errHost):
-		return 421, "host", "http_request_denied"
+		return 421, codeHost, "http_request_denied"
 	case errors.Is(err, errBrowser):
-		return 403, "browser", "http_request_denied"
+		return 403, codeBrowser, "http_request_denied"
 	case errors.Is(err, errUnauthorized):
-		return 401, "unauthorized", "http_request_denied"
+		return 401, codeUnauthorized, "http_request_denied"
 	case errors.Is(err, errNotAllowed):
-		return 403, "not_allowed", "http_request_denied"
+		return 403, codeNotAllowed, "http_request_denied"
 	case errors.As(err, &tooLarge):
-		return 413, "body_too_large", "http_request_error"
+		return 413, codeBodyTooLarge, "http_request_error"
 	case errors.Is(err, limiter.ErrBody):
-		return 400, "bad_request", "http_request_error"
+		return 400, codeBadRequest, "http_request_error"
 	case errors.Is(err, credential.ErrCredential):
-		return 502, "credential", "proxy_configuration_error"
+		return 502, codeCredential, "proxy_configuration_error"
 	case errors.Is(err, cache.ErrOnlyIfCached):
-		return 504, "only_if_cached", "http_request_denied"
+		return 504, codeOnlyIfCached, "http_request_denied"
 	case errors.Is(err, context.Canceled):
-		return statusClientGone, "canceled", "connection_terminated"
+		return statusClientGone, codeCanceled, "connection_terminated"
 	case errors.As(err, &quiet) && quiet.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return 504, "upstream_timeout", "http_response_timeout"
+		return 504, codeTimeout, "http_response_timeout"
 	case errors.As(err, &sending) && sending.Sent:
-		return 502, "upstream_unreachable", "connection_terminated"
+		return 502, codeUnreachable, "connection_terminated"
 	case errors.As(err, &sending):
-		return 502, "upstream_unreachable", "destination_unavailable"
+		return 502, codeUnreachable, "destination_unavailable"
 	}
-	return 502, "upstream_unreachable", "http_response_incomplete"
+	return 502, codeUnreachable, "http_response_incomplete"
 }
 
 // sentence says what happened and what to do. An error's own text may name addresses, which are for the log.
-func sentence(err error, code string) string {
+func sentence(err error, code Code) string {
 	var sending *limiter.SendError
 	switch code {
-	case "upstream_unreachable", "upstream_timeout":
+	case codeUnreachable, codeTimeout:
 		if errors.As(err, &sending) && !sending.Sent {
 			return "Roam could not be reached; the call was not sent."
 		}
-		if code == "upstream_timeout" {
+		if code == codeTimeout {
 			return "Roam did not answer in time; the call may have reached it."
 		}
 		return "The connection to Roam broke; the call may have reached it."
-	case "budget":
+	case codeBudget:
 		return "This tool has used up its calls of today; the call was not sent and may be repeated after midnight UTC."
-	case "queue_full":
+	case codeQueueFull:
 		return "The line is full; the call was not sent and may be repeated."
-	case "wait_too_long":
+	case codeWaitTooLong:
 		return "The call's turn would come after its longest wait; it was not sent and may be repeated."
-	case "paused":
+	case codePaused:
 		return "Roam asked for quiet for longer than the call may wait; it was not sent and may be repeated."
-	case "too_many_open":
+	case codeTooManyOpen:
 		return "The tool is reading as many responses as it may (upstream.max_open); the call was not sent and may be repeated once one of them has ended."
-	case "shutting_down":
+	case codeShuttingDown:
 		return "roamproxy is stopping; the call was not sent and may be repeated."
-	case "credential":
+	case codeCredential:
 		return "There is no usable credential for Roam; roamproxy's log and /readyz say why. The call was not sent."
-	case "body_too_large":
+	case codeBodyTooLarge:
 		return "The body is larger than limits.max_body."
-	case "only_if_cached":
+	case codeOnlyIfCached:
 		return "Nothing fresh is kept, and only-if-cached was asked for."
-	case "canceled":
+	case codeCanceled:
 		return "The tool went away."
 	}
 	if text, ok := repeatSentence(err, code); ok {
@@ -120,14 +120,14 @@ func sentence(err error, code string) string {
 }
 
 // roamCode is Roam's own word for a problem, where it has one.
-func roamCode(code string) string {
+func roamCode(code Code) string {
 	switch code {
-	case "queue_full", "wait_too_long", "paused", "budget", "too_many_open":
+	case codeQueueFull, codeWaitTooLong, codePaused, codeBudget, codeTooManyOpen:
 		return "ratelimited"
-	case "unauthorized":
+	case codeUnauthorized:
 		return "invalid_token"
 	}
-	return code
+	return string(code)
 }
 
 // fail answers with a problem of our own, in a form that Roam's clients can read.
@@ -140,7 +140,7 @@ func (p *Proxy) fail(v *request, err error) {
 		err = context.Canceled
 	}
 	status, code, kind := describe(err)
-	v.Status, v.Code, v.Err = status, code, err
+	v.Status, v.Code, v.Err = status, string(code), err
 	p.unsettled(v, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
 	var roams *roamError
@@ -159,7 +159,7 @@ func (p *Proxy) fail(v *request, err error) {
 		body["retry_after"] = 1
 	}
 	h.Set("Proxy-Status", fmt.Sprintf(`roamproxy; error=%s; details="%s"`, kind, code))
-	h.Set("Roamproxy-Error", code)
+	h.Set("Roamproxy-Error", string(code))
 	h.Set("Content-Type", "application/json")
 	p.mark(h, v, v.forwarded())
 	text, _ := json.Marshal(body)

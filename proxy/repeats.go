@@ -155,35 +155,35 @@ func (v *request) closeWrite() {
 }
 
 // describeRepeat is the part of describe that is about repeats.
-func describeRepeat(err error) (status int, code, kind string, ok bool) {
+func describeRepeat(err error) (status int, code Code, kind string, ok bool) {
 	var unknown *repeat.UnknownError
 	switch {
 	case errors.As(err, &unknown) && unknown.Status == http.StatusGatewayTimeout:
-		return unknown.Status, "outcome_unknown", "http_response_timeout", true
+		return unknown.Status, codeOutcomeUnknown, "http_response_timeout", true
 	case errors.As(err, &unknown):
-		return unknown.Status, "outcome_unknown", "connection_terminated", true
+		return unknown.Status, codeOutcomeUnknown, "connection_terminated", true
 	case errors.Is(err, repeat.ErrKey):
-		return http.StatusBadRequest, "bad_request", "http_request_error", true
+		return http.StatusBadRequest, codeBadRequest, "http_request_error", true
 	case errors.Is(err, repeat.ErrKeyReused):
-		return http.StatusUnprocessableEntity, "key_reused", "http_request_error", true
+		return http.StatusUnprocessableEntity, codeKeyReused, "http_request_error", true
 	case errors.Is(err, repeat.ErrInProgress):
-		return http.StatusConflict, "in_progress", "http_request_denied", true
+		return http.StatusConflict, codeInProgress, "http_request_denied", true
 	case errors.As(err, new(*repeat.TooLargeError)):
-		return http.StatusConflict, "answer_not_kept", "http_request_denied", true
+		return http.StatusConflict, codeAnswerNotKept, "http_request_denied", true
 	}
 	return 0, "", "", false
 }
 
 // repeatSentence is the part of sentence that is about repeats.
-func repeatSentence(err error, code string) (text string, ok bool) {
+func repeatSentence(err error, code Code) (text string, ok bool) {
 	var large *repeat.TooLargeError
 	switch {
-	case code == "outcome_unknown":
+	case code == codeOutcomeUnknown:
 		return "The same write was sent before, and may have been executed; it was not sent again. " +
 			"Look whether it was; if not, repeat it with the header Roamproxy-Repeat: send.", true
-	case code == "key_reused":
+	case code == codeKeyReused:
 		return "This Idempotency-Key was used for another method, path or body; the call was not sent. Use a new key.", true
-	case code == "in_progress":
+	case code == codeInProgress:
 		return "The first call with this Idempotency-Key is still in progress; this one was not sent and may be repeated.", true
 	case errors.As(err, &large):
 		return "The first call with this Idempotency-Key was answered with " + strconv.Itoa(large.Status) +

@@ -12,7 +12,7 @@ func (m *Monitor) status(w http.ResponseWriter, r *http.Request) {
 
 // call answers why a call waited, by its request id.
 func (m *Monitor) call(w http.ResponseWriter, r *http.Request) {
-	explanation, ok := m.recent.Explain(strings.TrimPrefix(r.URL.Path, "/api/calls/"))
+	explanation, ok := m.Explain(strings.TrimPrefix(r.URL.Path, "/api/calls/"))
 	if !ok {
 		answer(w, http.StatusNotFound, map[string]string{"error": unknownCall})
 		return

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"roamproxy/metrics"
 )
 
 // Explanation says what became of a call and where its time went.
@@ -24,7 +26,16 @@ type Share struct {
 }
 
 // Explain finds the last call with this request id among the recent ones.
-func (r *Recent) Explain(id string) (Explanation, bool) {
+func (m *Monitor) Explain(id string) (Explanation, bool) {
+	e, ok := m.recent.explain(id)
+	if ok {
+		e.addText(m.metrics.Reason(e.Reason).Text)
+	}
+	return e, ok
+}
+
+// explain finds a call, and what happened meanwhile.
+func (r *Recent) explain(id string) (Explanation, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c := range r.calls.backward() {
@@ -33,7 +44,6 @@ func (r *Recent) Explain(id string) (Explanation, bool) {
 			if q := r.quotas[c.Quota]; q != nil {
 				e.addEvents(q)
 			}
-			e.addText()
 			return e, true
 		}
 	}
@@ -89,15 +99,15 @@ func seconds(s float64) time.Duration { return time.Duration(math.Round(s * floa
 const brief = 0.05
 
 // addText says it in sentences.
-func (e *Explanation) addText() {
+func (e *Explanation) addText(reason string) {
 	say := func(format string, args ...any) { e.Text = append(e.Text, fmt.Sprintf(format, args...)) }
 	switch {
 	case e.Reason != "" && e.Attempts == 0:
-		say("It was not sent: roamproxy answered %d, %s.", e.Status, reasonText(e.Reason))
+		say("It was not sent: roamproxy answered %d, %s.", e.Status, reason)
 		if e.Queue > brief {
 			say("Until then it was in the queue for %.1f s.", e.Queue)
 		}
-	case e.Cache == "shared":
+	case e.Cache == metrics.Shared:
 		say("Another call for the same was in progress already. It got that answer after %.1f s, and spent nothing of the quota.", e.Total)
 	case e.Queue <= brief:
 		say("It did not wait: there was a token.")
@@ -114,7 +124,7 @@ func (e *Explanation) addText() {
 		say("Roam took %.2f s to answer.", e.Upstream)
 	}
 	if e.Reason != "" && e.Attempts > 0 {
-		say("It ended with %d, %s.", e.Status, reasonText(e.Reason))
+		say("It ended with %d, %s.", e.Status, reason)
 	}
 }
 
@@ -139,39 +149,4 @@ func (e *Explanation) addReasons(say func(format string, args ...any)) {
 	case e.Paused <= brief:
 		say("No other call of this replica was sent meanwhile: it waited for the next token, or for a slot (max_in_flight).")
 	}
-}
-
-// reasonText is a reason in words.
-func reasonText(reason string) string {
-	switch reason {
-	case "queue_full":
-		return "the queue is full (max_queue)"
-	case "wait_too_long":
-		return "the wait would be too long (max_wait, or Prefer: wait)"
-	case "paused":
-		return "Roam's pause lasts longer than the call may wait"
-	case "budget":
-		return "its tool has used its calls of the day (calls_per_day)"
-	case "unauthorized":
-		return "the tool's token is missing or wrong"
-	case "not_allowed":
-		return "the tool may not use this method and path"
-	case "browser":
-		return "it came from a web page, and browsers does not name its origin"
-	case "host":
-		return "it was sent to a name that is not roamproxy's"
-	case "credential":
-		return "there is no usable credential"
-	case "upstream_timeout":
-		return "Roam did not answer in time"
-	case "upstream_unreachable":
-		return "Roam could not be reached, or the connection broke"
-	case "canceled":
-		return "the tool closed the connection"
-	case "shutting_down":
-		return "roamproxy was stopping"
-	case "only_if_cached":
-		return "the tool wanted a cached answer only, and there is no fresh one"
-	}
-	return strings.ReplaceAll(reason, "_", " ")
 }

@@ -31,7 +31,7 @@ func newPage(m *Monitor) *page {
 		"clock": func(t time.Time) string { return t.UTC().Format(time.TimeOnly) }, "date": func(t time.Time) string { return t.UTC().Format("2 January 15:04") },
 		"unknown": func() string { return unknownCall }, "dash": dash,
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"draw":  func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": reasonText,
+		"draw":  func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": func(code string) string { return m.metrics.Reason(code).Text },
 		"pair": func(q QuotaStatus, s Status) quotaView { return quotaView{q, s} },
 	}).ParseFS(pageFiles, "page/*.html"))
 	return &page{monitor: m, template: t, viewers: make(chan struct{}, maxViewers)}
@@ -64,7 +64,7 @@ type quotaView struct {
 func (p *page) render(w io.Writer, name, id string) error {
 	v := view{Status: p.monitor.Status(true), ID: short(id)}
 	if id != "" {
-		v.Explanation, v.Found = p.monitor.recent.Explain(id)
+		v.Explanation, v.Found = p.monitor.Explain(id)
 	}
 	return p.template.ExecuteTemplate(w, name, v)
 }

@@ -23,6 +23,7 @@ func admin(t *testing.T, m *Monitor) *httptest.Server {
 }
 
 func TestSummaryNamesTheWorst(t *testing.T) {
+	_, counted := newMonitor()
 	now := time.Now()
 	refused := Status{Refusals: []Refusals{{Tool: "bot", Reason: "queue_full", Latest: now.Add(-time.Second)}}}
 	budget := Status{Refusals: []Refusals{{Tool: "bot", Reason: "budget", Latest: now.Add(-time.Second)}}}
@@ -59,7 +60,7 @@ func TestSummaryNamesTheWorst(t *testing.T) {
 		{"a credential is refused", red, false, Bad, "Calls cannot succeed: Roam answered 401 to it."},
 	} {
 		tt.s.Now, tt.s.Reloaded = now, tt.reloaded
-		v := summarize(tt.s)
+		v := summarize(tt.s, counted.Reason)
 		if v.Level != tt.level || !strings.Contains(v.Text, tt.want) || (v.Do == "") != (v.Level == Good) {
 			t.Errorf("%s: %+v, want %s with %q, and what to do unless all is good", tt.name, v, tt.level, tt.want)
 		}

@@ -103,17 +103,17 @@ func counts(of map[string]*rolling, name string, now time.Time) *Counts {
 }
 
 // Answered adds a request. Tool and route are labels, and so bounded.
-func (r *Recent) Answered(a metrics.Answer, tool, route string) {
+func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 	now := time.Now()
 	c := Counts{Calls: 1}
 	switch a.Cache {
-	case "hit":
+	case metrics.Hit:
 		c.Hit = 1
-	case "miss":
+	case metrics.Miss:
 		c.Miss = 1
-	case "shared":
+	case metrics.Shared:
 		c.Shared = 1
-	case "stale":
+	case metrics.Stale:
 		c.Stale = 1
 	default:
 		c.Bypass = 1
@@ -121,12 +121,12 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string) {
 	if a.Paged {
 		c.Paged = 1
 	}
-	if a.Refused() {
+	if refused {
 		c.Refused = 1
 	} else if a.Code >= 500 {
 		c.Failed = 1
 	}
-	noted := a.Attempts > 0 || a.Reason != "" || a.Cache == "shared" // a hit waits for nothing, and would push the others out
+	noted := a.Attempts > 0 || a.Reason != "" || a.Cache == metrics.Shared // a hit waits for nothing, and would push the others out
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	counts(r.tools, tool, now).add(c)
@@ -153,7 +153,7 @@ func short(s string) string { return strings.Clone(s[:min(len(s), metrics.MaxNam
 
 // Waited adds the end of a wait in the queue.
 func (r *Recent) Waited(quota, tool, outcome string, d time.Duration) {
-	if outcome != "sent" {
+	if outcome != metrics.Sent {
 		return
 	}
 	now := time.Now()

@@ -17,10 +17,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+var reasons = []metrics.Reason{
+	{Code: "queue_full", Text: "the queue is full (max_queue)", Refusal: true, Limit: true},
+	{Code: "wait_too_long", Text: "the wait would be too long", Refusal: true, Limit: true},
+	{Code: "budget", Text: "the calls of the day are used", Refusal: true, Limit: true, Own: true},
+	{Code: "upstream_timeout", Text: "Roam did not answer in time"},
+}
+
 // newMonitor returns a monitor of empty metrics.
 func newMonitor() (*Monitor, *metrics.Metrics) {
 	recent := NewRecent()
-	counted := metrics.New(metrics.Options{Recorder: recent})
+	counted := metrics.New(metrics.Options{Recorder: recent, Reasons: reasons})
 	return New(counted, recent), counted
 }
 
@@ -138,11 +145,11 @@ func TestWhyACallWaited(t *testing.T) {
 			want     []string
 		}{
 			{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{"in the queue of quota roam for 5.0 s", "For 2.0 s of that the queue was paused", "Calls that were sent meanwhile: 4; 3 of exporter, 1 of bot (its own tool)"}},
-			{"it was refused", "b", []Share{}, 0, []string{"It was not sent: roamproxy answered 429, the wait would be too long (max_wait, or Prefer: wait)."}},
+			{"it was refused", "b", []Share{}, 0, []string{"It was not sent: roamproxy answered 429, the wait would be too long."}},
 			{"it shared", "c", nil, 0, []string{"Another call for the same", "after 3.0 s"}},
 			{"it failed", "e", nil, 0, []string{"It did not wait", "sent 2 times", "It ended with 504, Roam did not answer in time"}},
 		} {
-			explanation, ok := m.recent.Explain(tt.id)
+			explanation, ok := m.Explain(tt.id)
 			text := strings.Join(explanation.Text, "\n")
 			if !ok || tt.before != nil && !reflect.DeepEqual(explanation.Before, tt.before) || tt.paused > 0 && explanation.Paused != tt.paused {
 				t.Errorf("%s: %v %+v, want %v before and %v s paused", tt.name, ok, explanation, tt.before, tt.paused)
@@ -154,7 +161,7 @@ func TestWhyACallWaited(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"d", "nobody", ""} {
-			if explanation, ok := m.recent.Explain(id); ok {
+			if explanation, ok := m.Explain(id); ok {
 				t.Errorf("%q is %+v, want nothing: it did not wait", id, explanation)
 			}
 		}
@@ -187,7 +194,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if got := j.calls.newest(); got.ID != "4999" || len(got.Route) != metrics.MaxName {
 		t.Errorf("the newest call is %s with a route of %d bytes", got.ID, len(got.Route))
 	}
-	if _, ok := m.recent.Explain("3999"); ok {
+	if _, ok := m.Explain("3999"); ok {
 		t.Error("the call before the last thousand is there still")
 	}
 }
@@ -212,7 +219,7 @@ func TestTheExplanationCountsFromTheQueueOn(t *testing.T) {
 			ID: "slow", Tool: "bot", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 1,
 			Queue: 3 * time.Second, Upstream: time.Second, Duration: 10 * time.Second,
 		})
-		explanation, _ := m.recent.Explain("slow")
+		explanation, _ := m.Explain("slow")
 		if want := []Share{{"exporter", 1}}; !reflect.DeepEqual(explanation.Before, want) {
 			t.Errorf("before it: %v, want %v", explanation.Before, want)
 		}

@@ -140,7 +140,7 @@ func (m *Monitor) Status(history bool) Status {
 	}
 	s.Cache.Bytes, s.Cache.Entries = now.CacheBytes, now.CacheCount
 	m.recent.addTo(&s, now.Tools, waiting, history)
-	s.Summary = summarize(s)
+	s.Summary = summarize(s, m.metrics.Reason)
 	return s
 }
 

@@ -26,7 +26,7 @@ type Summary struct {
 const long = 10 // seconds
 
 // summarize returns the worst condition that there is.
-func summarize(s Status) Summary {
+func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	for _, c := range s.Checks {
 		if c.Name == metrics.Stopping {
 			return Summary{Warn, "roamproxy is stopping: calls in progress end, new ones are refused.",
@@ -58,8 +58,9 @@ func summarize(s Status) Summary {
 		}
 	}
 	for _, r := range s.Refusals {
-		if s.Now.Sub(r.Latest) < time.Minute && !expected(r.Reason) {
-			return Summary{Warn, fmt.Sprintf("Calls of %s are refused: %s.", r.Tool, reasonText(r.Reason)),
+		why := reason(r.Reason)
+		if s.Now.Sub(r.Latest) < time.Minute && !why.Own { // a limit of its own is what somebody wanted
+			return Summary{Warn, fmt.Sprintf("Calls of %s are refused: %s.", r.Tool, why.Text),
 				"Refusals are listed below; none of them was sent."}
 		}
 	}
@@ -70,9 +71,6 @@ func summarize(s Status) Summary {
 	}
 	return Summary{Good, "All is well: no call waits.", ""}
 }
-
-// expected reports whether a refusal is what somebody configured, so that nothing is to be done: a daily budget is used up.
-func expected(reason string) bool { return reason == "budget" }
 
 // longWait says why calls wait long. It names a tool only if that tool has most of the queue, for then its own calls wait for
 // each other; the queue is fair, so it does not delay the others.

@@ -64,14 +64,14 @@ func (r *refusal) answer(req *http.Request, credential string) *http.Response {
 	if code == "" {
 		code = "invalid_token" // Roam's own word for it
 	}
-	body, _ := json.Marshal(map[string]any{"ok": false, "error": code, "reason": "credential", "message": fmt.Sprintf(
+	body, _ := json.Marshal(map[string]any{"ok": false, "error": code, "reason": ErrorCode, "message": fmt.Sprintf(
 		"Roam refused roamproxy's own key, of the credential %s, with 401 %s. This tool's token is good. roamproxy's log and /readyz say what to do.", credential, code)})
 	body = append(body, '\n')
 	res := &http.Response{
 		Status: "401 Unauthorized", StatusCode: http.StatusUnauthorized, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
 			"Content-Type": {"application/json"}, "Content-Length": {strconv.Itoa(len(body))},
-			errorHeader: {"credential"}, "Proxy-Status": {`roamproxy; error=proxy_configuration_error; details="credential"`},
+			errorHeader: {ErrorCode}, "Proxy-Status": {`roamproxy; error=proxy_configuration_error; details="` + ErrorCode + `"`},
 		},
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)), Request: req,
 	}
@@ -80,6 +80,9 @@ func (r *refusal) answer(req *http.Request, credential string) *http.Response {
 	}
 	return res
 }
+
+// ErrorCode is the code of answers to a call without a usable credential.
+const ErrorCode = "credential"
 
 // errorHeader marks an answer of roamproxy's own. Roam's answers have none: the Transport removes it.
 const errorHeader = "Roamproxy-Error"

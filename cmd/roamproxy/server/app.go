@@ -62,7 +62,7 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	}
 	recent := status.NewRecent()
 	a := &app{log: log, own: own, state: state, writes: repeat.New(), quotas: make(map[string]*quota), connections: limiter.NewShares(0)}
-	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c)})
+	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c), Reasons: reasons()})
 	a.monitor = status.New(a.metrics, recent)
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.health, a.observer = a.metrics.Health, newObserver(a.metrics, log)
@@ -80,6 +80,17 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 func maxWaits(c config.Config) (all []time.Duration) {
 	for _, q := range c.Quotas {
 		all = append(all, time.Duration(q.MaxWait))
+	}
+	return all
+}
+
+// reasons returns what the codes of the proxy mean.
+func reasons() (all []metrics.Reason) {
+	for _, r := range proxy.Reasons() {
+		all = append(all, metrics.Reason{
+			Code: string(r.Code), Text: r.Text, Refusal: r.Class != proxy.Failed,
+			Limit: r.Class == proxy.ByLimit || r.Class == proxy.ByOwnLimit, Own: r.Class == proxy.ByOwnLimit,
+		})
 	}
 	return all
 }

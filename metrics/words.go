@@ -1,0 +1,53 @@
+package metrics
+
+import "strings"
+
+// The results of the cache and the outcomes of a wait in the queue are the words of packages cache and limiter, which metrics
+// does not import. A test of the server, which knows all three, holds them together.
+const (
+	Hit    = "hit"
+	Miss   = "miss"
+	Shared = "shared"
+	Stale  = "stale"
+	Bypass = "bypass"
+
+	Sent     = "sent"
+	Refused  = "refused"
+	Canceled = "canceled"
+	Expired  = "expired"
+)
+
+// savedByPage is what saved a call beside the results Hit, Shared and Stale: a wide page had the answer.
+const savedByPage = "page"
+
+// Results returns every result of the cache.
+func Results() []string { return []string{Hit, Miss, Shared, Stale, Bypass} }
+
+// Outcomes returns every outcome of a wait in the queue.
+func Outcomes() []string { return []string{Sent, Refused, Canceled, Expired} }
+
+// Reason is what a code of roamproxy's own answers means.
+type Reason struct {
+	Code    string
+	Text    string // completes the sentence "roamproxy answered 429, …"
+	Refusal bool   // roamproxy refused, rather than Roam, the network or the tool itself
+	Limit   bool   // because a limit is reached; has series from the start
+	Own     bool   // because a limit of this tool alone is reached, as somebody configured
+}
+
+// Reason returns what a code means. An unknown one is a refusal.
+func (m *Metrics) Reason(code string) Reason {
+	if r, ok := m.reasons[code]; ok {
+		return r
+	}
+	return Reason{Code: other, Text: strings.ReplaceAll(code, "_", " "), Refusal: true}
+}
+
+// refusal reports whether roamproxy refused, and the label of the reason.
+func (m *Metrics) refusal(code string) (label string, refused bool) {
+	if code == "" {
+		return "", false
+	}
+	r := m.Reason(code)
+	return r.Code, r.Refusal
+}
