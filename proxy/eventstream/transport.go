@@ -1,0 +1,137 @@
+package eventstream
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Transport is the step of a chain of http.RoundTrippers that event streams pass, before they are queued. Other requests
+// pass as they are. Errors are those of Next, ErrDraining, and the cause of the request's context.
+type Transport struct {
+	Next     http.RoundTripper
+	Streams  *Streams
+	Upstream string                     // credential that Next uses
+	Tool     func(*http.Request) string // that makes the request
+	// Subscribes reports whether a request other than GET asks for a stream without end, as subscriptions/listen of MCP does.
+	Subscribes func(*http.Request) bool
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
+
+// Wanted reports whether a client asks for an event stream.
+func Wanted(h http.Header) bool {
+	for _, value := range h["Accept"] {
+		for part := range strings.SplitSeq(value, ",") {
+			if kind, _, _ := mime.ParseMediaType(part); kind == "text/event-stream" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// RoundTrip opens a stream, or does what Next does.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	get := req.Method == http.MethodGet && Wanted(req.Header)
+	if !get && !t.Subscribes(req) {
+		return t.Next.RoundTrip(req)
+	}
+	if get {
+		if res := t.Streams.remembered(t.Upstream, req); res != nil {
+			closeBody(req)
+			return res, nil
+		}
+	}
+	st, err := t.Streams.begin(req.Context())
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	client := t.client(req)
+	if err := t.Streams.await(st.ctx, client); err != nil {
+		t.Streams.end(st)
+		closeBody(req)
+		return nil, err
+	}
+	res, err := t.Next.RoundTrip(req.WithContext(st.ctx))
+	if err != nil {
+		t.Streams.end(st)
+		return nil, err
+	}
+	if get && isAbsence(req, res.StatusCode) {
+		if err := t.Streams.remember(t.Upstream, res); err != nil {
+			res.Body.Close()
+			t.Streams.end(st)
+			return nil, err
+		}
+	}
+	res.Body = &body{ReadCloser: res.Body, t: t, st: st, client: client, opened: time.Now(), events: IsStream(res.Header)}
+	return res, nil
+}
+
+// client identifies who reopens a stream: a session of MCP, or a tool without one.
+func (t *Transport) client(req *http.Request) string {
+	session := req.Header.Get("Mcp-Session-Id")
+	if len(session) > maxSession {
+		session = session[:maxSession]
+	}
+	return strings.Join([]string{t.Tool(req), req.Method, pathOf(req), session}, "\n")
+}
+
+// pathOf returns the path as it is sent: roamproxy keeps the tool's bytes in Opaque.
+func pathOf(req *http.Request) string {
+	if req.URL.Opaque != "" {
+		return req.URL.Opaque
+	}
+	return req.URL.Path
+}
+
+// maxSession is how much of a session's name tells it from others; a UUID has 36 characters.
+const maxSession = 128
+
+// body is that of a stream.
+type body struct {
+	io.ReadCloser
+	t      *Transport
+	st     *stream
+	client string
+	opened time.Time
+	events bool // it is an event stream; else an answer to a request for one
+	once   sync.Once
+}
+
+// Read ends without an error when the stream is drained: the client opens another.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if b.st.drained() && b.events {
+		err = io.EOF
+	}
+	ended := b.events && b.st.ctx.Err() == nil // by Roam or the network
+	b.once.Do(func() {
+		if ended {
+			b.t.Streams.ended(b.client, b.opened)
+		}
+		b.t.Streams.end(b.st)
+	})
+	return n, err
+}
+
+// Close ends the stream at Roam.
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.once.Do(func() { b.t.Streams.end(b.st) })
+	return err
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

@@ -1,0 +1,163 @@
+package eventstream
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// output is what a client reads.
+type output struct {
+	mu      sync.Mutex
+	written bytes.Buffer
+	flushed int
+	err     error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return 0, o.err
+	}
+	return o.written.Write(p)
+}
+
+func (o *output) FlushError() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flushed = o.written.Len()
+	return nil
+}
+
+// read returns what was written, and how much of it was sent on.
+func (o *output) read() (string, int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.written.String(), o.flushed
+}
+
+func TestASilentStreamIsKeptAlive(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		pieces []string
+		want   string // after a minute of silence
+	}{
+		{"that has not begun", nil, comment + comment},
+		{"after an event", []string{"data: a\n\n"}, "data: a\n\n" + comment + comment},
+		{"after an event that came in pieces", []string{"da", "ta: a\n", "\n"}, "data: a\n\n" + comment + comment},
+		{"after an event with CRLF", []string{"data: a\r\n\r\n"}, "data: a\r\n\r\n" + comment + comment},
+		{"after an event with CR", []string{"data: a\r\r"}, "data: a\r\r" + comment + comment},
+		{"after a comment of Roam's", []string{": ping\n"}, ": ping\n" + comment + comment},
+		{"within a line", []string{"data: a\n\ndata: b"}, "data: a\n\ndata: b"},
+		{"within an event", []string{"data: a\n"}, "data: a\n"},
+		{"within an event with CRLF", []string{"data: a\r\n"}, "data: a\r\n"},
+		{"within a comment", []string{": pi"}, ": pi"},
+		{"within an event that has a comment", []string{"id: 7\n: ping\n"}, "id: 7\n: ping\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				out := &output{}
+				w := NewWriter(out, KeepAlive, func(err error) { t.Errorf("failed with %v", err) })
+				for _, piece := range tt.pieces {
+					w.Write([]byte(piece))
+				}
+				time.Sleep(KeepAlive - time.Second)
+				if got, _ := out.read(); got != strings.Join(tt.pieces, "") {
+					t.Errorf("before %v: %q", KeepAlive, got)
+				}
+				time.Sleep(time.Minute - KeepAlive + time.Second)
+				if got, flushed := out.read(); got != tt.want || strings.HasSuffix(got, comment) && flushed != len(got) {
+					t.Errorf("after a minute: %q, of which %d bytes are sent on; want %q", got, flushed, tt.want)
+				}
+				w.Stop()
+				time.Sleep(time.Hour)
+				if got, _ := out.read(); got != tt.want {
+					t.Errorf("after its end: %q, want nothing more", got)
+				}
+			})
+		})
+	}
+}
+
+// A client that is gone without a word shows when a comment cannot be written.
+func TestACommentThatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := make(chan error, 1)
+		w := NewWriter(&output{err: errors.New("broken pipe")}, KeepAlive, func(err error) { failed <- err })
+		defer w.Stop()
+		if err := <-failed; err == nil {
+			t.Error("the error was not reported")
+		}
+	})
+}
+
+// events reads a stream as the HTML standard says: events of lines, comments left out.
+func events(stream string) (all [][]string) {
+	var event []string
+	lines := bufio.NewScanner(strings.NewReader(strings.ReplaceAll(strings.ReplaceAll(stream, "\r\n", "\n"), "\r", "\n")))
+	for lines.Scan() {
+		line := lines.Text()
+		switch {
+		case line == "" && event != nil:
+			all = append(all, event)
+			event = nil
+		case line != "" && line[0] != ':':
+			event = append(event, line)
+		}
+	}
+	return all
+}
+
+// Wherever the pieces of a stream end, and however long is waited between them: the client reads the same events.
+func TestCommentsChangeNoEvent(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		pieces := rapid.SliceOf(rapid.StringOfN(rapid.SampledFrom([]rune("a:\n\r")), 1, 5, -1)).Draw(rt, "pieces")
+		var got, want [][]string
+		synctest.Test(t, func(*testing.T) {
+			out := &output{}
+			w := NewWriter(out, time.Second, func(error) {})
+			for _, piece := range pieces {
+				w.Write([]byte(piece))
+				time.Sleep(2500 * time.Millisecond)
+			}
+			w.Stop()
+			written, _ := out.read()
+			got, want = events(written), events(strings.Join(pieces, ""))
+		})
+		if len(got) != len(want) {
+			rt.Fatalf("%q is read as %q, want %q", pieces, got, want)
+		}
+		for i := range want {
+			if strings.Join(got[i], "\n") != strings.Join(want[i], "\n") {
+				rt.Fatalf("%q is read as %q, want %q", pieces, got, want)
+			}
+		}
+	})
+}
+
+func TestWhichStreamsGetComments(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		header http.Header
+		want   bool
+	}{
+		{"an event stream", http.Header{"Content-Type": {"text/event-stream"}}, true},
+		{"with a charset", http.Header{"Content-Type": {"Text/Event-Stream; charset=utf-8"}}, true},
+		{"a compressed one", http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"gzip"}}, false},
+		{"one of known length", http.Header{"Content-Type": {"text/event-stream"}, "Content-Length": {"10"}}, false},
+		{"JSON", http.Header{"Content-Type": {"application/json"}}, false},
+	} {
+		if got := CanComment(tt.header); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
