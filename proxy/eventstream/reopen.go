@@ -50,7 +50,7 @@ func (s *Streams) ended(client string, opened time.Time) {
 	r.opens, r.forget = now.Add(r.wait), now.Add(forgetReopen)
 }
 
-// makeRoom removes clients that are forgotten, and any other one where that is not enough. The lock is held.
+// makeRoom removes clients that are forgotten, and any tenth of the others where that is not enough. The lock is held.
 func (s *Streams) makeRoom(now time.Time) {
 	if len(s.reopens) < maxReopens {
 		return
@@ -60,8 +60,11 @@ func (s *Streams) makeRoom(now time.Time) {
 			delete(s.reopens, client)
 		}
 	}
+	if len(s.reopens) < maxReopens {
+		return
+	}
 	for client := range s.reopens {
-		if len(s.reopens) < maxReopens {
+		if len(s.reopens) < maxReopens*9/10 {
 			return
 		}
 		delete(s.reopens, client)
