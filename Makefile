@@ -85,6 +85,9 @@ proxy/credential limiter/statefile
 limiter limiter/statefile
 metrics/status metrics
 proxy proxy/repeat
+proxy proxy/budget
+proxy/budget limiter/statefile
+cmd/roamproxy/server proxy/budget
 proxy/repeat/redisrepeat proxy/repeat
 cmd/roamproxy/server proxy/repeat
 cmd/roamproxy/server proxy/repeat/redisrepeat

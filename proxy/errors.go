@@ -13,6 +13,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/repeat"
 )
@@ -30,7 +31,7 @@ func describe(err error) (status int, code Code, kind string) {
 		return status, code, kind
 	}
 	switch {
-	case errors.Is(err, errBudget): // as with the following, not sent: safe to repeat
+	case errors.As(err, new(*budget.UsedUpError)): // as with the following, not sent: safe to repeat
 		return 429, codeBudget, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrQueueFull):
 		return 429, codeQueueFull, "connection_limit_reached"

@@ -22,6 +22,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/repeat"
 )
@@ -35,7 +36,7 @@ type Options struct {
 	Quotas      []Quota
 	Bodies      *limiter.Bodies // held by waiting calls, shared by all quotas
 	Tools       []Tool          // none: every local caller, under the name that it gives itself
-	Budgets     *Budgets        // what tools with CallsPerDay made today; needed when there are any
+	Budgets     *budget.Counts  // what tools with CallsPerDay made today; needed when there are any
 	Writes      *repeat.Memory  // what is remembered of writes
 	Browsers    []string        // origins of pages that may call
 	Reach       Reach           // who can connect, and under which names

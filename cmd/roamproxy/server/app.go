@@ -18,6 +18,7 @@ import (
 	"roamproxy/metrics"
 	"roamproxy/metrics/status"
 	"roamproxy/proxy"
+	"roamproxy/proxy/budget"
 	"roamproxy/proxy/repeat"
 )
 
@@ -37,7 +38,7 @@ type app struct {
 	metrics  *metrics.Metrics
 	health   *metrics.Health
 	observer *observer
-	budgets  *proxy.Budgets
+	budgets  *budget.Counts
 	writes   *repeat.Memory // that outlive a reload
 
 	connections *limiter.Shares // those that have a request under way, by tool
@@ -177,8 +178,8 @@ func (a *app) closeQueues() {
 }
 
 // openBudgets opens the counts of the day.
-func (a *app) openBudgets() *proxy.Budgets {
-	b, err := proxy.OpenBudgets(a.state)
+func (a *app) openBudgets() *budget.Counts {
+	b, err := budget.Open(a.state)
 	if err != nil {
 		a.log.Warn("calls_per_day", zap.Error(err))
 	}

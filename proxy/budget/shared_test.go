@@ -1,4 +1,4 @@
-package proxy
+package budget
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ type commonDay struct {
 	away error
 }
 
-func (d *commonDay) Spend(day, tool string, most, untold, known int) (int, bool, error) {
+func (d *commonDay) Spend(day, tool string, limit, unreported, known int) (int, bool, error) {
 	if d.away != nil {
 		return 0, false, d.away
 	}
@@ -21,8 +21,8 @@ func (d *commonDay) Spend(day, tool string, most, untold, known int) (int, bool,
 	if _, there := d.used[key]; !there {
 		d.used[key] = known
 	}
-	d.used[key] += untold
-	if d.used[key] >= most {
+	d.used[key] += unreported
+	if d.used[key] >= limit {
 		return d.used[key], false, nil
 	}
 	d.used[key]++
@@ -32,8 +32,8 @@ func (d *commonDay) Spend(day, tool string, most, untold, known int) (int, bool,
 func TestReplicasShareTheCallsOfADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		common := &commonDay{used: map[string]int{}}
-		replica := func() *Budgets {
-			b, err := OpenBudgets(stateDir(t, t.TempDir()))
+		replica := func() *Counts {
+			b, err := Open(stateDir(t, t.TempDir()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,9 +41,9 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 			return b
 		}
 		one, two := replica(), replica()
-		calls := func(b *Budgets, times int) (made int) {
+		calls := func(b *Counts, times int) (made int) {
 			for range times {
-				if b.reserve("bot", 10) == nil && b.spend("bot", 10, true) == nil {
+				if b.Reserve("bot", 10) == nil && b.Spend("bot", 10, true) == nil {
 					made++
 				}
 			}
@@ -51,7 +51,7 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 		}
 		for _, step := range []struct {
 			name     string
-			of       *Budgets
+			of       *Counts
 			away     error
 			times    int
 			want     int
@@ -79,23 +79,23 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 // A replica that begins to share tells what it counted alone, and one that ends goes on from what all have made.
 func TestACountGoesAlongIntoSharingAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, err := OpenBudgets(stateDir(t, t.TempDir()))
+		b, err := Open(stateDir(t, t.TempDir()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		calls := func(times int) (made int) {
 			for range times {
-				if b.reserve("bot", 10) == nil && b.spend("bot", 10, true) == nil {
+				if b.Reserve("bot", 10) == nil && b.Spend("bot", 10, true) == nil {
 					made++
 				}
 			}
 			return made
 		}
-		common := &commonDay{used: map[string]int{today(time.Now()) + "bot": 3}}
+		common := &commonDay{used: map[string]int{dayOf(time.Now()) + "bot": 3}}
 		calls(4)
 		b.Share(common)
-		if got := calls(1); got != 1 || common.used[today(time.Now())+"bot"] != 8 {
-			t.Errorf("after three of others, four alone and %d together the count is %d, want 8", got, common.used[today(time.Now())+"bot"])
+		if got := calls(1); got != 1 || common.used[dayOf(time.Now())+"bot"] != 8 {
+			t.Errorf("after three of others, four alone and %d together the count is %d, want 8", got, common.used[dayOf(time.Now())+"bot"])
 		}
 		b.Share(nil)
 		if got := calls(5); got != 2 {

@@ -2,18 +2,16 @@ package proxy
 
 import (
 	"crypto/sha256"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"roamproxy/proxy/budget"
 	"roamproxy/proxy/roamtest"
 )
 
 // bounded is a house with one tool of so many calls a day, whose token is its name.
-func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *Budgets, changes ...func(*plan)) *house {
+func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *budget.Counts, changes ...func(*plan)) *house {
 	return build(t, roam, nil, append(changes, func(p *plan) {
 		p.proxy.Budgets = budgets
 		p.proxy.Tools = []Tool{
@@ -23,9 +21,9 @@ func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *Budgets, ch
 	})...)
 }
 
-func opened(t *testing.T, dir string) *Budgets {
+func opened(t *testing.T, dir string) *budget.Counts {
 	t.Helper()
-	b, err := OpenBudgets(stateDir(t, dir))
+	b, err := budget.Open(stateDir(t, dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,72 +112,6 @@ func TestABudgetForgetsWhoLeft(t *testing.T) {
 	})
 }
 
-func TestWhatTheFileOfBudgetsSays(t *testing.T) {
-	for _, tt := range []struct {
-		name, content string
-		left          bool
-		complaint     string
-	}{
-		{"nothing: a first start", "", true, ""},
-		{"of today", `{"day":"2000-01-01","used":{"bot":1}}`, true, ""},
-		{"of today, used up", `{"day":"2000-01-01","used":{"bot":2}}`, false, ""},
-		{"of yesterday, used up", `{"day":"1999-12-31","used":{"bot":2}}`, true, ""},
-		{"of tomorrow", `{"day":"2000-01-02","used":{}}`, false, "in the future"},
-		{"damaged", `{"day":"2000-`, false, "remove "},
-		{"of today, with a version", `{"version":1,"day":"2000-01-01","used":{"bot":1}}`, true, ""},
-		{"of a later version", `{"version":2,"day":7}`, false, "later roamproxy"},
-	} {
-		dir := t.TempDir()
-		synctest.Test(t, func(t *testing.T) {
-			if tt.content != "" {
-				os.WriteFile(filepath.Join(dir, "budgets.json"), []byte(tt.content), 0o600)
-			}
-			b, err := OpenBudgets(stateDir(t, dir))
-			if (err == nil) != (tt.complaint == "") || err != nil && !strings.Contains(err.Error(), tt.complaint) {
-				t.Errorf("%s: %v, want %q", tt.name, err, tt.complaint)
-			}
-			if left := b.reserve("bot", 2) == nil; left != tt.left {
-				t.Errorf("%s: a call is left = %v, want %v", tt.name, left, tt.left)
-			}
-			time.Sleep(24 * time.Hour)
-			if err := b.spend("bot", 2, false); err != nil {
-				t.Errorf("%s: the day after: %v", tt.name, err)
-			}
-			aside, err := os.ReadFile(filepath.Join(dir, "budgets.json.other-version"))
-			if later := strings.Contains(tt.name, "later"); later != (err == nil) || later && string(aside) != tt.content || b.Err() != nil {
-				t.Errorf("%s: set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", tt.name, aside, err, b.Err())
-			}
-		})
-	}
-}
-
-// What cannot be read or written is told, and once that is mended it is known again, without a call.
-//
-// Seen to fail with a failure that only the next call's writing takes back, and with a file that is read once.
-func TestBudgetsInTrouble(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "nowhere")
-	b := opened(t, dir)
-	os.Remove(dir)
-	if err := b.spend("bot", 2, false); err != nil || b.Err() == nil {
-		t.Errorf("spend: %v, Err: %v; want the call to go, and the problem told", err, b.Err())
-	}
-	os.Mkdir(dir, 0o700)
-	if err := b.Err(); err != nil || opened(t, dir).Used()["bot"] != 1 {
-		t.Errorf("Err: %v, and a restart knows of %v; want the directory used as soon as it is there", err, opened(t, dir).Used())
-	}
-	path := filepath.Join(dir, "budgets.json")
-	good, _ := os.ReadFile(path)
-	os.WriteFile(path, good[1:], 0o600)
-	b, err := OpenBudgets(stateDir(t, dir))
-	if err == nil || b.Err() == nil || b.reserve("bot", 2) == nil {
-		t.Errorf("of a damaged file: %v, %v; want it told, and nothing left of the day", err, b.Err())
-	}
-	os.WriteFile(path, good, 0o600)
-	if err := b.Err(); err != nil || b.reserve("bot", 2) != nil || b.reserve("bot", 2) == nil {
-		t.Errorf("Err: %v; want the file believed once it is whole, with one call of two left", err)
-	}
-}
-
 func TestAToolsOwnLongestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := bounded(t, roamtest.New(roamtest.Options{}), 0, nil, func(p *plan) { p.rate = 0.05 })
@@ -203,15 +135,4 @@ func TestAToolsOwnLongestWait(t *testing.T) {
 			}
 		}
 	})
-}
-
-func BenchmarkBudget(b *testing.B) {
-	budgets, err := OpenBudgets(stateDir(b, b.TempDir()))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		budgets.reserve("bot", b.N+1)
-		budgets.spend("bot", b.N+1, true)
-	}
 }

@@ -1,0 +1,67 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+
+	"roamproxy/limiter"
+	"roamproxy/proxy/budget"
+)
+
+// reserving is the step before the queue: a call for which its tool has no budget does not enter it.
+type reserving struct {
+	next    http.RoundTripper
+	budgets *budget.Counts
+}
+
+func (s *reserving) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := callOf(req.Context())
+	if c == nil || c.perDay == 0 {
+		return s.next.RoundTrip(req)
+	}
+	tool := c.Caller.Tool.Name
+	if err := s.budgets.Reserve(tool, c.perDay); err != nil {
+		closeBody(req)
+		return nil, budgetRefusal(err)
+	}
+	c.reserved = true
+	res, err := s.next.RoundTrip(req)
+	if c.reserved {
+		s.budgets.Release(tool) // it was not sent
+	}
+	return res, err
+}
+
+// spending is the step after the queue: every attempt counts, before it is sent.
+type spending struct {
+	next    http.RoundTripper
+	budgets *budget.Counts
+}
+
+func (s *spending) RoundTrip(req *http.Request) (*http.Response, error) {
+	if c := callOf(req.Context()); c != nil && c.perDay > 0 {
+		reserved := c.reserved
+		c.reserved = false
+		if err := s.budgets.Spend(c.Caller.Tool.Name, c.perDay, reserved); err != nil {
+			closeBody(req)
+			return nil, budgetRefusal(err)
+		}
+	}
+	return s.next.RoundTrip(req)
+}
+
+// budgetRefusal makes the error of a budget one of the queue, which says when to come again.
+func budgetRefusal(err error) error {
+	refusal := &limiter.Refusal{Reason: err}
+	var used *budget.UsedUpError
+	if errors.As(err, &used) {
+		refusal.RetryAfter = used.RetryAfter
+	}
+	return refusal
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
