@@ -31,7 +31,7 @@ test: ## every test, with the race detector where there is a C compiler (about 5
 	cd deploy/verify && $(GO) test ./...
 
 # Of each of these, its own tests and those of the others together run more than 90 of 100 statements.
-COVERED := ./limiter ./cache ./proxy ./proxy/credential
+COVERED := ./limiter ./cache ./cache/rediscache ./proxy ./proxy/credential
 COMMA := ,
 cover: ## how much of the line, the cache and the proxy the tests run, by package (2 minutes); go tool cover shows the rest
 	@$(GO) test -coverpkg=$(subst $() ,$(COMMA),$(COVERED)) -coverprofile=/tmp/roamproxy-cover.out $(COVERED)
@@ -63,6 +63,7 @@ cmd/roamproxy proxy/credential
 cmd/roamproxy proxy/roamtest
 cmd/roamproxy/config proxy/credential
 cmd/roamproxy/server cache
+cmd/roamproxy/server cache/rediscache
 cmd/roamproxy/server cmd/roamproxy/config
 cmd/roamproxy/server limiter
 cmd/roamproxy/server limiter/statefile
@@ -76,6 +77,7 @@ cmd/roamproxy/e2e cmd/roamproxy/e2e/faultnet
 cmd/roamproxy/e2e cmd/roamproxy/server
 cmd/roamproxy/e2e metrics/status
 cmd/roamproxy/e2e proxy/credential
+cache/rediscache cache
 proxy cache
 proxy limiter
 proxy limiter/statefile

@@ -64,7 +64,7 @@ type Options struct {
 	FillTimeout time.Duration    // a fill's own deadline, as it may outlive who asked first; 2 min
 	Throttled   func(error) bool // whether an error of a fill is about the quota and not about Roam; nil: none is
 	Store       Store            // nil: NewMemory(MaxSize)
-	Shared      *Redis           // what replicas have in common; nil: nothing
+	Shared      Tier             // what replicas have in common; nil: nothing
 }
 
 // Requester is the request on whose behalf Do works, as far as the cache needs to know it. Its methods must be quick.
@@ -151,7 +151,7 @@ func New(o Options) (*Cache, error) {
 	}
 	c := &Cache{o: o, store: o.Store, flights: make(map[Key]*flight), under: make(map[*fill]struct{})}
 	if o.Shared != nil {
-		o.Shared.serve(c)
+		o.Shared.Start(c.forget)
 	}
 	return c, nil
 }
@@ -166,7 +166,7 @@ func (c *Cache) Close() {
 	c.mu.Unlock()
 	c.flying.Wait()
 	if c.o.Shared != nil {
-		c.o.Shared.close()
+		c.o.Shared.Close()
 	}
 	c.store.Close()
 }

@@ -31,7 +31,7 @@ func (c *Cache) end(f *fill, q Question, e *Entry) (stored bool) {
 func (c *Cache) Drop(match func(route string) bool) int {
 	n := c.forget(match)
 	if c.o.Shared != nil {
-		c.o.Shared.drop(match)
+		c.o.Shared.Drop(match)
 		n += c.forget(match) // what came from the others meanwhile
 	}
 	return n

@@ -208,7 +208,7 @@ func (e *ending) Close() error {
 // alone fills for one asker, and keeps the answer for all.
 func (c *Cache) alone(ctx context.Context, q question, fwd string) (*Answer, error) {
 	if c.o.Shared != nil {
-		q.generation = c.o.Shared.claim(q.key, q.Route, false).generation
+		q.generation = c.o.Shared.Claim(q.key, q.Route, false).Generation
 	}
 	got, err := c.fetch(ctx, q, q.by.NewFill(), Call{})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"roamproxy/cache"
+	"roamproxy/cache/rediscache"
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/proxy"
@@ -96,11 +97,11 @@ func sharedWrites(c config.Config, f *limiter.Fleet) repeat.Shared {
 }
 
 // sharedAnswers is the cache's second tier, where there is one.
-func sharedAnswers(c config.Config, f *limiter.Fleet) *cache.Redis {
+func sharedAnswers(c config.Config, f *limiter.Fleet) cache.Tier {
 	if f == nil {
 		return nil
 	}
-	return cache.NewRedis(cache.RedisOptions{
+	return rediscache.New(rediscache.Options{
 		Client: f.Client, Prefix: c.Redis.Prefix, Partition: partition(c),
 		Answer: int64(c.Cache.MaxBody) + 1<<20, // and its header
 	})

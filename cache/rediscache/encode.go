@@ -1,4 +1,4 @@
-package cache
+package rediscache
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"net/http"
 	"time"
+
+	"roamproxy/cache"
 )
 
 // encoded is the first byte of an entry as replicas exchange it. Another one is of another version, and not ours to read.
@@ -24,7 +26,7 @@ type header struct {
 }
 
 // encode writes an entry: the version, the length of the header, the header, the body, and a check sum over all of it.
-func encode(e *Entry, now time.Time) []byte {
+func encode(e *cache.Entry, now time.Time) []byte {
 	h, err := json.Marshal(header{e.Route, e.Header, now.Sub(e.Received), e.Age, e.Lifetime, e.Strict, e.OwnTag})
 	if err != nil { // cannot be, of strings and numbers; what is empty reads as damaged
 		return nil
@@ -37,7 +39,7 @@ func encode(e *Entry, now time.Time) []byte {
 }
 
 // decode reads what another replica wrote so long ago, or nothing when that is foreign or damaged.
-func decode(data []byte, ago time.Duration, now time.Time) *Entry {
+func decode(data []byte, ago time.Duration, now time.Time) *cache.Entry {
 	if len(data) < 5 || data[0] != encoded {
 		return nil
 	}
@@ -53,7 +55,7 @@ func decode(data []byte, ago time.Duration, now time.Time) *Entry {
 	if err := strict.Decode(&h); err != nil || h.Header == nil || h.Since < 0 || h.Age < 0 || ago < 0 {
 		return nil
 	}
-	return &Entry{
+	return &cache.Entry{
 		Route: h.Route, Header: h.Header, Body: bytes.Clone(rest[length:]), Received: now.Add(-h.Since - ago),
 		Age: h.Age, Lifetime: h.Lifetime, Strict: h.Strict, OwnTag: h.OwnTag,
 	}

@@ -1,4 +1,5 @@
-package cache
+// Package rediscache is the tier of the cache that replicas share, in Redis.
+package rediscache
 
 import (
 	"context"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"roamproxy/cache"
 )
 
 var (
@@ -31,32 +34,31 @@ var (
 const (
 	redisTime = 50 * time.Millisecond  // for one answer of Redis; a call needs two of them, a token's and a count's, and waits 250 ms at most
 	lockLife  = 3 * time.Second        // of a fill, held for longer as long as its replica lives
-	peek      = 50 * time.Millisecond  // between looks at what another replica is filling
 	hearing   = 100 * time.Millisecond // for the others to forget what a write dropped
 	waking    = 100 * time.Millisecond // between looks at whether something was dropped that was not heard of
 	mostSaid  = 1000                   // routes in one message; whoever has more drops everything
 )
 
-// RedisOptions says where replicas keep their common answers.
-type RedisOptions struct {
+// Options says where replicas keep their common answers.
+type Options struct {
 	Client    func() rueidis.Client // nil while Redis is away: then there is only the memory
 	Prefix    string                // of every key; the same for all replicas of one deployment
 	Partition string                // of the answers: differs where the same question may have another answer, as under another secret
 	Answer    int64                 // bytes of the largest entry that is read
 }
 
-// Redis is the second tier of a Cache, which replicas share: an answer that one of them got is there for all, a question is
+// Tier is the second tier of a cache.Cache, which replicas share: an answer that one of them got is there for all, a question is
 // asked by one of them, and what a write drops is dropped everywhere.
 //
 // A hit in memory never asks Redis. So every replica's memory must be told of a drop: by a message, which each answers by
 // counting itself, and the write's answer waits for all who were sent it, up to 100 ms. The channel is a sharded one: in a Cluster
 // all listen at the node that counts them, and elsewhere it is like any other. A replica that heard nothing, because its
 // channel was down, sees within 100 ms that drops were counted which it knows nothing of, and forgets those routes.
-type Redis struct {
-	o                         RedisOptions
+type Tier struct {
+	o                         Options
 	claims, puts, drops, ends *rueidis.Lua
-	cache                     *Cache
-	patience, hearing         time.Duration // redisTime and hearing; the tests of what is kept bear a busy machine
+	forget                    func(match func(route string) bool) int // drops from the memory of this replica
+	patience, hearing         time.Duration                           // redisTime and hearing; the tests of what is kept bear a busy machine
 
 	mu     sync.Mutex        // guards the following
 	known  map[string]string // the generation of each route, as heard
@@ -78,18 +80,20 @@ type dropped struct {
 // everything stands for all routes.
 const everything = "*"
 
-// NewRedis makes a second tier, for Options.Shared of one Cache.
-func NewRedis(o RedisOptions) *Redis {
-	r := &Redis{o: o, patience: redisTime, hearing: hearing, known: make(map[string]string), said: make(chan dropped, 256)}
+var _ cache.Tier = (*Tier)(nil)
+
+// New makes a second tier, for cache.Options.Shared of one Cache.
+func New(o Options) *Tier {
+	r := &Tier{o: o, patience: redisTime, hearing: hearing, known: make(map[string]string), said: make(chan dropped, 256)}
 	r.claims, r.puts = rueidis.NewLuaScript(claimScript), rueidis.NewLuaScript(putScript)
 	r.drops, r.ends = rueidis.NewLuaScript(dropScript), rueidis.NewLuaScript(releaseScript)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
-func (r *Redis) key(name string) string { return "{" + r.o.Prefix + "}:cache:" + name }
+func (r *Tier) key(name string) string { return "{" + r.o.Prefix + "}:cache:" + name }
 
-func (r *Redis) answer(k Key) string {
+func (r *Tier) answer(k cache.Key) string {
 	sum := sha256.Sum256([]byte(k))
 	return r.key("answer:" + r.o.Partition + ":" + hex.EncodeToString(sum[:]))
 }
@@ -97,7 +101,7 @@ func (r *Redis) answer(k Key) string {
 // errNoRedis says that there is only the memory.
 var errNoRedis = errors.New("cache: redis is away")
 
-func (r *Redis) run(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
+func (r *Tier) run(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
 	client := r.o.Client()
 	if client == nil {
 		return nil, errNoRedis
@@ -107,15 +111,8 @@ func (r *Redis) run(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMe
 	return script.Exec(ctx, client, keys, args).ToArray()
 }
 
-// claim is what a fill has of a question.
-type claim struct {
-	entry      *Entry // by another replica; nil: none
-	generation string // of the route when the claim was made; "": Redis is away
-	lock       string // "": somebody else is asking Roam
-}
-
-// claim looks for an answer, and asks for the right to fetch one where wanted.
-func (r *Redis) claim(k Key, route string, wanted bool) claim {
+// Claim looks for an answer, and asks for the right to fetch one where wanted.
+func (r *Tier) Claim(k cache.Key, route string, wanted bool) cache.Claim {
 	lock := ""
 	if wanted {
 		lock = rand.Text()
@@ -123,22 +120,22 @@ func (r *Redis) claim(k Key, route string, wanted bool) claim {
 	answer := r.answer(k)
 	values, err := r.run(r.claims, []string{answer, answer + ":lock", r.key("routes"), r.key("drops"), r.key("server")}, []string{lock, route, milliseconds(lockLife)})
 	if err != nil || len(values) != 4 {
-		return claim{}
+		return cache.Claim{}
 	}
-	c := claim{}
-	c.generation, _ = values[2].ToString()
+	c := cache.Claim{}
+	c.Generation, _ = values[2].ToString()
 	if ours, _ := values[3].AsInt64(); ours == 1 {
-		c.lock = lock
+		c.Lock = lock
 	}
 	age, _ := values[1].AsInt64()
 	if data, err := values[0].AsBytes(); err == nil && int64(len(data)) <= r.o.Answer {
-		c.entry = decode(data, time.Duration(age)*time.Millisecond, time.Now())
+		c.Entry = decode(data, time.Duration(age)*time.Millisecond, time.Now())
 	}
 	return c
 }
 
 // prolong keeps a lock for so many milliseconds more. Of what cannot be told, the lock's own end takes care.
-func (r *Redis) prolong(k Key, lock, more string) {
+func (r *Tier) prolong(k cache.Key, lock, more string) {
 	if client := r.o.Client(); client != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.patience)
 		defer cancel()
@@ -146,11 +143,11 @@ func (r *Redis) prolong(k Key, lock, more string) {
 	}
 }
 
-// release gives a lock back.
-func (r *Redis) release(k Key, lock string) { r.prolong(k, lock, "0") }
+// Release gives a lock back.
+func (r *Tier) Release(k cache.Key, lock string) { r.prolong(k, lock, "0") }
 
-// hold keeps a lock alive until release is called, which gives it back.
-func (r *Redis) hold(k Key, lock string) (release func()) {
+// Hold keeps a lock alive until release is called, which gives it back.
+func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
 	ended := make(chan struct{})
 	var holding sync.WaitGroup
 	holding.Go(func() {
@@ -168,12 +165,12 @@ func (r *Redis) hold(k Key, lock string) (release func()) {
 	return func() {
 		close(ended)
 		holding.Wait()
-		r.release(k, lock)
+		r.Release(k, lock)
 	}
 }
 
-// put has an answer there for all, for as long as it may be served, unless its route was dropped since the claim.
-func (r *Redis) put(k Key, e *Entry, generation string, life time.Duration) {
+// Put has an answer there for all, for as long as it may be served, unless its route was dropped since the claim.
+func (r *Tier) Put(k cache.Key, e *cache.Entry, generation string, life time.Duration) {
 	if generation == "" || life <= 0 || len(e.Varies) > 0 { // who gets which form of it is known by the replica that asked
 		return
 	}
@@ -192,9 +189,9 @@ func (r *Redis) put(k Key, e *Entry, generation string, life time.Duration) {
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
-// drop forgets routes everywhere, and returns when all replicas that listen have, or after a while. While Redis is away it is
+// Drop forgets routes everywhere, and returns when all replicas that listen have, or after a while. While Redis is away it is
 // done when it is back.
-func (r *Redis) drop(match func(route string) bool) {
+func (r *Tier) Drop(match func(route string) bool) {
 	if err := r.publish(match); err != nil {
 		r.mu.Lock()
 		if len(r.untold) >= mostSaid {
@@ -206,7 +203,7 @@ func (r *Redis) drop(match func(route string) bool) {
 	}
 }
 
-func (r *Redis) publish(match func(route string) bool) error {
+func (r *Tier) publish(match func(route string) bool) error {
 	client := r.o.Client()
 	if client == nil {
 		return errNoRedis
@@ -241,7 +238,7 @@ func (r *Redis) publish(match func(route string) bool) error {
 }
 
 // await waits until all who heard of a drop have forgotten.
-func (r *Redis) await(ctx context.Context, client rueidis.Client, number, heard int64) {
+func (r *Tier) await(ctx context.Context, client rueidis.Client, number, heard int64) {
 	for ctx.Err() == nil {
 		n, err := client.Do(ctx, client.B().Get().Key(r.heardKey(number)).Build()).AsInt64()
 		if n >= heard || err != nil && !rueidis.IsRedisNil(err) {
@@ -254,7 +251,7 @@ func (r *Redis) await(ctx context.Context, client rueidis.Client, number, heard 
 	}
 }
 
-func (r *Redis) heardKey(number int64) string { return r.key("heard:" + strconv.FormatInt(number, 10)) }
+func (r *Tier) heardKey(number int64) string { return r.key("heard:" + strconv.FormatInt(number, 10)) }
 
 func decodeDropped(message string) (d dropped, ok bool) {
 	return d, json.Unmarshal([]byte(message), &d) == nil && d.Number > 0

@@ -1,4 +1,4 @@
-package cache
+package rediscache
 
 import (
 	"net"
@@ -32,15 +32,15 @@ func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
 	copied := connect(second)
 	var place atomic.Pointer[rueidis.Client]
 	place.Store(connect(primary))
-	replica := func() *Redis {
-		r := NewRedis(RedisOptions{Client: func() rueidis.Client { return *place.Load() }, Prefix: "test", Answer: 1 << 20})
+	replica := func() *Tier {
+		r := New(Options{Client: func() rueidis.Client { return *place.Load() }, Prefix: "test", Answer: 1 << 20})
 		r.patience, r.hearing = 20*time.Second, 20*time.Second
 		return r
 	}
-	c, roam := open(t, Options{Shared: replica()}), &roam{}
+	c, roam := open(t, replica()), &roam{}
 	ask(t, c, groups(), roam)
 	other := replica()
-	if other.claim("k", groups().Route, false).entry == nil {
+	if other.Claim("k", groups().Route, false).Entry == nil {
 		t.Fatal("the answer is not there for the other replica")
 	}
 	key, do := other.answer("k"), *copied
@@ -52,8 +52,8 @@ func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	place.Store(copied)
-	if got := other.claim("k", groups().Route, false).entry; got != nil {
+	if got := other.Claim("k", groups().Route, false).Entry; got != nil {
 		t.Errorf("the copy has %q, want that nothing of before is believed", got.Body)
 	}
-	until(t, "the memory of the first forgetting it too", func() bool { _, kept := c.find(groups()); return kept == nil })
+	until(t, "the memory of the first forgetting it too", func() bool { return !inMemory(t, c) })
 }

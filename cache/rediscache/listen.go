@@ -1,4 +1,4 @@
-package cache
+package rediscache
 
 import (
 	"time"
@@ -6,21 +6,22 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// serve has c forget what other replicas drop, until close.
-func (r *Redis) serve(c *Cache) {
-	r.cache = c
+// Start has forget called for what other replicas drop, until Close.
+func (r *Tier) Start(forget func(match func(route string) bool) int) {
+	r.forget = forget
 	r.done.Go(r.listen)
 	r.done.Go(r.heed)
 	r.done.Go(r.watch)
 }
 
-func (r *Redis) close() {
+// Close ends the listening.
+func (r *Tier) Close() {
 	r.cancel()
 	r.done.Wait()
 }
 
 // listen passes on every message, whenever there is a channel.
-func (r *Redis) listen() {
+func (r *Tier) listen() {
 	for r.ctx.Err() == nil {
 		if client := r.o.Client(); client != nil {
 			client.Receive(r.ctx, client.B().Ssubscribe().Channel(r.key("dropped")).Build(), func(m rueidis.PubSubMessage) {
@@ -37,11 +38,11 @@ func (r *Redis) listen() {
 }
 
 // heed forgets, and counts itself among those who have.
-func (r *Redis) heed() {
+func (r *Tier) heed() {
 	for {
 		select {
 		case d := <-r.said:
-			r.forget(d.Routes)
+			r.forgetRoutes(d.Routes)
 			r.mu.Lock()
 			if d.Number == r.number+1 {
 				r.number = d.Number
@@ -58,7 +59,7 @@ func (r *Redis) heed() {
 }
 
 // watch looks whether something was dropped that no message told of, and tells what could not be told.
-func (r *Redis) watch() {
+func (r *Tier) watch() {
 	for r.ctx.Err() == nil {
 		r.sleep(waking)
 		client := r.o.Client()
@@ -70,7 +71,7 @@ func (r *Redis) watch() {
 		r.untold = nil
 		r.mu.Unlock()
 		if len(untold) > 0 {
-			r.drop(func(route string) bool {
+			r.Drop(func(route string) bool {
 				for _, match := range untold {
 					if match(route) {
 						return true
@@ -84,7 +85,7 @@ func (r *Redis) watch() {
 }
 
 // catchUp forgets what was dropped unheard.
-func (r *Redis) catchUp(client rueidis.Client) {
+func (r *Tier) catchUp(client rueidis.Client) {
 	answers := client.DoMulti(r.ctx, client.B().Get().Key(r.key("drops")).Build())
 	number, err := answers[0].AsInt64()
 	if err != nil && !rueidis.IsRedisNil(err) {
@@ -114,19 +115,19 @@ func (r *Redis) catchUp(client rueidis.Client) {
 	}
 	r.number, r.known = number, now
 	r.mu.Unlock()
-	r.forget(routes)
+	r.forgetRoutes(routes)
 }
 
-// forget drops routes from this replica's memory.
-func (r *Redis) forget(routes []string) {
+// forgetRoutes drops routes from this replica's memory.
+func (r *Tier) forgetRoutes(routes []string) {
 	gone := make(map[string]bool, len(routes))
 	for _, route := range routes {
 		gone[route] = true
 	}
-	r.cache.forget(func(route string) bool { return gone[route] || gone[everything] })
+	r.forget(func(route string) bool { return gone[route] || gone[everything] })
 }
 
-func (r *Redis) sleep(d time.Duration) {
+func (r *Tier) sleep(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-r.ctx.Done():

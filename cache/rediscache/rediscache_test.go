@@ -1,7 +1,6 @@
-package cache
+package rediscache
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"roamproxy/cache"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
@@ -20,7 +20,8 @@ import (
 type fleet struct {
 	client rueidis.Client
 	away   atomic.Bool // for the last replica
-	caches []*Cache
+	caches []*cache.Cache
+	tiers  []*Tier
 }
 
 // located is a Redis, or who knows where it is.
@@ -54,9 +55,9 @@ func newFleetAt(t *testing.T, redis located, n int, patience time.Duration) *fle
 			}
 			return own
 		}
-		shared := NewRedis(RedisOptions{Client: client, Prefix: "test", Answer: 1 << 20})
+		shared := New(Options{Client: client, Prefix: "test", Answer: 1 << 20})
 		shared.patience, shared.hearing = patience, patience
-		f.caches = append(f.caches, open(t, Options{Shared: shared}))
+		f.caches, f.tiers = append(f.caches, open(t, shared)), append(f.tiers, shared)
 	}
 	until(t, "all listen", func() bool { return f.listening(t) == n })
 	return f
@@ -96,7 +97,7 @@ func TestAnAnswerIsThereForAllReplicas(t *testing.T) {
 			t.Errorf("the other replica: %s, want the same answer", got)
 		}
 	}
-	life, err := f.client.Do(t.Context(), f.client.B().Pttl().Key(f.caches[0].o.Shared.answer("k")).Build()).AsInt64()
+	life, err := f.client.Do(t.Context(), f.client.B().Pttl().Key(f.tiers[0].answer("k")).Build()).AsInt64()
 	if most := groups().Rule.TTL + groups().Rule.Stale; err != nil || life > most.Milliseconds() || life < most.Milliseconds()-5000 {
 		t.Errorf("kept for another %d ms (%v), want ttl and stale: %v", life, err, most)
 	}
@@ -141,7 +142,7 @@ func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
 				}
 				f.caches[round%3].Drop(ofGroups)
 				for i, c := range f.caches {
-					if _, kept := c.find(groups()); kept != nil {
+					if inMemory(t, c) {
 						t.Fatalf("round %d: replica %d still has what replica %d dropped", round, i, round%3)
 					}
 				}
@@ -154,14 +155,14 @@ func TestADropThatNoMessageToldOfIsNoticed(t *testing.T) {
 	f, r := newFleet(t, 2), &roam{}
 	ask(t, f.caches[0], groups(), r)
 	ask(t, f.caches[1], groups(), r)
-	shared := f.caches[0].o.Shared
+	shared := f.tiers[0]
 	silent := []string{shared.key("another channel"), groups().Route}
 	if err := shared.drops.Exec(t.Context(), f.client, []string{shared.key("routes"), shared.key("drops")}, silent).Error(); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
 	for i, c := range f.caches {
-		until(t, fmt.Sprint("replica ", i, " forgetting"), func() bool { _, kept := c.find(groups()); return kept == nil })
+		until(t, fmt.Sprint("replica ", i, " forgetting"), func() bool { return !inMemory(t, c) })
 	}
 	t.Logf("noticed after %v", time.Since(start))
 }
@@ -169,10 +170,10 @@ func TestADropThatNoMessageToldOfIsNoticed(t *testing.T) {
 func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
 	f := newFleet(t, 2)
 	asked, answered := make(chan struct{}), make(chan struct{})
-	slow := func(context.Context, Call) (*http.Response, error) {
+	slow := func() *http.Response {
 		close(asked)
 		<-answered
-		return response(200, `{"ok":true,"before":true}`), nil
+		return response(`{"ok":true,"before":true}`)
 	}
 	var all sync.WaitGroup
 	all.Go(func() { f.caches[0].Do(t.Context(), groups(), fillFunc(slow)) })
@@ -190,8 +191,8 @@ func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
 
 func TestADeadReplicasLockIsNotForEver(t *testing.T) {
 	f, r := newFleet(t, 1), &roam{}
-	dead := f.caches[0].o.Shared
-	if c := dead.claim("k", groups().Route, true); c.lock == "" {
+	dead := f.tiers[0]
+	if c := dead.Claim("k", groups().Route, true); c.Lock == "" {
 		t.Fatal("no lock")
 	}
 	start := time.Now()
@@ -217,7 +218,7 @@ func TestWithoutRedisThereIsTheMemory(t *testing.T) {
 		t.Errorf("the other replica, which nobody could tell: %s", got)
 	}
 	f.away.Store(false)
-	until(t, "telling of it", func() bool { _, kept := f.caches[0].find(groups()); return kept == nil })
+	until(t, "telling of it", func() bool { return !inMemory(t, f.caches[0]) })
 }
 
 func TestAHangingRedisHoldsUpNobody(t *testing.T) {
@@ -242,34 +243,34 @@ func TestAHangingRedisHoldsUpNobody(t *testing.T) {
 func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 	f, r := newFleet(t, 2), &roam{}
 	ask(t, f.caches[0], groups(), r)
-	key := f.caches[0].o.Shared.answer("k")
+	key := f.tiers[0].answer("k")
 	whole, err := f.client.Do(t.Context(), f.client.B().Hget().Key(key).Field("entry").Build()).AsBytes()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, data := range map[string]string{"another version": "\x02" + string(whole[1:]), "cut": string(whole[:len(whole)-1]), "empty": "", "a turned bit": string(whole[:20]) + "\x00" + string(whole[21:])} {
 		f.client.Do(t.Context(), f.client.B().Hset().Key(key).FieldValue().FieldValue("entry", data).Build())
-		if c := f.caches[1].o.Shared.claim("k", groups().Route, false); c.entry != nil || c.generation == "" {
-			t.Errorf("%s: %+v, want nothing", name, c.entry)
+		if c := f.tiers[1].Claim("k", groups().Route, false); c.Entry != nil || c.Generation == "" {
+			t.Errorf("%s: %+v, want nothing", name, c.Entry)
 		}
 	}
 }
 
 func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
 	f := newFleet(t, 1)
-	r := f.caches[0].o.Shared
-	entry := func(body string) *Entry {
-		return &Entry{Route: groups().Route, Header: http.Header{}, Body: []byte(body), Received: time.Now()}
+	r := f.tiers[0]
+	entry := func(body string) *cache.Entry {
+		return &cache.Entry{Route: groups().Route, Header: http.Header{}, Body: []byte(body), Received: time.Now()}
 	}
-	before := r.claim("k", groups().Route, false).generation
+	before := r.Claim("k", groups().Route, false).Generation
 	f.caches[0].Drop(ofGroups)
-	after := r.claim("k", groups().Route, false).generation
+	after := r.Claim("k", groups().Route, false).Generation
 	if before == after {
 		t.Fatalf("the drop left the generation %s", after)
 	}
-	r.put("k", entry("new"), after, time.Minute)
-	r.put("k", entry("old"), before, time.Minute)
-	if got := r.claim("k", groups().Route, false).entry; got == nil || string(got.Body) != "new" {
+	r.Put("k", entry("new"), after, time.Minute)
+	r.Put("k", entry("old"), before, time.Minute)
+	if got := r.Claim("k", groups().Route, false).Entry; got == nil || string(got.Body) != "new" {
 		t.Errorf("kept %+v, want the new answer", got)
 	}
 }
@@ -277,7 +278,7 @@ func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
 // Whatever Redis holds is an entry of ours or nothing, and what we write is read as it was.
 func FuzzEntry(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
-	whole := encode(&Entry{Route: "/v1/groups.list", Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, now)
+	whole := encode(&cache.Entry{Route: "/v1/groups.list", Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, now)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
 	f.Add([]byte{encoded, 2, '{', '}', 0, 0, 0, 0})
@@ -295,11 +296,7 @@ func FuzzEntry(f *testing.F) {
 }
 
 func BenchmarkSharedHit(b *testing.B) {
-	c, err := New(Options{Shared: NewRedis(RedisOptions{Client: func() rueidis.Client { return nil }, Prefix: "test"})})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
+	c := open(b, New(Options{Client: func() rueidis.Client { return nil }, Prefix: "test"}))
 	r := &roam{}
 	ask(b, c, groups(), r)
 	b.ReportAllocs()
