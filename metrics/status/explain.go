@@ -16,6 +16,8 @@ type Explanation struct {
 	Call
 	Before []Share  `json:"before"` // calls that were sent while it was in the queue
 	Paused float64  `json:"paused_seconds"`
+	Full   float64  `json:"full_seconds"` // while Roam worked on as many calls as it may, although there were tokens
+	Slots  []Share  `json:"slots"`        // who had those calls
 	Text   []string `json:"text"`
 }
 
@@ -40,7 +42,7 @@ func (r *Recent) explain(id string) (Explanation, bool) {
 	defer r.mu.Unlock()
 	for c := range r.calls.backward() {
 		if c.ID == id {
-			e := Explanation{Call: *c, Before: []Share{}}
+			e := Explanation{Call: *c, Before: []Share{}, Slots: []Share{}}
 			if q := r.quotas[c.Quota]; q != nil {
 				e.addEvents(q)
 			}
@@ -63,6 +65,17 @@ func (e *Explanation) addEvents(q *quotaEvents) {
 		e.Before = append(e.Before, Share{tool, n})
 	}
 	slices.SortFunc(e.Before, func(a, b Share) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Tool, b.Tool)) })
+	for f := range q.full.backward() {
+		if f.at.Before(from) {
+			break
+		}
+		if !f.at.After(to) {
+			if e.Full == 0 {
+				e.Slots = f.slots
+			}
+			e.Full++ // there is one a second
+		}
+	}
 	for p := range q.pauses.backward() {
 		began, ended := p.began, p.until(to)
 		if began.Before(from) {
@@ -133,20 +146,26 @@ func (e *Explanation) addReasons(say func(format string, args ...any)) {
 	if e.Paused > brief {
 		say("For %.1f s of that the queue was paused, because Roam had answered 429.", e.Paused)
 	}
-	total := 0
-	var parts []string
-	for _, b := range e.Before {
-		total += b.N
-		own := ""
-		if b.Tool == e.Tool {
-			own = " (its own tool)"
-		}
-		parts = append(parts, fmt.Sprintf("%d of %s%s", b.N, b.Tool, own))
+	if e.Full > 0 {
+		say("For about %.0f s of that there were tokens, and every slot was in use (max_in_flight): %s.", e.Full, e.list(e.Slots))
 	}
 	switch {
-	case total > 0:
-		say("Calls that were sent meanwhile: %d; %s.", total, strings.Join(parts, ", "))
-	case e.Paused <= brief:
+	case len(e.Before) > 0:
+		say("Calls that were sent meanwhile: %s.", e.list(e.Before))
+	case e.Paused <= brief && e.Full == 0:
 		say("No other call of this replica was sent meanwhile: it waited for the next token, or for a slot (max_in_flight).")
 	}
+}
+
+// list says whose calls they are.
+func (e *Explanation) list(shares []Share) string {
+	var parts []string
+	for _, s := range shares {
+		own := ""
+		if s.Tool == e.Tool {
+			own = " (its own tool)"
+		}
+		parts = append(parts, fmt.Sprintf("%d of %s%s", s.N, s.Tool, own))
+	}
+	return strings.Join(parts, ", ")
 }

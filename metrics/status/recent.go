@@ -52,11 +52,18 @@ func (p pause) until(now time.Time) time.Time {
 	return p.ended
 }
 
+// fullMoment is a moment at which Roam worked on as many calls as it may at once, although there were tokens.
+type fullMoment struct {
+	at    time.Time
+	slots []Share // by tool, the most first
+}
+
 // quotaEvents are the recent events of one quota.
 type quotaEvents struct {
 	permits   ring[permit]
 	pauses    ring[pause]
 	history   ring[Sample]
+	full      ring[fullMoment]
 	recent    rolling
 	sent      int // since the last Sample, as the next two
 	throttled int
@@ -90,7 +97,7 @@ func (r *Recent) AddQuota(name string) {
 	if r.quotas[name] != nil {
 		return
 	}
-	r.quotas[name] = &quotaEvents{permits: newRing[permit](maxPermits), pauses: newRing[pause](maxPauses), history: newRing[Sample](maxSamples)}
+	r.quotas[name] = &quotaEvents{permits: newRing[permit](maxPermits), pauses: newRing[pause](maxPauses), history: newRing[Sample](maxSamples), full: newRing[fullMoment](maxSamples)}
 }
 
 func counts(of map[string]*rolling, name string, now time.Time) *Counts {

@@ -144,7 +144,7 @@ func TestWhyACallWaited(t *testing.T) {
 			paused   float64
 			want     []string
 		}{
-			{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{"in the queue of quota roam for 5.0 s", "For 2.0 s of that the queue was paused", "Calls that were sent meanwhile: 4; 3 of exporter, 1 of bot (its own tool)"}},
+			{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{"in the queue of quota roam for 5.0 s", "For 2.0 s of that the queue was paused", "Calls that were sent meanwhile: 3 of exporter, 1 of bot (its own tool)"}},
 			{"it was refused", "b", []Share{}, 0, []string{"It was not sent: roamproxy answered 429, the wait would be too long."}},
 			{"it shared", "c", nil, 0, []string{"Another call for the same", "after 3.0 s"}},
 			{"it failed", "e", nil, 0, []string{"It did not wait", "sent 2 times", "It ended with 504, Roam did not answer in time"}},
@@ -281,4 +281,29 @@ func TestHoldersAreShownByTool(t *testing.T) {
 	if !slices.Equal(q.Holders, want) || q.Open != 41 || q.MaxOpen != 100 || q.MaxFlight != 10 {
 		t.Errorf("holders %v, %d of %d open, want %v, and 41 of 100", q.Holders, q.Open, q.MaxOpen, want)
 	}
+}
+
+// Seen to fail with an explanation that named only whose calls were sent meanwhile: one of flood's, though reader held the slots.
+func TestTheExplanationNamesWhoHeldTheSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, counted, q := quiet("calm", "flood", "reader")
+		counted.QuotaState("roam", func() metrics.QuotaState {
+			return metrics.QuotaState{Tokens: 4, InFlight: 10, MaxInFlight: 10, Slots: map[string]int{"reader": 9, "flood": 1}}
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		go m.Watch(ctx, func(_, _ Status) {})
+		time.Sleep(3500 * time.Millisecond)
+		q.Waited("flood", "sent", 0)
+		q.Waited("calm", "sent", 3*time.Second)
+		counted.Answered(metrics.Answer{
+			ID: "calm", Tool: "calm", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 1, Queue: 3 * time.Second, Duration: 3 * time.Second,
+		})
+		stop()
+		synctest.Wait()
+		explanation, _ := m.Explain("calm")
+		text := strings.Join(explanation.Text, "\n")
+		if want := "For about 3 s of that there were tokens, and every slot was in use (max_in_flight): 9 of reader, 1 of flood."; !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	})
 }

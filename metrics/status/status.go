@@ -250,8 +250,22 @@ func (m *Monitor) sample() Status {
 	defer m.recent.mu.Unlock()
 	for _, q := range s.Quotas {
 		events := m.recent.quotas[q.Name]
+		if q.MaxFlight > 0 && q.InFlight >= q.MaxFlight && q.Tokens >= 1 {
+			events.full.add(fullMoment{s.Now, slotsOf(q.Holders)})
+		}
 		events.history.add(Sample{At: s.Now.Unix(), Sent: events.sent, Throttled: events.throttled, Refused: events.refused, Waiting: q.Waiting, Tokens: q.Tokens, Paused: q.Paused})
 		events.sent, events.throttled, events.refused = 0, 0, 0
 	}
 	return s
+}
+
+// slotsOf returns who has calls with Roam, the most first.
+func slotsOf(holders []Holder) (all []Share) {
+	for _, h := range holders {
+		if h.Slots > 0 {
+			all = append(all, Share{h.Tool, h.Slots})
+		}
+	}
+	slices.SortFunc(all, func(a, b Share) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Tool, b.Tool)) })
+	return all
 }
