@@ -1,0 +1,127 @@
+package e2e
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
+)
+
+// callerScript posts messages at once, under no name or under some, by requests on TCP or by http.client on a Unix socket. It says
+// nothing of who it is but in the query, which is for the test.
+const callerScript = `
+import http.client, os, socket, sys, threading
+target, count, names = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+path = "/v1/chat.post?by=" + os.path.basename(sys.argv[0])
+def by_socket(headers):
+    c = http.client.HTTPConnection("localhost"); c.sock = socket.socket(socket.AF_UNIX); c.sock.connect(target)
+    c.request("POST", path, '{"chat":"C-1"}', headers); return c.getresponse().status
+def by_requests(headers):
+    import requests
+    return requests.post(target + path, json={"chat": "C-1"}, headers=headers).status_code
+def call(i):
+    headers = {"Roamproxy-Tool": "name-%d" % (i % names)} if names else {}
+    try: print(by_socket(headers) if target.startswith("/") else by_requests(headers), flush=True)
+    except Exception as e: print(e, flush=True)
+threads = [threading.Thread(target=call, args=[i], daemon=True) for i in range(count)]
+for t in threads: t.start()
+for t in threads: t.join()
+`
+
+// pythonScript writes the caller under a name of its own.
+func pythonScript(t *testing.T, name string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(callerScript), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// startScript starts a script that makes so many calls at once, under so many names.
+func startScript(t *testing.T, file, target, calls, names string) (wait func() string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, redistest.Program(t, "/usr/bin/python3"), file, target, calls, names)
+	var out lockedBuffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() string { cmd.Wait(); return out.String() }
+}
+
+// unnamed is a roamproxy as a newcomer runs it: no tools, and one call under way at a time, so that calls come in the order in which they left.
+func unnamed(t *testing.T, unix bool) (r *server.Server, roam *roamtest.Server, target string) {
+	t.Helper()
+	const rate = 20
+	r, roam = serving(t, lenient(rate), io.Discard, func(c *config.Config) {
+		c.Quotas[0].Rate, c.Quotas[0].MaxWait, c.Upstream.MaxInFlight = rate, config.Duration(time.Hour), 1
+		if unix {
+			c.Listen = "unix://" + filepath.Join(t.TempDir(), "s")
+		}
+	})
+	if unix {
+		return r, roam, r.Addr
+	}
+	return r, roam, "http://" + r.Addr
+}
+
+// by counts the calls of a script among some.
+func by(calls []roamtest.Call, script string) (n int) {
+	for _, call := range calls {
+		if strings.Contains(call.Query, "by="+script) {
+			n++
+		}
+	}
+	return n
+}
+
+// Beside a flood of another program, a script that says nothing of who it is waits three turns at most.
+//
+// Seen to fail with all callers that give no name as one tool.
+func TestACalmScriptBesideAnUnnamedFlood(t *testing.T) {
+	for name, unix := range map[string]bool{"TCP": false, "a Unix socket": true} {
+		t.Run(name, func(t *testing.T) {
+			r, roam, target := unnamed(t, unix)
+			startScript(t, pythonScript(t, "flood.py"), target, "200", "0")
+			eventually(t, "the flood", func() bool { return r.QueueState("roam").Waiting["flood.py"]+by(roam.Journal(), "flood.py") >= 190 })
+			calm := pythonScript(t, "calm.py")
+			for i := range 3 {
+				wait := startScript(t, calm, target, "1", "0")
+				for r.QueueState("roam").Waiting["calm.py"] == 0 && by(roam.Journal(), "calm.py") == i {
+					<-time.After(time.Millisecond)
+				}
+				since := time.Now()
+				if out := wait(); out != "200\n" {
+					t.Fatalf("the calm script is answered %q, with %v waiting", out, r.QueueState("roam").Waiting)
+				}
+				before := 0
+				for _, call := range roam.Journal() {
+					if strings.Contains(call.Query, "calm.py") && call.Time.After(since) {
+						break
+					}
+					if call.Time.After(since) {
+						before++
+					}
+				}
+				if before > 3 {
+					t.Errorf("call %d: %d calls of the flood went before the calm script's, want at most 3", i, before)
+				}
+			}
+			if left := r.QueueState("roam").Waiting["flood.py"]; left == 0 {
+				t.Error("the flood was over before the calm script was")
+			}
+		})
+	}
+}
