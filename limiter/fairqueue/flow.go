@@ -1,0 +1,131 @@
+package fairqueue
+
+import "slices"
+
+// Item is a queued call.
+type Item[T any] struct {
+	Value T
+
+	flow *flow[T]
+	tag  int64 // start tag of its last turn
+	key  key
+	gone bool // not in the queue
+}
+
+// Flow returns the description of the flow that the item is, or was last, in.
+func (i *Item[T]) Flow() Flow { return i.flow.Flow }
+
+// Queued reports whether the item is in the queue.
+func (i *Item[T]) Queued() bool { return !i.gone }
+
+// key is the order within a flow.
+type key struct {
+	class class
+	rank  int64
+	seq   uint64
+}
+
+type class int
+
+const (
+	returned class = iota // was dispatched before and refused upstream: its turn is paid for
+	promoted              // has waited for so long that urgency no longer matters
+	ordinary
+)
+
+func (k key) compare(o key) int {
+	switch {
+	case k.class != o.class:
+		return int(k.class - o.class)
+	case k.rank < o.rank || k.rank == o.rank && k.seq < o.seq:
+		return -1
+	case k == o:
+		return 0
+	}
+	return 1
+}
+
+// flow is one tool's queue. An empty flow is kept while its tag is ahead of virtual time: a tool that sends one call at a time
+// would otherwise overtake all others.
+type flow[T any] struct {
+	Flow
+	tag   int64 // start tag of its next call
+	seq   uint64
+	group group
+	index int // in the heap of its group
+	items []*Item[T]
+}
+
+// group says in which heap a flow is.
+type group int
+
+const (
+	none group = iota
+	regular
+	batch
+	idle // without calls: it waits for virtual time to reach its tag, and is then forgotten
+)
+
+// find returns the position of k in the flow.
+func (f *flow[T]) find(k key) int {
+	i, _ := slices.BinarySearchFunc(f.items, k, func(o *Item[T], k key) int { return o.key.compare(k) })
+	return i
+}
+
+func (f *flow[T]) put(i *Item[T]) { f.items = slices.Insert(f.items, f.find(i.key), i) }
+
+func (f *flow[T]) take(i *Item[T]) {
+	at := f.find(i.key)
+	f.items = slices.Delete(f.items, at, at+1)
+}
+
+// flowHeap orders flows by the start tag of their next call, and of equal tags the flow that came first.
+type flowHeap[T any] []*flow[T]
+
+func (f *flow[T]) before(o *flow[T]) bool { return f.tag < o.tag || f.tag == o.tag && f.seq < o.seq }
+
+func (h flowHeap[T]) Len() int           { return len(h) }
+func (h flowHeap[T]) Less(i, j int) bool { return h[i].before(h[j]) }
+func (h flowHeap[T]) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+// fix restores the order after the flow at i has changed. It is heap.Fix without calls through an interface, since a forecast of
+// 1,000 calls does it 1,000 times.
+func (h flowHeap[T]) fix(i int) {
+	for i > 0 && h.Less(i, (i-1)/2) {
+		h.Swap(i, (i-1)/2)
+		i = (i - 1) / 2
+	}
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			return
+		}
+		if child+1 < len(h) && h.Less(child+1, child) {
+			child++
+		}
+		if !h.Less(child, i) {
+			return
+		}
+		h.Swap(i, child)
+		i = child
+	}
+}
+
+// Push adds a flow, for container/heap.
+func (h *flowHeap[T]) Push(x any) {
+	f := x.(*flow[T])
+	f.index = len(*h)
+	*h = append(*h, f)
+}
+
+// Pop removes the last flow, for container/heap.
+func (h *flowHeap[T]) Pop() any {
+	last := len(*h) - 1
+	f := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return f
+}
