@@ -66,6 +66,7 @@ cmd/roamproxy/server cache
 cmd/roamproxy/server cache/rediscache
 cmd/roamproxy/server cmd/roamproxy/config
 cmd/roamproxy/server limiter
+cmd/roamproxy/server limiter/redisquota
 cmd/roamproxy/server limiter/statefile
 cmd/roamproxy/server metrics
 cmd/roamproxy/server metrics/status
@@ -84,7 +85,12 @@ proxy limiter/statefile
 proxy proxy/credential
 proxy proxy/peer
 proxy/credential limiter/statefile
+limiter limiter/buckettest
+limiter limiter/fairqueue
 limiter limiter/statefile
+limiter/buckettest limiter
+limiter/redisquota limiter
+limiter/redisquota limiter/buckettest
 metrics/status metrics
 proxy proxy/repeat
 proxy proxy/budget

@@ -36,9 +36,6 @@ type Learned struct {
 	At    time.Time `json:"at"`    // the last refusal that taught something; zero: nothing was learned
 }
 
-// Limits are how many calls may go in a second, and how many at once.
-type Limits struct{ Rate, Burst float64 }
-
 const (
 	accident      = 0.95      // of the rate, after the first refusal
 	accidentBurst = 0.6       // of the burst, after the first refusal
@@ -76,33 +73,6 @@ func grown(rate, seconds, part float64) float64 {
 	return math.Inf(1)
 }
 
-// takes is how long so many calls' tokens need to accrue from now on. The rate grows with what leaves.
-func (l Learned) takes(now time.Time, paid Limits, tokens float64) time.Duration {
-	rate := l.limits(now, paid).Rate
-	if l.At.IsZero() {
-		return seconds(tokens / rate)
-	}
-	return l.growsBy(rate, paid, tokens)
-}
-
-// growsBy is how long it takes while the rate grows from what it is.
-func (l Learned) growsBy(rate float64, paid Limits, tokens float64) time.Duration {
-	total := 0.0
-	for _, step := range []struct{ part, mark float64 }{{growth, max(l.Left*gone, l.Rate)}, {growth * goneGrowth, math.Inf(1)}} {
-		mark := min(step.mark, paid.Rate)
-		if rate >= mark {
-			continue
-		}
-		// With each call the time to the next is a part shorter: a geometric series.
-		shorter := math.Log1p(-step.part)
-		calls := min(tokens, math.Log(rate/mark)/shorter)
-		next := rate / math.Exp(calls*shorter)
-		total += (1/rate - 1/next) / step.part
-		rate, tokens = next, tokens-calls
-	}
-	return seconds(total + tokens/rate)
-}
-
 // refused is what a refusal at now teaches. held is what the bucket still held when the refused call had left, came how many calls
 // a second Roam had let through since it had nothing left before, and full says that the bucket has been full since, so that more
 // may have come in.
@@ -126,8 +96,8 @@ func (l Learned) refused(now time.Time, paid Limits, held, came float64, full bo
 	return next
 }
 
-// sound reports whether l is something that refused could have made before now.
-func (l Learned) sound(now time.Time) bool {
+// Sound reports whether l is something that refused could have made before now.
+func (l Learned) Sound(now time.Time) bool {
 	if l.At.IsZero() {
 		return l == Learned{}
 	}

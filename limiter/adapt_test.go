@@ -62,7 +62,7 @@ func TestWhatNoRefusalCouldHaveTaughtIsNotBelieved(t *testing.T) {
 		{"no number", with(func(l *Learned) { l.Rate = math.NaN() }), false},
 		{"no end", with(func(l *Learned) { l.Burst = math.Inf(1) }), false},
 	} {
-		if got := tt.l.sound(now.Add(time.Second)); got != tt.want {
+		if got := tt.l.Sound(now.Add(time.Second)); got != tt.want {
 			t.Errorf("%s: sound is %v, want %v", tt.name, got, tt.want)
 		}
 	}
@@ -96,7 +96,7 @@ func TestLearnedStaysWithinItsBounds(t *testing.T) {
 		now, l := time.Now(), Learned{}
 		for range rapid.IntRange(1, 30).Draw(t, "refusals") {
 			l = l.refused(now, paid, rapid.Float64Range(0, paid.Burst).Draw(t, "held"), rapid.Float64Range(0, 2*paid.Rate).Draw(t, "came"), rapid.Bool().Draw(t, "full"))
-			if !l.sound(now) {
+			if !l.Sound(now) {
 				t.Fatalf("%+v is not sound", l)
 			}
 			is := l.limits(now, paid)
@@ -124,17 +124,18 @@ func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 		if learned.Rate > 0.8 || learned.Paid != (Limits{1, 10}) {
 			t.Fatalf("after three refusals the rate is %v of %v, want less than 0.8 of 1", learned.Rate, learned.Paid.Rate)
 		}
-		f.queue.bucket.(*Local).Reconfigure(2, 20, 0)
+		f.queue.state.bucket.bucket.(*Local).Reconfigure(2, 20, 0)
 		f.queue.Reconfigure(Options{Adapt: true})
 		if s := f.queue.State(); s.Rate != learned.Rate || s.Paid != (Limits{2, 20}) {
 			t.Errorf("after a reload the rate is %v of %v, want %v of 2", s.Rate, s.Paid.Rate, learned.Rate)
 		}
 		// kill -9
 		b, _ := NewLocal(1, 10, 0)
-		if _, err := openState(t, dir).Restore(b); err != nil {
+		r, err := openState(t, dir).Restore(b)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if got := b.Limits(time.Now()).Rate; !near(got, learned.Rate) {
+		if got := r.Learned.limits(time.Now(), b.Limits()).Rate; !near(got, learned.Rate) {
 			t.Errorf("after a restart the rate is %v, want %v", got, learned.Rate)
 		}
 		f.queue.Reconfigure(Options{})

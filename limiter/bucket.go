@@ -9,97 +9,102 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Bucket holds a quota's tokens. A Queue asks it for tokens from one goroutine at a time. All others may be called at any time,
-// and must not wait for anything.
-type Bucket interface {
-	// Take spends one token at now and returns 0, or spends nothing and returns how long until there will be one.
-	Take(now time.Time) time.Duration
-	// Return gives back a token whose call left the line in the same moment.
-	Return(now time.Time)
-	// Drain empties the bucket: Roam says that there is nothing left.
-	Drain(now time.Time)
-	// Level is how many tokens there are at now, at most the burst.
-	Level(now time.Time) float64
-	// Limits are in force at now: what is paid for, or what was learned to be left of it.
-	Limits(now time.Time) Limits
-	// Paid is what was configured, with the jitter's share taken off the burst: what limits are when nothing is learned.
-	Paid() Limits
-	// Learned is what refusals have taught, and Learn replaces it. Whoever shares the tokens shares this too.
-	Learned() Learned
-	Learn(Learned)
+// Limits are how many calls may go in a second, and how many at once.
+type Limits struct{ Rate, Burst float64 }
+
+// Demand is what the next call asks of a Bucket.
+type Demand struct {
+	Margin  float64 // tokens that have to be left in the bucket
+	Reserve float64 // and these, which batch tools leave to the others
+	Calls   int     // calls queued, this one among them
+	Weight  int     // of the tools that they belong to
 }
 
-// unit is how many of x/time/rate's whole tokens make one call. Its burst is an integer, ours is not once the jitter's share
-// is held back, so we count in millionths of a call.
+// Bucket holds a quota's tokens. Take is called by one goroutine at a time. The others may be called at any time, and do not wait.
+type Bucket interface {
+	// Take spends one token at now and returns 0, or spends nothing and returns how long until it can.
+	Take(now time.Time, d Demand) time.Duration
+	// Return gives back a token whose call left the queue in the same moment.
+	Return(now time.Time)
+	// Lower takes tokens away until there are no more than level: Roam has no more.
+	Lower(now time.Time, level float64)
+	// Level returns how many tokens there are at now.
+	Level(now time.Time) float64
+	// Limits returns what was configured for the whole quota, less the jitter's part of the burst.
+	Limits() Limits
+	// SetLimits puts other limits in force from now on. The level stays, or what the burst leaves of it.
+	SetLimits(now time.Time, l Limits)
+}
+
+// unit is how many of x/time/rate's whole tokens make one call. Its burst is an integer. Ours is not, once the jitter's part is
+// held back, so calls are counted in millionths.
 const unit = 1_000_000
 
-// tolerance absorbs the rounding of float64 when a level is compared with a whole call, in millionths of a call. It is what
-// the slowest rate worth configuring (one call in a quarter of an hour) brings in a nanosecond, so no call leaves early by a
-// tick of the clock.
+// tolerance absorbs the rounding of float64 when a level is compared with a whole call, in millionths of a call. It is what the
+// slowest useful rate (one call in a quarter of an hour) brings in a nanosecond, so no call leaves early by a tick of the clock.
 const tolerance = 1e-6
 
-// Local is the Bucket of one process: arithmetic by x/time/rate, asked only at the moment of dispatch and always with an
-// explicit now. Nobody ever waits inside it.
+// Local is the Bucket of one process: arithmetic by x/time/rate, asked only at the moment of dispatch, always with an explicit now.
 type Local struct {
-	mu      sync.Mutex    // guards the following, and the level, which x/time/rate reads and spends in two calls
-	limiter *rate.Limiter // at the limits in force
-	paid    Limits
-	learned Learned
-	last    time.Time // the latest now that was used: a clock that goes back must not earn twice
+	mu         sync.Mutex    // guards the following, and the level, which x/time/rate reads and spends in two calls
+	limiter    *rate.Limiter // at the limits in force
+	configured Limits
+	last       time.Time // the latest now that was used: a clock that goes back must not earn twice
 }
 
 var _ Bucket = (*Local)(nil)
 
-// NewLocal makes a full bucket of perSecond calls a second and burst calls at once.
+// NewLocal returns a full bucket of perSecond calls a second and burst calls at once.
 //
-// jitter is how far the network may push two calls together: of two calls that left J apart from each other the later can
-// overtake that much of the way, so Roam sees up to rate × J more calls in a moment than were sent in it. Holding back that
-// share of the burst is enough, because a call that arrives up to J early needs tokens that will be refilled J later, and
-// costs nothing of the rate, because the refill is untouched. It is an error when less than one whole call would remain.
+// jitter is how far the network may push two calls together. Of two calls that left J apart the later can overtake that much of
+// the way, so Roam sees up to rate × J more calls in a moment than were sent in it. Holding back that part of the burst is enough:
+// a call that arrives up to J early needs tokens that are refilled J later. It costs nothing of the rate. The error reports a
+// rate, burst or jitter that leaves less than one call.
 func NewLocal(perSecond, burst float64, jitter time.Duration) (*Local, error) {
-	whole, err := atOnce(perSecond, burst, jitter)
+	l, err := NewLimits(perSecond, burst, jitter)
 	if err != nil {
 		return nil, err
 	}
-	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), whole), paid: Limits{perSecond, float64(whole) / unit}}, nil
+	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), parts(l.Burst)), configured: l}, nil
 }
 
-// Reconfigure changes what NewLocal was given and keeps the level, or what the new burst leaves of it, and what was learned: a
-// quota that is described anew has not been refilled. After an error nothing has changed. It may be called while a Queue uses the bucket;
-// Queue.Reconfigure then makes the line look at the new limits at once.
+// NewLimits returns the rate, and the burst less the jitter's part, in whole millionths of a call.
+func NewLimits(perSecond, burst float64, jitter time.Duration) (Limits, error) {
+	left := burst - perSecond*jitter.Seconds()
+	switch {
+	case !(perSecond > 0) || math.IsInf(perSecond, 0):
+		return Limits{}, fmt.Errorf("limiter: rate: want above 0 calls a second, got %v", perSecond)
+	case jitter < 0:
+		return Limits{}, fmt.Errorf("limiter: jitter: want 0 or more, got %v", jitter)
+	case !(left >= 1) || left > math.MaxInt32:
+		return Limits{}, fmt.Errorf("limiter: burst %v with %v of jitter at %v calls a second leaves %v calls, want at least 1", burst, jitter, perSecond, left)
+	}
+	return Limits{perSecond, float64(parts(left)) / unit}, nil
+}
+
+func parts(calls float64) int { return int(math.Floor(calls*unit + tolerance)) }
+
+// Reconfigure changes what NewLocal was given and keeps the level, or what the new burst leaves of it: a quota that is described
+// anew has not been refilled. After an error nothing has changed.
 func (l *Local) Reconfigure(perSecond, burst float64, jitter time.Duration) error {
-	whole, err := atOnce(perSecond, burst, jitter)
+	limits, err := NewLimits(perSecond, burst, jitter)
 	if err != nil {
 		return err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.forward(time.Now())
-	l.paid = Limits{perSecond, float64(whole) / unit}
-	l.enforce(now)
+	l.configured = limits
+	l.enforce(now, now, limits)
 	return nil
 }
 
-// atOnce is the burst less the jitter's share, in millionths of a call.
-func atOnce(perSecond, burst float64, jitter time.Duration) (int, error) {
-	left := burst - perSecond*jitter.Seconds()
-	switch {
-	case !(perSecond > 0) || math.IsInf(perSecond, 0):
-		return 0, fmt.Errorf("limiter: rate: want above 0 calls a second, got %v", perSecond)
-	case jitter < 0:
-		return 0, fmt.Errorf("limiter: jitter: want 0 or more, got %v", jitter)
-	case !(left >= 1) || left > math.MaxInt32:
-		return 0, fmt.Errorf("limiter: burst %v with %v of jitter at %v calls a second leaves %v calls, want at least 1", burst, jitter, perSecond, left)
-	}
-	return int(math.Floor(left*unit + tolerance)), nil
-}
-
-// Take spends a token at now if there is one.
-func (l *Local) Take(now time.Time) time.Duration {
+// Take spends a token if there is one beside those that d leaves.
+func (l *Local) Take(now time.Time, d Demand) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now = l.forward(now)
-	missing := unit - l.limiter.TokensAt(now)
+	missing := unit*(1+d.Margin+d.Reserve) - l.limiter.TokensAt(now)
 	if missing <= tolerance {
 		l.limiter.AllowN(now, unit)
 		return 0
@@ -116,8 +121,13 @@ func (l *Local) Return(now time.Time) {
 	l.set(now, l.limiter.TokensAt(now)+unit)
 }
 
-// Drain empties the bucket at now.
-func (l *Local) Drain(now time.Time) { l.Restore(now, 0) }
+// Lower takes tokens away until there are no more than level.
+func (l *Local) Lower(now time.Time, level float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now = l.forward(now)
+	l.set(now, min(l.limiter.TokensAt(now), level*unit))
+}
 
 // Restore sets the level at now, for instance to what a state file says, between 0 and the burst.
 func (l *Local) Restore(now time.Time, level float64) {
@@ -126,67 +136,49 @@ func (l *Local) Restore(now time.Time, level float64) {
 	l.set(l.forward(now), level*unit)
 }
 
-// Level is how many calls could go at now.
+// Level returns how many calls could go at now.
 func (l *Local) Level(now time.Time) float64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return max(l.limiter.TokensAt(l.forward(now))/unit, 0)
 }
 
-// Limits are in force at now.
-func (l *Local) Limits(now time.Time) Limits {
+// Limits returns what NewLocal or Reconfigure was given, less the jitter's part.
+func (l *Local) Limits() Limits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.learned.limits(now, l.paid)
+	return l.configured
 }
 
-// Paid is what NewLocal or Reconfigure was given, less the jitter's share.
-func (l *Local) Paid() Limits {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.paid
-}
-
-// Learned is what Learn was given last.
-func (l *Local) Learned() Learned {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.learned
-}
-
-// Learn puts what was learned in force from its own moment on.
-func (l *Local) Learn(learned Learned) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.learned = learned
-	l.enforce(l.last)
-}
-
-// forward keeps time from going back, and the limits at what is in force.
+// forward keeps time from going back.
 func (l *Local) forward(now time.Time) time.Time {
 	if now.Before(l.last) {
 		return l.last
-	}
-	if !l.learned.At.IsZero() {
-		l.enforce(now)
 	}
 	l.last = now
 	return now
 }
 
-// enforce brings the limiter to the limits of now. What accrued before did so at the rate of the last time that it was asked, and up
-// to the burst of now: a learned burst grows more slowly than a bucket fills, so one that nobody asked has kept up with it.
-func (l *Local) enforce(now time.Time) {
-	is := l.learned.limits(now, l.paid)
-	if burst := int(math.Floor(is.Burst*unit + tolerance)); burst != l.limiter.Burst() {
-		l.limiter.SetBurstAt(l.last, burst)
+// SetLimits puts other limits in force. Tokens that accrued since the bucket was last asked did so at the earlier rate, and up to
+// the new burst: a burst that grows does so more slowly than a bucket fills.
+func (l *Local) SetLimits(now time.Time, limits Limits) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.last
+	l.enforce(last, l.forward(now), limits)
+}
+
+// enforce applies the burst from last on, and the rate from now on.
+func (l *Local) enforce(last, now time.Time, limits Limits) {
+	if burst := parts(limits.Burst); burst != l.limiter.Burst() {
+		l.limiter.SetBurstAt(last, burst)
 	}
-	if limit := rate.Limit(is.Rate * unit); limit != l.limiter.Limit() {
+	if limit := rate.Limit(limits.Rate * unit); limit != l.limiter.Limit() {
 		l.limiter.SetLimitAt(now, limit)
 	}
 }
 
-// set makes the level tokens at now. A new limiter is full; spending from it is the only way x/time/rate has to say less.
+// set makes the level tokens at now. A new limiter is full, and spending from it is the only way x/time/rate has to say less.
 // Fractions of a millionth are rounded down.
 func (l *Local) set(now time.Time, tokens float64) {
 	burst := l.limiter.Burst()

@@ -94,16 +94,16 @@ func (c *Call) wait(ctx context.Context, q *Queue) (permit *Permit, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return q.stand(ctx, queued)
+	return q.await(ctx, queued)
 }
 
 func (c *Call) join(q *Queue) (*call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	queued, err := q.join(&c.Caller)
+	queued, err := q.enqueue(c.Caller)
 	for _, other := range c.early {
 		if err != nil {
-			queued, err = q.join(&other)
+			queued, err = q.enqueue(other)
 		} else {
 			q.favour(queued, other)
 		}
@@ -112,20 +112,4 @@ func (c *Call) join(q *Queue) (*call, error) {
 		c.queue, c.queued = q, queued
 	}
 	return queued, err
-}
-
-// favour makes c at least as well off as a call that caller made now.
-func (q *Queue) favour(c *call, caller Caller) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	now := time.Now()
-	other, _ := q.call(now, caller)
-	if other.deadline.After(c.deadline) {
-		c.deadline = other.deadline
-	}
-	if c.index < 0 {
-		return
-	}
-	q.deadlines.fix(c.due)
-	q.line.favour(c, caller.Tool, other.urgency, other.rank)
 }

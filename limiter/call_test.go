@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"pgregory.net/rapid"
 )
 
 func TestASpareCallTakesOnlyWhatNobodyWaitsFor(t *testing.T) {
@@ -183,62 +181,4 @@ func TestFavouredCallWaitsAsLongAsItsMostPatientAsker(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Whatever the line holds, a favoured call leaves exactly where the better of the two would have left.
-//
-// Seen to fail with a favour to who is already before.
-func TestFavourIsExact(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		tools := someTools(t, 4)
-		type step struct {
-			tool, urgency int
-			leaves        bool
-		}
-		steps := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
-			return step{rapid.IntRange(0, len(tools)-1).Draw(t, "tool"), rapid.IntRange(0, mildest).Draw(t, "urgency"), rapid.IntRange(0, 3).Draw(t, "leaves") == 0}
-		}), 1, 40).Draw(t, "steps")
-		who := rapid.IntRange(0, len(steps)-1).Draw(t, "who")
-		tool, urgency := rapid.SampledFrom(tools).Draw(t, "asker"), rapid.IntRange(0, mildest).Draw(t, "its urgency")
-
-		// build makes the same line each time, and gives the call number who, nil when it has left.
-		build := func() (*line, *call, time.Duration) {
-			l, now := newLine(), time.Duration(0)
-			var calls []*call
-			for _, s := range steps {
-				now += time.Second
-				if s.leaves {
-					l.pop()
-				}
-				c := &call{urgency: s.urgency, rank: rank(now, s.urgency), index: -1}
-				l.push(c, tools[s.tool])
-				calls = append(calls, c)
-			}
-			return &l, calls[who], now + time.Second
-		}
-		leaves := func(l *line, c *call) int {
-			for n := 0; ; n++ {
-				switch l.pop() {
-				case c:
-					return n
-				case nil:
-					t.Fatal("the call is not in the line")
-				}
-			}
-		}
-		l, c, _ := build()
-		if c.index < 0 {
-			return
-		}
-		want := leaves(l, c)
-		l, _, now := build()
-		other := &call{urgency: urgency, rank: rank(now, urgency)}
-		l.push(other, tool)
-		want = min(want, leaves(l, other))
-		l, c, now = build()
-		l.favour(c, tool, urgency, rank(now, urgency))
-		if got := leaves(l, c); got != want {
-			t.Fatalf("favoured, it left as number %d, want %d", got, want)
-		}
-	})
 }

@@ -40,7 +40,7 @@ func TestWhoIsDismissedComesBackAtTheTurnThatWouldHaveBeen(t *testing.T) {
 		if r := refusalOf(t, err, ErrClosed); r.RetryAfter != 10*time.Second {
 			t.Errorf("who came after the end is to come again in %v, want 10s: after all who waited", r.RetryAfter)
 		}
-		successor := New(Options{Bucket: f.queue.bucket})
+		successor := New(Options{Bucket: f.queue.state.bucket.bucket})
 		defer successor.Close()
 		for range 4 {
 			next <- successor

@@ -1,20 +1,21 @@
 package limiter
 
 import (
-	"slices"
 	"testing"
 	"time"
 )
 
-// stands is a queue of a moment, made by hand: the bucket holds so many tokens, and the calls under way left so long ago.
-func stands(rate, burst, level float64, o Options, mean time.Duration, left ...time.Duration) (*Queue, time.Time) {
+// stands is the state of a queue made by hand: the bucket holds so many tokens, and the calls in flight left so long ago.
+func stands(rate, burst, level float64, o Options, held time.Duration, left ...time.Duration) (*state, time.Time) {
 	b, _ := NewLocal(rate, burst, 0)
-	q := &Queue{bucket: b, epoch: time.Now(), line: newLine(), options: o.withDefaults(), held: held{mean: mean}}
-	b.Restore(q.epoch, level)
+	o.Bucket = b
+	s := newState(o.withDefaults())
+	s.held, s.wake = mean(held), func() {}
+	b.Restore(s.epoch, level)
 	for _, ago := range left {
-		q.taken = append(q.taken, q.epoch.Add(-ago))
+		s.inFlight = append(s.inFlight, s.epoch.Add(-ago))
 	}
-	return q, q.epoch
+	return &s, s.epoch
 }
 
 func TestAForecastByHand(t *testing.T) {
@@ -39,27 +40,24 @@ func TestAForecastByHand(t *testing.T) {
 	} {
 		burst := max(tt.level, 1)
 		for n, want := range tt.want {
-			q, now := stands(tt.rate, burst, tt.level, tt.o, time.Second, tt.left...)
+			s, now := stands(tt.rate, burst, tt.level, tt.o, time.Second, tt.left...)
 			if tt.grows {
-				q.careful = 1
+				s.bucket.ramp = 1
 			}
-			f := q.forecast(now, n)
-			if got := f.leaves(n); (got-want).Abs() > time.Microsecond || f.rough != moment+tt.rough {
-				t.Errorf("%s: the call with %d before it leaves after %v, give or take %v, want %v and %v", tt.name, n, got, f.rough, want, moment+tt.rough)
-			}
-			whole := q.forecast(now, len(tt.want))
-			if got := whole.leaves(n); (got-want).Abs() > time.Microsecond || !slices.IsSorted(whole.known) {
-				t.Errorf("%s: asked for all, the call with %d before it leaves after %v, want %v; known are %v", tt.name, n, got, want, whole.known)
+			f := s.forecast(now)
+			rough := f.rough
+			if got := f.nth(n); (got-want).Abs() > time.Microsecond || rough != moment+tt.rough {
+				t.Errorf("%s: the call with %d before it leaves after %v, give or take %v, want %v and %v", tt.name, n, got, rough, want, moment+tt.rough)
 			}
 		}
 	}
 }
 
-// What is learned makes it rougher by a tenth of a turn.
+// What is learned makes it rougher by a quarter of a turn.
 func TestAForecastFromALearnedRateIsRougher(t *testing.T) {
-	q, now := stands(2, 10, 10, Options{}, time.Second)
-	q.bucket.Learn(Learned{Rate: 1, Burst: 5, Left: 1, At: now})
-	if f := q.forecast(now, 0); f.rough != moment+100*time.Millisecond {
-		t.Errorf("it is rough by %v, want a tenth of a second and a moment", f.rough)
+	s, now := stands(2, 10, 10, Options{Adapt: true}, time.Second)
+	s.bucket.SetLearned(Learned{Rate: 1, Burst: 5, Left: 1, At: now})
+	if f := s.forecast(now); f.rough != moment+250*time.Millisecond {
+		t.Errorf("it is rough by %v, want a quarter of a second and a moment", f.rough)
 	}
 }

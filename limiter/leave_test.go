@@ -9,7 +9,7 @@ import (
 
 // leaver is a tool that goes away in the very moment in which its call gets its turn.
 type leaver struct {
-	nobody
+	noObserver
 	leave context.CancelFunc
 }
 

@@ -1,47 +1,52 @@
-// Package limiter is the line in front of one quota of the Roam HQ API.
+// Package limiter is the queue in front of one quota of the Roam HQ API.
 //
-// Roam lets a workspace make a burst of calls and then a steady few, and answers 429 to whoever asks for more. A Queue
-// keeps every call that cannot go yet in a fair line, asks a Bucket for a token only at the moment at which the head of
-// the line could leave, and stops the whole line while Roam says 429. A Transport is the http.RoundTripper that makes a
-// call stand in that line, sends it, and sends it round again when Roam refused it.
+// Roam lets a workspace make a burst of calls and then a steady few, and answers 429 to a client that sends more. A Queue keeps
+// every call that cannot go yet in a fair order, asks a Bucket for a token only at the moment at which the first of them could
+// leave, and stops all of them while Roam says 429. A Transport is the http.RoundTripper that queues a call, sends it, and queues
+// it again when Roam refused it.
 //
-//	arrives ──► line ──► slot ──► pause over? ──► token ──► state written ──► leaves
-//	              ▲                                                             │
-//	              └──────────────── 429: same place, whole line pauses ◄────────┘
+//	arrives ──► admitted? ──► queue ──► slot ──► pause over? ──► token ──► state written ──► sent
+//	                            ▲                                                              │
+//	                            └─────────── 429: same place, the whole queue pauses ◄─────────┘
 //
-// A call that nobody waits for goes with Queue.TryWait (Call.Background), only when no one else would have the turn. A call for which
-// several wait stands as the most favoured of them would: Call.Favour.
+// A background refresh goes by Queue.TryWait (Call.Background), only when no other call needs the token. A call for which several tools wait has
+// the place of the most favoured of them: Call.Favour.
 //
 // A call that was refused, that expired or whose tool went away was never sent. Nothing in this package knows HTTP paths,
-// credentials or metrics: what happens is told to an Observer, and what is true now is asked with Queue.State.
+// credentials or metrics: what happens is reported to an Observer, and Queue.State says what is true now.
+//
+// Lock order: Call.mu, Queue.keeping, Queue.mu, Adaptive.mu, then the locks of a Bucket or a Sharing, which call nothing.
 package limiter
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
+
+	"roamproxy/limiter/fairqueue"
 )
 
-// The reasons why a call does not get its turn. Each means: not sent.
+// The reasons why a call gets no permit. Each means: not sent.
 var (
-	// ErrQueueFull says that the line, or the tool's own part of it, is at its bound.
-	ErrQueueFull = errors.New("limiter: the line is full")
-	// ErrWaitTooLong says that the turn would come, or would have come, after the call's longest wait.
+	// ErrQueueFull says that the queue, or the tool's part of it, is at its bound.
+	ErrQueueFull = errors.New("limiter: the queue is full")
+	// ErrWaitTooLong says that the call would wait, or has waited, for longer than it may.
 	ErrWaitTooLong = errors.New("limiter: the wait is longer than the call may wait")
 	// ErrPaused says that Roam answered 429 and its pause outlasts the call's longest wait.
-	ErrPaused = errors.New("limiter: paused because Roam said 429")
-	// ErrBusy says that there is no turn to spare: somebody waits, or the bucket holds too little.
-	ErrBusy = errors.New("limiter: no turn to spare")
+	ErrPaused = errors.New("limiter: paused because Roam answered 429")
+	// ErrBusy says that there is no token for a background call: others wait, or the bucket holds too little.
+	ErrBusy = errors.New("limiter: no token for a background call")
 	// ErrTooManyOpen says that the tool has as many open responses as it may.
 	ErrTooManyOpen = errors.New("limiter: too many responses are open")
 	// ErrClosed says that the queue is shutting down.
 	ErrClosed = errors.New("limiter: shutting down")
 )
 
-// Refusal is the error of a call that did not get its turn. It was not sent and may be repeated after RetryAfter.
+// Refusal is the error of a call that got no permit. It was not sent and may be repeated after RetryAfter.
 type Refusal struct {
 	Reason     error         // ErrQueueFull, ErrWaitTooLong, ErrPaused, ErrBusy, ErrTooManyOpen or ErrClosed
-	RetryAfter time.Duration // after this long the same call would be let into the line, if the line goes as predicted
+	RetryAfter time.Duration // after this long the same call would be admitted, if the queue goes as forecast
 	Waited     time.Duration // zero when refused on arrival
 }
 
@@ -49,40 +54,59 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("%v; not sent, try again in %v", r.Reason, r.RetryAfter.Round(time.Millisecond))
 }
 
+// Unwrap returns the reason.
 func (r *Refusal) Unwrap() error { return r.Reason }
 
-// Tool is who asks, as far as the line is concerned. The same name always comes with the same values.
+// Tool is whose call it is, as far as the queue is concerned. The same name always comes with the same values, but for a reload.
 type Tool struct {
 	Name     string
 	Flow     string // whose part of the queue its calls are: tools of one flow share a turn; empty: Name
 	Weight   int    // share of the quota while others wait too; below 1 counts as 1
-	MaxQueue int    // calls of this tool in the line; 0: as many as the line holds
+	MaxQueue int    // calls of this tool's flow in the queue; 0: as many as the queue holds
 }
+
+func (t Tool) flow() fairqueue.Flow {
+	return fairqueue.Flow{Name: cmp.Or(t.Flow, t.Name), Weight: t.Weight}
+}
+
+// Caller describes one call to the queue.
+type Caller struct {
+	Tool    Tool
+	Urgency int           // RFC 9218: 0 to 7, Usual where the tool says nothing; others are brought into that range
+	Longest time.Duration // longest wait, capped by MaxWait; below 0: MaxWait
+}
+
+// Urgencies of RFC 9218, section 4.1: from 0, the most urgent, to 7.
+const (
+	Usual   = 3 // what a call without one has
+	mildest = 7
+)
 
 // The outcomes that an Observer hears of.
 const (
-	Sent     = "sent"     // got its turn
-	Refused  = "refused"  // was not let into the line
+	Sent     = "sent"     // got a permit
+	Refused  = "refused"  // was not admitted
 	Canceled = "canceled" // its tool went away, or the queue was closed
 	Expired  = "expired"  // its longest wait ended first
 )
 
-// Observer hears what happens to calls. Its methods are called one at a time, with the line's lock held: they must be quick
+// Observer is told what happens to calls. Its methods are called one at a time, with the queue's lock held: they must be quick
 // and must not call the Queue.
 type Observer interface {
-	// Waited tells how long a call was in the line and how that ended.
+	// Waited reports how long a call was queued and how that ended.
 	Waited(tool, outcome string, wait time.Duration)
-	// Throttled tells that Roam answered 429.
+	// Throttled reports that Roam answered 429.
 	Throttled()
-	// PauseBegan tells that the line stopped, for this long unless somebody resumes it.
+	// PauseBegan reports that the queue stopped, for this long unless it is resumed.
 	PauseBegan(d time.Duration)
-	// PauseEnded tells that the line moves again.
+	// PauseEnded reports that the queue moves again.
 	PauseEnded()
 }
 
-type nobody struct{}
+// noObserver ignores everything.
+type noObserver struct{}
 
-func (nobody) Waited(string, string, time.Duration) {}
-func (nobody) Throttled()                           {}
-func (nobody) PauseBegan(time.Duration)             {}
-func (nobody) PauseEnded()                          {}
+func (noObserver) Waited(string, string, time.Duration) {}
+func (noObserver) Throttled()                           {}
+func (noObserver) PauseBegan(time.Duration)             {}
+func (noObserver) PauseEnded()                          {}

@@ -2,50 +2,51 @@ package limiter
 
 import "time"
 
-// The states of a quota, as far as Roam's refusals are concerned.
-type pauseState int
+// PauseState says what a quota's calls may do, as far as Roam's refusals are concerned.
+type PauseState string
 
+// The states of a pause. They are the words that the script in Redis uses too.
 const (
-	open    pauseState = iota // calls go as the bucket allows
-	shut                      // Roam asked for quiet; once that is over, one call may go as a probe
-	probing                   // that call is under way, and all others wait for what Roam says to it
+	PauseOpen    PauseState = "open"    // calls go as the bucket allows
+	PauseShut    PauseState = "shut"    // Roam answered 429; when the pause is over one call may go as the probe
+	PauseProbing PauseState = "probing" // the probe is in flight, and all others wait for its answer
 )
 
-// pause is what a 429 does to the whole line. The generation counts pauses: a call carries the one that it left in, so that
-// several refusals of the same moment are one pause, and a late success of before does not end it.
+// pause is what a 429 does to the whole queue. The generation counts pauses. A call carries the one that it left in, so that
+// several refusals of one moment are one pause, and a late success from before does not end it.
 type pause struct {
-	state      pauseState
+	state      PauseState
 	generation uint64
-	shared     uint64 // the generation that the replicas who share the quota give it
-	elsewhere  bool   // it is another replica's call that probes
+	shared     uint64 // the generation that the replicas give it
+	elsewhere  bool   // another replica's call is the probe
 	until      time.Time
 	began      time.Time
 	ended      time.Duration // sum of the pauses that are over
 }
 
-func (p *pause) begin(now time.Time, quiet time.Duration) {
-	if p.state == open {
+func (p *pause) begin(now time.Time, d time.Duration) {
+	if p.state == PauseOpen {
 		p.began = now
 	}
-	p.state, p.until, p.elsewhere = shut, now.Add(quiet), false
+	p.state, p.until, p.elsewhere = PauseShut, now.Add(d), false
 	p.generation++
 }
 
 func (p *pause) end(now time.Time) {
-	p.state, p.elsewhere = open, false
+	p.state, p.elsewhere = PauseOpen, false
 	p.ended += now.Sub(p.began)
 }
 
-// remaining is how long nothing may leave.
+// remaining returns how long no call may leave.
 func (p *pause) remaining(now time.Time) time.Duration {
-	if p.state != shut {
+	if p.state != PauseShut {
 		return 0
 	}
 	return max(p.until.Sub(now), 0)
 }
 
 func (p *pause) total(now time.Time) time.Duration {
-	if p.state == open {
+	if p.state == PauseOpen {
 		return p.ended
 	}
 	return p.ended + now.Sub(p.began)

@@ -88,7 +88,7 @@ func TestRefusalsOfOneMomentArePaidOnce(t *testing.T) {
 			t.Errorf("paused for another %v, want 4s: refusals of the same generation do not extend it", s.PausedFor)
 		}
 		calls.Wait()
-		if got := f.queue.pause.generation; got != 1 {
+		if got := f.queue.state.pause.generation; got != 1 {
 			t.Errorf("%d pauses, want 1", got)
 		}
 		if got := time.Since(start); got > 12*time.Second {
@@ -188,7 +188,7 @@ func TestAnswersThatAreNoRefusalDoNotPause(t *testing.T) {
 }
 
 func TestAPauseIsMeasuredFromItsFirstRefusal(t *testing.T) {
-	var p pause
+	p := pause{state: PauseOpen}
 	at := func(s int) time.Time { return time.Unix(int64(1000+s), 0) }
 	for _, step := range []struct {
 		name             string
@@ -200,7 +200,7 @@ func TestAPauseIsMeasuredFromItsFirstRefusal(t *testing.T) {
 		{"it begins, for 10 s", func() { p.begin(at(1), 10*time.Second) }, 4, 7, 3},
 		{"another refusal makes it longer", func() { p.begin(at(5), 10*time.Second) }, 6, 9, 5},
 		{"it is over, and nobody has probed", func() {}, 20, 0, 19},
-		{"a probe is under way", func() { p.state = probing }, 21, 0, 20},
+		{"a probe is under way", func() { p.state = PauseProbing }, 21, 0, 20},
 		{"it ends", func() { p.end(at(22)) }, 30, 0, 21},
 		{"the next one is added", func() { p.begin(at(40), 5*time.Second) }, 42, 3, 23},
 	} {
@@ -213,7 +213,7 @@ func TestAPauseIsMeasuredFromItsFirstRefusal(t *testing.T) {
 
 // heardPauses is who listens for pauses.
 type heardPauses struct {
-	nobody
+	noObserver
 	began *[]time.Duration
 }
 

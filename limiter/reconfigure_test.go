@@ -32,15 +32,15 @@ func TestAReloadLeavesTheLevelAlone(t *testing.T) {
 				t.Errorf("%s: level = %v, want %v", tt.name, got, tt.want)
 			}
 			for b.Level(time.Now()) >= 1 {
-				b.Take(time.Now())
+				take(b)
 			}
-			if got := b.Take(time.Now()); got != tt.next {
+			if got := take(b); got != tt.next {
 				t.Errorf("%s: the next token comes in %v, want %v", tt.name, got, tt.next)
 			}
 			if err := b.Reconfigure(0, 10, 0); err == nil {
 				t.Errorf("%s: a rate of 0 was taken", tt.name)
 			}
-			if got := b.Limits(time.Now()).Rate; got != tt.rate {
+			if got := b.Limits().Rate; got != tt.rate {
 				t.Errorf("%s: after a refused change the rate is %v, want %v", tt.name, got, tt.rate)
 			}
 		})

@@ -13,10 +13,10 @@ type slowBucket struct {
 	asked, free chan struct{}
 }
 
-func (b *slowBucket) Take(now time.Time) time.Duration {
+func (b *slowBucket) Take(now time.Time, d Demand) time.Duration {
 	b.asked <- struct{}{}
 	<-b.free
-	return b.Local.Take(now)
+	return b.Local.Take(now, d)
 }
 
 func TestAnotherBucketStartsEmptyAndNobodyLosesHisPlace(t *testing.T) {
@@ -25,7 +25,7 @@ func TestAnotherBucketStartsEmptyAndNobodyLosesHisPlace(t *testing.T) {
 		f.spend(30)
 		synctest.Wait()
 		fresh, _ := NewLocal(1, 10, 0) // full
-		f.queue.Replace(fresh)
+		f.queue.Replace(fresh, nil)
 		synctest.Wait()
 		if s := f.queue.State(); s.Waiting["bot"] != 20 || s.Tokens != 0 {
 			t.Errorf("%d wait and there are %v tokens, want 20 and none", s.Waiting["bot"], s.Tokens)
@@ -47,7 +47,7 @@ func TestWhatTheOldBucketGaveIsNotReturnedToTheNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		fresh, _ := NewLocal(1, 10, 0)
-		f.queue.Replace(fresh)
+		f.queue.Replace(fresh, nil)
 		turn.unused()
 		synctest.Wait()
 		if got := fresh.Level(time.Now()); got != 0 {
@@ -69,7 +69,7 @@ func TestTheOldBucketIsAskedNoMore(t *testing.T) {
 		<-old.asked
 		fresh, _ := NewLocal(1, 10, 0)
 		replaced := make(chan struct{})
-		go func() { f.queue.Replace(fresh); close(replaced) }()
+		go func() { f.queue.Replace(fresh, nil); close(replaced) }()
 		synctest.Wait()
 		select {
 		case <-replaced:
@@ -90,38 +90,7 @@ func TestReplaceAfterTheEndReturns(t *testing.T) {
 	f := newFixture(t, 1, 10, 0, Options{})
 	f.queue.Close()
 	fresh, _ := NewLocal(1, 10, 0)
-	f.queue.Replace(fresh)
-}
-
-// A pause that was there before is told to those who share the new bucket.
-func TestThePauseGoesAlongIntoASharedBucket(t *testing.T) {
-	s := newStage(t, 2, 50, 1)
-	s.together()
-	f := newFixture(t, 50, 1, 0, Options{})
-	f.script = append(f.script, says(429, "Retry-After", "30"))
-	go f.post("bot")
-	for deadline := time.Now().Add(10 * time.Second); !f.queue.State().Paused && time.Now().Before(deadline); {
-		<-time.After(time.Millisecond)
-	}
-	b, err := s.members[0].fleet.Bucket("roam", 50, 1, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	until(t, "hearing of Redis", func() bool { return b.replicas() > 0 }) // a bucket that joins afterwards tells of it by itself
-	f.queue.Replace(b)
-	other, err := s.members[1].fleet.Bucket("roam", 50, 1, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := New(Options{Bucket: other})
-	defer q.Close()
-	for deadline := time.Now().Add(10 * time.Second); !q.State().Paused && time.Now().Before(deadline); {
-		<-time.After(time.Millisecond)
-	}
-	if now := q.State(); !now.Paused || now.PausedFor < 15*time.Second {
-		t.Errorf("another replica is paused: %v, for %v; want what is left of 30 s", now.Paused, now.PausedFor)
-	}
-	s.ends()
+	f.queue.Replace(fresh, nil)
 }
 
 // Who asks for the state need not know that a bucket is being replaced.
@@ -135,7 +104,7 @@ func TestTheStateIsToldWhileABucketIsReplaced(t *testing.T) {
 	replacing.Go(func() {
 		for range 100 {
 			next, _ := NewLocal(2, 10, 0)
-			q.Replace(next)
+			q.Replace(next, nil)
 		}
 	})
 	for range 1000 {

@@ -45,11 +45,20 @@ type skewed struct {
 	asked int
 }
 
-func (b *skewed) Take(now time.Time) time.Duration {
+func (b *skewed) Take(now time.Time, d Demand) time.Duration {
 	if b.asked++; b.asked%3 == 0 {
 		now = now.Add(-time.Minute)
 	}
-	return b.Local.Take(now)
+	return b.Local.Take(now, d)
+}
+
+// someTools are from one to most tools of any weights.
+func someTools(t *rapid.T, most int) []Tool {
+	tools := make([]Tool, rapid.IntRange(1, most).Draw(t, "tools"))
+	for i := range tools {
+		tools[i] = Tool{Name: fmt.Sprint("tool", i), Weight: rapid.IntRange(1, 4).Draw(t, "weight")}
+	}
+	return tools
 }
 
 func drawSchedule(t *rapid.T) schedule {
@@ -110,15 +119,15 @@ const rounding = time.Microsecond
 
 func (s schedule) run(t *testing.T, dir string) error {
 	const perSecond, burst = 1, 5
-	options := func(local *Local, paused time.Duration) Options {
+	options := func(local *Local, r Restored) Options {
 		var b Bucket = local
 		if s.skewed {
 			b = &skewed{Local: local}
 		}
-		return Options{Bucket: b, MaxInFlight: s.slots, Paused: paused, Keeper: openState(t, dir)}
+		return Options{Bucket: b, MaxInFlight: s.slots, Paused: r.Paused, Learned: r.Learned, Keeper: openState(t, dir)}
 	}
 	bucket, _ := NewLocal(perSecond, burst, 0)
-	f := newFixture(t, perSecond, burst, 0, options(bucket, 0))
+	f := newFixture(t, perSecond, burst, 0, options(bucket, Restored{}))
 	f.takes = s.takes
 	for n := range 31 {
 		next := f.fair
@@ -161,12 +170,12 @@ func (s schedule) run(t *testing.T, dir string) error {
 				k.At, k.Until = k.At.Add(s.putBack), k.Until.Add(s.putBack)
 				file.Keep(k)
 			}
-			paused, err := file.Restore(next)
+			restored, err := file.Restore(next)
 			if err != nil && s.putBack == 0 {
 				return err
 			}
 			mu.Lock()
-			f.queue = New(options(next, paused))
+			f.queue = New(options(next, restored))
 			mu.Unlock()
 			synctest.Wait()
 		}

@@ -18,26 +18,28 @@ type State struct {
 	Jitter             time.Duration // by how much the time to the first byte of the latest answers varies; the network itself varies by no more
 }
 
-// State reports what is true now. It costs time in proportion to the tools that wait.
+// State reports what is true now. It costs time in proportion to the queued calls.
 func (q *Queue) State() State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	now := time.Now()
-	is := q.bucket.Limits(now)
-	s := State{Tokens: q.bucket.Level(now), Rate: is.Rate, Burst: is.Burst, Paid: q.bucket.Paid(), Waiting: make(map[string]int)}
-	if b, ok := q.bucket.(sharer); ok {
-		s.Shared, s.Replicas = true, b.replicas()
+	return q.state.snapshot(time.Now())
+}
+
+func (s *state) snapshot(now time.Time) State {
+	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
+	is := State{
+		Tokens: s.bucket.Level(now), Rate: limits.Rate, Burst: limits.Burst, Paid: configured, Waiting: make(map[string]int),
+		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now),
+		Jitter: s.jitter.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
+		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}
-	s.Paused, s.PausedFor, s.PauseTotal = q.pause.state != open, q.pause.remaining(now), q.pause.total(now)
-	s.Jitter = q.spread.width()
-	s.Capacity, s.InFlight = q.options.MaxQueue, len(q.taken)
-	for name, f := range q.line.lanes {
-		if f.calls.Len() > 0 {
-			s.Waiting[name] = f.calls.Len()
-		}
+	if is.Shared && part.Replicas == 0 { // alone it has its share
+		is.Rate, is.Paid.Rate = is.Rate*part.Rate, is.Paid.Rate*part.Rate
+		is.Burst, is.Paid.Burst = min(is.Burst, part.Burst), part.Burst
 	}
-	if q.arrivals.Len() > 0 {
-		s.Oldest = now.Sub(q.arrivals.first().arrived)
+	for _, c := range s.deadlines {
+		is.Waiting[c.tool.Name]++
+		is.Oldest = max(is.Oldest, now.Sub(c.arrived))
 	}
-	return s
+	return is
 }

@@ -15,24 +15,37 @@ type Keeper interface {
 	Keep(Kept)
 }
 
-// keep writes down what is true now.
-func (q *Queue) keep() {
-	if q.keeper == nil {
-		return
+// Kept is what outlives a process.
+type Kept struct {
+	Level   float64   `json:"level"`                 // calls that could go
+	At      time.Time `json:"at"`                    // by the wall clock, which goes on while the machine does not
+	Paused  bool      `json:"paused,omitempty"`      // Roam answered 429, and no probe has succeeded since
+	Until   time.Time `json:"paused_until,omitzero"` // the end of that pause
+	Learned Learned   `json:"learned,omitzero"`      // what is left of the quota for us; its moment by the wall clock
+
+	// By these At is checked on the same run of the machine, should somebody set its clock. A StateFile adds them.
+	Boot string        `json:"boot,omitempty"`
+	Up   time.Duration `json:"up,omitempty"`
+}
+
+// stateVersion is of the state as it is written. The first version, which had nothing of what is learned, is read as well.
+const stateVersion = 2
+
+func decodeState(body []byte) (k Kept, err error) {
+	if err := json.Unmarshal(body, &k); err != nil || k.Level < 0 || k.At.IsZero() || !k.Learned.Sound(k.At) {
+		return k, errors.New("is damaged")
 	}
-	q.keeping.Lock()
-	defer q.keeping.Unlock()
-	now := time.Now()
-	q.mu.Lock()
-	k := Kept{At: now.Round(0), Paused: q.pause.state != open}
+	return k, nil
+}
+
+// kept returns what is true at now.
+func (s *state) kept(now time.Time) Kept {
+	k := Kept{At: now.Round(0), Paused: s.pause.state != PauseOpen, Level: s.bucket.Level(now), Learned: s.bucket.Learned()}
 	if k.Paused {
-		k.Until = q.pause.until.Round(0)
+		k.Until = s.pause.until.Round(0)
 	}
-	bucket := q.bucket
-	q.mu.Unlock()
-	k.Level, k.Learned = bucket.Level(now), bucket.Learned()
 	k.Learned.At = k.Learned.At.Round(0)
-	q.keeper.Keep(k)
+	return k
 }
 
 // StateFile is the Keeper on disk: a statefile.Record of each state, written in 10 µs (BenchmarkKeep).
@@ -46,34 +59,40 @@ func OpenState(dir *statefile.Dir, quota string) *StateFile {
 	return &StateFile{dir.Record("quota-"+quota+".state", stateVersion)}
 }
 
+// Restored is what a restart begins with.
+type Restored struct {
+	Paused  time.Duration // how long Roam's pause still lasts, in the way of Options.Paused
+	Learned Learned
+}
+
 // Restore sets the bucket's level to what the file says, refilled by the time since, also where the wall clock was put forward
-// meanwhile, and tells how long Roam's pause still lasts, in the way of Options.Paused. Without a file this is a first start and
-// the bucket is left full. With a file that is damaged, of a later version or dated in the future, or in a directory that cannot
-// be written, the bucket is emptied and the error says why, in a sentence for the log: nothing is wrong with going on.
-func (f *StateFile) Restore(b *Local) (paused time.Duration, err error) {
+// meanwhile. Without a file this is a first start and the bucket is left full. With a file that is damaged, of a later version or
+// dated in the future, or in a directory that cannot be written, the bucket is emptied and the error says why, in a sentence for
+// the log: nothing is wrong with going on.
+func (f *StateFile) Restore(b *Local) (r Restored, err error) {
 	now := time.Now()
 	if err := f.Err(); err != nil {
 		b.Restore(now, 0)
-		return 0, fmt.Errorf("limiter: starting with an empty bucket, because %w", err)
+		return r, fmt.Errorf("limiter: starting with an empty bucket, because %w", err)
 	}
 	k, err := f.read(now)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return r, nil
 	}
 	if err != nil {
 		b.Restore(now, 0)
-		return 0, fmt.Errorf("limiter: starting with an empty bucket, because the state in %s %w", f.record.Path(), err)
+		return r, fmt.Errorf("limiter: starting with an empty bucket, because the state in %s %w", f.record.Path(), err)
 	}
-	b.Learn(k.Learned)
 	passed := k.passed(now)
-	b.Restore(now, k.Level+b.Limits(k.At).Rate*passed.Seconds())
+	b.Restore(now, min(k.Level+k.Learned.limits(k.At, b.Limits()).Rate*passed.Seconds(), k.Learned.limits(now, b.Limits()).Burst))
+	r.Learned = k.Learned
 	if k.Paused {
-		paused = k.Until.Sub(k.At) - passed
-		if paused == 0 {
-			paused = -1
+		r.Paused = k.Until.Sub(k.At) - passed
+		if r.Paused == 0 {
+			r.Paused = -1
 		}
 	}
-	return paused, nil
+	return r, nil
 }
 
 func (f *StateFile) read(now time.Time) (k Kept, err error) {

@@ -25,8 +25,8 @@ func TestLevelAndPauseOutliveTheProcess(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		bucket, _ := NewLocal(1, 10, 0)
 		state := openState(t, dir)
-		if paused, err := state.Restore(bucket); paused != 0 || err != nil {
-			t.Fatalf("restore: paused %v, %v", paused, err)
+		if r, err := state.Restore(bucket); r.Paused != 0 || err != nil {
+			t.Fatalf("restore: paused %v, %v", r.Paused, err)
 		}
 		if got := bucket.Level(time.Now()); got != 3 {
 			t.Errorf("3 s after the burst the level is %v, want 3", got)
@@ -34,11 +34,11 @@ func TestLevelAndPauseOutliveTheProcess(t *testing.T) {
 		first.script = append(first.script, says(429, "Retry-After", "30"))
 		go first.post("bot")
 		time.Sleep(20 * time.Second)
-		paused, err := state.Restore(bucket)
-		if paused != 10*time.Second || err != nil {
-			t.Errorf("20 s into a pause of 30 a restart finds %v (%v), want 10s", paused, err)
+		r, err := state.Restore(bucket)
+		if r.Paused != 10*time.Second || err != nil {
+			t.Errorf("20 s into a pause of 30 a restart finds %v (%v), want 10s", r.Paused, err)
 		}
-		second := newFixture(t, 1, 10, 0, Options{Bucket: bucket, Paused: paused})
+		second := newFixture(t, 1, 10, 0, Options{Bucket: bucket, Paused: r.Paused})
 		start := time.Now()
 		second.post("bot")
 		if got := time.Since(start); got != 10*time.Second {

@@ -93,7 +93,7 @@ func TestOldAnswersWhileTheLineIsLong(t *testing.T) {
 			time.Sleep(time.Second)
 		}, "roamproxy; hit; ttl=-31; detail=throttled"},
 		{"the wait is longer than the longest", "wait=2", func(h *house) {
-			h.bucket.Drain(time.Now())
+			h.bucket.Lower(time.Now(), 0)
 			for range 5 {
 				go h.post(context.Background())
 			}
@@ -152,7 +152,7 @@ func TestARefreshTakesNobodysToken(t *testing.T) {
 func TestAFillStandsWhereItsMostFavouredAskerWould(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t, roamtest.New(roamtest.Options{}), nil)
-		h.bucket.Drain(time.Now())
+		h.bucket.Lower(time.Now(), 0)
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {

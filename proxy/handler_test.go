@@ -408,7 +408,7 @@ func TestAToolThatLeftIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := build(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Spend(10)
-		h.bucket.Drain(time.Now())
+		h.bucket.Lower(time.Now(), 0)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("left"))
 		defer cancel()
 		h.do(ctx, "POST", "/v1/chat.post", "{}")

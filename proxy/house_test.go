@@ -97,7 +97,8 @@ func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ..
 		t.Fatal(err)
 	}
 	if p.state != nil {
-		p.line.Paused, _ = p.state.Restore(h.bucket)
+		restored, _ := p.state.Restore(h.bucket)
+		p.line.Paused, p.line.Learned = restored.Paused, restored.Learned
 		p.line.Keeper = p.state
 	}
 	p.line.Bucket = h.bucket

@@ -93,7 +93,7 @@ func TestAWriteOfUnknownOutcomeDrops(t *testing.T) {
 			})
 			h.do(t.Context(), "GET", "/v1/groups.list", "")
 			if tt.spent {
-				h.bucket.Drain(time.Now())
+				h.bucket.Lower(time.Now(), 0)
 			}
 			e.answer = func(r *http.Request) (*http.Response, error) {
 				httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})

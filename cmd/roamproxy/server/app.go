@@ -139,8 +139,8 @@ func (a *app) Close() {
 	g := a.current()
 	g.cache.Close()
 	a.closeQueues()
-	if g.fleet != nil {
-		g.fleet.Close()
+	if g.session != nil {
+		g.session.Close()
 	}
 	g.base.CloseIdleConnections()
 }

@@ -8,33 +8,36 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
+	"roamproxy/limiter/redisquota"
 	"roamproxy/metrics"
 )
 
-// line is one quota's line with what belongs to it. It outlives snapshots: its level, its pause and who waits in it are Roam's
-// truth and the tools', not the configuration's.
+// quota is one quota's queue with what belongs to it. It outlives snapshots: level, pause and queued calls are facts about Roam and
+// the tools, and no part of the configuration.
 type quota struct {
-	name   string
-	queue  *limiter.Queue
-	open   *limiter.OpenResponses
-	bucket bucket
-	fleet  *limiter.Fleet // that the bucket is shared by; nil: by none
+	name    string
+	queue   *limiter.Queue
+	open    *limiter.OpenResponses
+	bucket  bucket
+	session *redisquota.Session // that the bucket is shared by; nil: this is the only process
 }
 
-// bucket is a Local of this process, or a Redis that is shared.
-type bucket interface {
+// bucket is a quota's tokens in this process or in Redis, and how they are shared, changed and left.
+type bucket struct {
 	limiter.Bucket
-	Reconfigure(perSecond, burst float64, jitter time.Duration) error
+	sharing     limiter.Sharing // nil: with no other process
+	reconfigure func(config.Quota) error
+	close       func() // the other replicas need not keep a share for this one
 }
 
-// line starts one with the level and the pause that the last process left.
-func (a *app) newQuota(c config.Config, q config.Quota, fleet *limiter.Fleet) (*quota, error) {
+// newQuota starts a quota with the level and the pause that the last process left.
+func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Session) (*quota, error) {
 	local, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
 	if err != nil {
 		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
 	}
 	state := limiter.OpenState(a.state, q.Name)
-	paused, err := state.Restore(local)
+	restored, err := state.Restore(local)
 	if err != nil {
 		a.log.Warn("the quota starts with an empty bucket", zap.String("quota", q.Name), zap.Error(err))
 	}
@@ -44,41 +47,51 @@ func (a *app) newQuota(c config.Config, q config.Quota, fleet *limiter.Fleet) (*
 		}
 		return nil
 	})
-	l := &quota{name: q.Name, bucket: local, fleet: fleet, open: limiter.NewOpenResponses(c.Upstream.MaxOpen)}
-	if fleet != nil { // which knows the level better
-		if l.bucket, err = newBucket(q, fleet); err != nil {
+	l := &quota{name: q.Name, bucket: ofProcess(local), session: session, open: limiter.NewOpenResponses(c.Upstream.MaxOpen)}
+	if session != nil { // Redis knows the level better
+		if l.bucket, err = newBucket(q, session); err != nil {
 			return nil, err
 		}
 	}
 	o := bounds(c, q)
-	o.Bucket, o.Paused, o.Keeper, o.Observer = l.bucket, paused, state, l.counts(a.metrics, c.Tools)
+	o.Bucket, o.Sharing, o.Paused, o.Learned = l.bucket.Bucket, l.bucket.sharing, restored.Paused, restored.Learned
+	o.Keeper, o.Observer = state, l.counts(a.metrics, c.Tools)
 	l.queue = limiter.New(o)
 	return l, nil
 }
 
-func newBucket(q config.Quota, fleet *limiter.Fleet) (b bucket, err error) {
-	if fleet != nil {
-		b, err = fleet.Bucket(q.Name, q.Rate, q.Burst, time.Duration(q.Jitter))
-	} else {
-		b, err = limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
+func newBucket(q config.Quota, session *redisquota.Session) (bucket, error) {
+	if session == nil {
+		local, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
+		if err != nil {
+			return bucket{}, fmt.Errorf("quota %s: %w", q.Name, err)
+		}
+		return ofProcess(local), nil
 	}
+	b, err := session.Bucket(q.Name, q.Rate, q.Burst, time.Duration(q.Jitter), time.Duration(q.MaxPause))
 	if err != nil {
-		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
+		return bucket{}, fmt.Errorf("quota %s: %w", q.Name, err)
 	}
-	return b, nil
+	return bucket{b, b, func(q config.Quota) error {
+		return b.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter), time.Duration(q.MaxPause))
+	}, b.Close}, nil
 }
 
-// configure puts the present numbers of a quota into force, and the fleet that it is shared by. Pause and whoever waits stay as
-// they are, and so does the level unless the fleet is another one.
-func (a *app) configure(l *quota, c config.Config, q config.Quota, fleet *limiter.Fleet) {
-	if l.fleet != fleet {
+func ofProcess(b *limiter.Local) bucket {
+	return bucket{b, nil, func(q config.Quota) error { return b.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) }, func() {}}
+}
+
+// configure puts the present numbers of a quota into force, and the session that it is shared by. Pause and queued calls stay as
+// they are, and so does the level unless the session is another one.
+func (a *app) configure(l *quota, c config.Config, q config.Quota, session *redisquota.Session) {
+	if l.session != session {
 		was := l.bucket
-		l.bucket, _ = newBucket(q, fleet) // cannot fail: build made a bucket like it
-		l.fleet = fleet
-		l.queue.Replace(l.bucket)
-		goodbye(was)
+		l.bucket, _ = newBucket(q, session) // cannot fail: build made a bucket like it
+		l.session = session
+		l.queue.Replace(l.bucket.Bucket, l.bucket.sharing)
+		was.close()
 	}
-	l.bucket.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) // cannot fail: build made a bucket like it
+	l.bucket.reconfigure(q) // cannot fail: build made a bucket like it
 	l.queue.Reconfigure(bounds(c, q))
 	l.open.Resize(c.Upstream.MaxOpen)
 	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(c, q) })
@@ -112,21 +125,14 @@ func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
 	}
 }
 
-// drop ends a line that no configuration names any more.
+// drop ends a quota that no configuration names any more.
 func (a *app) drop(name string) {
 	a.quotas[name].queue.Close()
-	goodbye(a.quotas[name].bucket)
+	a.quotas[name].bucket.close()
 	delete(a.quotas, name)
 	a.metrics.QuotaState(name, nil)
 	a.health.Check("state of quota "+name, nil)
 	a.health.Check("queue of quota "+name, nil)
-}
-
-// goodbye tells the other replicas of a bucket, where there are any, that this one asks no more.
-func goodbye(b bucket) {
-	if shared, ok := b.(*limiter.Redis); ok {
-		shared.Close()
-	}
 }
 
 // A call leaves the line at its longest wait at the latest. This much later is not the machine being slow.

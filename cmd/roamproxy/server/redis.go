@@ -15,7 +15,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/cache/rediscache"
 	"roamproxy/cmd/roamproxy/config"
-	"roamproxy/limiter"
+	"roamproxy/limiter/redisquota"
 	"roamproxy/proxy"
 	"roamproxy/proxy/repeat"
 	"roamproxy/proxy/repeat/redisrepeat"
@@ -50,16 +50,16 @@ func connectRedis(r config.Redis) (rueidis.Client, error) {
 }
 
 // share begins to find the other replicas; nil: there are none.
-func (a *app) share(r config.Redis) (*limiter.Fleet, error) {
+func (a *app) share(r config.Redis) (*redisquota.Session, error) {
 	if r.URL == "" {
 		return nil, nil
 	}
 	if _, err := r.ClientOptions(); err != nil {
 		return nil, fmt.Errorf("redis.url: %w", err)
 	}
-	return limiter.NewFleet(limiter.FleetOptions{
+	return redisquota.New(redisquota.Options{
 		Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: r.Prefix, Replicas: r.Replicas,
-		Changed: func(away error) {
+		OnConnectionChange: func(away error) {
 			if away == nil {
 				a.log.Info("Redis is there: quota, pauses and cache are shared", zap.Stringer("redis", r.URL))
 				return
@@ -70,18 +70,18 @@ func (a *app) share(r config.Redis) (*limiter.Fleet, error) {
 	}), nil
 }
 
-// shared has everything that lives longer than a snapshot know the fleet; nil: there is none.
-func (a *app) shared(f *limiter.Fleet, r config.Redis) {
-	if f == nil {
+// shared has everything that lives longer than a snapshot know the session; nil: there is none.
+func (a *app) shared(s *redisquota.Session, r config.Redis) {
+	if s == nil {
 		a.budgets.Share(nil)
 		a.metrics.RedisState(nil)
 		a.health.Note("redis", nil)
 		return
 	}
-	a.budgets.Share(f)
-	a.metrics.RedisState(func() bool { return f.Away() == nil })
+	a.budgets.Share(s)
+	a.metrics.RedisState(func() bool { return s.Away() == nil })
 	a.health.Note("redis", func() string {
-		if away := f.Away(); away != nil {
+		if away := s.Away(); away != nil {
 			return fmt.Sprintf("away (%v): calls go on at 1/%d of the rate, and nothing is shared", short(away.Error()), r.Replicas)
 		}
 		return ""
@@ -89,7 +89,7 @@ func (a *app) shared(f *limiter.Fleet, r config.Redis) {
 }
 
 // sharedWrites returns where replicas share what they remember of writes; nil without Redis.
-func sharedWrites(c config.Config, f *limiter.Fleet) repeat.Shared {
+func sharedWrites(c config.Config, f *redisquota.Session) repeat.Shared {
 	if f == nil {
 		return nil
 	}
@@ -97,7 +97,7 @@ func sharedWrites(c config.Config, f *limiter.Fleet) repeat.Shared {
 }
 
 // sharedAnswers is the cache's second tier, where there is one.
-func sharedAnswers(c config.Config, f *limiter.Fleet) cache.Tier {
+func sharedAnswers(c config.Config, f *redisquota.Session) cache.Tier {
 	if f == nil {
 		return nil
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"roamproxy/cmd/roamproxy/config"
-	"roamproxy/limiter"
+	"roamproxy/limiter/redisquota"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
@@ -123,8 +123,8 @@ func TestAPasswordFileIsReadAgain(t *testing.T) {
 		}
 		write("first")
 		r := config.Redis{URL: config.RedisURL(url), PasswordFile: file}
-		f := limiter.NewFleet(limiter.FleetOptions{Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: "test", Replicas: 1})
-		if _, err := f.Bucket("roam", 1, 10, 0); err != nil {
+		f := redisquota.New(redisquota.Options{Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: "test", Replicas: 1})
+		if _, err := f.Bucket("roam", 1, 10, 0, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		until(t, name+": letting us in", func() bool { return f.Away() == nil })

@@ -12,6 +12,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
+	"roamproxy/limiter/redisquota"
 	"roamproxy/metrics"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
@@ -25,7 +26,7 @@ type snapshot struct {
 	cache   *cache.Cache
 	bodies  *limiter.Bodies
 	base    *proxy.Transport
-	fleet   *limiter.Fleet // that quotas, budgets and answers are shared by; nil: this is the only process
+	session *redisquota.Session // that quotas, budgets and answers are shared by; nil: this is the only process
 	sources map[string]credential.Source
 	users   sync.WaitGroup // requests under way
 }
@@ -44,12 +45,12 @@ func (a *app) change(c config.Config) error {
 	}
 	a.connections.Resize(shareOfConnections(c.Limits.MaxConnections))
 	for _, q := range c.Quotas {
-		a.configure(a.quotas[q.Name], c, q, g.fleet)
+		a.configure(a.quotas[q.Name], c, q, g.session)
 	}
-	if g.fleet != last.fleet {
-		a.shared(g.fleet, c.Redis)
+	if g.session != last.session {
+		a.shared(g.session, c.Redis)
 	}
-	a.writes.Configure(time.Duration(c.Writes.Remember), sharedWrites(c, g.fleet))
+	a.writes.Configure(time.Duration(c.Writes.Remember), sharedWrites(c, g.session))
 	a.mu.Lock()
 	a.now = g
 	a.mu.Unlock()
@@ -75,7 +76,7 @@ func shareOfConnections(limit int) int64 { return max(int64(limit)*2/3, 1) }
 
 // build makes a snapshot out of what is new in c and what last has already.
 func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
-	g = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, fleet: last.fleet, sources: make(map[string]credential.Source)}
+	g = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, session: last.session, sources: make(map[string]credential.Source)}
 	var undo []func()
 	defer func() {
 		if err == nil {
@@ -102,15 +103,15 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		g.bodies = limiter.NewBodies(int64(c.Limits.QueueBytes), "")
 	}
 	if c.Redis != last.config.Redis {
-		if g.fleet, err = a.share(c.Redis); err != nil {
+		if g.session, err = a.share(c.Redis); err != nil {
 			return nil, err
 		}
-		if g.fleet != nil {
-			undo = append(undo, g.fleet.Close)
+		if g.session != nil {
+			undo = append(undo, g.session.Close)
 		}
 	}
 	if g.cache == nil || !sameAnswers(c, last.config) {
-		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.fleet)}); err != nil {
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.session)}); err != nil {
 			return nil, err
 		}
 		undo = append(undo, g.cache.Close)
@@ -130,7 +131,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 			return nil, fmt.Errorf("quota %s: %w", q.Name, err)
 		}
 		if l == nil {
-			if l, err = a.newQuota(c, q, g.fleet); err != nil {
+			if l, err = a.newQuota(c, q, g.session); err != nil {
 				return nil, err
 			}
 			a.quotas[q.Name] = l
@@ -176,8 +177,8 @@ func (a *app) retire(old, next *snapshot) {
 			a.drop(name)
 		}
 	}
-	if old.fleet != next.fleet && old.fleet != nil {
-		old.fleet.Close()
+	if old.session != next.session && old.session != nil {
+		old.session.Close()
 	}
 }
 

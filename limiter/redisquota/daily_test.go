@@ -1,4 +1,4 @@
-package limiter
+package redisquota
 
 import (
 	"sync"
@@ -10,7 +10,7 @@ import (
 
 func TestCallsOfADayAreCountedForAllReplicas(t *testing.T) {
 	r := redistest.NewRedis(t)
-	fleets := []*Fleet{replica(t, r, 2), replica(t, r, 2)}
+	fleets := []*Session{replica(t, r, 2), replica(t, r, 2)}
 	for _, f := range fleets {
 		joined(t, f)
 	}

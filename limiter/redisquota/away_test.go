@@ -1,4 +1,4 @@
-package limiter
+package redisquota
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"roamproxy/limiter"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
@@ -47,7 +48,7 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 		{"hanging", func(_ *testing.T, r *redistest.Redis) { r.Hang() }, func(_ *testing.T, r *redistest.Redis) { r.Resume() }, "deadline"},
 		{"a copy that may not be written", func(t *testing.T, r *redistest.Redis) { do(t, r, "REPLICAOF 127.0.0.1 1") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "REPLICAOF NO ONE") }, "READONLY"},
 		{"out of memory", func(t *testing.T, r *redistest.Redis) { do(t, r, "CONFIG SET maxmemory 1") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "CONFIG SET maxmemory 0") }, "OOM"},
-		{"a user without rights", func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica -hset") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica +hset") }, "can't run"},
+		{"a user without rights", func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica -set") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica +set") }, "can't run"},
 		{"another password", func(t *testing.T, r *redistest.Redis) {
 			do(t, r, "ACL SETUSER replica resetpass >other")
 			do(t, r, "CLIENT KILL USER replica")
@@ -59,14 +60,14 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 			do(t, r, user)
 			var told atomic.Pointer[string]
 			var changes atomic.Int64
-			f := newFleet(FleetOptions{Prefix: "test", Replicas: 2, Connect: func() (rueidis.Client, error) {
+			f := newSession(Options{Prefix: "test", Replicas: 2, Connect: func() (rueidis.Client, error) {
 				o, err := rueidis.ParseURL("redis://replica:secret@" + r.Addr)
 				if err != nil {
 					return nil, err
 				}
 				o.DisableCache, o.DisableRetry, o.Dialer.Timeout, o.ConnWriteTimeout = true, true, time.Second, 2*time.Second
 				return rueidis.NewClient(o)
-			}, Changed: func(away error) {
+			}, OnConnectionChange: func(away error) {
 				changes.Add(1)
 				if away != nil {
 					text := away.Error()
@@ -79,12 +80,12 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 			start := changes.Load()
 			tt.breaks(t, r)
 			until(t, "going on alone, and why", func() bool {
-				b.Take(time.Now())
+				b.Take(time.Now(), limiter.Demand{})
 				return f.Away() != nil && told.Load() != nil && strings.Contains(*told.Load(), tt.want)
 			})
-			until(t, "a token of its own", func() bool { return b.Take(time.Now()) == 0 })
-			if rate := b.Limits(time.Now()).Rate; rate != 25 {
-				t.Errorf("goes on at %v a second, want half of 50", rate)
+			until(t, "a token of its own", func() bool { return b.Take(time.Now(), limiter.Demand{}) == 0 })
+			if rate := b.Part().Rate; rate != 0.5 {
+				t.Errorf("goes on at %v of the rate, want half", rate)
 			}
 			tt.mends(t, r)
 			since := time.Now()
@@ -145,7 +146,7 @@ func TestASlowRedisIsUsedOrLeft(t *testing.T) {
 	var late atomic.Int64
 	var changes atomic.Int64
 	through := &redistest.Redis{Addr: slow(t, r.Addr, &late)}
-	f := newFleet(FleetOptions{Connect: dialer(through), Prefix: "test", Replicas: 2, Changed: func(error) { changes.Add(1) }}, 10*patience)
+	f := newSession(Options{Connect: dialer(through), Prefix: "test", Replicas: 2, OnConnectionChange: func(error) { changes.Add(1) }}, 10*patience)
 	t.Cleanup(f.Close)
 	b := share(t, f, 50, 5)
 	joined(t, f)
@@ -162,7 +163,7 @@ func TestASlowRedisIsUsedOrLeft(t *testing.T) {
 	}
 	late.Store(int64(3 * time.Second))
 	until(t, "leaving", func() bool { return f.Away() != nil })
-	until(t, "a token of its own", func() bool { return b.Take(time.Now()) == 0 })
+	until(t, "a token of its own", func() bool { return b.Take(time.Now(), limiter.Demand{}) == 0 })
 	late.Store(0)
 	joined(t, f)
 }
@@ -182,7 +183,7 @@ func TestNoCallWaitsLongForRedis(t *testing.T) {
 	}
 	defer client.Close()
 	synctest.Test(t, func(t *testing.T) {
-		f := NewFleet(FleetOptions{Connect: func() (rueidis.Client, error) { return hung{client}, nil }, Replicas: 2})
+		f := New(Options{Connect: func() (rueidis.Client, error) { return hung{client}, nil }, Replicas: 2})
 		defer f.Close()
 		b := share(t, f, 50, 5)
 		longest := time.Duration(0)
@@ -192,11 +193,11 @@ func TestNoCallWaitsLongForRedis(t *testing.T) {
 			b.joined = true // as it was until a moment ago
 			b.mu.Unlock()
 			asked := time.Now()
-			b.Take(asked)
+			b.Take(asked, limiter.Demand{})
 			longest = max(longest, time.Since(asked))
 		}
-		if longest > 250*time.Millisecond || longest < patience {
-			t.Errorf("a call waited up to %v for a Redis that hangs, want at most 250 ms", longest)
+		if longest > 2*patience || longest < patience {
+			t.Errorf("a call waited up to %v for a Redis that hangs, want at most %v", longest, 2*patience)
 		}
 	})
 }

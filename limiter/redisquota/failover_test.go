@@ -1,4 +1,4 @@
-package limiter
+package redisquota
 
 import (
 	"net"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/limiter"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
@@ -58,7 +59,7 @@ func TestFailoverSpendsNothing(t *testing.T) {
 	until(t, "spending what was saved", func() bool { return s.spent() >= full+45 })
 	primary.Kill()
 	for _, m := range s.members {
-		until(t, "losing the primary", func() bool { return m.fleet.Away() != nil })
+		until(t, "losing the primary", func() bool { return m.session.Away() != nil })
 	}
 	saysOf(t, second, "INFO replication", "role:master")
 	since := time.Now()
@@ -77,19 +78,17 @@ func TestAClusterIsOneQuotaToo(t *testing.T) {
 	for _, r := range cluster {
 		do(t, r, user+" +cluster|shards +cluster|slots")
 	}
-	queues, fleets := fleetOf(t, restricted{cluster}, 2, 50, 5)
-	for i, q := range queues {
-		turn := itsTurn(t, q)
-		turn.Answered()
-		turn.Release()
-		if used, ok, err := fleets[i].Spend("2026-01-05", "bot", 30, 0, 0); used != i+1 || !ok || err != nil {
+	replicas := replicasOf(t, restricted{cluster}, 2, 50, 5)
+	for i, p := range replicas {
+		got := permit(t, p.queue)
+		got.Answered()
+		got.Release()
+		if used, ok, err := p.session.Spend("2026-01-05", "bot", 30, 0, 0); used != i+1 || !ok || err != nil {
 			t.Errorf("replica %d made call %d, may = %v, %v; want %d", i, used, ok, err, i+1)
 		}
 	}
-	refused := itsTurn(t, queues[0])
-	refused.Throttled(time.Minute)
-	refused.Release()
-	until(t, "hearing of the pause", func() bool { return queues[1].State().Paused })
-	queues[0].bucket.Learn(half())
-	knows(t, "another", queues[1].bucket.(*Redis))
+	refused(t, replicas[0].queue, time.Minute)
+	until(t, "hearing of the pause", func() bool { replicas[1].beat(t); return replicas[1].queue.State().Paused })
+	learns(replicas[0].bucket, limiter.Learned{Rate: 25, Burst: 4, Left: 30, At: time.Now()})
+	until(t, "hearing of what was learned", func() bool { replicas[1].beat(t); return replicas[1].queue.State().Rate < 45 })
 }

@@ -1,8 +1,9 @@
-package limiter
+package redisquota
 
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -10,13 +11,15 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"roamproxy/limiter"
+	"roamproxy/limiter/buckettest"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
 // replica is one process that shares quotas, as far as this package can tell, and bears a busy machine.
-func replica(t testing.TB, r located, replicas int) *Fleet {
+func replica(t testing.TB, r located, replicas int) *Session {
 	t.Helper()
-	f := newFleet(FleetOptions{Connect: dialer(r), Prefix: "test", Replicas: replicas}, 20*time.Second)
+	f := newSession(Options{Connect: dialer(r), Prefix: "test", Replicas: replicas}, 20*time.Second)
 	t.Cleanup(f.Close)
 	return f
 }
@@ -34,16 +37,16 @@ func dialer(r located) func() (rueidis.Client, error) {
 }
 
 // cuttableFleet is one of two replicas, with the way by which it reaches Redis.
-func cuttableFleet(t testing.TB, r *redistest.Redis) (*Fleet, *wire) {
+func cuttableFleet(t testing.TB, r *redistest.Redis) (*Session, *wire) {
 	w := &wire{redis: r}
-	f := NewFleet(FleetOptions{Connect: w.connect, Prefix: "test", Replicas: 2})
+	f := New(Options{Connect: w.connect, Prefix: "test", Replicas: 2})
 	t.Cleanup(f.Close)
 	return f, w
 }
 
-func share(t testing.TB, f *Fleet, perSecond, burst float64) *Redis {
+func share(t testing.TB, f *Session, perSecond, burst float64) *Bucket {
 	t.Helper()
-	b, err := f.Bucket("roam", perSecond, burst, 0)
+	b, err := f.Bucket("roam", perSecond, burst, 0, 5*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,23 +63,36 @@ func until(t testing.TB, what string, true func() bool) {
 	}
 }
 
-func joined(t testing.TB, f *Fleet) {
+func joined(t testing.TB, f *Session) {
 	t.Helper()
 	until(t, "joining", func() bool { return f.Away() == nil })
 }
 
-// passes lets a shared bucket's time pass: everything that it knows happened longer ago.
-func passes(t testing.TB, b *Redis) func(time.Duration) {
+// passes lets a shared bucket's time pass: it is full sooner. The bucket hears of it, as with any beat.
+func passes(t testing.TB, b *Bucket) func(time.Duration) {
+	const script = `local q = cjson.decode(redis.call('GET', KEYS[1]))
+		q.full = string.format('%.0f', q.full - ARGV[1])
+		redis.call('SET', KEYS[1], cjson.encode(q))`
 	return func(d time.Duration) {
 		t.Helper()
 		b.asking <- struct{}{}
-		defer func() { <-b.asking }()
-		err := b.fleet.client.Do(context.Background(), b.fleet.client.B().Hincrby().Key(b.key).Field("full").Increment(-d.Microseconds()).Build()).Error()
-		if err != nil {
+		client := b.session.connection()
+		err := client.Do(context.Background(), client.B().Eval().Script(script).Numkeys(1).Key(b.key).Arg(strconv.FormatInt(d.Microseconds(), 10)).Build()).Error()
+		<-b.asking
+		if err != nil && !rueidis.IsRedisNil(err) {
 			t.Fatal(err)
 		}
+		if _, err := b.ask(context.Background(), func(*question) {}); err != nil {
+			t.Fatal(err)
+		}
+		b.mu.Lock()
+		b.next = time.Time{}
+		b.mu.Unlock()
 	}
 }
+
+// bot is a call as tests make it.
+var bot = limiter.Caller{Tool: limiter.Tool{Name: "bot"}, Urgency: limiter.Usual, Longest: -1}
 
 func TestRedisIsABucket(t *testing.T) {
 	f := replica(t, redistest.NewRedis(t), 1)
@@ -84,32 +100,7 @@ func TestRedisIsABucket(t *testing.T) {
 	joined(t, f)
 	advance := passes(t, b)
 	advance(time.Minute)
-	until(t, "hearing of it", func() bool { return b.Level(time.Now()) == 3 })
-	testBucket(t, heardOf{b}, advance, 500*time.Millisecond)
-}
-
-// heardOf tells what Redis knows now, and not what it knew up to a beat ago, and drains it and teaches it as a refusal by Roam does.
-type heardOf struct{ *Redis }
-
-func (b heardOf) Level(now time.Time) float64 {
-	b.ask(context.Background(), false)
-	return b.Redis.Level(time.Now())
-}
-
-func (b heardOf) Drain(now time.Time) {
-	b.tell(word{kind: "hold"})
-	b.Redis.Drain(now)
-	b.ask(context.Background(), false)
-}
-
-func (b heardOf) Learn(l Learned) {
-	b.Redis.Learn(l)
-	b.ask(context.Background(), false)
-}
-
-func (b heardOf) Return(now time.Time) {
-	b.Redis.Return(now)
-	b.ask(context.Background(), false)
+	buckettest.Run(t, b, advance, 500*time.Millisecond)
 }
 
 func TestQuotaThatRedisDoesNotKnowStartsEmpty(t *testing.T) {
@@ -117,18 +108,18 @@ func TestQuotaThatRedisDoesNotKnowStartsEmpty(t *testing.T) {
 	f := replica(t, r, 1)
 	b := share(t, f, 1, 10)
 	joined(t, f)
-	if wait := b.Take(time.Now()); wait == 0 {
+	if wait := b.Take(time.Now(), limiter.Demand{}); wait == 0 {
 		t.Error("a new bucket gave a token, want an empty one: it may be one that Redis lost")
 	}
 	passes(t, b)(time.Minute)
-	if wait := b.Take(time.Now()); wait != 0 {
+	if wait := b.Take(time.Now(), limiter.Demand{}); wait != 0 {
 		t.Errorf("a full bucket: wait %v, want none", wait)
 	}
 	r.Kill()
 	r.Start()
 	until(t, "noticing", func() bool { return f.Away() != nil || b.Level(time.Now()) < 1 })
 	joined(t, f)
-	if wait := b.Take(time.Now()); wait == 0 {
+	if wait := b.Take(time.Now(), limiter.Demand{}); wait == 0 {
 		t.Error("a Redis that was restarted gave a token, want an empty bucket")
 	}
 }
@@ -145,7 +136,7 @@ func TestReplicasDivideTheQuotaEvenly(t *testing.T) {
 // divide lets calls wait at n replicas at all times, until so many have gone, and counts what each got and what Redis was asked.
 func divide(t *testing.T, n, total int) {
 	r := redistest.NewRedis(t)
-	queues, _ := fleetOf(t, r, n, 40, 2) // a larger burst is for whoever comes first, after the machine has stood still
+	replicas := replicasOf(t, r, n, 40, 2) // a larger burst is for whoever comes first, after the machine has stood still
 	do(t, r, "CONFIG RESETSTAT")
 	start := time.Now()
 	ctx, enough := context.WithCancel(t.Context())
@@ -153,11 +144,11 @@ func divide(t *testing.T, n, total int) {
 	var mu sync.Mutex // guards the following
 	got, each := 0, make([]int, n)
 	var all sync.WaitGroup
-	for i, q := range queues {
+	for i, p := range replicas {
 		for range 5 {
 			all.Go(func() {
 				for {
-					turn, err := q.Wait(ctx, from("bot").Caller)
+					turn, err := p.queue.Wait(ctx, bot)
 					if err != nil {
 						return
 					}
@@ -176,13 +167,13 @@ func divide(t *testing.T, n, total int) {
 		}
 	}
 	all.Wait()
-	for i := range queues {
+	for i := range replicas {
 		if share := float64(each[i]) / float64(total) * float64(n) / 2; share < 0.45 {
 			t.Errorf("replica %d of %d got %d of %d calls, want better than 45:55", i+1, n, each[i], total)
 		}
 	}
 	// Whoever asks often needs no beat. On a busy machine some ask too soon, because another came late.
-	asked, beats := questions(t, r), int(time.Since(start)/beat)*n
+	asked, beats := questions(t, r), int(time.Since(start)/leastBeat)*n
 	t.Logf("%d questions for %d tokens of %d replicas in the time of %d beats; each got %d", asked, total, n, beats, each)
 	if most := total * 3 / 2; asked > most {
 		t.Errorf("%d replicas asked %d times for %d tokens, want about once for each, and not more than %d times", n, asked, total, most)
@@ -215,6 +206,6 @@ func BenchmarkRedisTake(b *testing.B) {
 	joined(b, f)
 	b.ReportAllocs()
 	for b.Loop() {
-		bucket.Take(time.Now())
+		bucket.Take(time.Now(), limiter.Demand{})
 	}
 }

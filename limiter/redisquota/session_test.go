@@ -1,4 +1,4 @@
-package limiter
+package redisquota
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"roamproxy/limiter"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
@@ -64,7 +65,7 @@ func (w *wire) set(cut bool) {
 // kept is what Redis knows of the quota at this moment, and restores is what it knows after a restart: a failover to a copy that
 // was behind.
 func (s *stage) kept() string {
-	c := s.members[0].fleet.client
+	c := s.members[0].session.client
 	dump, err := c.Do(context.Background(), c.B().Dump().Key(s.members[0].bucket.key).Build()).ToString()
 	if err != nil {
 		s.t.Fatal(err)
@@ -89,11 +90,11 @@ type spent struct{ after, before time.Time }
 // member is a replica that takes whatever it gets.
 type member struct {
 	*wire
-	fleet  *Fleet
-	bucket *Redis
-	stop   chan struct{}
-	taking sync.WaitGroup
-	idle   atomic.Bool
+	session *Session
+	bucket  *Bucket
+	stop    chan struct{}
+	taking  sync.WaitGroup
+	idle    atomic.Bool
 }
 
 func (m *member) pause()  { m.idle.Store(true) }
@@ -101,13 +102,13 @@ func (m *member) resume() { m.idle.Store(false) }
 
 func newMember(t *testing.T, r located, n int, perSecond, burst float64, took func(spent)) *member {
 	m := &member{wire: &wire{redis: r}, stop: make(chan struct{})}
-	m.fleet = NewFleet(FleetOptions{Connect: m.connect, Prefix: "test", Replicas: n})
-	m.bucket = share(t, m.fleet, perSecond, burst)
+	m.session = New(Options{Connect: m.connect, Prefix: "test", Replicas: n})
+	m.bucket = share(t, m.session, perSecond, burst)
 	m.taking.Go(func() {
 		for {
 			asked, wait := time.Now(), time.Millisecond
 			if !m.idle.Load() {
-				wait = m.bucket.Take(asked)
+				wait = m.bucket.Take(asked, limiter.Demand{})
 			}
 			if wait == 0 {
 				took(spent{asked, time.Now()})
@@ -126,7 +127,7 @@ func newMember(t *testing.T, r located, n int, perSecond, burst float64, took fu
 func (m *member) rest() {
 	close(m.stop)
 	m.taking.Wait()
-	m.fleet.Close()
+	m.session.Close()
 }
 
 // die is kill -9, as far as Redis can tell.
@@ -134,7 +135,7 @@ func (m *member) die() {
 	close(m.stop)
 	m.taking.Wait()
 	m.set(true)
-	m.fleet.Close()
+	m.session.Close()
 }
 
 // stage is where a story about replicas is played, and what they spent in it.
@@ -175,7 +176,7 @@ func (s *stage) comes(i int) {
 func (s *stage) together() {
 	s.t.Helper()
 	for _, m := range s.members {
-		joined(s.t, m.fleet)
+		joined(s.t, m.session)
 	}
 }
 

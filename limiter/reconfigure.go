@@ -1,0 +1,61 @@
+package limiter
+
+import "time"
+
+// Reconfigure puts the bounds of o in force: MaxInFlight, MaxWait, MaxQueue, DefaultPause, MaxPause and Adapt, with the same
+// defaults as in New. The rest of o is ignored; a bucket is changed by its own means or by Replace, before this. Queued calls keep
+// place and deadline, calls in flight go on, and a pause lasts as long as it would have, or for MaxPause from now.
+func (q *Queue) Reconfigure(o Options) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.state.reconfigure(time.Now(), o.withDefaults())
+	q.state.changed()
+}
+
+// replacement is a bucket that is to take the place of the present one.
+type replacement struct {
+	bucket  Bucket
+	sharing Sharing
+	done    chan struct{}
+}
+
+// Replace has the queue ask another bucket for its tokens, which begins empty: what the present one holds may be what the other
+// has spent already. Queued calls keep place and deadline, and a pause lasts as long as it would have; where the other bucket is
+// shared, the replicas are told of it. When Replace returns the old bucket is not asked any more. It is called by one goroutine
+// at a time.
+func (q *Queue) Replace(b Bucket, s Sharing) {
+	r := &replacement{b, s, make(chan struct{})}
+	q.mu.Lock()
+	q.replacement = r
+	q.look()
+	q.mu.Unlock()
+	select {
+	case <-r.done:
+	case <-q.stopped:
+	}
+}
+
+// replace is called by the dispatcher, which asks its bucket without the lock. The lock is held.
+func (q *Queue) replace(now time.Time) {
+	r := q.replacement
+	if r == nil {
+		return
+	}
+	q.replacement = nil
+	q.state.replace(now, r.bucket, r.sharing)
+	if r.sharing != nil {
+		r.sharing.Follow(q.follower(r.sharing))
+	}
+	close(r.done)
+}
+
+// follower returns the function that has the queue follow what s says. News of a sharing that was replaced are ignored.
+func (q *Queue) follower(s Sharing) func(News) {
+	return func(n News) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if q.state.sharing == s {
+			q.state.follow(time.Now(), n)
+		}
+	}
+}
