@@ -18,11 +18,11 @@ type QuotaState struct {
 	Slots                           map[string]int // calls that Roam works on, by tool
 	Open                            map[string]int // answers that are being read, by tool
 	Oldest                          time.Duration
-	Jitter                          time.Duration // by how much the time to the first byte varies
+	Jitter                          time.Duration // how much the time to the first byte varies
 	Capacity, InFlight              int
 	MaxInFlight, MaxOpen            int
 	Shared                          bool // with other replicas
-	Replicas                        int  // who were heard lately, this one among them; 0 while it goes on alone
+	Replicas                        int  // the live ones, this one included; 0 while it continues alone
 }
 
 // State is everything that the collector reads at a scrape, for those who show it elsewhere.
@@ -75,7 +75,7 @@ type source[T any] struct {
 	ask  func() T
 }
 
-// put has name asked by ask from now on, or, when that is nil, no more. Whoever reads all meanwhile is not disturbed.
+// put returns all with ask as the source of name, or without it if ask is nil. It does not change all, which others may be reading.
 func put[T any](all []source[T], name string, ask func() T) []source[T] {
 	var next []source[T]
 	for _, s := range all {
@@ -129,42 +129,42 @@ func newCollector(m *Metrics) *collector {
 	return c
 }
 
-// QuotaState asks at every scrape for the state of a quota; nil: there is no such quota any more.
+// QuotaState sets the source of the state of a quota, which is asked at every scrape; nil removes the quota.
 func (m *Metrics) QuotaState(name string, ask func() QuotaState) {
 	m.collector.mu.Lock()
 	defer m.collector.mu.Unlock()
 	m.collector.quotas = put(m.collector.quotas, name, ask)
 }
 
-// Credential asks at every scrape whether a credential is in order; nil: there is no such credential any more.
+// Credential sets the source of whether a credential is accepted, which is asked at every scrape; nil removes the credential.
 func (m *Metrics) Credential(name string, ok func() bool) {
 	m.collector.mu.Lock()
 	defer m.collector.mu.Unlock()
 	m.collector.credentials = put(m.collector.credentials, name, ok)
 }
 
-// CacheState asks at every scrape how much is kept.
+// CacheState sets the source of the size of the cache, which is asked at every scrape.
 func (m *Metrics) CacheState(ask func() (bytes int64, entries int)) {
 	m.collector.mu.Lock()
 	defer m.collector.mu.Unlock()
 	m.collector.cache = ask
 }
 
-// ToolState asks at every scrape for the tools that are configured. Other tools have weight 1 and no bound.
+// ToolState sets the source of the configured tools, which is asked at every scrape. Other tools have weight 1 and no budget.
 func (m *Metrics) ToolState(ask func() map[string]ToolState) {
 	m.collector.mu.Lock()
 	defer m.collector.mu.Unlock()
 	m.collector.tools = ask
 }
 
-// RedisState asks at every scrape whether Redis is there. Where nothing is shared nobody need ask.
+// RedisState sets the source of whether Redis is reachable, which is asked at every scrape; nil: nothing is shared.
 func (m *Metrics) RedisState(up func() bool) {
 	m.collector.mu.Lock()
 	defer m.collector.mu.Unlock()
 	m.collector.redis = up
 }
 
-// Describe and Collect make it a prometheus.Collector.
+// Describe and Collect implement prometheus.Collector.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range c.desc {
 		out <- d
@@ -187,7 +187,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			"roamproxy_quota_rate":              q.Rate,
 			"roamproxy_quota_configured_rate":   q.ConfiguredRate,
 			"roamproxy_quota_configured_burst":  q.ConfiguredBurst,
-			"roamproxy_quota_paused":            number(q.Paused),
+			"roamproxy_quota_paused":            boolToFloat(q.Paused),
 		} {
 			send(prometheus.GaugeValue, name, value, q.Name)
 		}
@@ -206,15 +206,15 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 			send(prometheus.GaugeValue, "roamproxy_tool_calls_per_day", float64(tool.CallsPerDay), name)
 		}
 	}
-	send(prometheus.GaugeValue, "roamproxy_ready", number(s.Ready))
+	send(prometheus.GaugeValue, "roamproxy_ready", boolToFloat(s.Ready))
 	for _, k := range s.Credentials {
-		send(prometheus.GaugeValue, "roamproxy_credential_ok", number(k.OK), k.Name)
+		send(prometheus.GaugeValue, "roamproxy_credential_ok", boolToFloat(k.OK), k.Name)
 	}
 	c.mu.Lock()
 	redis, cache := c.redis, c.cache
 	c.mu.Unlock()
 	if redis != nil {
-		send(prometheus.GaugeValue, "roamproxy_redis_up", number(redis()))
+		send(prometheus.GaugeValue, "roamproxy_redis_up", boolToFloat(redis()))
 	}
 	if cache != nil {
 		send(prometheus.GaugeValue, "roamproxy_cache_bytes", float64(s.CacheBytes))
@@ -224,7 +224,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 // State reads everything now. No lock of this package is held while the sources are asked.
 func (m *Metrics) State() State {
-	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.current.Load(), Tools: make(map[string]ToolState)}
+	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.lastReloadOK.Load(), Tools: make(map[string]ToolState)}
 	for _, check := range s.Checks {
 		s.Ready = s.Ready && check.OK
 	}
@@ -257,7 +257,7 @@ func (m *Metrics) State() State {
 	return s
 }
 
-// byLabel adds up the tools that share the label other, and gives every known tool a zero.
+// byLabel sums the tools that share the label other, and gives every known tool a zero.
 func (m *Metrics) byLabel(tools map[string]int) map[string]int {
 	all := make(map[string]int)
 	for _, tool := range m.tools.all() {

@@ -11,41 +11,41 @@ type Health struct {
 	draining bool
 }
 
-// Check adds a condition of readiness, or replaces the one of this name; nil takes it away. An error of it is something that an
-// operator must mend, such as a refused credential, and not something that passes, such as a pause.
+// Check adds a condition of readiness, or replaces the one of this name; nil removes it. An error of it is something that an
+// operator must fix, such as a refused credential, and not something that passes, such as a pause.
 func (h *Health) Check(name string, check func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks = put(h.checks, name, check)
 }
 
-// Note adds something that an operator should know and need not mend, or replaces the one of this name; nil takes it away. There
-// is nothing to say while it is empty.
+// Note adds something that an operator should know and need not fix, or replaces the note of this name; nil removes it. An empty
+// note is not shown.
 func (h *Health) Note(name string, note func() string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.notes = put(h.notes, name, note)
 }
 
-// Drain makes the process not ready, for good: it is about to stop.
+// Drain makes the process not ready for the rest of its life: it is about to stop.
 func (h *Health) Drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.draining = true
 }
 
-// Stopping is the name of the check that Drain makes fail: the one that nobody need mend.
+// Stopping is the name of the check that Drain makes fail. It needs no fix.
 const Stopping = "shutdown"
 
-// CheckResult is what became of a Check.
+// CheckResult is the result of a Check or a Note.
 type CheckResult struct {
 	Name    string `json:"name"`
 	OK      bool   `json:"ok"`
 	Problem string `json:"problem,omitempty"`
-	Note    string `json:"note,omitempty"` // what to know although all is well
+	Note    string `json:"note,omitempty"` // for the operator to know, although the check is well
 }
 
-// Results are those of all checks, in the order in which they were added.
+// Results returns the results of all checks and notes, in the order in which they were added.
 func (h *Health) Results() []CheckResult {
 	h.mu.Lock()
 	checks, notes, draining := h.checks, h.notes, h.draining
@@ -55,7 +55,7 @@ func (h *Health) Results() []CheckResult {
 		results = append(results, CheckResult{Name: name, OK: problem == "", Problem: problem})
 	}
 	if draining {
-		add(Stopping, "stopping; no new calls are wanted")
+		add(Stopping, "stopping; new calls are refused")
 	}
 	for _, c := range checks {
 		problem := ""

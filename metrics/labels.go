@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// other stands for every label value beyond a bound.
+// other is the label of every value beyond a bound.
 const other = "other"
 
 // MaxName is the longest label value, in bytes. Roam's longest method has 40.
@@ -15,10 +15,10 @@ const MaxName = 100
 
 const (
 	maxRoutes = 200  // Roam has about 150 methods over its versions
-	maxTools  = 1000 // far beyond a company's tools, far below what burdens a Prometheus
+	maxTools  = 1000 // far more than a company has, and far fewer than burden a Prometheus
 )
 
-// labels is a set of label values with a bound, so that no caller can make the exposition grow for ever.
+// labels is a bounded set of label values, so that no caller can make the exposition grow without end.
 type labels struct {
 	most int
 	mu   sync.RWMutex // guards seen
@@ -39,14 +39,14 @@ func (l *labels) add(name string) {
 	}
 }
 
-// all are the values that were admitted, in no order.
+// all returns the admitted values, in no order.
 func (l *labels) all() []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return slices.Collect(maps.Keys(l.seen))
 }
 
-// label is the value itself if it was admitted, else other.
+// label returns the value itself if it was admitted, else other.
 func (l *labels) label(name string) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

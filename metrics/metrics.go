@@ -3,7 +3,7 @@
 //
 //	proxy, limiter, cache ──► server ──► Metrics ──► registry ──► /metrics
 //	                                        │
-//	                                        └──────► Recorder: metrics/status, which keeps the last minutes for the status page
+//	                                        └──────► Recorder: metrics/status, the last minutes for the status page
 package metrics
 
 import (
@@ -25,27 +25,27 @@ import (
 type Metrics struct {
 	Health *Health
 
-	registry  *prometheus.Registry
-	rows      []row
-	tools     *labels
-	routes    *labels
-	collector *collector
-	recorder  Recorder
-	reasons   map[string]Reason // by code; not changed after New
-	build     Build
-	current   atomic.Bool // what reloaded says
+	registry     *prometheus.Registry
+	rows         []row
+	tools        *labels
+	routes       *labels
+	collector    *collector
+	recorder     Recorder
+	reasons      map[string]Reason // by code; not changed after New
+	build        Build
+	lastReloadOK atomic.Bool
 
-	requests, upstream, throttled, pauses, refused, cached, saved *prometheus.CounterVec
-	repeats, superseded                                           *prometheus.CounterVec
-	duration, exchange, waited                                    *prometheus.HistogramVec
-	reloaded, reloadedAt                                          prometheus.Gauge
-	unlogged                                                      prometheus.Counter
+	requests, upstream, throttled, pauses, refused *prometheus.CounterVec
+	cacheResults, saved, repeats, superseded       *prometheus.CounterVec
+	duration, upstreamDuration, queueWait          *prometheus.HistogramVec
+	reloaded, reloadedAt                           prometheus.Gauge
+	linesDropped                                   prometheus.Counter
 
-	kinds sync.RWMutex // guards known
-	known map[kind]series
+	mu       sync.RWMutex // guards seriesOf
+	seriesOf map[kind]series
 }
 
-// row is one line of the table of metrics.
+// row is one row of the table of metrics.
 type row struct{ name, kind, help, labels string }
 
 // Build says what runs, and since when.
@@ -83,7 +83,7 @@ type Options struct {
 func New(o Options) *Metrics {
 	m := &Metrics{
 		Health: &Health{}, registry: prometheus.NewRegistry(), tools: newLabels(maxTools), routes: newLabels(maxRoutes),
-		recorder: o.Recorder, known: make(map[kind]series), reasons: make(map[string]Reason), build: Build{o.Version, o.Revision, time.Now()},
+		recorder: o.Recorder, seriesOf: make(map[kind]series), reasons: make(map[string]Reason), build: Build{o.Version, o.Revision, time.Now()},
 	}
 	for _, r := range o.Reasons {
 		m.reasons[r.Code] = r
@@ -96,15 +96,17 @@ func New(o Options) *Metrics {
 			"millisecond.", waits, "tool", "cache")
 	m.upstream = m.counter("roamproxy_upstream_requests_total",
 		"Calls that were sent to Roam. Code 0: no answer came.", "quota", "route", "code")
-	m.exchange = m.histogram("roamproxy_upstream_request_duration_seconds",
-		"Time from sending a call to Roam to the header of its answer. A few hundred milliseconds are normal.", []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "quota")
-	m.waited = m.histogram("roamproxy_queue_wait_seconds",
-		"Time in the queue, by outcome: sent, refused, canceled (the tool left) or expired. Nearly zero while there are tokens.", waits, "quota", "tool", "outcome")
+	m.upstreamDuration = m.histogram("roamproxy_upstream_request_duration_seconds",
+		"Time from sending a call to Roam to the header of its answer. A few hundred milliseconds are normal.",
+		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "quota")
+	m.queueWait = m.histogram("roamproxy_queue_wait_seconds",
+		"Time in the queue, by outcome: sent, refused, canceled (the tool left) or expired. Nearly zero while there are tokens.",
+		waits, "quota", "tool", "outcome")
 	m.refused = m.counter("roamproxy_refused_total", "Requests that roamproxy itself refused, by reason. Normally none.", "tool", "reason")
 	m.pauses = m.counter("roamproxy_quota_pauses_total", "How often the queue stopped because Roam answered 429. Normally none.", "quota")
 	m.throttled = m.counter("roamproxy_upstream_throttled_total",
 		"Answers 429 by Roam. Normally none: more means that another client spends the quota.", "quota")
-	m.cached = m.counter("roamproxy_cache_requests_total", "Requests by cache result: hit, miss, shared, stale or bypass.", "result")
+	m.cacheResults = m.counter("roamproxy_cache_requests_total", "Requests by cache result: hit, miss, shared, stale or bypass.", "result")
 	m.saved = m.counter("roamproxy_calls_saved_total",
 		"Calls that Roam did not have to answer, by what saved them: hit, shared, stale, or page (wide pages).", "by")
 	m.repeats = m.counter("roamproxy_repeats_total",
@@ -112,8 +114,8 @@ func New(o Options) *Metrics {
 			"with the first answer). Normally none.", "kind")
 	m.superseded = m.counter("roamproxy_superseded_total",
 		"Queued calls that were not sent, because a newer call about the same subject replaced them.", "route")
-	m.unlogged = m.counter("roamproxy_log_lines_dropped_total",
-		"Access lines that were not written, because there were too many in that second. Normally none.").WithLabelValues()
+	m.linesDropped = m.counter("roamproxy_log_lines_dropped_total",
+		"Lines of the log that were not written: too many in one second, or whoever reads the log is too slow. Normally none.").WithLabelValues()
 	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the last reload succeeded. Normally 1.")
 	m.reloadedAt = m.gauge("roamproxy_config_last_reload_success_timestamp_seconds",
 		"When the configuration in force was loaded, in seconds since 1970.")
@@ -123,7 +125,7 @@ func New(o Options) *Metrics {
 	m.collector = newCollector(m)
 	m.registry.MustRegister(m.collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range Results() {
-		m.cached.WithLabelValues(result)
+		m.cacheResults.WithLabelValues(result)
 	}
 	for _, kind := range []string{RepeatUnknown, RepeatReplayed} {
 		m.repeats.WithLabelValues(kind)
@@ -172,7 +174,7 @@ func (m *Metrics) gauge(name, help string) prometheus.Gauge {
 	return m.gaugeVec(name, help).WithLabelValues()
 }
 
-// histogram has classic buckets for every Prometheus and native ones for those that scrape them.
+// histogram has classic buckets for every Prometheus, and native ones for those that scrape them.
 func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	m.note(name, "histogram", help, labels)
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -190,19 +192,19 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// Reloaded tells whether the latest configuration that was asked for came into force.
+// Reloaded reports whether the last reload succeeded.
 func (m *Metrics) Reloaded(ok bool) {
-	m.reloaded.Set(number(ok))
+	m.reloaded.Set(boolToFloat(ok))
 	if ok {
 		m.reloadedAt.SetToCurrentTime()
 	}
-	m.current.Store(ok)
+	m.lastReloadOK.Store(ok)
 }
 
-// Unlogged counts a line of the log that was left out under a flood.
-func (m *Metrics) Unlogged() { m.unlogged.Inc() }
+// LineDropped counts a line of the log that was not written.
+func (m *Metrics) LineDropped() { m.linesDropped.Inc() }
 
-func number(b bool) float64 {
+func boolToFloat(b bool) float64 {
 	if b {
 		return 1
 	}

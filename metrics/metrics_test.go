@@ -142,7 +142,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	if got, most := testutil.CollectAndCount(m.requests), (maxTools+1)*(1+len(Results())); got > most {
 		t.Errorf("%d series for requests, want at most %d", got, most)
 	}
-	if got := testutil.CollectAndCount(m.waited); got != 1 {
+	if got := testutil.CollectAndCount(m.queueWait); got != 1 {
 		t.Errorf("%d waiting tools that nobody configured, want other alone", got)
 	}
 }

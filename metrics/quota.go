@@ -12,24 +12,27 @@ type Quota struct {
 	metrics   *Metrics
 	throttled prometheus.Counter
 	pauses    prometheus.Counter
-	exchange  prometheus.Observer
+	duration  prometheus.Observer
 }
 
-// Quota counts for a quota; for the same name it goes on with the same counters. The tools have series from the start, so that an
-// alert on what never happened yet is not blind.
+// Quota returns the counters of a quota, the same ones for the same name. The tools have series from the start: a rate needs a zero
+// before the first event.
 func (m *Metrics) Quota(name string, tools []string) *Quota {
-	q := &Quota{name: name, metrics: m, throttled: m.throttled.WithLabelValues(name), pauses: m.pauses.WithLabelValues(name), exchange: m.exchange.WithLabelValues(name)}
+	q := &Quota{
+		name: name, metrics: m, throttled: m.throttled.WithLabelValues(name), pauses: m.pauses.WithLabelValues(name),
+		duration: m.upstreamDuration.WithLabelValues(name),
+	}
 	for _, tool := range tools {
 		m.Tool(tool)
-		m.waited.WithLabelValues(name, m.tools.label(tool), Sent)
+		m.queueWait.WithLabelValues(name, m.tools.label(tool), Sent)
 	}
 	m.upstream.WithLabelValues(name, other, "200")
 	m.recorder.AddQuota(name)
 	return q
 }
 
-// Tool makes a name a label value from now on, and gives it the series that somebody counts on. Histograms come with the first
-// value: a thousand tools with all of theirs would burden the process and every scrape.
+// Tool makes a name a label value from now on, and creates the series that alerts need from the start. Histograms are created with
+// their first value: those of a thousand tools would burden the process and every scrape.
 func (m *Metrics) Tool(name string) {
 	m.tools.add(name)
 	label := m.tools.label(name)
@@ -43,10 +46,10 @@ func (m *Metrics) Tool(name string) {
 	}
 }
 
-// Waited counts the end of a wait in the line.
+// Waited counts the end of a wait in the queue.
 func (q *Quota) Waited(tool, outcome string, d time.Duration) {
-	tool = q.metrics.tools.label(tool)
-	q.metrics.waited.WithLabelValues(q.name, tool, outcome).Observe(d.Seconds())
+	tool, outcome = q.metrics.tools.label(tool), known(outcome, Outcomes())
+	q.metrics.queueWait.WithLabelValues(q.name, tool, outcome).Observe(d.Seconds())
 	q.metrics.recorder.Waited(q.name, tool, outcome, d)
 }
 
@@ -65,13 +68,13 @@ func (q *Quota) PauseBegan(time.Duration) {
 // PauseEnded is counted nowhere: the length of the pauses is read at every scrape.
 func (q *Quota) PauseEnded() { q.metrics.recorder.PauseEnded(q.name) }
 
-// Sent counts a call that really went to Roam, and how long the header of its answer took. Status 0: none came.
+// Sent counts a call that was sent to Roam, and the time until the header of its answer. Status 0: no answer came.
 func (q *Quota) Sent(route string, status int, d time.Duration) {
 	if status >= 200 && status < 400 {
 		q.metrics.routes.add(route)
 	}
 	q.metrics.upstream.WithLabelValues(q.name, q.metrics.routes.label(route), code(status)).Inc()
 	if status != 0 {
-		q.exchange.Observe(d.Seconds())
+		q.duration.Observe(d.Seconds())
 	}
 }

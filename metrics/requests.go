@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Answer is one request of a tool, answered.
+// Answer is an answered request of a tool.
 type Answer struct {
 	ID                  string // X-Request-Id
 	TraceID             string // of the request's traceparent; empty without one
@@ -23,7 +23,7 @@ type Answer struct {
 	Paged               bool // a hit or shared answer that only a wide page made possible
 }
 
-// Answered counts an answered request. A route becomes a label once Roam has answered it well, until then it is "other".
+// Answered counts an answered request. A route is the label "other" until Roam has answered a call for it with success.
 func (m *Metrics) Answered(a Answer) {
 	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), known(a.Cache, Results())
 	s := m.series(kind{tool, route, cache, a.Code, a.Paged, a.Reason == ""})
@@ -46,33 +46,36 @@ func (m *Metrics) Answered(a Answer) {
 	s.duration.Observe(a.Duration.Seconds())
 }
 
-// kind is what answers have in common that are counted alike.
+// kind is what answers that are counted alike have in common.
 type kind struct {
 	tool, route, cache string
 	code               int
 	paged, roams       bool
 }
 
-// series are where the answers of one kind are counted. Looking them up by their labels each time takes 1.2 of the 1.7 µs that
-// counting a hit would cost.
+// series are the counters of one kind. Looking them up by their labels each time would take 1.2 of the 1.7 µs that counting a hit
+// costs.
 type series struct {
-	requests, cached, saved prometheus.Counter // the last two are nil where they do not count
+	requests, cached, saved prometheus.Counter // the last two are nil where the answer does not count there
 	duration                prometheus.Observer
 }
 
-// maxKinds bounds what is remembered besides the registry itself. Few tools use all methods with all outcomes.
+// maxKinds bounds seriesOf. Few tools use all methods with all outcomes.
 const maxKinds = 10_000
 
 func (m *Metrics) series(k kind) series {
-	m.kinds.RLock()
-	s, ok := m.known[k]
-	m.kinds.RUnlock()
+	m.mu.RLock()
+	s, ok := m.seriesOf[k]
+	m.mu.RUnlock()
 	if ok {
 		return s
 	}
-	s = series{requests: m.requests.WithLabelValues(k.tool, k.route, code(k.code), k.cache), duration: m.duration.WithLabelValues(k.tool, k.cache)}
+	s = series{
+		requests: m.requests.WithLabelValues(k.tool, k.route, code(k.code), k.cache),
+		duration: m.duration.WithLabelValues(k.tool, k.cache),
+	}
 	if k.roams {
-		s.cached = m.cached.WithLabelValues(k.cache)
+		s.cached = m.cacheResults.WithLabelValues(k.cache)
 		switch {
 		case k.cache != Hit && k.cache != Shared && k.cache != Stale:
 		case k.paged:
@@ -81,12 +84,12 @@ func (m *Metrics) series(k kind) series {
 			s.saved = m.saved.WithLabelValues(k.cache)
 		}
 	}
-	m.kinds.Lock()
-	defer m.kinds.Unlock()
-	if len(m.known) >= maxKinds {
-		clear(m.known)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.seriesOf) >= maxKinds {
+		clear(m.seriesOf)
 	}
-	m.known[k] = s
+	m.seriesOf[k] = s
 	return s
 }
 
@@ -106,7 +109,7 @@ func (m *Metrics) Superseded(route string) {
 	m.superseded.WithLabelValues(m.routes.label(route)).Inc()
 }
 
-// known is v if it is one of values, else other.
+// known returns v if it is one of values, else other.
 func known(v string, values []string) string {
 	if slices.Contains(values, v) {
 		return v
@@ -114,7 +117,7 @@ func known(v string, values []string) string {
 	return other
 }
 
-// code is a status code as a label.
+// code returns a status code as a label.
 func code(c int) string {
 	if c == 0 || c >= 100 && c <= 599 {
 		return strconv.Itoa(c)

@@ -18,7 +18,7 @@ type observer struct {
 }
 
 func newObserver(m *metrics.Metrics, log *zap.Logger) *observer {
-	return &observer{metrics: m, log: log, access: sampled(log, m.Unlogged)}
+	return &observer{metrics: m, log: log, access: sampled(log, m.LineDropped)}
 }
 
 // Met makes a caller's name known to the metrics.

@@ -60,7 +60,7 @@ func Run(ctx context.Context, o RunOptions) error {
 	if err != nil {
 		return err
 	}
-	buffer.countWith(server.metrics.Unlogged)
+	buffer.countWith(server.metrics.LineDropped)
 	server.health.Note("log", buffer.note)
 	if lock != nil {
 		lock.SetAddress(server.Addr)
