@@ -1,5 +1,5 @@
-// Release completes a folder of programs that were built for a release: beside each it puts a bill of materials, and beside all
-// of them their check sums.
+// Release completes a folder of programs that were built for a release: beside each it puts an archive and a bill of materials, and
+// beside all of them their check sums. It runs in the root of the repository.
 //
 //	go run ./deploy/release FOLDER
 //
@@ -29,7 +29,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: release FOLDER")
 		os.Exit(2)
 	}
-	if err := complete(os.Args[1]); err != nil {
+	if err := complete(os.Args[1], "."); err != nil {
 		fmt.Fprintln(os.Stderr, "release:", err)
 		os.Exit(1)
 	}
@@ -38,8 +38,8 @@ func main() {
 // sums is the name of the file of check sums, in the form that sha256sum --check reads.
 const sums = "SHA256SUMS"
 
-// complete adds the bills of materials, and then the check sums of everything in the folder.
-func complete(folder string) error {
+// complete adds archives and bills of materials, and then the check sums of everything in the folder. root is the repository.
+func complete(folder, root string) error {
 	programs, err := os.ReadDir(folder)
 	if err != nil {
 		return err
@@ -59,6 +59,9 @@ func complete(folder string) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		if err := os.WriteFile(path+".cdx.json", bill, 0o644); err != nil {
+			return err
+		}
+		if err := archive(path, root, info); err != nil {
 			return err
 		}
 	}

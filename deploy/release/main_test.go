@@ -1,7 +1,11 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
@@ -22,8 +26,8 @@ func released(t *testing.T) string {
 		t.Fatal(err)
 	}
 	os.WriteFile(filepath.Join(folder, "program"), program, 0o755)
-	os.WriteFile(filepath.Join(folder, "page.1"), []byte(".TH PAGE 1\n"), 0o644)
-	if err := complete(folder); err != nil {
+	os.WriteFile(filepath.Join(folder, "roamproxy.1"), []byte(".TH PAGE 1\n"), 0o644)
+	if err := complete(folder, "../.."); err != nil {
 		t.Fatal(err)
 	}
 	return folder
@@ -95,7 +99,7 @@ func TestABillOfMaterialsIsCycloneDX(t *testing.T) {
 
 func TestCheckSumsAreOfEveryFile(t *testing.T) {
 	folder := released(t)
-	if err := complete(folder); err != nil { // the check sums that are there are not summed
+	if err := complete(folder, "../.."); err != nil { // the check sums that are there are not summed
 		t.Fatal(err)
 	}
 	list, err := os.ReadFile(filepath.Join(folder, sums))
@@ -106,7 +110,43 @@ func TestCheckSumsAreOfEveryFile(t *testing.T) {
 	for line := range strings.Lines(string(list)) {
 		names = append(names, strings.Fields(line)[1])
 	}
-	if got := strings.Join(names, " "); got != "page.1 program program.cdx.json" {
-		t.Errorf("sums are of %s, want of the page, the program and its bill", got)
+	if got := strings.Join(names, " "); got != "program program.cdx.json program.tar.gz roamproxy.1" {
+		t.Errorf("sums are of %s, want of the program, its bill and its archive, and the page", got)
+	}
+}
+
+// An archive has what its user needs, in one folder, owned by root, and twice the same bytes.
+func TestAnArchiveHasWhatItsUserNeeds(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(released(t), "program.tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := os.ReadFile(filepath.Join(released(t), "program.tar.gz"))
+	if err != nil || !bytes.Equal(content, again) {
+		t.Errorf("a second archive of the same has other bytes (%v)", err)
+	}
+	compressed, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	modes := make(map[string]int64)
+	for files := tar.NewReader(compressed); ; {
+		header, err := files.Next()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		modes[header.Name] = header.Mode
+		if header.Uid+header.Gid != 0 {
+			t.Errorf("%s belongs to %d:%d, want root", header.Name, header.Uid, header.Gid)
+		}
+	}
+	want := map[string]int64{
+		"program/roamproxy": 0o755, "program/roamproxy.1": 0o644, "program/README.md": 0o644, "program/CHANGELOG.md": 0o644,
+		"program/config.example.yaml": 0o644, "program/config.schema.json": 0o644, "program/roamproxy.service": 0o644,
+	}
+	if !maps.Equal(modes, want) {
+		t.Errorf("it has %v, want %v", modes, want)
 	}
 }
