@@ -51,6 +51,14 @@ func (a *Answer) CacheStatus() string {
 	return string(b)
 }
 
+// bypass marks an answer of a route of which nothing is kept. One that was shared stays so.
+func (a *Answer) bypass() {
+	a.fwd = "bypass"
+	if a.Result == Miss {
+		a.Result = Bypass
+	}
+}
+
 // seconds rounds down, also below zero: an answer is never told to be fresher than it is.
 func seconds(d time.Duration) int64 { return int64(math.Floor(d.Seconds())) }
 

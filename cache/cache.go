@@ -105,6 +105,7 @@ type Question struct {
 	Route   string // by which Drop finds the answer
 	Rule    Rule
 	Head    bool        // a HEAD: answered from a kept GET, and otherwise passed through
+	Shares  bool        // equal requests at the same time share one fill, also where nothing is kept
 	Request http.Header // the tool's: Cache-Control, Range, and what an answer may vary with
 }
 
@@ -177,7 +178,7 @@ func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }
 // Do answers a question of a request, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, or the cause of ctx.
 func (c *Cache) Do(ctx context.Context, q Question, by Requester) (*Answer, error) {
 	wants := parseDirectives(q.Request["Cache-Control"])
-	if !q.Rule.Keeps() || wants.has("no-store") || partial(q.Request) {
+	if !q.Rule.Keeps() && !q.Shares || wants.has("no-store") || partial(q.Request) {
 		if wants.has("only-if-cached") {
 			return nil, ErrOnlyIfCached
 		}
@@ -214,7 +215,11 @@ func (c *Cache) Do(ctx context.Context, q Question, by Requester) (*Answer, erro
 			return kept.standIn(q.Rule, now, detail), nil
 		}
 	}
-	if a != nil && kept != nil && a.fwd == "uri-miss" {
+	switch {
+	case a == nil:
+	case !q.Rule.Keeps():
+		a.bypass()
+	case kept != nil && a.fwd == "uri-miss":
 		a.fwd = "stale"
 	}
 	return a, err

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -60,6 +62,10 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 		res.Body.Close()
 		return nil, fmt.Errorf("cache: Roam's answer to %s: %w", q.Route, errUnasked)
 	}
+	if isStream(res.Header, q.Rule) {
+		got = &fetched{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Result: Miss, fwd: "uri-miss", Stream: res.Body}}
+		return got, nil
+	}
 	body, whole, err := c.read(res)
 	if err != nil {
 		res.Body.Close()
@@ -85,6 +91,13 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 		got.Header, got.Age, got.TTL = kept.Header, kept.Age, kept.ttl(q.Rule, received)
 	}
 	return got, nil
+}
+
+// isStream reports whether an answer is handed on as it comes, because it may have no end or because nothing is gained by reading it
+// whole: of a route of which nothing is kept only JSON is shared.
+func isStream(h http.Header, r Rule) bool {
+	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return kind == "text/event-stream" || !r.Keeps() && !strings.HasSuffix(kind, "json")
 }
 
 // send asks, and tells when the last of the request went out: the time in the line does not make an answer older.

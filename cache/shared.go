@@ -35,7 +35,7 @@ const peek = 50 * time.Millisecond
 // obtain has an answer that another replica got, or asks Roam for all of them.
 func (c *Cache) obtain(ctx context.Context, q question, fill Fill, call Call) (*fetched, error) {
 	r := c.o.Shared
-	if r == nil {
+	if r == nil || !q.Rule.Keeps() {
 		return c.fetch(ctx, q, fill, call)
 	}
 	for waited := false; ; waited = true {

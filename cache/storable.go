@@ -15,7 +15,7 @@ func storable(res *http.Response, r Rule, e *Entry, maxBody int64) bool {
 	says := parseDirectives(res.Header.Values("Cache-Control"))
 	unended := res.ContentLength < 0 && len(res.TransferEncoding) == 0 && res.ProtoMajor == 1 // its end is the connection's: it may be cut off
 	switch {
-	case res.StatusCode != http.StatusOK, unended, personal(res.Header, says),
+	case !r.Keeps(), res.StatusCode != http.StatusOK, unended, personal(res.Header, says),
 		len(res.Header["Set-Cookie"]) > 0,
 		len(res.Header["Content-Range"]) > 0,
 		r.Origin && e.Lifetime == 0 && !e.validated():

@@ -75,8 +75,8 @@ func TestOnlyIfCachedNeverAsksRoam(t *testing.T) {
 	}{
 		{"what is kept, but not yet", "GET", "/v1/user.list", "", 504},
 		{"a part of it", "GET", "/v1/user.list", "Range", 504},
-		{"what is never kept", "GET", "/v1/token.info", "", 504},
-		{"its HEAD", "HEAD", "/v1/token.info", "", 504},
+		{"what is never kept", "GET", "/v1/meeting.search", "", 504},
+		{"its HEAD", "HEAD", "/v1/meeting.search", "", 504},
 		{"a write, which no cache could answer", "POST", "/v1/chat.post", "", 200},
 	} {
 		e.req = nil

@@ -47,21 +47,21 @@ func TestABudgetOfCallsADay(t *testing.T) {
 			}
 		}
 		roam.Script(roamtest.Throttle("0"), roamtest.ResetBefore())
-		call(h, "a call that was refused, then cut", "bot", "/v1/token.info", 200) // three attempts, and a second of quiet
+		call(h, "a call that was refused, then cut", "bot", "/v1/meeting.search", 200) // three attempts, and a second of quiet
 		call(h, "the fourth", "bot", "/v1/user.list", 200)
 		call(h, "a hit costs nothing", "bot", "/v1/user.list", 200)
-		call(h, "nor does what is not allowed in", "bot", "http://x/v1/token.info", 400)
-		call(h, "the fifth", "bot", "/v1/token.info", 200)
+		call(h, "nor does what is not allowed in", "bot", "http://x/v1/meeting.search", 400)
+		call(h, "the fifth", "bot", "/v1/meeting.search", 200)
 		before := roam.Calls()
-		call(h, "the sixth", "bot", "/v1/token.info", 429)
-		call(h, "a tool without a bound", "free", "/v1/token.info", 200)
+		call(h, "the sixth", "bot", "/v1/meeting.search", 429)
+		call(h, "a tool without a bound", "free", "/v1/meeting.search", 200)
 		call(h, "what is kept", "bot", "/v1/user.list", 200)
 		if got := roam.Calls() - before; got != 1 {
 			t.Errorf("%d calls reached Roam, want that of the tool without a bound", got)
 		}
-		call(bounded(t, roam, 5, opened(t, dir), unmetered), "after a restart", "bot", "/v1/token.info", 429)
+		call(bounded(t, roam, 5, opened(t, dir), unmetered), "after a restart", "bot", "/v1/meeting.search", 429)
 		time.Sleep(4*time.Hour + time.Second)
-		call(h, "after midnight", "bot", "/v1/token.info", 200)
+		call(h, "after midnight", "bot", "/v1/meeting.search", 200)
 	})
 }
 

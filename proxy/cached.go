@@ -45,7 +45,7 @@ func (p *Proxy) cached(v *request) {
 func (p *Proxy) ask(v *request, r *http.Request, body []byte) (*cache.Answer, error) {
 	c := &cachedCall{p: p, by: v, r: r, body: body, interim: interim{p: p, v: v}}
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
-		Key: cache.NewKey(v.upstream.name, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Request: r.Header,
+		Key: cache.NewKey(v.upstream.name, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Shares: true, Request: r.Header,
 	}, c)
 	c.interim.end()
 	if call := c.done.Load(); call != nil && !call.Background {
@@ -103,6 +103,9 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 // give hands an answer to the tool, or says that the tool has it already.
 func (p *Proxy) give(v *request, a *cache.Answer) {
 	v.Cache, v.Status, v.Code = a.Result, a.Status, a.Header.Get("Roamproxy-Error")
+	if a.Status == http.StatusUnauthorized {
+		p.credentialRefused(v)
+	}
 	from := a.Header
 	unchanged := a.Unchanged(v.r.Header)
 	if unchanged {

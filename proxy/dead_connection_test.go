@@ -147,7 +147,7 @@ func TestConnectionsThatDiedInSilence(t *testing.T) {
 			}
 			failed := 0
 			for range 10 {
-				if w := h.do(t.Context(), tt.method, "/v1/token.info", "{}"); w.Code != 200 {
+				if w := h.do(t.Context(), tt.method, "/v1/meeting.search", "{}"); w.Code != 200 {
 					failed++
 				}
 			}

@@ -31,7 +31,10 @@ func (e *idleTimeoutError) Temporary() bool { return true }
 func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
 	timer := &idleTimer{after: t.after, ctx: ctx, cancel: cancel}
-	timer.t = time.AfterFunc(t.after, timer.expire)
+	if c := callOf(ctx); c != nil && c.timeout > 0 {
+		timer.after = c.timeout // of its route
+	}
+	timer.t = time.AfterFunc(timer.after, timer.expire)
 	out := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(httptrace.WroteRequestInfo) { timer.progress() },
 	}))

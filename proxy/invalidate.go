@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path"
 	"slices"
@@ -36,8 +37,19 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 // settle invalidates what a write that was answered affects: when Roam executed it (RFC 9111, section 4.4: it need only be no
 // error), and when its outcome is unknown.
 func (p *Proxy) settle(v *request) {
-	if v.Status < 400 || v.Status >= 500 {
-		p.invalidate(v.Method, v.Route, "")
+	switch {
+	case v.Status == http.StatusUnauthorized:
+		p.credentialRefused(v)
+	case v.Status < 400 || v.Status >= 500:
+		p.invalidate(v.Method, v.Route, v.chat)
+	}
+}
+
+// credentialRefused invalidates what is known of the credential when Roam answers 401. An answer that is given again without a
+// call, while the credential is known to be refused, changes nothing.
+func (p *Proxy) credentialRefused(v *request) {
+	if v.Attempts > 0 {
+		p.o.Cache.Drop(func(group string) bool { return path.Base(group) == "token.info" })
 	}
 }
 
@@ -51,7 +63,23 @@ func (p *Proxy) unsettled(v *request, err error) {
 	if errors.As(err, &sending) && !sending.Sent {
 		return
 	}
-	p.invalidate(v.Method, v.Route, "")
+	p.invalidate(v.Method, v.Route, v.chat)
+}
+
+// namedChat returns the chat that a write names in its query or its body, which is held by then, or "".
+func (v *request) namedChat() string {
+	if noun := family(v.Route); noun != "chat" && noun != "reaction" {
+		return ""
+	}
+	if _, chat := splitGroup(cacheGroup("/chat.history", v.r.URL.RawQuery)); chat != "" {
+		return chat
+	}
+	if v.body == nil {
+		return ""
+	}
+	chat, _ := bodyField(v.body, "chat", "chatId")
+	v.body.Seek(0, io.SeekStart)
+	return chat
 }
 
 // invalidate removes the cached answers, of every credential, that a write may have made wrong. chat is the one that the write
@@ -123,7 +151,7 @@ func (e effect) covers(group, chat string) bool {
 	case e.everything:
 		return true
 	case e.messages && name == "chat.history":
-		return chat == "" || of == "" || of == chat
+		return chat == "" || of == "" || of == chat || !isSameKind(of, chat)
 	case slices.Contains(e.families, family(route)):
 		return true
 	case e.chats && (name == "chat.list" || name == "conversation.list"):
@@ -132,6 +160,14 @@ func (e effect) covers(group, chat string) bool {
 		return true
 	}
 	return slices.ContainsFunc(e.patterns, func(pattern string) bool { ok, _ := path.Match(pattern, route); return ok })
+}
+
+// isSameKind reports whether two names of chats begin with the same tag, such as C- of a chat or G- of a group. Names of different kinds
+// may be those of one chat.
+func isSameKind(a, b string) bool {
+	tag, _, _ := strings.Cut(a, "-")
+	other, _, _ := strings.Cut(b, "-")
+	return tag == other
 }
 
 // cacheGroup names the entries that one write invalidates together: those of a route, and for messages those of a chat.

@@ -177,10 +177,10 @@ func TestAReadHasNoBodyAndNoFramingOnTheWire(t *testing.T) {
 		length                     string // of Content-Length on the wire
 	}{
 		{"a read that may be kept", "GET", "/v1/group.list", "", ""},
-		{"one that is passed through", "GET", "/v1/token.info", "", ""},
-		{"one with a body, which means nothing", "GET", "/v1/token.info", "{}", ""},
+		{"one that is passed through", "GET", "/v1/meeting.search", "", ""},
+		{"one with a body, which means nothing", "GET", "/v1/meeting.search", "{}", ""},
 		{"a HEAD", "HEAD", "/v1/group.list", "", ""},
-		{"a HEAD that is passed through", "HEAD", "/v1/token.info", "{}", ""},
+		{"a HEAD that is passed through", "HEAD", "/v1/meeting.search", "{}", ""},
 		{"a write without a body", "POST", "/v1/chat.post", "", "0"},
 		{"a write", "POST", "/v1/chat.post", "{}", "2"},
 	} {

@@ -59,7 +59,7 @@ type walk struct {
 
 // paged answers a request out of wide pages. What is no walk, or has limits of its own that are as large, is left alone.
 func (p *Proxy) paged(v *request) (done bool) {
-	if v.rule.PageSize <= 0 || v.Method != http.MethodGet && v.Method != http.MethodHead {
+	if v.rule.PageSize <= 0 || !v.rule.Keeps() || v.Method != http.MethodGet && v.Method != http.MethodHead {
 		return false
 	}
 	walk, alone, err := newWalk(v)

@@ -84,7 +84,7 @@ func TestPassedAnswersOfAllSizes(t *testing.T) {
 		answer := reply(nil, 200, "", "Content-Length", strconv.Itoa(size))
 		answer.ContentLength = int64(size)
 		answers <- answer
-		res, err := client.Head(base + "/v1/token.info")
+		res, err := client.Head(base + "/v1/meeting.search")
 		if err != nil || res.ContentLength != int64(size) {
 			t.Errorf("a HEAD of %d bytes: %v, %v", size, res, err)
 		}
@@ -103,7 +103,7 @@ func BenchmarkPassed(b *testing.B) {
 		p.rate, p.burst, p.state = 1e6, 1000, limiter.OpenState(stateDir(b, b.TempDir()), "roam")
 	})
 	h.o.Observer = nobody{}
-	r := httptest.NewRequestWithContext(b.Context(), "GET", "/v1/token.info", nil)
+	r := httptest.NewRequestWithContext(b.Context(), "GET", "/v1/meeting.search", nil)
 	r.Host, r.Header = "127.0.0.1:8080", http.Header{"User-Agent": {"bot/1"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip, deflate"}, "Roamproxy-Tool": {"bot"}}
 	q := &quiet{header: make(http.Header)}
 	b.ReportAllocs()

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/dunglas/httpsfv"
-
-	"roamproxy/limiter"
 )
 
 // preferences is what the request says about its place in the line.
@@ -20,9 +18,9 @@ type preferences struct {
 }
 
 // parsePreferences reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
-// malformed counts as not sent.
-func parsePreferences(h http.Header, most time.Duration) preferences {
-	w := preferences{urgency: limiter.Usual, longest: most}
+// malformed counts as not sent; urgency is for a tool that sends none.
+func parsePreferences(h http.Header, urgency int, most time.Duration) preferences {
+	w := preferences{urgency: urgency, longest: most}
 	if values := h["Priority"]; len(values) > 0 {
 		if dictionary, err := httpsfv.UnmarshalDictionary(values); err == nil {
 			if member, ok := dictionary.Get("u"); ok {

@@ -130,7 +130,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.ContentLength > p.o.MaxBody:
 		p.fail(v, &http.MaxBytesError{Limit: p.o.MaxBody})
-	case v.rule.Keeps():
+	case v.rule.Keeps() || v.isShareable():
 		p.cached(v)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):
 		p.fail(v, cache.ErrOnlyIfCached)

@@ -45,6 +45,7 @@ func (p *Proxy) repeated(v *request) bool {
 		p.fail(v, err)
 		return true
 	}
+	v.chat = v.namedChat()
 	if !remember {
 		return false
 	}

@@ -56,6 +56,7 @@ type request struct {
 	preferences preferences
 	body        *limiter.HeldBody // of a write; nil: it has none, or it is no write
 	write       *repeat.Pending   // nil: a repeat of it may be sent
+	chat        string            // that a write names; "": none
 	call        *upstreamCall     // that was made for this request alone; nil: none
 }
 

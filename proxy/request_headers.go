@@ -108,6 +108,20 @@ func keepShareable(h http.Header, method string) {
 	}
 }
 
+// isShareable reports whether equal requests may share one call although nothing of this route is cached: a read that says nothing
+// which the cache key lacks, and no event stream.
+func (v *request) isShareable() bool {
+	if v.Method != http.MethodGet || v.Route == mcpRoute || strings.Contains(v.r.Header.Get("Accept"), "text/event-stream") {
+		return false
+	}
+	for name := range v.r.Header {
+		if !isShareable(name) && !isForCache(name) {
+			return false
+		}
+	}
+	return true
+}
+
 func isShareable(name string) bool {
 	switch name {
 	case "User-Agent", "Accept", "Roam-Version", "Traceparent", "Tracestate":

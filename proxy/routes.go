@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"roamproxy/cache"
+	"roamproxy/limiter"
 )
 
 // Rule says how the answers of some requests are cached. A nil field leaves that key to the built-in rule of the route.
@@ -253,7 +254,11 @@ func (p *Proxy) recognize(v *request) {
 	if own := v.tool.MaxWait; own > 0 {
 		most = min(most, own)
 	}
-	v.preferences = parsePreferences(v.own, most)
+	urgency := limiter.Usual
+	if v.rule.Urgency != Undecided {
+		urgency = v.rule.Urgency
+	}
+	v.preferences = parsePreferences(v.own, urgency, most)
 	if v.preferences.applied != "" {
 		v.w.Header().Set("Preference-Applied", v.preferences.applied)
 	}

@@ -21,9 +21,9 @@ func builtinRules() []builtinRule {
 	signed := cache.Rule{TTL: 30 * time.Second} // the answer holds links that expire
 	static := cache.Rule{TTL: 10 * time.Minute, Stale: 10 * time.Minute}
 	return []builtinRule{
-		{"GET /v*/token.info", never},
-		{"GET /v*/transcript.info", never},     // polled while it grows
-		{"GET /v*/meeting.transcript", static}, // Roam answers transcript_pending until it is complete
+		{"GET /v*/token.info", cache.Rule{TTL: 30 * time.Second}}, // a 401 removes it
+		{"GET /v*/transcript.info", never},                        // polled while it grows
+		{"GET /v*/meeting.transcript", static},                    // Roam answers transcript_pending until it is complete
 		{"GET /v*/user.activity.list", never},
 		{"GET /v*/user.statusBubble.get", never},
 		{"GET /v*/webhook.*", never},

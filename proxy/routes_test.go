@@ -58,8 +58,8 @@ func TestBuiltinFreshness(t *testing.T) {
 		"GET /v1/magicast.info":                       signed,
 		"GET /v1/recording.list":                      signed,
 		"GET /v1/recordings.list":                     signed,
-		"GET /v1/token.info":                          never,
-		"GET /v1/%74oken.info":                        never,
+		"GET /v1/token.info":                          signed,
+		"GET /v1/%74oken.info":                        signed,
 		"GET /v0/transcript.info?sinceOffset=1":       never,
 		"GET /v1/user.activity.list":                  never,
 		"GET /v1/webhook.list":                        never,
@@ -249,6 +249,7 @@ func TestAWriteInOneChatLeavesTheOthers(t *testing.T) {
 		{"by v1's name for it", "limit=5&chatId=C-1", "C-1", true},
 		{"in escapes", "chat%49d=C%2D1", "C-1", true},
 		{"another chat", "chat=C-2", "C-1", false},
+		{"a group, which may be that chat", "chat=G-2", "C-1", true},
 		{"a write that names no chat", "chat=C-2", "", true},
 		{"a history that names no chat", "", "C-1", true},
 	} {

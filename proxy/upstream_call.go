@@ -15,13 +15,14 @@ type upstreamCall struct {
 	route    string
 	sent     atomic.Bool   // Roam has it: it is not queued
 	took     time.Duration // from sending to the response header, over all attempts
+	timeout  time.Duration // of Roam's silence; 0: the upstream's
 	perDay   int           // how many calls the tool may make in a day; 0: any number
 	reserved bool          // one of them is kept for this call
 }
 
 // newCall makes a call for a request.
 func (v *request) newCall() *upstreamCall {
-	c := &upstreamCall{route: v.Route, perDay: v.tool.CallsPerDay}
+	c := &upstreamCall{route: v.Route, timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay}
 	c.Caller = v.caller()
 	return c
 }

@@ -34,7 +34,7 @@ func BenchmarkWaiting(b *testing.B) {
 			if conns[i], err = net.Dial("tcp", addr); err != nil {
 				b.Fatal(err)
 			}
-			io.WriteString(conns[i], "GET /v1/token.info HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: application/json\r\nAccept-Encoding: gzip, deflate\r\n\r\n")
+			io.WriteString(conns[i], "GET /v1/meeting.search HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: application/json\r\nAccept-Encoding: gzip, deflate\r\n\r\n")
 		}
 		waiting(calls)
 		now := memory()

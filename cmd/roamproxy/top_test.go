@@ -25,7 +25,7 @@ func TestTopOfARunningProxy(t *testing.T) {
 	do(t, "GET", "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "me")
 	do(t, "GET", "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "me")
 	for range 8 {
-		do(t, "GET", "http://"+r.Addr+"/v1/token.info", "Roamproxy-Tool", "local")
+		do(t, "GET", "http://"+r.Addr+"/v1/meeting.search", "Roamproxy-Tool", "local")
 	}
 	do(t, "GET", "http://"+r.Addr+"/v1/meeting.transcript", "Roamproxy-Tool", "impatient", "Prefer", "wait=0", "X-Request-Id", "hasty")
 	admin := "http://" + r.AdminAddr

@@ -203,7 +203,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 		{"a WebSocket", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "HTTP/1.1 501"},
 		{"a header without end", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", 80<<10) + "\r\n\r\n", "HTTP/1.1 431"},
 		{"two Hosts", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 400"},
-		{"chunks and a length", "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /v1/token.info HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 "},
+		{"chunks and a length", "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET /v1/meeting.search HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 "},
 		{"a name with a space", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For : 1\r\n\r\n", "HTTP/1.1 400"},
 		{"a NUL in the path", "GET /v1/\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 400"},
 	} {

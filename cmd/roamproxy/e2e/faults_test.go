@@ -207,7 +207,7 @@ func TestFaultsBeforeAConnection(t *testing.T) {
 		calls, sends := p.roam.Calls(), p.sends()
 		for _, method := range []string{"POST", "GET"} {
 			p.behind.Next(tt.trouble)
-			if got := p.call(method, "/v1/token.info", ""); !slices.Contains(strings.Split(tt.want, " or "), got) {
+			if got := p.call(method, "/v1/meeting.search", ""); !slices.Contains(strings.Split(tt.want, " or "), got) {
 				t.Errorf("%s: the tool got %s for a %s, want %s", tt.name, got, method, tt.want)
 			}
 		}

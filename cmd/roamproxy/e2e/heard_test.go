@@ -18,7 +18,7 @@ import (
 func TestTheLogIsJSONAlone(t *testing.T) {
 	addr, unasked := speaksUnasked(t)
 	r := launch(t, "http://"+addr, t.TempDir(), "ROAMPROXY_LOG_LEVEL=debug")
-	get(t, client(t), r.base+"/v1/token.info")
+	get(t, client(t), r.base+"/v1/meeting.search")
 	close(unasked)
 	eventually(t, "what net/http says", func() bool { return strings.Contains(r.said.String(), "Unsolicited") })
 	r.Process.Kill()

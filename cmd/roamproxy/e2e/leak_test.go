@@ -153,12 +153,12 @@ limits: {max_body: 1KiB, queue_bytes: 1MiB}
 	call("GET", "/v1/user.list", marks()[1]+"-2", "")                     // Roam refuses the key
 	call("POST", "/v1/chat.post", marks()[1]+"-2", "{}")                  // and is not asked again
 	server.Fail(500)                                                      // repeats what was sent to it
-	call("GET", "/v1/token.info", marks()[1]+"-3", "")                    // by OAuth
-	call("GET", "/v1/token.info", "wrong-"+marks()[1], "")                // not ours
+	call("GET", "/v1/meeting.search", marks()[1]+"-3", "")                // by OAuth
+	call("GET", "/v1/meeting.search", "wrong-"+marks()[1], "")            // not ours
 	call("POST", "/v1/item.upload", marks()[1], strings.Repeat("x", 2e3)) // too large
 	call("GET", "/v1/x\"\\n\x01", marks()[1], "")
 	server.Revoke()
-	call("GET", "/v1/token.info", marks()[1]+"-3", "")
+	call("GET", "/v1/meeting.search", marks()[1]+"-3", "")
 	out.raw(m.addr, "GET /v1/user.list HTTP/1.1\r\nHost: evil.example\r\nAuthorization: Bearer "+marks()[1]+"\r\nConnection: close\r\n\r\n")
 	out.raw(m.addr, "GET http://"+marks()[1]+"@evil.example/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	out.raw(m.addr, "GET / HTTP/1.1\r\nAuthorization: "+marks()[1]+"\r\n broken\r\n\r\n")

@@ -69,13 +69,13 @@ func TestAPauseGoesAlongToRedisAndBack(t *testing.T) {
 	c := configure(t, roamtest.Options{}, "")
 	tools := client(t)
 	c.roam.Script(roamtest.Throttle("30"))
-	get(t, tools, "http://"+c.Addr+"/v1/token.info", "Prefer", "wait=1")
+	get(t, tools, "http://"+c.Addr+"/v1/meeting.search", "Prefer", "wait=1")
 	for _, lines := range []string{fmt.Sprintf("redis: {url: %s, replicas: 1}\n", r.URL()), ""} {
 		c.reloads(t, tools, lines)
 		if now := c.QueueState("roam"); !now.Paused || now.PausedFor < 20*time.Second {
 			t.Errorf("with %q the line is paused: %v, for %v; want most of 30 s", lines, now.Paused, now.PausedFor)
 		}
-		if res, _ := get(t, tools, "http://"+c.Addr+"/v1/token.info", "Prefer", "wait=0"); res.StatusCode != 429 {
+		if res, _ := get(t, tools, "http://"+c.Addr+"/v1/meeting.search", "Prefer", "wait=0"); res.StatusCode != 429 {
 			t.Errorf("with %q a call that does not wait is answered %d, want 429", lines, res.StatusCode)
 		}
 	}

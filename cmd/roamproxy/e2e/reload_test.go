@@ -246,7 +246,7 @@ func TestAPauseOutlastsAReload(t *testing.T) {
 	c := configure(t, roamtest.Options{}, "")
 	tools := client(t)
 	c.roam.Script(roamtest.Throttle("30"))
-	get(t, tools, "http://"+c.Addr+"/v1/token.info", "Prefer", "wait=1")
+	get(t, tools, "http://"+c.Addr+"/v1/meeting.search", "Prefer", "wait=1")
 	before := c.QueueState("roam")
 	c.reloads(t, tools, "browsers: [http://localhost:3000]\nquotas: [{name: roam, rate: 2}]\n")
 	if now := c.QueueState("roam"); !before.Paused || !now.Paused || now.PausedFor < 20*time.Second {

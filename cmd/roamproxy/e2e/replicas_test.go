@@ -103,7 +103,7 @@ func becomes(t *testing.T, all []*replica, name, value string) {
 
 func together(t *testing.T, all []*replica) { t.Helper(); becomes(t, all, "roamproxy_redis_up", "1") }
 
-const twentyASecond = "quotas: [{name: roam, rate: 20, burst: 10, jitter: 200ms, max_wait: 10m}]\ncache: {rules: [{match: GET /v1/token.info, ttl: 0}]}\n"
+const twentyASecond = "quotas: [{name: roam, rate: 20, burst: 10, jitter: 200ms, max_wait: 10m}]\ncache: {rules: [{match: GET /v1/meeting.search, ttl: 0}]}\n"
 
 // writes sends so many through each replica, and counts what they are answered.
 func writes(t *testing.T, all []*replica, each int) (answers map[int]int) {

@@ -144,7 +144,7 @@ const soakUsers = 250
 func newRight(t *testing.T) right {
 	t.Helper()
 	roam, all := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}), make(right)
-	targets := []string{"/v1/groups.list", "/v1/token.info"}
+	targets := []string{"/v1/groups.list", "/v1/meeting.search"}
 	for user := range soakUsers {
 		targets = append(targets, soakUser(user))
 	}
@@ -196,7 +196,7 @@ func soaked(c *http.Client, base, tool string, i int, answers right, writes *wri
 	case 2:
 		method, target, body = "GET", soakUser(i), ""
 	case 3:
-		method, target, body = "GET", "/v1/token.info", ""
+		method, target, body = "GET", "/v1/meeting.search", ""
 	}
 	req, _ := http.NewRequest(method, base+target, strings.NewReader(body))
 	req.Header.Set("Roamproxy-Tool", tool)

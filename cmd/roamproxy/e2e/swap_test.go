@@ -62,7 +62,7 @@ tools: [{name: bot, token_file: "${MOUNTED}/bot-token"}]
 	r := launch(t, roam.URL, t.TempDir(), "ROAM_API_KEY=", "MOUNTED="+string(m), "ROAMPROXY_CONFIG="+filepath.Join(string(m), "roamproxy.yaml"))
 	tools := client(t)
 	bot := func(token string) (status int) {
-		res, _ := get(t, tools, r.base+"/v1/token.info", "Authorization", "Bearer "+token)
+		res, _ := get(t, tools, r.base+"/v1/meeting.search", "Authorization", "Bearer "+token)
 		return res.StatusCode
 	}
 	if got := bot("old-bot"); got != 200 {
@@ -87,7 +87,7 @@ tools: [{name: bot, token_file: "${MOUNTED}/bot-token"}]
 			t.Errorf("after SIGHUP the admin token %s is answered %d, want %d", token, res.StatusCode, want)
 		}
 	}
-	req, _ := http.NewRequest("GET", r.base+"/v1/token.info", nil)
+	req, _ := http.NewRequest("GET", r.base+"/v1/meeting.search", nil)
 	req.Host = "swapped.example"
 	req.Header.Set("Authorization", "Bearer new-bot")
 	res, err := tools.Do(req)

@@ -199,9 +199,17 @@ func reach(listen string, hosts []string) proxy.Reach {
 
 // fillTimeout covers the longest wait, the call, and as much again for its answer.
 func fillTimeout(c config.Config) time.Duration {
-	longest := time.Duration(0)
+	wait, silence := time.Duration(0), 2*time.Minute // of *.prompt, which is built in
 	for _, q := range c.Quotas {
-		longest = max(longest, time.Duration(q.MaxWait))
+		wait = max(wait, time.Duration(q.MaxWait))
 	}
-	return longest + 2*time.Duration(c.Upstream.Timeout)
+	for _, r := range c.Routes {
+		if r.MaxWait != nil {
+			wait = max(wait, time.Duration(*r.MaxWait))
+		}
+		if r.Timeout != nil {
+			silence = max(silence, time.Duration(*r.Timeout))
+		}
+	}
+	return wait + 2*max(silence, time.Duration(c.Upstream.Timeout))
 }
