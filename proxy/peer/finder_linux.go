@@ -34,8 +34,12 @@ func (f *Finder) Find(conn net.Conn) Peer {
 		if err != nil {
 			return Peer{}
 		}
-		if p, ok := f.processes.byPID(int(credentials.Pid)); ok { // 0: of another pid namespace
+		if p, ok := f.processes.byPID(int(credentials.Pid)); ok {
 			return p.peer()
+		}
+		// Pid is 0 in another pid namespace. A process that /proc hides has a group all the same: a shell starts each command in one.
+		if group, err := unix.Getpgid(int(credentials.Pid)); err == nil && credentials.Pid > 0 {
+			return Peer{Flow: fmt.Sprint("group ", group)}
 		}
 		return f.owner(socket{uid: credentials.Uid})
 	case *net.TCPAddr:

@@ -52,6 +52,10 @@ func (s *seen) take() []Peer {
 }
 
 func listen(t *testing.T, network, address string) (*seen, string) {
+	return listenWith(t, NewFinder(), network, address)
+}
+
+func listenWith(t *testing.T, f *Finder, network, address string) (*seen, string) {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
@@ -64,7 +68,7 @@ func listen(t *testing.T, network, address string) (*seen, string) {
 		s.peers = append(s.peers, p)
 		s.mu.Unlock()
 	})}
-	NewFinder().Attach(server)
+	f.Attach(server)
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	return s, l.Addr().String()
@@ -178,6 +182,23 @@ func TestHiddenProcessesHaveAnOwner(t *testing.T) {
 	run(t, file, target, "1", &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID})
 	if got := s.take(); len(got) != 1 || got[0].Name != "hidden.py" {
 		t.Errorf("a process of a pid namespace below ours is %v, want hidden.py", got)
+	}
+}
+
+// On a Unix socket a hidden process is told apart by its group, which needs no /proc.
+func TestHiddenProcessesOnAUnixSocket(t *testing.T) {
+	hidden := NewFinder()
+	hidden.processes = newProcesses(t.TempDir())
+	s, target := listenWith(t, hidden, "unix", filepath.Join(t.TempDir(), "s"))
+	one, two := script(t, "one.py"), script(t, "two.py")
+	run(t, one, target, "20", &syscall.SysProcAttr{Setpgid: true})
+	first := s.take()
+	run(t, two, target, "1", &syscall.SysProcAttr{Setpgid: true})
+	second := s.take()
+	for _, p := range first {
+		if p.Flow == "" || p.Shared || p != first[0] || len(second) != 1 || p.Flow == second[0].Flow {
+			t.Fatalf("connections of one process are of %v, and another process is %v", first, second)
+		}
 	}
 }
 

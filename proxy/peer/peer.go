@@ -4,7 +4,8 @@
 //	TCP             one question to the kernel (sock_diag) about the other socket: its owner, inode and cgroup, also of other users;
 //	                then the process that holds the inode, where /proc shows it
 //	process         its name, and a flow for all processes of one program in one session
-//	otherwise       the cgroup, or else the user: of another container, or hidden by hidepid or ProtectProc=invisible
+//	otherwise       the cgroup, or else the user: of another container, or hidden by hidepid or ProtectProc=invisible; on a Unix
+//	                socket the process group, which shows even then
 //
 // It works on Linux. Elsewhere, and for connections from other machines, it finds nothing.
 package peer
