@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,15 +51,16 @@ func pythonScript(t *testing.T, name string) string {
 // startScript starts a script that makes so many calls at once, under so many names.
 func startScript(t *testing.T, file, target, calls, names string) (wait func() string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	cmd := exec.CommandContext(ctx, redistest.Program(t, "/usr/bin/python3"), file, target, calls, names)
 	var out lockedBuffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	return func() string { cmd.Wait(); return out.String() }
+	ended := sync.OnceFunc(func() { cmd.Wait() })
+	t.Cleanup(func() { cancel(); ended() })
+	return func() string { ended(); return out.String() }
 }
 
 // unnamed is a roamproxy as a newcomer runs it: no tools, and one call under way at a time, so that calls come in the order in which they left.
@@ -123,5 +125,32 @@ func TestACalmScriptBesideAnUnnamedFlood(t *testing.T) {
 				t.Error("the flood was over before the calm script was")
 			}
 		})
+	}
+}
+
+// A program that gives itself many names has one share of the queue.
+//
+// Seen to fail with a share for each name.
+func TestNamesOfOneProcessShareATurn(t *testing.T) {
+	r, roam, target := unnamed(t, false)
+	startScript(t, pythonScript(t, "names.py"), target, "120", "40")
+	startScript(t, pythonScript(t, "single.py"), target, "120", "0")
+	eventually(t, "both", func() bool {
+		journal, named, single := roam.Journal(), 0, 0
+		for name, n := range r.QueueState("roam").Waiting {
+			if strings.HasPrefix(name, "name-") {
+				named += n
+			} else if name == "single.py" {
+				single = n
+			}
+		}
+		return named+by(journal, "names.py") == 120 && single+by(journal, "single.py") == 120
+	})
+	from := roam.Calls()
+	const counted = 60
+	eventually(t, "as many calls as are counted", func() bool { return roam.Calls() >= from+counted })
+	calls := roam.Journal()[from : from+counted]
+	if names, single := by(calls, "names.py"), by(calls, "single.py"); single < counted*45/100 || names < counted*45/100 {
+		t.Errorf("of %d calls %d were of the program with 40 names and %d of the other, want as many of each", counted, names, single)
 	}
 }
