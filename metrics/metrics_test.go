@@ -30,13 +30,18 @@ func (nothing) PauseEnded(string)                            {}
 // sample has one of everything.
 func sample() *Metrics {
 	m := New(Options{Version: "1.2.3", Revision: "abcdef", Recorder: nothing{}, MaxWaits: []time.Duration{time.Minute}, Reasons: []Reason{
-		{Code: "queue_full", Refusal: true, Limit: true}, {Code: "wait_too_long", Refusal: true, Limit: true}, {Code: "paused", Refusal: true, Limit: true},
+		{Code: "queue_full", Refusal: true, Limit: true}, {Code: "wait_too_long", Refusal: true, Limit: true},
+		{Code: "paused", Refusal: true, Limit: true},
 		{Code: "budget", Refusal: true, Limit: true, Own: true}, {Code: "too_many_open", Refusal: true, Limit: true, Own: true},
 		{Code: "unauthorized", Refusal: true}, {Code: "upstream_timeout"},
 	}})
 	q := m.Quota("roam", []string{"bot"})
 	m.QuotaState("roam", func() QuotaState {
-		return QuotaState{Tokens: 7.5, Burst: 9.8, Rate: 0.75, ConfiguredRate: 1, ConfiguredBurst: 10, Paused: true, PauseTotal: 12 * time.Second, Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2, Open: map[string]int{"bot": 2, "who": 1}, Jitter: 30 * time.Millisecond}
+		return QuotaState{
+			Tokens: 7.5, Burst: 9.8, Rate: 0.75, ConfiguredRate: 1, ConfiguredBurst: 10, Paused: true, PauseTotal: 12 * time.Second,
+			Length: map[string]int{"bot": 3, "who": 2, "else": 4}, Oldest: 5 * time.Second, Capacity: 1000, InFlight: 2,
+			Open: map[string]int{"bot": 2, "who": 1}, Jitter: 30 * time.Millisecond,
+		}
 	})
 	m.ToolState(func() map[string]ToolState {
 		return map[string]ToolState{"bot": {Weight: 4, CallsPerDay: 500, CallsToday: 123}, "who": {Weight: 9}}

@@ -64,7 +64,8 @@ func TestDashboardKeepsTheUsualRules(t *testing.T) {
 	d := readDashboard(t)
 	bad := func(format string, args ...any) { t.Errorf(format, args...) }
 	if d.UID != "roamproxy" || d.Title == "" || d.Description == "" || d.Editable || d.SchemaVersion < 36 {
-		bad("the dashboard: uid %q, title %q, editable %v, schema %d; want the fixed uid, a title and a description, not to be edited in place", d.UID, d.Title, d.Editable, d.SchemaVersion)
+		bad("the dashboard: uid %q, title %q, editable %v, schema %d; want the fixed uid, a title and a description, not editable",
+			d.UID, d.Title, d.Editable, d.SchemaVersion)
 	}
 	var names []string
 	for _, v := range d.Templating.List {
@@ -105,15 +106,18 @@ func TestDashboardKeepsTheUsualRules(t *testing.T) {
 }
 
 var (
+	counters  = regexp.MustCompile(`_(total|bucket|count|sum)$`)
 	selectors = regexp.MustCompile(`([a-z_]+)\{([^}]*)\}`)
 	ranges    = regexp.MustCompile(`\[([^\]]*)\]`)
 )
 
 func lintPanel(t *testing.T, p panel) {
 	t.Helper()
-	if p.Description == "" || p.FieldConfig.Defaults.Unit == "" || p.FieldConfig.Defaults.NoValue == "" || p.Datasource.Type != "prometheus" || p.Datasource.UID != "${datasource}" || len(p.Targets) == 0 {
+	defaults := p.FieldConfig.Defaults
+	if p.Description == "" || defaults.Unit == "" || defaults.NoValue == "" || len(p.Targets) == 0 ||
+		p.Datasource.Type != "prometheus" || p.Datasource.UID != "${datasource}" {
 		t.Errorf("panel %q: description %q, unit %q, no value %q, data source %+v, %d queries; want all",
-			p.Title, p.Description, p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.NoValue, p.Datasource, len(p.Targets))
+			p.Title, p.Description, defaults.Unit, defaults.NoValue, p.Datasource, len(p.Targets))
 	}
 	for i, target := range p.Targets {
 		where := fmt.Sprintf("panel %q, query %s", p.Title, target.RefID)
@@ -129,7 +133,7 @@ func lintPanel(t *testing.T, p panel) {
 			if !strings.Contains(matchers, `job=~"$job"`) || !strings.Contains(matchers, `instance=~"$instance"`) {
 				t.Errorf("%s: %s is not of the chosen job and instance", where, name)
 			}
-			counted := strings.HasSuffix(name, "_total") || strings.HasSuffix(name, "_bucket") || strings.HasSuffix(name, "_count") || strings.HasSuffix(name, "_sum")
+			counted := counters.MatchString(name)
 			if rated := regexp.MustCompile(`(rate|increase)\(` + regexp.QuoteMeta(s[0]) + `\[`).MatchString(target.Expr); counted != rated {
 				t.Errorf("%s: %s: counters, and they alone, are asked for their rate: %s", where, name, target.Expr)
 			}
@@ -153,7 +157,8 @@ func TestDashboardMarksWhatHappened(t *testing.T) {
 			continue
 		}
 		names = append(names, a.Name)
-		if !a.Enable || a.TitleFormat == "" || a.Datasource.UID != "${datasource}" || !strings.Contains(a.Expr, `job=~"$job", instance=~"$instance"`) {
+		if !a.Enable || a.TitleFormat == "" || a.Datasource.UID != "${datasource}" ||
+			!strings.Contains(a.Expr, `job=~"$job", instance=~"$instance"`) {
 			t.Errorf("annotation %+v; want one that is shown, of the chosen job and instance", a)
 		}
 	}
@@ -174,7 +179,8 @@ func TestPanelsShowWhatIsAgreed(t *testing.T) {
 			continue
 		}
 		delete(want, p.Title)
-		if d.Custom.ThresholdsStyle.Mode != "dashed" || len(d.Thresholds.Steps) < 2 || d.Thresholds.Steps[1].Value == nil || *d.Thresholds.Steps[1].Value != agreed {
+		steps := d.Thresholds.Steps
+		if d.Custom.ThresholdsStyle.Mode != "dashed" || len(steps) < 2 || steps[1].Value == nil || *steps[1].Value != agreed {
 			t.Errorf("panel %q: %+v, want a dashed line at %v", p.Title, d, agreed)
 		}
 	}

@@ -126,7 +126,8 @@ func TestKubernetesReplicasShareOneRedis(t *testing.T) {
 	c := configOf(t, only[*core.ConfigMap](t, all, "roamproxy"))
 	replicas := only[*apps.Deployment](t, all, "roamproxy").Spec
 	if int(*replicas.Replicas) != c.Redis.Replicas || replicas.Strategy.RollingUpdate.MaxSurge.IntValue() != 0 {
-		t.Errorf("the Deployment has %d replicas and rolls with %v more, and redis.replicas is %d: want as many, and none more", *replicas.Replicas, replicas.Strategy.RollingUpdate.MaxSurge, c.Redis.Replicas)
+		t.Errorf("the Deployment has %d replicas and rolls with %v more, and redis.replicas is %d: want as many, and none more",
+			*replicas.Replicas, replicas.Strategy.RollingUpdate.MaxSurge, c.Redis.Replicas)
 	}
 	if most := only[*policy.PodDisruptionBudget](t, all, "roamproxy").Spec.MaxUnavailable; most.IntValue() != 1 {
 		t.Errorf("%v replicas may be away at once, want 1: nodes drain, and tools go on", most)
@@ -146,7 +147,8 @@ func TestKubernetesReplicasShareOneRedis(t *testing.T) {
 	}
 	wall := only[*networking.NetworkPolicy](t, all, "roamproxy-redis").Spec
 	sidecar := only[*apps.Deployment](t, manifests(t, "sidecar.yaml"), "app").Spec.Template
-	for name, pod := range map[string]map[string]string{"a replica": replicas.Template.Labels, "a sidecar": sidecar.Labels, "": {"app": "other"}} {
+	pods := map[string]map[string]string{"a replica": replicas.Template.Labels, "a sidecar": sidecar.Labels, "": {"app": "other"}}
+	for name, pod := range pods {
 		admitted := slices.ContainsFunc(wall.Ingress[0].From, func(p networking.NetworkPolicyPeer) bool {
 			return p.NamespaceSelector == nil && p.PodSelector != nil && labelled(p.PodSelector.MatchLabels, pod)
 		})
@@ -233,7 +235,8 @@ func runs(t *testing.T, file string, config *core.ConfigMap, pod core.PodSpec) {
 	i := slices.IndexFunc(append(pod.InitContainers, pod.Containers...), isRoamproxy)
 	c := append(pod.InitContainers, pod.Containers...)[i]
 	l := configOf(t, config)
-	for _, needed := range []string{stateDir, l.Credentials[0].APIKeyFile, l.Admin.TokenFile, l.Redis.PasswordFile, "/etc/roamproxy/roamproxy.yaml"} {
+	const path = "/etc/roamproxy/roamproxy.yaml"
+	for _, needed := range []string{stateDir, l.Credentials[0].APIKeyFile, l.Admin.TokenFile, l.Redis.PasswordFile, path} {
 		if needed != "" && !slices.ContainsFunc(c.VolumeMounts, func(m core.VolumeMount) bool {
 			return m.SubPath == "" && (needed == m.MountPath || strings.HasPrefix(needed, m.MountPath+"/"))
 		}) {

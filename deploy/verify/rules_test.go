@@ -72,8 +72,9 @@ func TestAlertsSayWhatToDo(t *testing.T) {
 			if s := a.Labels.Severity; s != "critical" && s != "warning" && s != "info" {
 				t.Errorf("%s has severity %q", a.Alert, s)
 			}
-			if !strings.HasSuffix(a.Annotations.Summary, ".") || strings.Contains(a.Annotations.Summary, "{{") || !strings.Contains(a.Annotations.Description, "{{") {
-				t.Errorf("%s: summary %q, description %q; want a sentence without figures, and one with", a.Alert, a.Annotations.Summary, a.Annotations.Description)
+			summary, description := a.Annotations.Summary, a.Annotations.Description
+			if !strings.HasSuffix(summary, ".") || strings.Contains(summary, "{{") || !strings.Contains(description, "{{") {
+				t.Errorf("%s: summary %q, description %q; want a sentence without figures, and one with", a.Alert, summary, description)
 			}
 			if !strings.HasSuffix(a.Annotations.Runbook, "#"+strings.ToLower(a.Alert)) || !strings.Contains(operating, "\n### "+a.Alert+"\n") {
 				t.Errorf("%s: runbook %q, want its anchor, and its heading in OPERATING.md", a.Alert, a.Annotations.Runbook)

@@ -8,24 +8,24 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// Admin is the handler of the admin listener: /metrics, /healthz and /readyz for everybody who reaches it, and what Handle adds
-// for those whom the gate lets through.
+// Admin is the handler of the admin listener. /metrics, /healthz and /readyz are for everybody who reaches it; everything else is
+// behind the gate.
 type Admin struct {
 	mux  *chi.Mux
 	gate func(http.Handler) http.Handler
 }
 
-// ActionHeader must be on every POST, with any value. A form of a web page cannot send it, and a script of another origin only
-// after a preflight that is never answered.
+// ActionHeader must be on every POST, with any value. A form of a web page cannot send it. A script of another origin can send it
+// only after a preflight, which is never answered.
 const ActionHeader = "Roamproxy-Admin"
 
-// actionBody bounds what a POST may bring; the longest is a pattern.
+// actionBody bounds the body of a POST, in bytes. The longest is a pattern of routes.
 const actionBody = 64 << 10
 
-// Admin makes the handler, with the page that says what there is. gate decides who may see more than the numbers.
+// Admin returns the handler with the status page. gate decides who may see more than metrics and health.
 func (m *Monitor) Admin(gate func(http.Handler) http.Handler) *Admin {
 	a := &Admin{mux: chi.NewMux(), gate: gate}
-	a.mux.Use(middleware.GetHead, unkept)
+	a.mux.Use(middleware.GetHead, noStore)
 	a.mux.Handle("GET /metrics", m.metrics.Handler())
 	a.mux.HandleFunc("GET /healthz", m.alive)
 	a.mux.HandleFunc("GET /readyz", m.ready)
@@ -40,29 +40,29 @@ func (m *Monitor) Admin(gate func(http.Handler) http.Handler) *Admin {
 	return a
 }
 
-// Handle adds a handler behind the gate, under a method and a path of chi's. One for POST is asked only when ActionHeader is there,
-// and gets a bounded body.
+// Handle adds a handler behind the gate, under a method and a path in the form of chi. A handler for POST is called only with
+// ActionHeader, and gets a bounded body.
 func (a *Admin) Handle(pattern string, h http.HandlerFunc) {
 	before := chi.Chain(a.gate)
 	if strings.HasPrefix(pattern, http.MethodPost+" ") {
-		before = append(before, acts)
+		before = append(before, requireAction)
 	}
 	a.mux.Handle(pattern, before.HandlerFunc(h))
 }
 
-// acts lets only who means it change something.
-func acts(next http.Handler) http.Handler {
+// requireAction refuses a request without ActionHeader, and bounds its body.
+func requireAction(next http.Handler) http.Handler {
 	return http.MaxBytesHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get(ActionHeader) == "" {
-			http.Error(w, "This changes something, so it wants the header "+ActionHeader+": yes, which no web form can send.", http.StatusForbidden)
+			http.Error(w, "This changes something, so it needs the header "+ActionHeader+": yes, which no web form can send.", http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	}), actionBody)
 }
 
-// unkept says of every answer that it is true now and not later, and no other than it says that it is.
-func unkept(next http.Handler) http.Handler {
+// noStore marks every answer: it is not to be cached, and its Content-Type is not to be guessed.
+func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")

@@ -39,21 +39,23 @@ func TestAdminPostWantsAHeaderThatNoFormCanSend(t *testing.T) {
 	}{
 		{"a form", "", true, "", 403, 0},
 		{"a program", "yes", true, "", 200, 1},
-		{"somebody without the token", "yes", false, "", 401, 0},
+		{"a program without the token", "yes", false, "", 401, 0},
 		{"a body without end", "yes", true, strings.Repeat("x", actionBody+1), 413, 0},
 	} {
-		open, done = tt.open, 0
-		r := httptest.NewRequest("POST", "/api/do", strings.NewReader(tt.body))
-		if tt.header != "" {
-			r.Header.Set(ActionHeader, tt.header)
-		}
-		w := httptest.NewRecorder()
-		admin.ServeHTTP(w, r)
-		if h := w.Header(); h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: the answer has %v, want one that is neither guessed at nor kept", tt.name, h)
-		}
-		if w.Code != tt.want || done != tt.did {
-			t.Errorf("%s: status %d, done %d times; want %d, %d times", tt.name, w.Code, done, tt.want, tt.did)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			open, done = tt.open, 0
+			r := httptest.NewRequest("POST", "/api/do", strings.NewReader(tt.body))
+			if tt.header != "" {
+				r.Header.Set(ActionHeader, tt.header)
+			}
+			w := httptest.NewRecorder()
+			admin.ServeHTTP(w, r)
+			if h := w.Header(); h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" {
+				t.Errorf("the answer has %v, want one that is neither guessed at nor cached", h)
+			}
+			if w.Code != tt.want || done != tt.did {
+				t.Errorf("status %d, done %d times; want %d, %d times", w.Code, done, tt.want, tt.did)
+			}
+		})
 	}
 }

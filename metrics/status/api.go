@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// status answers what the status page shows. With ?history there are ten minutes of it, a sample a second.
+// status answers with what the status page shows; with ?history, also with ten minutes of samples.
 func (m *Monitor) status(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, m.Status(r.URL.Query().Has("history")))
 }
 
-// call answers why a call waited, by its request id.
+// call answers with the explanation of a call, by its request id.
 func (m *Monitor) call(w http.ResponseWriter, r *http.Request) {
 	explanation, ok := m.Explain(strings.TrimPrefix(r.URL.Path, "/api/calls/"))
 	if !ok {
@@ -20,4 +20,5 @@ func (m *Monitor) call(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, explanation)
 }
 
-const unknownCall = "No call with this id is among the last 1000 that were sent, shared or refused. A hit does not wait and is not kept here; a call that still waits has not ended."
+const unknownCall = "No call with this id is among the last 1000 that were sent, shared or refused. " +
+	"A hit does not wait and is not kept here; a call that still waits has not ended."

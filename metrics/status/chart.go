@@ -6,7 +6,7 @@ import (
 )
 
 // chart is the last ten minutes of one quota, drawn in a field of 600 by 100: a unit is a second. Bars are five seconds wide
-// and stand on multiples of five, so that they wander to the left and do not flicker.
+// and stand on multiples of five seconds, so that they move to the left and do not flicker.
 type chart struct {
 	Sent, Waiting, Refused           []bar
 	Paused, Throttled                []bar
@@ -59,11 +59,11 @@ func draw(history []Sample, now int64) (p chart) {
 	return p
 }
 
-// bars stand on the ground; those of nothing are left out.
+// bars returns a bar for each value above zero.
 func bars(values []int, most int) (all []bar) {
 	for i, v := range values {
 		if v > 0 {
-			h := max(highest*float64(v)/float64(most), 2) // one of many is to be seen, too
+			h := max(highest*float64(v)/float64(most), 2) // one of many stays visible
 			all = append(all, bar{X: float64(i * binWidth), Y: field - h, W: binWidth - 1, H: h})
 		}
 	}

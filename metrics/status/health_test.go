@@ -11,20 +11,8 @@ import (
 )
 
 // Seen to fail with readiness that gives no reason.
-func TestReadinessNamesWhatToMend(t *testing.T) {
-	recent := NewRecent()
-	counted := metrics.New(metrics.Options{Version: "1.2.3", Revision: "abcdef", Recorder: recent})
-	m := New(counted, recent)
+func TestReadinessNamesWhatToFix(t *testing.T) {
 	broken := errors.New("credential org: Roam answered 401 to it")
-	var problem error
-	counted.Health.Check("credential org", func() error { return problem })
-	counted.Health.Check("state", func() error { return nil })
-	admin := m.Admin(func(next http.Handler) http.Handler { return next })
-	ask := func(method, path string) *httptest.ResponseRecorder {
-		w := httptest.NewRecorder()
-		admin.ServeHTTP(w, httptest.NewRequest(method, path, nil))
-		return w
-	}
 	for _, tt := range []struct {
 		name, method, path string
 		problem            error
@@ -44,12 +32,20 @@ func TestReadinessNamesWhatToMend(t *testing.T) {
 		{"stopping", "GET", "/readyz", nil, true, 503, "stopping"},
 		{"alive while stopping", "GET", "/healthz", nil, true, 200, "ok"},
 	} {
-		problem = tt.problem
-		if tt.drain {
-			counted.Health.Drain()
-		}
-		if w := ask(tt.method, tt.path); w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
-			t.Errorf("%s: %d %s, want %d with %q", tt.name, w.Code, w.Body, tt.code, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			recent := NewRecent()
+			counted := metrics.New(metrics.Options{Version: "1.2.3", Revision: "abcdef", Recorder: recent})
+			counted.Health.Check("credential org", func() error { return tt.problem })
+			counted.Health.Check("state", func() error { return nil })
+			if tt.drain {
+				counted.Health.Drain()
+			}
+			w := httptest.NewRecorder()
+			admin := New(counted, recent).Admin(func(next http.Handler) http.Handler { return next })
+			admin.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil))
+			if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
+				t.Errorf("%d %s, want %d with %q", w.Code, w.Body, tt.code, tt.want)
+			}
+		})
 	}
 }

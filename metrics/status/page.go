@@ -14,38 +14,40 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// page is the status page. The same template makes the whole page, which needs no script, and what the events bring, which the
-// script puts in its place.
+// page is the status page. The same template makes the whole page, which needs no script, and the events, whose content the script
+// puts into the page.
 type page struct {
 	monitor  *Monitor
 	template *template.Template
-	viewers  chan struct{} // a place each
+	viewers  chan struct{} // one element for each open event stream
 }
 
-// maxViewers bounds the pages that are kept up to date at once; each costs about a millisecond a second.
+// maxViewers bounds the pages that are updated at once. Each costs about a millisecond of CPU a second.
 const maxViewers = 32
 
 func newPage(m *Monitor) *page {
 	t := template.Must(template.New("").Funcs(template.FuncMap{
 		"seconds": shortSeconds, "percent": func(f float64) string { return fmt.Sprintf("%.0f %%", 100*f) }, "size": size,
-		"clock": func(t time.Time) string { return t.UTC().Format(time.TimeOnly) }, "date": func(t time.Time) string { return t.UTC().Format("2 January 15:04") },
+		"clock":   func(t time.Time) string { return t.UTC().Format(time.TimeOnly) },
+		"date":    func(t time.Time) string { return t.UTC().Format("2 January 15:04") },
 		"unknown": func() string { return unknownCall }, "dash": dash,
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"draw":  func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part, "reason": func(code string) string { return m.metrics.Reason(code).Text },
-		"pair": func(q QuotaStatus, s Status) quotaView { return quotaView{q, s} },
+		"draw":  func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part,
+		"reason": func(code string) string { return m.metrics.Reason(code).Text },
+		"pair":   func(q QuotaStatus, s Status) quotaView { return quotaView{q, s} },
 	}).ParseFS(pageFiles, "page/*.html"))
 	return &page{monitor: m, template: t, viewers: make(chan struct{}, maxViewers)}
 }
 
-// view is what the templates are given.
+// view is the data of the templates.
 type view struct {
 	Status
-	ID          string // the call that was asked about
+	ID          string // of the call to explain
 	Explanation Explanation
 	Found       bool
 }
 
-// Budgets are the tools that have a daily budget.
+// Budgets returns the tools that have a daily budget.
 func (v view) Budgets() (all []ToolStatus) {
 	for _, t := range v.Tools {
 		if t.PerDay > 0 {
@@ -69,7 +71,7 @@ func (p *page) render(w io.Writer, name, id string) error {
 	return p.template.ExecuteTemplate(w, name, v)
 }
 
-// whole answers with the page as it is now.
+// whole answers with the page.
 func (p *page) whole(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
 	if err := p.render(&b, "page.html", r.URL.Query().Get("call")); err != nil {
@@ -77,15 +79,16 @@ func (p *page) whole(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "+
+		"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	b.WriteTo(w)
 }
 
-// viewerPatience is how long a browser may take to read one event.
-const viewerPatience = 10 * time.Second
+// eventTimeout is how long a browser may take to read one event. Browsers that sleep are slower, and reconnect.
+const eventTimeout = 10 * time.Second
 
-// events sends the page's middle once a second, until the browser goes away.
+// events sends the main part of the page once a second, until the browser disconnects.
 func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	select {
 	case p.viewers <- struct{}{}:
@@ -95,7 +98,7 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // or nginx would keep the events
+	w.Header().Set("X-Accel-Buffering", "no") // without it, nginx buffers the events
 	controller := http.NewResponseController(w)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -104,7 +107,7 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 		if err := p.render(&b, "main", r.URL.Query().Get("call")); err != nil {
 			return
 		}
-		controller.SetWriteDeadline(time.Now().Add(viewerPatience))
+		controller.SetWriteDeadline(time.Now().Add(eventTimeout))
 		for line := range bytes.Lines(b.Bytes()) {
 			fmt.Fprintf(w, "data: %s\n", bytes.TrimRight(line, "\n"))
 		}
@@ -120,12 +123,12 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// file answers with one of the page's own files.
+// file answers with a style sheet, script or icon of the page.
 func (p *page) file(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, pageFiles, "page"+r.URL.Path)
 }
 
-// dash is a number that is usually zero.
+// dash returns a number as text, and a dash for zero.
 func dash(n int) string {
 	if n == 0 {
 		return "–"
@@ -155,7 +158,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// part is of a whole, in hundredths.
+// part returns n as a percentage of a whole, at most 100.
 func part(n, of any) float64 {
 	whole := toFloat(of)
 	if whole <= 0 {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,13 +29,19 @@ func TestSummaryNamesTheWorst(t *testing.T) {
 	refused := Status{Refusals: []Refusals{{Tool: "bot", Reason: "queue_full", Latest: now.Add(-time.Second)}}}
 	budget := Status{Refusals: []Refusals{{Tool: "bot", Reason: "budget", Latest: now.Add(-time.Second)}}}
 	waits := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 1, Oldest: 2, Queue: []Share{{"bot", 1}}}}}
-	long := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Queue: []Share{{"exporter", 8}, {"bot", 1}}}}, Refusals: refused.Refusals}
+	most := []Share{{"exporter", 8}, {"bot", 1}}
+	long := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Queue: most}}, Refusals: refused.Refusals}
 	paused := Status{Quotas: []QuotaStatus{{Name: "roam", Paused: true, Waiting: 9, Oldest: 10}}}
-	red := Status{Quotas: paused.Quotas, Checks: []metrics.CheckResult{{Name: "state", OK: true}, {Name: "credential org", Problem: "Roam answered 401 to it"}}}
-	share := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Waiting: 9, Oldest: 10, Queue: long.Quotas[0].Queue}}}
+	red := Status{Quotas: paused.Quotas, Checks: []metrics.CheckResult{
+		{Name: "state", OK: true}, {Name: "credential org", Problem: "Roam answered 401 to it"},
+	}}
+	stopping := Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}, {Name: "state", OK: true}}}
+	share := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Waiting: 9, Oldest: 10, Queue: most}}}
 	together := Status{Quotas: []QuotaStatus{{Name: "roam", Shared: true, Replicas: 2}}}
-	slots := Status{Quotas: []QuotaStatus{{Name: "roam", Tokens: 3, InFlight: 10, MaxFlight: 10, Waiting: 9, Oldest: 10, Queue: long.Quotas[0].Queue}}}
-	even := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 9, Oldest: 10, Queue: []Share{{"exporter", 4}, {"bot", 3}, {"dashboard", 2}}}}}
+	slots := Status{Quotas: []QuotaStatus{{Name: "roam", Tokens: 3, InFlight: 10, MaxFlight: 10, Waiting: 9, Oldest: 10, Queue: most}}}
+	even := Status{Quotas: []QuotaStatus{
+		{Name: "roam", Waiting: 9, Oldest: 10, Queue: []Share{{"exporter", 4}, {"bot", 3}, {"dashboard", 2}}},
+	}}
 	alone := Status{Quotas: []QuotaStatus{{Name: "roam", Waiting: 1, Oldest: 10, Queue: []Share{{"bot", 1}}}}}
 	old := waits
 	for _, tt := range []struct {
@@ -56,14 +63,16 @@ func TestSummaryNamesTheWorst(t *testing.T) {
 		{"replicas share", together, true, Good, "All is well"},
 		{"a reload failed", old, false, Warn, "The last reload failed"},
 		{"a pause", paused, false, Warn, "Roam answered 429"},
-		{"roamproxy stops", Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}, {Name: "state", OK: true}}}, true, Warn, "roamproxy is stopping"},
+		{"roamproxy stops", stopping, true, Warn, "roamproxy is stopping"},
 		{"a credential is refused", red, false, Bad, "Calls cannot succeed: Roam answered 401 to it."},
 	} {
-		tt.s.Now, tt.s.Reloaded = now, tt.reloaded
-		v := summarize(tt.s, counted.Reason)
-		if v.Level != tt.level || !strings.Contains(v.Text, tt.want) || (v.Do == "") != (v.Level == Good) {
-			t.Errorf("%s: %+v, want %s with %q, and what to do unless all is good", tt.name, v, tt.level, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			tt.s.Now, tt.s.Reloaded = now, tt.reloaded
+			v := summarize(tt.s, counted.Reason)
+			if v.Level != tt.level || !strings.Contains(v.Text, tt.want) || (v.Do == "") != (v.Level == Good) {
+				t.Errorf("got %+v, want %s with %q, and what to do unless all is good", v, tt.level, tt.want)
+			}
+		})
 	}
 }
 
@@ -79,7 +88,8 @@ func TestChartOfTenMinutes(t *testing.T) {
 		second(50, Sample{Paused: true}),
 		second(3, Sample{Sent: 8}), second(0, Sample{Sent: 8, Waiting: 1}),
 	}, now)
-	if len(p.Sent) != 2 || p.Sent[0] != (bar{0, field - highest/4, 4, highest / 4}) || p.Sent[1] != (bar{595, field - highest, 4, highest}) || p.MostSent != 16 {
+	quarter, whole := bar{0, field - highest/4, 4, highest / 4}, bar{595, field - highest, 4, highest}
+	if !slices.Equal(p.Sent, []bar{quarter, whole}) || p.MostSent != 16 {
 		t.Errorf("sent %+v with %d at most, want a bar of a quarter at 0 and one of 16 at 595", p.Sent, p.MostSent)
 	}
 	if len(p.Paused) != 2 || p.Paused[0] != (bar{498, 0, 2, field}) || len(p.Throttled) != 1 || p.Throttled[0].X != 498 {
@@ -88,7 +98,9 @@ func TestChartOfTenMinutes(t *testing.T) {
 	if len(p.Refused) != 1 || p.Refused[0] != (bar{495, field - highest, 4, highest}) || p.MostRefused != 3 {
 		t.Errorf("refused %+v with %d at most, want one bar of 3 at 495", p.Refused, p.MostRefused)
 	}
-	if want := "The last ten minutes: 20 calls sent, at most 7 waiting at once, 3 refused by roamproxy, 1 answered 429 by Roam, paused for 3 seconds."; p.Summary != want {
+	want := "The last ten minutes: 20 calls sent, at most 7 waiting at once, 3 refused by roamproxy, " +
+		"1 answered 429 by Roam, paused for 3 seconds."
+	if p.Summary != want {
 		t.Errorf("in words: %q, want %q", p.Summary, want)
 	}
 }
@@ -120,14 +132,16 @@ func TestPageTellsWhoSharesTheQuota(t *testing.T) {
 		{"three replicas", metrics.QuotaState{Shared: true, Replicas: 3}, "<dt>replicas share it</dt><dd>3</dd>"},
 		{"Redis is away", metrics.QuotaState{Shared: true}, "<dt>replicas share it</dt><dd>alone</dd>"},
 	} {
-		m, counted := newMonitor()
-		counted.Quota("roam", nil)
-		counted.QuotaState("roam", func() metrics.QuotaState { return tt.state })
-		w := httptest.NewRecorder()
-		m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
-		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, tt.want) || tt.want == "" && strings.Contains(body, "replicas") {
-			t.Errorf("%s: %d, want %q in\n%s", tt.name, w.Code, tt.want, body)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			m, counted := newMonitor()
+			counted.Quota("roam", nil)
+			counted.QuotaState("roam", func() metrics.QuotaState { return tt.state })
+			w := httptest.NewRecorder()
+			m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, tt.want) || tt.want == "" && strings.Contains(body, "replicas") {
+				t.Errorf("%d, want %q in\n%s", w.Code, tt.want, body)
+			}
+		})
 	}
 }
 
@@ -153,8 +167,8 @@ func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
 		}
 		paused = paused || strings.Contains(lines.Text(), "nothing is sent until its pause is over")
 	}
-	if !paused || events < 3 || res.Header.Get("Content-Type") != "text/event-stream" {
-		t.Errorf("%d events of %s came, and the pause showed: %v; want 3 and true (%v)", events, res.Header.Get("Content-Type"), paused, lines.Err())
+	if kind := res.Header.Get("Content-Type"); !paused || events < 3 || kind != "text/event-stream" {
+		t.Errorf("%d events of %s came, and the pause showed: %v; want 3 and true (%v)", events, kind, paused, lines.Err())
 	}
 	leave()
 }
@@ -202,8 +216,11 @@ func TestStatusIsReadBackAsItWas(t *testing.T) {
 	var got Status
 	d := json.NewDecoder(res.Body)
 	d.DisallowUnknownFields()
-	if err := d.Decode(&got); err != nil || got.Tools[0].Name != "bot" || got.Tools[0].Sent != 1 || got.Tools[0].Mean != 1 || got.Summary.Level != Good {
-		t.Errorf("%v: %+v", err, got)
+	if err := d.Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	if tool := got.Tools[0]; tool.Name != "bot" || tool.Sent != 1 || tool.Mean != 1 || got.Summary.Level != Good {
+		t.Errorf("got %+v, want one call of bot after 1 s", got)
 	}
 }
 

@@ -1,6 +1,9 @@
 package status
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -8,7 +11,7 @@ import (
 	"roamproxy/metrics"
 )
 
-// What is kept in memory. A thousand calls are a quarter of an hour of the usual quota, two thousand permits half an hour. All of it
+// The bounds of what is kept. A thousand calls are a quarter of an hour of the usual quota, two thousand permits half an hour. All of it
 // together takes about a megabyte.
 const (
 	maxCalls   = 1000
@@ -16,7 +19,7 @@ const (
 	maxPauses  = 100
 )
 
-// Call is one that was sent, that shared another's answer, or that was refused. Times are in seconds.
+// Call is a call that was sent, that shared the answer of another, or that was refused. Times are in seconds.
 type Call struct {
 	ID       string    `json:"id"`
 	TraceID  string    `json:"trace_id,omitempty"`
@@ -26,7 +29,7 @@ type Call struct {
 	Quota    string    `json:"quota,omitempty"`
 	Status   int       `json:"status"`
 	Cache    string    `json:"cache"`
-	Reason   string    `json:"reason,omitempty"` // of an answer of our own
+	Reason   string    `json:"reason,omitempty"` // the code of roamproxy's own answer
 	Attempts int       `json:"attempts"`
 	Arrived  time.Time `json:"arrived"`
 	Queue    float64   `json:"queue_seconds"`
@@ -97,7 +100,10 @@ func (r *Recent) AddQuota(name string) {
 	if r.quotas[name] != nil {
 		return
 	}
-	r.quotas[name] = &quotaEvents{permits: newRing[permit](maxPermits), pauses: newRing[pause](maxPauses), history: newRing[Sample](maxSamples), full: newRing[fullMoment](maxSamples)}
+	r.quotas[name] = &quotaEvents{
+		permits: newRing[permit](maxPermits), pauses: newRing[pause](maxPauses),
+		history: newRing[Sample](maxSamples), full: newRing[fullMoment](maxSamples),
+	}
 }
 
 func counts(of map[string]*rolling, name string, now time.Time) *Counts {
@@ -133,7 +139,7 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 	} else if a.Code >= 500 {
 		c.Failed = 1
 	}
-	noted := a.Attempts > 0 || a.Reason != "" || a.Cache == metrics.Shared // a hit waits for nothing, and would push the others out
+	noted := a.Attempts > 0 || a.Reason != "" || a.Cache == metrics.Shared // a hit does not wait, and hits would push out the others
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	counts(r.tools, tool, now).add(c)
@@ -142,8 +148,8 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 		return
 	}
 	call := Call{
-		ID: a.ID, TraceID: a.TraceID, Tool: tool, Method: short(a.Method), Route: short(a.Route), Quota: a.Quota, Status: a.Code, Cache: a.Cache,
-		Reason: a.Reason, Attempts: a.Attempts, Arrived: now.Add(-a.Duration),
+		ID: a.ID, TraceID: a.TraceID, Tool: tool, Method: short(a.Method), Route: short(a.Route),
+		Quota: a.Quota, Status: a.Code, Cache: a.Cache, Reason: a.Reason, Attempts: a.Attempts, Arrived: now.Add(-a.Duration),
 		Queue: a.Queue.Seconds(), Upstream: a.Upstream.Seconds(), Total: a.Duration.Seconds(),
 	}
 	r.calls.add(call)
@@ -155,7 +161,7 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 	}
 }
 
-// short bounds what a caller can put into memory, and lets go of the request that it is a part of.
+// short bounds what a caller can put into memory, and copies it, so that the request can be freed.
 func short(s string) string { return strings.Clone(s[:min(len(s), metrics.MaxName)]) }
 
 // Waited adds the end of a wait in the queue.
@@ -199,4 +205,55 @@ func (r *Recent) PauseEnded(quota string) {
 	if last := r.quotas[quota].pauses.newest(); last != nil && last.ended.IsZero() {
 		last.ended = time.Now()
 	}
+}
+
+// addTo adds the recent events to a status.
+func (r *Recent) addTo(s *Status, configured map[string]metrics.ToolState, waiting map[string]int, history bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	sent := 0
+	for i := range s.Quotas {
+		q := &s.Quotas[i]
+		events := r.quotas[q.Name]
+		q.Throttled, q.Sent = events.total, events.recent.sum(s.Now).Sent
+		sent += q.Sent
+		if p := events.pauses.newest(); p != nil {
+			q.LastPause = p.until(s.Now).Sub(p.began).Seconds()
+		}
+		if history {
+			for h := range events.history.backward() {
+				q.History = append(q.History, *h)
+			}
+			slices.Reverse(q.History)
+		} else if last := events.history.newest(); last != nil {
+			q.History = []Sample{*last}
+		}
+	}
+	tools := maps.Clone(configured)
+	for name := range r.tools {
+		tools[name] = configured[name] // all others share one name
+	}
+	for name := range tools {
+		t := ToolStatus{Name: name, Waiting: waiting[name], Today: tools[name].CallsToday, PerDay: tools[name].CallsPerDay}
+		if w := r.tools[name]; w != nil {
+			t.Counts = w.sum(s.Now)
+		}
+		t.Saved, t.Longest = t.Counts.Saved(), t.Counts.Longest.Seconds()
+		if t.Sent > 0 {
+			t.Share, t.Mean = float64(t.Sent)/float64(sent), t.Waited.Seconds()/float64(t.Sent)
+		}
+		s.Tools = append(s.Tools, t)
+	}
+	slices.SortFunc(s.Tools, func(a, b ToolStatus) int {
+		return cmp.Or(b.Sent-a.Sent, b.Calls-a.Calls, cmp.Compare(a.Name, b.Name))
+	})
+	for route, w := range r.routes {
+		if c := w.sum(s.Now); c.Calls > 0 {
+			s.Cache.Routes = append(s.Cache.Routes, RouteStatus{Route: route, Saved: c.Saved(), Counts: c})
+			s.Cache.Saved += c.Saved()
+			s.Cache.Paged += c.Paged
+		}
+	}
+	slices.SortFunc(s.Cache.Routes, func(a, b RouteStatus) int { return cmp.Or(b.Calls-a.Calls, cmp.Compare(a.Route, b.Route)) })
+	s.Refusals = r.refusals.list(s.Now)
 }

@@ -71,9 +71,13 @@ func TestToolsShareTheQuota(t *testing.T) {
 	counted.Answered(metrics.Answer{Tool: "bot", Cache: "bypass", Code: 429, Reason: "queue_full"})
 	var got []string
 	for _, tool := range m.Status(false).Tools {
-		got = append(got, fmt.Sprintf("%s %.2f sent %d saved %d failed %d refused %d", tool.Name, tool.Share, tool.Sent, tool.Saved, tool.Failed, tool.Refused))
+		got = append(got, fmt.Sprintf("%s %.2f sent %d saved %d failed %d refused %d",
+			tool.Name, tool.Share, tool.Sent, tool.Saved, tool.Failed, tool.Refused))
 	}
-	want := []string{"other 0.75 sent 3 saved 0 failed 0 refused 0", "bot 0.25 sent 1 saved 1 failed 1 refused 1", "idle 0.00 sent 0 saved 0 failed 0 refused 0"}
+	want := []string{
+		"other 0.75 sent 3 saved 0 failed 0 refused 0", "bot 0.25 sent 1 saved 1 failed 1 refused 1",
+		"idle 0.00 sent 0 saved 0 failed 0 refused 0",
+	}
 	if c := m.Status(false).Cache; c.Saved != 1 || c.Paged != 1 {
 		t.Errorf("%d saved, %d of them by wide pages; want one, and that", c.Saved, c.Paged)
 	}
@@ -115,9 +119,12 @@ func TestHistoryIsTenMinutesOfSeconds(t *testing.T) {
 	})
 }
 
-func TestWhyACallWaited(t *testing.T) {
+// explained tells a story of two tools and a pause, and returns the monitor that saw it.
+func explained(t *testing.T) (seen *Monitor) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, q := quiet("bot", "exporter")
+		seen = m
 		// bot's call comes, three of exporter's and one of bot's go first, Roam pauses for 2 s in between
 		time.Sleep(time.Second)
 		q.Waited("exporter", "sent", 0)
@@ -132,42 +139,65 @@ func TestWhyACallWaited(t *testing.T) {
 		q.Waited("bot", "sent", 0)
 		time.Sleep(time.Second)
 		q.Waited("bot", "sent", 5*time.Second)
-		counted.Answered(metrics.Answer{ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: "miss", Queue: 5 * time.Second, Duration: 5 * time.Second, Attempts: 1})
+		counted.Answered(metrics.Answer{
+			ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: "miss",
+			Queue: 5 * time.Second, Duration: 5 * time.Second, Attempts: 1,
+		})
 		q.Waited("exporter", "sent", 0) // after it
 		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: "bypass", Reason: "wait_too_long"})
 		counted.Answered(metrics.Answer{ID: "c", Tool: "bot", Quota: "roam", Code: 200, Cache: "shared", Duration: 3 * time.Second})
 		counted.Answered(metrics.Answer{ID: "d", Tool: "bot", Quota: "roam", Code: 200, Cache: "hit"})
-		counted.Answered(metrics.Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout", Upstream: 30 * time.Second, Duration: 30 * time.Second, Attempts: 2})
-		for _, tt := range []struct {
-			name, id string
-			before   []Share
-			paused   float64
-			want     []string
-		}{
-			{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{"in the queue of quota roam for 5.0 s", "For 2.0 s of that the queue was paused", "Calls that were sent meanwhile: 3 of exporter, 1 of bot (its own tool)"}},
-			{"it was refused", "b", []Share{}, 0, []string{"It was not sent: roamproxy answered 429, the wait would be too long."}},
-			{"it shared", "c", nil, 0, []string{"Another call for the same", "after 3.0 s"}},
-			{"it failed", "e", nil, 0, []string{"It did not wait", "sent 2 times", "It ended with 504, Roam did not answer in time"}},
-		} {
-			explanation, ok := m.Explain(tt.id)
-			text := strings.Join(explanation.Text, "\n")
-			if !ok || tt.before != nil && !reflect.DeepEqual(explanation.Before, tt.before) || tt.paused > 0 && explanation.Paused != tt.paused {
-				t.Errorf("%s: %v %+v, want %v before and %v s paused", tt.name, ok, explanation, tt.before, tt.paused)
+		counted.Answered(metrics.Answer{
+			ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout",
+			Upstream: 30 * time.Second, Duration: 30 * time.Second, Attempts: 2,
+		})
+	})
+	return seen
+}
+
+func TestWhyACallWaited(t *testing.T) {
+	m := explained(t)
+	for _, tt := range []struct {
+		name, id string
+		before   []Share
+		paused   float64
+		want     []string
+	}{
+		{"it waited", "a", []Share{{"exporter", 3}, {"bot", 1}}, 2, []string{
+			"in the queue of quota roam for 5.0 s", "For 2.0 s of that the queue was paused",
+			"Calls that were sent meanwhile: 3 of exporter, 1 of bot (its own tool)",
+		}},
+		{"it was refused", "b", []Share{}, 0, []string{"It was not sent: roamproxy answered 429, the wait would be too long."}},
+		{"it shared", "c", nil, 0, []string{"Another call for the same", "after 3.0 s"}},
+		{"it failed", "e", nil, 0, []string{"It did not wait", "sent 2 times", "It ended with 504, Roam did not answer in time"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, ok := m.Explain(tt.id)
+			if !ok || tt.before != nil && !slices.Equal(got.Before, tt.before) || tt.paused > 0 && got.Paused != tt.paused {
+				t.Errorf("%v %+v, want %v before and %v s paused", ok, got, tt.before, tt.paused)
 			}
+			text := strings.Join(got.Text, "\n")
 			for _, want := range tt.want {
 				if !strings.Contains(text, want) {
-					t.Errorf("%s: %q is not in\n%s", tt.name, want, text)
+					t.Errorf("%q is not in\n%s", want, text)
 				}
 			}
+		})
+	}
+	for _, id := range []string{"d", "unknown", ""} {
+		if got, ok := m.Explain(id); ok {
+			t.Errorf("%q is %+v, want nothing: it did not wait", id, got)
 		}
-		for _, id := range []string{"d", "nobody", ""} {
-			if explanation, ok := m.Explain(id); ok {
-				t.Errorf("%q is %+v, want nothing: it did not wait", id, explanation)
-			}
-		}
-		refusals := m.Status(false).Refusals
-		if len(refusals) != 1 || refusals[0].Last.ID != "b" {
-			t.Errorf("refusals %+v, want b alone: the others were sent", refusals)
+	}
+}
+
+func TestOnlyRefusalsAreListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, counted, _ := quiet("bot")
+		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: "bypass", Reason: "wait_too_long"})
+		counted.Answered(metrics.Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout"})
+		if got := m.Status(false).Refusals; len(got) != 1 || got[0].Last.ID != "b" {
+			t.Errorf("refusals %+v, want b alone: roamproxy did not refuse the other", got)
 		}
 	})
 }
@@ -176,7 +206,9 @@ func TestWhyACallWaited(t *testing.T) {
 func TestMemoryIsBounded(t *testing.T) {
 	m, counted, q := quiet()
 	for i := range 5000 {
-		counted.Answered(metrics.Answer{ID: fmt.Sprint(i), Tool: fmt.Sprint("tool", i), Route: strings.Repeat("x", 10_000), Code: 429, Reason: "queue_full"})
+		counted.Answered(metrics.Answer{
+			ID: fmt.Sprint(i), Tool: fmt.Sprint("tool", i), Route: strings.Repeat("x", 10_000), Code: 429, Reason: "queue_full",
+		})
 		q.Waited(fmt.Sprint("tool", i), "sent", 0)
 		q.PauseBegan(0)
 		q.PauseEnded()
@@ -302,7 +334,8 @@ func TestTheExplanationNamesWhoHeldTheSlots(t *testing.T) {
 		synctest.Wait()
 		explanation, _ := m.Explain("calm")
 		text := strings.Join(explanation.Text, "\n")
-		if want := "For about 3 s of that there were tokens, and every slot was in use (max_in_flight): 9 of reader, 1 of flood."; !strings.Contains(text, want) {
+		want := "For about 3 s of that there were tokens, and every slot was in use (max_in_flight): 9 of reader, 1 of flood."
+		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}
 	})

@@ -2,11 +2,11 @@ package status
 
 import "iter"
 
-// ring keeps the last few of something. It belongs to whoever guards it.
+// ring keeps the latest values. Its owner guards it.
 type ring[T any] struct {
 	most  int
 	items []T
-	next  int // where the next goes once it is full
+	next  int // index of the next value, once the ring is full
 }
 
 func newRing[T any](most int) ring[T] { return ring[T]{most: most} }
@@ -20,7 +20,7 @@ func (r *ring[T]) add(v T) {
 	r.next = (r.next + 1) % r.most
 }
 
-// backward goes from the newest to the oldest.
+// backward returns the values from the newest to the oldest.
 func (r *ring[T]) backward() iter.Seq[*T] {
 	return func(yield func(*T) bool) {
 		for i := range r.items {
@@ -32,7 +32,7 @@ func (r *ring[T]) backward() iter.Seq[*T] {
 	}
 }
 
-// newest is the last that was added, or nil.
+// newest returns the value that was added last, or nil.
 func (r *ring[T]) newest() *T {
 	for v := range r.backward() {
 		return v

@@ -2,13 +2,10 @@ package status
 
 import "time"
 
-// The last ten minutes are counted in slots of a minute: long enough to show a habit, short enough to show what is going on.
-const (
-	slot  = time.Minute
-	slots = 10
-)
+// The last ten minutes are counted minute by minute: long enough to show a habit, short enough to show the present.
+const minutes = 10
 
-// Counts is what happened in some time.
+// Counts are the requests and calls of some time.
 type Counts struct {
 	Calls   int           `json:"calls"` // requests of tools that were answered
 	Hit     int           `json:"hit"`
@@ -16,15 +13,15 @@ type Counts struct {
 	Shared  int           `json:"shared"`
 	Stale   int           `json:"stale"`
 	Bypass  int           `json:"bypass"`
-	Paged   int           `json:"paged"`   // of hit and shared: what only a wide page made possible
+	Paged   int           `json:"paged"`   // of hit and shared: those that only a wide page made possible
 	Refused int           `json:"refused"` // by roamproxy
 	Failed  int           `json:"failed"`  // answered 5xx
-	Sent    int           `json:"sent"`    // turns in the line, each of which is a call to Roam
+	Sent    int           `json:"sent"`    // calls to Roam
 	Waited  time.Duration `json:"-"`       // of those, together
 	Longest time.Duration `json:"-"`       // of those
 }
 
-// Saved is how many calls Roam did not have to answer.
+// Saved returns how many calls Roam did not have to answer.
 func (c Counts) Saved() int { return c.Hit + c.Shared + c.Stale }
 
 func (c *Counts) add(d Counts) {
@@ -44,25 +41,25 @@ func (c *Counts) add(d Counts) {
 
 // rolling is the Counts of the last ten minutes. Its owner guards it.
 type rolling struct {
-	slots [slots]Counts
-	last  int64 // the slot that was written last, counted from the epoch
+	minutes [minutes]Counts
+	last    int64 // the minute of the latest change, since 1970
 }
 
-// at is the slot of a moment. The slots between the last one and this are over.
+// at returns the counts of the minute of now, and clears the minutes since the latest change.
 func (r *rolling) at(now time.Time) *Counts {
-	n := now.Unix() / int64(slot/time.Second)
+	n := now.Unix() / int64(time.Minute/time.Second)
 	for ; r.last < n; r.last++ {
-		if n-r.last > slots {
-			r.last = n - slots
+		if n-r.last > minutes {
+			r.last = n - minutes
 		}
-		r.slots[(r.last+1)%slots] = Counts{}
+		r.minutes[(r.last+1)%minutes] = Counts{}
 	}
-	return &r.slots[n%slots]
+	return &r.minutes[n%minutes]
 }
 
 func (r *rolling) sum(now time.Time) (all Counts) {
 	r.at(now)
-	for _, c := range r.slots {
+	for _, c := range r.minutes {
 		all.add(c)
 	}
 	return all

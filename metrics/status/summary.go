@@ -10,20 +10,20 @@ import (
 // The levels of a Summary.
 const (
 	Good = "good" // nothing to do
-	Warn = "warn" // somebody should look
-	Bad  = "bad"  // somebody must mend something
+	Warn = "warn" // an operator should look
+	Bad  = "bad"  // an operator must fix something
 )
 
-// Summary says in one sentence how it is, and in another what to do. It has no figures, so that it changes only when something
-// does: a screen reader tells each change.
+// Summary says in one sentence what the state is, and in another what to do. It has no figures: a screen reader reads each change
+// aloud, so it changes only with the state.
 type Summary struct {
 	Level string `json:"level"`
 	Text  string `json:"text"`
 	Do    string `json:"do,omitempty"`
 }
 
-// long is a wait that somebody at a screen notices.
-const long = 10 // seconds
+// long is a wait that breaks the agreed service level, in seconds.
+const long = 10
 
 // summarize returns the worst condition that there is.
 func summarize(s Status, reason func(code string) metrics.Reason) Summary {
@@ -59,7 +59,7 @@ func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	}
 	for _, r := range s.Refusals {
 		why := reason(r.Reason)
-		if s.Now.Sub(r.Latest) < time.Minute && !why.Own { // a limit of its own is what somebody wanted
+		if s.Now.Sub(r.Latest) < time.Minute && !why.Own { // a limit of its own is as configured
 			return Summary{Warn, fmt.Sprintf("Calls of %s are refused: %s.", r.Tool, why.Text),
 				"Refusals are listed below; none of them was sent."}
 		}
@@ -72,8 +72,8 @@ func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	return Summary{Good, "All is well: no call waits.", ""}
 }
 
-// longWait says why calls wait long. It names a tool only if that tool has most of the queue, for then its own calls wait for
-// each other; the queue is fair, so it does not delay the others.
+// longWait says why calls wait long. It names a tool only if that tool has most of the queue: then its calls wait for each other.
+// The queue is fair, so they do not delay the calls of other tools.
 func longWait(q QuotaStatus) Summary {
 	top := q.Queue[0]
 	switch {
