@@ -1,0 +1,83 @@
+package webhook
+
+import (
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+)
+
+// Event is what a delivery reports.
+type Event struct {
+	Name string // with dots, such as chat.message; "": nobody knows
+	Chat string // that it is about; ""
+}
+
+// parse finds the event of a delivery. v1 names it, in type or event; v0 names some with colons, and of others only the shape tells.
+func parse(body []byte) (Event, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
+		return Event{}, errors.New("webhook: the body is not a JSON object")
+	}
+	e := Event{Name: name(fields)}
+	e.Chat = text(fields, "chatId", "chat")
+	for _, inner := range []string{"data", "message"} {
+		var more map[string]json.RawMessage
+		if e.Chat == "" && json.Unmarshal(fields[inner], &more) == nil {
+			e.Chat = text(more, "chatId", "chat")
+		}
+	}
+	return e, nil
+}
+
+func name(fields map[string]json.RawMessage) string {
+	for _, field := range []string{"type", "event", "eventType"} {
+		if s := strings.ReplaceAll(text(fields, field), ":", "."); isName(s) {
+			return s
+		}
+	}
+	has := func(field string) bool { return fields[field] != nil }
+	switch {
+	case text(fields, "type") == "message":
+		return "chat.message"
+	case has("chat") && has("name") && has("timestamp"):
+		return "chat.reaction"
+	case has("recordingId"):
+		return "recording.saved"
+	case has("meetingId"):
+		return "transcript.saved"
+	case has("lobby") && has("booking"):
+		return "lobby.booked"
+	case has("status") && strings.HasPrefix(text(fields, "id"), "U-"):
+		return "user.status.update"
+	case has("createdAt") && has("name"):
+		return "magicast.created"
+	}
+	return ""
+}
+
+// isName reports whether s looks like the name of an event: words with dots between them.
+func isName(s string) bool { return regexp.MustCompile(`^[a-z]+(\.[a-zA-Z]+)+$`).MatchString(s) }
+
+func text(fields map[string]json.RawMessage, names ...string) string {
+	for _, n := range names {
+		var s string
+		if json.Unmarshal(fields[n], &s) == nil && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// challenge returns what Roam sends to verify a URL: an object with a short challenge, and nothing that an event has. Roam does not
+// document its form; this is the usual one. It is answered without a signature, because it changes nothing.
+func challenge(body []byte) (string, bool) {
+	if len(body) > 1024 {
+		return "", false
+	}
+	var c struct{ Challenge string }
+	if json.Unmarshal(body, &c) != nil || !regexp.MustCompile(`^[A-Za-z0-9._~+/=-]{1,256}$`).MatchString(c.Challenge) {
+		return "", false
+	}
+	return c.Challenge, true
+}
