@@ -107,6 +107,7 @@ type Question struct {
 	Head    bool        // a HEAD: answered from a kept GET, and otherwise passed through
 	Shares  bool        // equal requests at the same time share one fill, also where nothing is kept
 	Request http.Header // the tool's: Cache-Control, Range, and what an answer may vary with
+	Seal    []byte      // authenticates the answer for the other replicas; nil: they do not share it
 }
 
 // Call says how Roam is to be asked.

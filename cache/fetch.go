@@ -42,7 +42,7 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 	if err == nil && res.StatusCode == http.StatusNotModified && call.Conditions != nil {
 		received := time.Now()
 		res.Body.Close()
-		if confirmed := q.kept.confirmed(res, sent, received); confirmed != nil {
+		if confirmed := q.kept.confirmed(res, sent, received); confirmed != nil && !isForeign(res) {
 			own := personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
 			if !own && res.Header["Set-Cookie"] == nil {
 				e = confirmed
@@ -66,6 +66,7 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 		got = &fetched{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Result: Miss, fwd: "uri-miss", Stream: res.Body}}
 		return got, nil
 	}
+	foreign := isForeign(res)
 	body, whole, err := c.read(res)
 	if err != nil {
 		res.Body.Close()
@@ -86,7 +87,7 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 	}
 	got.own = personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
 	got.varies, _ = nominated(res.Header["Vary"])
-	if kept := newEntry(q.Route, res.Header, body, sent, received); storable(res, q.Rule, kept, c.o.MaxBody) {
+	if kept := newEntry(q.Route, res.Header, body, sent, received); !foreign && storable(res, q.Rule, kept, c.o.MaxBody) {
 		e = kept
 		got.Header, got.Age, got.TTL = kept.Header, kept.Age, kept.ttl(q.Rule, received)
 	}
@@ -98,6 +99,17 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 func isStream(h http.Header, r Rule) bool {
 	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	return kind == "text/event-stream" || !r.Keeps() && !strings.HasSuffix(kind, "json")
+}
+
+// MarkForeign has an answer belong to no key: the secret was replaced while the call waited, so that Roam gave the answer to
+// another one than the key is of. It goes to whoever waits for it, and is not kept.
+func MarkForeign(res *http.Response) { res.Body = foreignBody{res.Body} }
+
+type foreignBody struct{ io.ReadCloser }
+
+func isForeign(res *http.Response) bool {
+	_, is := res.Body.(foreignBody)
+	return is
 }
 
 // send asks, and tells when the last of the request went out: the time in the line does not make an answer older.

@@ -207,8 +207,8 @@ func (e *ending) Close() error {
 
 // alone fills for one asker, and keeps the answer for all.
 func (c *Cache) alone(ctx context.Context, q question, fwd string) (*Answer, error) {
-	if c.o.Shared != nil {
-		q.generation = c.o.Shared.Claim(q.key, q.Route, false).Generation
+	if c.o.Shared != nil && q.Seal != nil {
+		q.generation = c.o.Shared.Claim(q.key, q.Route, q.Seal, false).Generation
 	}
 	got, err := c.fetch(ctx, q, q.by.NewFill(), Call{})
 	if err != nil {

@@ -12,17 +12,17 @@ import (
 // Key names a question under a credential. Two requests that Roam could answer differently have different keys.
 type Key string
 
-// NewKey makes the key of a request: the credential's name, which stays when its secret is rotated, method, escaped path, query
+// NewKey makes the key of a request: the partition, which differs from one secret to another, method, escaped path, query
 // (sorted by name, the order of repeats kept), the header fields that choose the answer, and the hash of the body, for a POST that
 // reads. The header is that of the request as it is sent to Roam. A HEAD has the key of its GET. Each part is preceded by its length,
 // so that no two divisions look alike.
-func NewKey(credential string, r *http.Request, body []byte) Key {
+func NewKey(partition string, r *http.Request, body []byte) Key {
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	key := make([]byte, 0, 256)
-	key = part(key, credential)
+	key = part(key, partition)
 	key = part(key, method)
 	key = part(key, asWritten(r))
 	key = query(key, r.URL.RawQuery)

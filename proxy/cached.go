@@ -16,6 +16,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/proxy/credential"
 )
 
 // cached answers a read that may be kept: cache.Do, and from there, on a miss, fill.Fetch.
@@ -44,8 +45,10 @@ func (p *Proxy) cached(v *request) {
 // ask puts a question to the cache: r, which is the tool's or asks for more of the same.
 func (p *Proxy) ask(v *request, r *http.Request, body []byte) (*cache.Answer, error) {
 	c := &cachedCall{p: p, by: v, r: r, body: body, interim: interim{p: p, v: v}}
+	keys := v.upstream.credential.Keys()
+	c.keys = keys
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
-		Key: cache.NewKey(v.upstream.name, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Shares: true, Request: r.Header,
+		Key: cache.NewKey(keys.Partition, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Shares: true, Request: r.Header, Seal: keys.Seal,
 	}, c)
 	c.interim.end()
 	if call := c.done.Load(); call != nil && !call.Background {
@@ -62,6 +65,7 @@ type cachedCall struct {
 	by      *request
 	r       *http.Request
 	body    []byte
+	keys    *credential.Keys // of the secret that the cache key is of
 	interim interim
 	done    atomic.Pointer[upstreamCall] // its own fill's call, once that is over
 }
@@ -97,7 +101,11 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 		unconditional(out.Header)
 		maps.Copy(out.Header, how.Conditions)
 	}
-	return f.by.upstream.chain.RoundTrip(out)
+	res, err := f.by.upstream.chain.RoundTrip(out)
+	if err == nil && f.by.upstream.credential.Keys().Partition != f.keys.Partition {
+		cache.MarkForeign(res)
+	}
+	return res, err
 }
 
 // give hands an answer to the tool, or says that the tool has it already.

@@ -2,9 +2,10 @@ package rediscache
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
-	"hash/crc32"
 	"net/http"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // encoded is the first byte of an entry as replicas exchange it. Another one is of another version, and not ours to read.
-const encoded = 1
+const encoded = 2
 
 // header is all of an entry but its body, with its times as they can be told to another machine: relative.
 type header struct {
@@ -25,27 +26,40 @@ type header struct {
 	OwnTag   bool          `json:"own_tag,omitempty"`
 }
 
-// encode writes an entry: the version, the length of the header, the header, the body, and a check sum over all of it.
-func encode(e *cache.Entry, now time.Time) []byte {
+// encode writes an entry: the version, the length of the header, the header, the body, and a MAC over all of it and the key under
+// which it will lie. Who can write to Redis and does not know the secret can neither change an entry nor move it.
+func encode(e *cache.Entry, key string, seal []byte, now time.Time) []byte {
 	h, err := json.Marshal(header{e.Route, e.Header, now.Sub(e.Received), e.Age, e.Lifetime, e.Strict, e.OwnTag})
 	if err != nil { // cannot be, of strings and numbers; what is empty reads as damaged
 		return nil
 	}
-	out := make([]byte, 0, len(h)+len(e.Body)+16)
+	out := make([]byte, 0, len(h)+len(e.Body)+16+sha256.Size)
 	out = append(out, encoded)
 	out = binary.AppendUvarint(out, uint64(len(h)))
 	out = append(append(out, h...), e.Body...)
-	return binary.BigEndian.AppendUint32(out, crc32.ChecksumIEEE(out))
+	return append(out, mac(out, key, seal)...)
 }
 
-// decode reads what another replica wrote so long ago, or nothing when that is foreign or damaged.
-func decode(data []byte, ago time.Duration, now time.Time) *cache.Entry {
-	if len(data) < 5 || data[0] != encoded {
+// mac authenticates an entry under its key.
+func mac(data []byte, key string, seal []byte) []byte {
+	sum := hmac.New(sha256.New, seal)
+	sum.Write(binary.AppendUvarint(nil, uint64(len(key))))
+	sum.Write([]byte(key))
+	sum.Write(data)
+	return sum.Sum(nil)
+}
+
+// decode reads what another replica wrote so long ago, or nothing when that is foreign, forged or damaged.
+func decode(data []byte, key string, seal []byte, ago time.Duration, now time.Time) *cache.Entry {
+	if len(data) < 1+sha256.Size || data[0] != encoded {
 		return nil
 	}
-	data, sum := data[:len(data)-4], binary.BigEndian.Uint32(data[len(data)-4:])
+	data, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
+	if !hmac.Equal(mac(data, key, seal), sum) {
+		return nil
+	}
 	length, n := binary.Uvarint(data[1:])
-	if n <= 0 || crc32.ChecksumIEEE(data) != sum || length > uint64(len(data)-1-n) {
+	if n <= 0 || length > uint64(len(data)-1-n) {
 		return nil
 	}
 	rest := data[1+n:]

@@ -40,7 +40,7 @@ func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
 	c, roam := open(t, replica()), &roam{}
 	ask(t, c, groups(), roam)
 	other := replica()
-	if other.Claim("k", groups().Route, false).Entry == nil {
+	if other.Claim("k", groups().Route, seal, false).Entry == nil {
 		t.Fatal("the answer is not there for the other replica")
 	}
 	key, do := other.answer("k"), *copied
@@ -52,7 +52,7 @@ func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
 		t.Fatal(err)
 	}
 	place.Store(copied)
-	if got := other.Claim("k", groups().Route, false).Entry; got != nil {
+	if got := other.Claim("k", groups().Route, seal, false).Entry; got != nil {
 		t.Errorf("the copy has %q, want that nothing of before is believed", got.Body)
 	}
 	until(t, "the memory of the first forgetting it too", func() bool { return !inMemory(t, c) })

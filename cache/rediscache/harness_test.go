@@ -62,6 +62,9 @@ func response(body string) *http.Response {
 	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), ProtoMajor: 1}
 }
 
+// seal is that of the credential of these tests.
+var seal = []byte("seal")
+
 func open(t testing.TB, tier *Tier) *cache.Cache {
 	t.Helper()
 	c, err := cache.New(cache.Options{Shared: tier})
@@ -77,7 +80,7 @@ func groups(header ...string) cache.Question {
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
 	}
-	return cache.Question{Key: "k", Route: "/v1/groups.list", Rule: cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h}
+	return cache.Question{Key: "k", Route: "/v1/groups.list", Rule: cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h, Seal: seal}
 }
 
 // ask returns the answer's Cache-Status and body, or the error.

@@ -41,10 +41,9 @@ const (
 
 // Options says where replicas keep their common answers.
 type Options struct {
-	Client    func() rueidis.Client // nil while Redis is away: then there is only the memory
-	Prefix    string                // of every key; the same for all replicas of one deployment
-	Partition string                // of the answers: differs where the same question may have another answer, as under another secret
-	Answer    int64                 // bytes of the largest entry that is read
+	Client func() rueidis.Client // nil while Redis is away: then there is only the memory
+	Prefix string                // of every key; the same for all replicas of one deployment
+	Answer int64                 // bytes of the largest entry that is read
 }
 
 // Tier is the second tier of a cache.Cache, which replicas share: an answer that one of them got is there for all, a question is
@@ -95,7 +94,7 @@ func (r *Tier) key(name string) string { return "{" + r.o.Prefix + "}:cache:" + 
 
 func (r *Tier) answer(k cache.Key) string {
 	sum := sha256.Sum256([]byte(k))
-	return r.key("answer:" + r.o.Partition + ":" + hex.EncodeToString(sum[:]))
+	return r.key("answer:" + hex.EncodeToString(sum[:]))
 }
 
 // errNoRedis says that there is only the memory.
@@ -111,8 +110,8 @@ func (r *Tier) run(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMes
 	return script.Exec(ctx, client, keys, args).ToArray()
 }
 
-// Claim looks for an answer, and asks for the right to fetch one where wanted.
-func (r *Tier) Claim(k cache.Key, route string, wanted bool) cache.Claim {
+// Claim looks for an answer, which must be sealed with seal, and asks for the right to fetch one where wanted.
+func (r *Tier) Claim(k cache.Key, route string, seal []byte, wanted bool) cache.Claim {
 	lock := ""
 	if wanted {
 		lock = rand.Text()
@@ -129,7 +128,7 @@ func (r *Tier) Claim(k cache.Key, route string, wanted bool) cache.Claim {
 	}
 	age, _ := values[1].AsInt64()
 	if data, err := values[0].AsBytes(); err == nil && int64(len(data)) <= r.o.Answer {
-		c.Entry = decode(data, time.Duration(age)*time.Millisecond, time.Now())
+		c.Entry = decode(data, answer, seal, time.Duration(age)*time.Millisecond, time.Now())
 	}
 	return c
 }
@@ -170,11 +169,11 @@ func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
 }
 
 // Put has an answer there for all, for as long as it may be served, unless its route was dropped since the claim.
-func (r *Tier) Put(k cache.Key, e *cache.Entry, generation string, life time.Duration) {
+func (r *Tier) Put(k cache.Key, e *cache.Entry, seal []byte, generation string, life time.Duration) {
 	if generation == "" || life <= 0 || len(e.Varies) > 0 { // who gets which form of it is known by the replica that asked
 		return
 	}
-	data := encode(e, time.Now())
+	data := encode(e, r.answer(k), seal, time.Now())
 	if int64(len(data)) > r.o.Answer {
 		return
 	}

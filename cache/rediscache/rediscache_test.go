@@ -192,7 +192,7 @@ func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
 func TestADeadReplicasLockIsNotForEver(t *testing.T) {
 	f, r := newFleet(t, 1), &roam{}
 	dead := f.tiers[0]
-	if c := dead.Claim("k", groups().Route, true); c.Lock == "" {
+	if c := dead.Claim("k", groups().Route, seal, true); c.Lock == "" {
 		t.Fatal("no lock")
 	}
 	start := time.Now()
@@ -248,10 +248,56 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string]string{"another version": "\x02" + string(whole[1:]), "cut": string(whole[:len(whole)-1]), "empty": "", "a turned bit": string(whole[:20]) + "\x00" + string(whole[21:])} {
+	for name, data := range map[string]string{"another version": "\x01" + string(whole[1:]), "cut": string(whole[:len(whole)-1]), "empty": "", "a turned bit": string(whole[:20]) + "\x00" + string(whole[21:])} {
 		f.client.Do(t.Context(), f.client.B().Hset().Key(key).FieldValue().FieldValue("entry", data).Build())
-		if c := f.tiers[1].Claim("k", groups().Route, false); c.Entry != nil || c.Generation == "" {
+		if c := f.tiers[1].Claim("k", groups().Route, seal, false); c.Entry != nil || c.Generation == "" {
 			t.Errorf("%s: %+v, want nothing", name, c.Entry)
+		}
+	}
+}
+
+// Who can write to Redis and does not know the secret gives no tool an answer: not one of his own, not one of another credential,
+// and not ours in the place of another.
+//
+// Seen to fail with a check sum, which everybody can compute.
+func TestAForgedEntryIsAMiss(t *testing.T) {
+	f := newFleet(t, 1)
+	r, now := f.tiers[0], time.Now()
+	forged := &cache.Entry{Route: groups().Route, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<script>"), Received: now}
+	generation := r.Claim("k", groups().Route, seal, false).Generation
+	r.Put("k", forged, seal, generation, time.Minute)
+	for _, tt := range []struct {
+		name string
+		data []byte
+		kept bool
+	}{
+		{"sealed with ours", encode(forged, r.answer("k"), seal, now), true},
+		{"sealed with that of another secret", encode(forged, r.answer("k"), []byte("another"), now), false},
+		{"sealed with none", encode(forged, r.answer("k"), nil, now), false},
+		{"ours, of another question", encode(forged, r.answer("j"), seal, now), false},
+		{"with a check sum alone", append(encode(forged, "", nil, now)[:40], 1, 2, 3, 4), false},
+		{"changed", append([]byte{encoded, 3, '{', '}', ' '}, encode(forged, r.answer("k"), seal, now)[5:]...), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set := f.client.B().Hset().Key(r.answer("k")).FieldValue().FieldValue("entry", string(tt.data)).Build()
+			if err := f.client.Do(t.Context(), set).Error(); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Claim("k", groups().Route, seal, false); (got.Entry != nil) != tt.kept || got.Generation == "" {
+				t.Errorf("%+v, want an entry = %v", got, tt.kept)
+			}
+		})
+	}
+}
+
+// Without a secret to seal with, replicas share nothing.
+func TestWithoutASealNothingIsShared(t *testing.T) {
+	f, r := newFleet(t, 2), &roam{}
+	q := groups()
+	q.Seal = nil
+	for i, c := range f.caches {
+		if got := ask(t, c, q, r); !strings.HasSuffix(got, fmt.Sprintf(`"call":%d}`, i+1)) {
+			t.Errorf("replica %d: %s, want an answer of its own", i, got)
 		}
 	}
 }
@@ -262,15 +308,15 @@ func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
 	entry := func(body string) *cache.Entry {
 		return &cache.Entry{Route: groups().Route, Header: http.Header{}, Body: []byte(body), Received: time.Now()}
 	}
-	before := r.Claim("k", groups().Route, false).Generation
+	before := r.Claim("k", groups().Route, seal, false).Generation
 	f.caches[0].Drop(ofGroups)
-	after := r.Claim("k", groups().Route, false).Generation
+	after := r.Claim("k", groups().Route, seal, false).Generation
 	if before == after {
 		t.Fatalf("the drop left the generation %s", after)
 	}
-	r.Put("k", entry("new"), after, time.Minute)
-	r.Put("k", entry("old"), before, time.Minute)
-	if got := r.Claim("k", groups().Route, false).Entry; got == nil || string(got.Body) != "new" {
+	r.Put("k", entry("new"), seal, after, time.Minute)
+	r.Put("k", entry("old"), seal, before, time.Minute)
+	if got := r.Claim("k", groups().Route, seal, false).Entry; got == nil || string(got.Body) != "new" {
 		t.Errorf("kept %+v, want the new answer", got)
 	}
 }
@@ -278,17 +324,17 @@ func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
 // Whatever Redis holds is an entry of ours or nothing, and what we write is read as it was.
 func FuzzEntry(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
-	whole := encode(&cache.Entry{Route: "/v1/groups.list", Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, now)
+	whole := encode(&cache.Entry{Route: "/v1/groups.list", Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, "k", seal, now)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
 	f.Add([]byte{encoded, 2, '{', '}', 0, 0, 0, 0})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		e := decode(data, 0, now)
+		e := decode(data, "k", seal, 0, now)
 		if e == nil {
 			return
 		}
-		again := decode(encode(e, now), 0, now)
+		again := decode(encode(e, "k", seal, now), "k", seal, 0, now)
 		if again == nil || again.Route != e.Route || string(again.Body) != string(e.Body) || !again.Received.Equal(e.Received) || len(again.Header) != len(e.Header) {
 			t.Errorf("%+v is read as %+v", e, again)
 		}

@@ -4,6 +4,8 @@ package credential
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,6 +32,14 @@ func (s Secret) Reveal() string {
 		return ""
 	}
 	return *s.value
+}
+
+// Derive returns a key for one purpose: HMAC-SHA256 of the purpose's name under the secret, which it does not show. Another secret
+// has another key, and so has another purpose.
+func (s Secret) Derive(purpose string) []byte {
+	sum := hmac.New(sha256.New, []byte(s.Reveal()))
+	sum.Write([]byte(purpose))
+	return sum.Sum(nil)
 }
 
 // IsZero tells whether there is nothing to hide.

@@ -22,6 +22,7 @@ type Transport struct {
 
 	standing standing                 // of the secret with Roam
 	redactor atomic.Pointer[redactor] // of the secrets that were used last
+	keys     atomic.Pointer[Keys]     // of the secret that was used last
 }
 
 // RoundTrip sends the request with the credential instead of any Authorization that it has.

@@ -1,10 +1,7 @@
 package server
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"strings"
@@ -102,18 +99,7 @@ func sharedAnswers(c config.Config, f *redisquota.Session) cache.Tier {
 		return nil
 	}
 	return rediscache.New(rediscache.Options{
-		Client: f.Client, Prefix: c.Redis.Prefix, Partition: partition(c),
+		Client: f.Client, Prefix: c.Redis.Prefix,
 		Answer: int64(c.Cache.MaxBody) + 1<<20, // and its header
 	})
-}
-
-// partition keeps apart the answers of another Roam and of other secrets: one that was replaced may be that of another workspace.
-// It shows no secret, and nobody can try any against it without having one already.
-func partition(c config.Config) string {
-	sum := hmac.New(sha256.New, []byte("roamproxy cache"))
-	fmt.Fprintf(sum, "%q", c.Upstream.URL)
-	for _, k := range c.Credentials {
-		fmt.Fprintf(sum, "%q%q%q", k.Name, k.APIKey.Reveal(), k.APIKeyFile)
-	}
-	return hex.EncodeToString(sum.Sum(nil))[:16]
 }

@@ -182,14 +182,9 @@ func (a *app) retire(old, next *snapshot) {
 	}
 }
 
-// sameAnswers tells whether what was kept under one configuration may be handed out under the other: it came from the same Roam,
-// and under each name with the same secret. A secret that was replaced may be that of another workspace.
+// sameAnswers reports whether the cache of one configuration fits the other. Which answers a credential may have is not its affair: their
+// keys hold the secret's partition.
 func sameAnswers(c, last config.Config) bool {
-	for _, k := range c.Credentials {
-		if before := find(last.Credentials, k.Name); before != nil && !sameSecret(k, *before) {
-			return false
-		}
-	}
 	return c.Redis == last.Redis && c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize && c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
 }
 
