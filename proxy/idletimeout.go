@@ -17,7 +17,7 @@ import (
 // An event stream has no bound once its header is here, because it may say nothing for hours. TCP keep-alive finds a dead peer.
 type idleTimeout struct {
 	next  http.RoundTripper
-	after time.Duration
+	after time.Duration // unless the call's route has another
 }
 
 // idleTimeoutError is the error of a call that idleTimeout ended. It is a net.Error whose Timeout is true.
