@@ -60,6 +60,8 @@ cmd/roamproxy metrics
 cmd/roamproxy metrics/status
 cmd/roamproxy proxy
 cmd/roamproxy proxy/credential
+proxy proxy/paging
+proxy/paging cache
 cmd/roamproxy proxy/roamtest
 cmd/roamproxy/config proxy/credential
 cmd/roamproxy/server cache
@@ -83,6 +85,8 @@ proxy cache
 proxy limiter
 proxy limiter/statefile
 proxy proxy/credential
+proxy proxy/paging
+proxy/paging cache
 proxy proxy/peer
 proxy/credential limiter/statefile
 limiter limiter/buckettest

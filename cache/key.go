@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 )
@@ -80,27 +79,16 @@ func part(key []byte, value string) []byte {
 	return append(binary.AppendUvarint(key, uint64(len(value))), value...)
 }
 
-// query writes a query ordered by the names as Roam reads them, and leaves the text of each pair as it is.
+// query writes a query ordered by the names as Roam reads them, and leaves the text of each part as it is.
 func query(key []byte, raw string) []byte {
-	pairs := make([]string, 0, 16) // more are rare
-	for pair := range strings.SplitSeq(raw, "&") {
-		pairs = append(pairs, pair)
-	}
-	slices.SortStableFunc(pairs, func(a, b string) int { return strings.Compare(name(a), name(b)) })
+	parts := slices.AppendSeq(make([]Parameter, 0, 16), Parameters(raw)) // more are rare
+	slices.SortStableFunc(parts, func(a, b Parameter) int { return strings.Compare(a.Name, b.Name) })
 	key = binary.AppendUvarint(key, uint64(len(raw)))
-	for i, pair := range pairs {
+	for i, p := range parts {
 		if i > 0 {
 			key = append(key, '&')
 		}
-		key = append(key, pair...)
+		key = append(key, p.Raw...)
 	}
 	return key
-}
-
-func name(pair string) string {
-	raw, _, _ := strings.Cut(pair, "=")
-	if read, err := url.QueryUnescape(raw); err == nil {
-		return read
-	}
-	return raw
 }

@@ -17,12 +17,19 @@ import (
 	"roamproxy/cache"
 	"roamproxy/limiter"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/paging"
 )
 
 // cached answers a read that may be kept: cache.Do, and from there, on a miss, fill.Fetch.
 func (p *Proxy) cached(v *request) {
 	keepShareable(v.r.Header, v.Method)
-	if p.paged(v) {
+	if part, err := p.page(v); part != nil || err != nil {
+		if err != nil {
+			p.fail(v, err)
+			return
+		}
+		v.Paged = part.Saved
+		p.give(v, part.Answer)
 		return
 	}
 	body, whole, err := asked(v.w, v.r)
@@ -40,6 +47,17 @@ func (p *Proxy) cached(v *request) {
 		return
 	}
 	p.give(v, a)
+}
+
+// page answers a request out of wide pages; nil: it is not one for them.
+func (p *Proxy) page(v *request) (*paging.Part, error) {
+	if v.rule.PageSize <= 0 || !v.rule.Keeps() || v.Method != http.MethodGet && v.Method != http.MethodHead {
+		return nil, nil
+	}
+	return p.pages.Answer(paging.Request{
+		HTTP: v.r, List: v.upstream.name + " " + v.Route, PageSize: v.rule.PageSize,
+		Ask: func(r *http.Request) (*cache.Answer, error) { return p.ask(v, r, nil) },
+	})
 }
 
 // ask puts a question to the cache: r, which is the tool's or asks for more of the same.

@@ -15,6 +15,7 @@ import (
 	"roamproxy/limiter"
 	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/paging"
 	"roamproxy/proxy/repeat"
 )
 
@@ -45,7 +46,7 @@ func describe(err error) (status int, code Code, kind string) {
 		return 503, codeShuttingDown, "destination_unavailable"
 	case errors.Is(err, errUnsupported):
 		return 501, codeUnsupported, "http_request_error"
-	case errors.As(err, new(*roamError)):
+	case errors.As(err, new(*paging.Error)):
 		return 400, codeBadRequest, "http_request_error"
 	case errors.Is(err, errTarget), errors.Is(err, errAmbiguous):
 		return 400, codeBadRequest, "http_request_error"
@@ -144,9 +145,9 @@ func (p *Proxy) fail(v *request, err error) {
 	v.Status, v.Code, v.Err = status, string(code), err
 	p.unsettled(v, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
-	var roams *roamError
+	var roams *paging.Error
 	if errors.As(err, &roams) {
-		body = roams.body(v.Route)
+		body = roams.Body(v.Route)
 	}
 	h := v.w.Header()
 	var refusal *limiter.Refusal

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"roamproxy/cache"
 	"roamproxy/limiter"
 )
 
@@ -173,9 +174,9 @@ func isSameKind(a, b string) bool {
 // cacheGroup names the entries that one write invalidates together: those of a route, and for messages those of a chat.
 func cacheGroup(route, rawQuery string) string {
 	if path.Base(route) == "chat.history" {
-		for name, value := range parameters(rawQuery) {
-			if (name == "chat" || name == "chatId") && value != "" {
-				return route + chatMark + value
+		for p := range cache.Parameters(rawQuery) {
+			if (p.Name == "chat" || p.Name == "chatId") && p.Value != "" {
+				return route + chatMark + p.Value
 			}
 		}
 	}

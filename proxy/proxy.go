@@ -24,6 +24,7 @@ import (
 	"roamproxy/limiter"
 	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/paging"
 	"roamproxy/proxy/repeat"
 )
 
@@ -80,7 +81,7 @@ type Proxy struct {
 	guard     guard
 	tools     *tools
 	routes    routes
-	shapes    shapes
+	pages     paging.Pages
 	upstreams map[string]*upstream // by credential
 	usual     *upstream
 	buffers   buffers

@@ -3,9 +3,7 @@ package proxy
 import (
 	"encoding/hex"
 	"fmt"
-	"iter"
 	"net/http"
-	"net/url"
 	"path"
 	"strings"
 	"sync"
@@ -176,36 +174,17 @@ func (r Route) apply(t *Treatment) {
 
 // expandsStatus reports whether the answer shows presence.
 func expandsStatus(rawQuery string) bool {
-	for name, value := range parameters(rawQuery) {
-		if name != "expand" {
+	for p := range cache.Parameters(rawQuery) {
+		if p.Name != "expand" {
 			continue
 		}
-		for field := range strings.SplitSeq(value, ",") {
+		for field := range strings.SplitSeq(p.Value, ",") {
 			if strings.TrimSpace(field) == "status" {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// parameters yields the names and values of a query, unescaped. What cannot be unescaped is yielded as it is.
-func parameters(rawQuery string) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for pair := range strings.SplitSeq(rawQuery, "&") {
-			name, value, _ := strings.Cut(pair, "=")
-			if !yield(unescapedQuery(name), unescapedQuery(value)) {
-				return
-			}
-		}
-	}
-}
-
-func unescapedQuery(s string) string {
-	if u, err := url.QueryUnescape(s); err == nil {
-		return u
-	}
-	return s
 }
 
 // routeOf names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths replaced and nothing escaped

@@ -1,4 +1,4 @@
-package proxy
+package paging
 
 import (
 	"crypto/sha256"

@@ -1,0 +1,229 @@
+package paging
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"roamproxy/cache"
+)
+
+// usualLimit is how many items a tool gets that names no limit: Roam's default for nearly every list, and never more than it.
+const usualLimit = 10
+
+// walk is a tool's request for a part of a list, as it was read.
+type walk struct {
+	Request
+	query []string // the parameters that are neither limit nor cursor, as the tool wrote them
+	limit int      // of the tool
+	at    place
+}
+
+// newWalk reads a request; nil: it is none for wide pages.
+func newWalk(r Request) (*walk, error) {
+	k := &walk{Request: r, limit: usualLimit}
+	var limits, cursors []string
+	usable := true
+	for p := range cache.Parameters(r.HTTP.URL.RawQuery) {
+		switch {
+		case p.Name == "limit":
+			limits = append(limits, p.Value)
+		case p.Name == "cursor":
+			cursors = append(cursors, p.Value)
+			usable = usable && p.Valid
+		case p.Raw != "":
+			k.query = append(k.query, p.Raw)
+		}
+	}
+	if len(limits) > 0 {
+		n, err := strconv.Atoi(limits[0])
+		usable = usable && err == nil && n > 0 && len(limits) == 1
+		k.limit = n
+	}
+	switch ours := slices.ContainsFunc(cursors, func(c string) bool { return strings.HasPrefix(c, cursorPrefix) }); {
+	case ours && len(cursors) > 1:
+		return nil, errCursor
+	case ours && !usable:
+		return nil, errLimit
+	case ours:
+		var ok bool
+		if k.at, ok = readPlace(cursors[0], k.name()); !ok {
+			return nil, errCursor
+		}
+	case !usable || len(cursors) > 1 || k.limit >= k.PageSize:
+		return nil, nil
+	case len(cursors) == 1:
+		k.at.cursor = cursors[0]
+	}
+	return k, nil
+}
+
+// name identifies the walk. The order of different parameters does not matter.
+func (k *walk) name() string {
+	query := slices.Clone(k.query)
+	slices.SortStableFunc(query, func(a, b string) int { return strings.Compare(parameterName(a), parameterName(b)) })
+	return k.List + "?" + strings.Join(query, "&")
+}
+
+func parameterName(raw string) string {
+	name, _, _ := strings.Cut(raw, "=")
+	return name
+}
+
+// request asks Roam for a page of this size from a cursor on. It wants no encoding, for a page that is to be cut must be read, and
+// all of it, even for a HEAD.
+func (k *walk) request(limit int, cursor string) *http.Request {
+	query := append(slices.Clone(k.query), "limit="+strconv.Itoa(limit))
+	if cursor != "" {
+		query = append(query, "cursor="+url.QueryEscape(cursor))
+	}
+	r, u := *k.HTTP, *k.HTTP.URL
+	u.RawQuery, r.URL, r.Header = strings.Join(query, "&"), &u, k.HTTP.Header.Clone()
+	for _, name := range []string{"Accept-Encoding", "Range", "If-Range"} {
+		delete(r.Header, name)
+	}
+	r.Method = http.MethodGet
+	return &r
+}
+
+// mostPages bounds how many pages are asked for to answer one request: the one that its cursor names, and the next where that became
+// shorter. A cursor can be made up, and must not walk through a list at the expense of everybody's quota.
+const mostPages = 2
+
+// walk finds the part of the list that the tool asked for.
+func (p *Pages) walk(k *walk) (*Part, error) {
+	size := k.PageSize
+	if p.shapes.of(k.List) == plain { // since this walk began
+		size = min(k.limit, k.PageSize)
+	}
+	at := k.at
+	for range mostPages {
+		a, err := k.Ask(k.request(size, at.cursor))
+		if err != nil {
+			return nil, err
+		}
+		if err := whole(a); err != nil {
+			return nil, err
+		}
+		pg, ok := readable(a)
+		if !ok || p.perhapsWhole(k, pg) {
+			if size == k.limit || a.Status != http.StatusOK && a.Status != http.StatusBadRequest {
+				return &Part{Answer: a}, nil
+			}
+			if at != k.at {
+				closeStream(a)
+				return nil, errCursor
+			}
+			return p.asTold(k, a)
+		}
+		if size == k.PageSize && p.shapes.of(k.List) == unknown {
+			p.shapes.learn(k.List, wide)
+		}
+		if at.offset < len(pg.items) || at.offset == 0 || pg.next == "" {
+			return k.part(a, pg, at), nil
+		}
+		at = place{pg.next, at.offset - len(pg.items)} // the page is shorter than it was
+	}
+	return nil, errCursor
+}
+
+// wholeSize bounds a page that is read to be cut and not to be kept.
+const wholeSize = 8 << 20
+
+// whole reads a page that the tool wants nobody to keep. What is no page of a list may be larger, and stays a stream.
+func whole(a *cache.Answer) error {
+	if a.Stream == nil || a.Result != cache.Bypass {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(a.Stream, wholeSize+1))
+	if err != nil {
+		a.Stream.Close()
+		return fmt.Errorf("paging: Roam's answer broke off: %w", err)
+	}
+	if len(body) > wholeSize {
+		a.Stream = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), a.Stream), a.Stream}
+		return nil
+	}
+	a.Stream.Close()
+	a.Stream, a.Body, a.Length = nil, body, int64(len(body))
+	return nil
+}
+
+// readable is the answer as a page, if it is one.
+func readable(a *cache.Answer) (page, bool) {
+	if a.Status != http.StatusOK || a.Stream != nil || a.Header["Content-Encoding"] != nil {
+		return page{}, false
+	}
+	return parsePage(a.Body)
+}
+
+// perhapsWhole tells whether an answer without nextCursor may be of a list that has no pages at all. A tool that does not
+// expect any would take the first ten for everything.
+func (p *Pages) perhapsWhole(k *walk, pg page) bool {
+	return pg.nextAt == (span{}) && k.at == (place{}) && len(pg.items) > k.limit && p.shapes.of(k.List) != wide
+}
+
+// asTold asks as the tool did, after a wide question did not bring a page, and learns from the answer. A tool that stands in the middle of a
+// wide page, which Roam will not give any more, has to begin anew.
+func (p *Pages) asTold(k *walk, refused *cache.Answer) (*Part, error) {
+	closeStream(refused)
+	a, err := k.Ask(k.request(k.limit, k.at.cursor))
+	if err != nil {
+		return nil, err
+	}
+	if a.Status != http.StatusOK { // it was not about the size
+		return &Part{Answer: a}, nil
+	}
+	is := plain
+	if pg, ok := readable(a); ok && refused.Status == http.StatusOK && pg.next != "" && refused.Stream == nil {
+		is = wide // there are pages after all
+	}
+	p.shapes.learn(k.List, is)
+	if k.at.offset > 0 {
+		closeStream(a)
+		return nil, errCursor
+	}
+	return &Part{Answer: a}, nil
+}
+
+func closeStream(a *cache.Answer) {
+	if a.Stream != nil {
+		a.Stream.Close()
+	}
+}
+
+// part cuts what the tool gets out of a page.
+func (k *walk) part(a *cache.Answer, pg page, at place) *Part {
+	from := min(at.offset, len(pg.items))
+	to, next := len(pg.items), ""
+	if from+k.limit < to {
+		to = from + k.limit
+		next = place{at.cursor, to}.encode(k.name())
+	}
+	saved := from > 0 && (a.Result == cache.Hit || a.Result == cache.Shared)
+	if from == 0 && next == "" {
+		return &Part{a, saved}
+	}
+	part := *a
+	part.Body = pg.cut(from, to, next)
+	part.Header = make(http.Header, len(a.Header))
+	for name, values := range a.Header {
+		switch name {
+		case "Last-Modified", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Accept-Ranges": // these are about the whole
+		default:
+			part.Header[name] = values
+		}
+	}
+	part.Header["Etag"] = []string{cache.Tag(part.Body)}
+	part.Header["Content-Length"] = []string{strconv.Itoa(len(part.Body))}
+	part.Length = int64(len(part.Body))
+	return &Part{&part, saved}
+}
