@@ -221,23 +221,6 @@ func TestWhatIsNoRequest(t *testing.T) {
 	}
 }
 
-// Balancers check in HTTP/1.0 and name no Host (HAProxy's httpchk, keepalived). No browser does so.
-//
-// Seen to fail with 421.
-func TestChecksWithoutHost(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, nil)
-	for _, check := range []struct{ addr, path string }{
-		{r.Addr, "/v1/groups.list"}, {r.AdminAddr, "/healthz"}, {r.AdminAddr, "/readyz"}, {r.AdminAddr, "/metrics"},
-	} {
-		for _, request := range []string{" HTTP/1.0\r\n\r\n", " HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n"} {
-			answer, _ := io.ReadAll(dial(t, check.addr, "GET "+check.path+request))
-			if !strings.HasPrefix(string(answer), "HTTP/1.") || !strings.HasPrefix(string(answer)[len("HTTP/1.x"):], " 200 ") {
-				t.Errorf("GET %s%q: %.80q, want 200", check.path, request, answer)
-			}
-		}
-	}
-}
-
 // The admin pages have the same guard, and their token may change.
 //
 // Seen to fail with any token taken for the admin's.

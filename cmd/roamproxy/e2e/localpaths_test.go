@@ -42,16 +42,41 @@ func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
 	}
 }
 
+// The guard is before these paths as before all others.
+//
+// Seen to fail with 404 and 200, and with a request that was smuggled behind one of them answered.
+func TestTheGuardIsBeforeLocalPaths(t *testing.T) {
+	r, _ := serving(t, roamtest.Options{}, io.Discard, nil)
+	for _, path := range []string{"/", "/healthz", "/metrics", "/favicon.ico", "/healthz?x"} {
+		for _, tt := range []struct{ request, want string }{
+			{"GET " + path + " HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421"},
+			{"GET " + path + " HTTP/1.1\r\nHost: [::ffff:127.0.0.1]\r\n\r\n", "421"},
+			{"GET " + path + " HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n", "403"},
+			{"GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "501"},
+			{"GET http://evil.example" + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"},
+		} {
+			if answers, err := raw(t, r.Addr, tt.request); err != nil || strings.Join(answers, " ") != tt.want {
+				t.Errorf("%q is answered %q (%v), want %s", tt.request, answers, err, tt.want)
+			}
+		}
+		smuggled := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+		if answers, err := raw(t, r.Addr, smuggled); err != nil || len(answers) != 1 {
+			t.Errorf("what stands behind a chunked POST %s is answered too: %q (%v)", path, answers, err)
+		}
+	}
+}
+
 // Balancers check with HTTP/1.0 and without Host (HAProxy's httpchk, keepalived), or with an empty Host.
 //
 // Seen to fail with 421.
 func TestHealthChecksWithoutHost(t *testing.T) {
 	r, _ := serving(t, roamtest.Options{}, io.Discard, nil)
 	for _, addr := range []string{r.Addr, r.AdminAddr} {
-		for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-			if addr == r.Addr && path != "/healthz" {
-				continue // these are the admin listener's
-			}
+		paths := []string{"/healthz", "/readyz", "/metrics"}
+		if addr == r.Addr {
+			paths = []string{"/healthz", "/v1/groups.list"}
+		}
+		for _, path := range paths {
 			for _, end := range []string{" HTTP/1.0\r\n\r\n", " HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n"} {
 				conn, err := net.Dial("tcp", addr)
 				if err != nil {

@@ -107,7 +107,9 @@ func (a *app) toolState() map[string]metrics.ToolState {
 
 // ServeHTTP answers with the configuration that is in force when the request comes.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if answerLocally(w, r) {
+	if isLocal(r.URL.Path) {
+		c := a.current().config
+		proxy.Guard(http.HandlerFunc(answerLocally), reach(c.Listen, c.Hosts)).ServeHTTP(w, r)
 		return
 	}
 	g := a.enter()
