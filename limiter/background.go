@@ -7,13 +7,13 @@ import "time"
 const spare = 1
 
 // isIdle reports whether a background call may ask for a token.
-func (s *state) isIdle() bool {
-	return s.calls.Len() == 0 && len(s.inFlight) < s.bucket.Slots(s.MaxInFlight) && s.pause.state == PauseOpen
+func (s *state) isIdle(now time.Time) bool {
+	return s.calls.Len() == 0 && len(s.inFlight) < s.bucket.Slots(s.MaxInFlight) && s.pause.state == PauseOpen && s.onHold(now) == 0
 }
 
 // busy says why a background call gets no permit at now; nil when the bucket is to be asked.
 func (s *state) busy(now time.Time) *Refusal {
-	if s.isIdle() && s.bucket.Level(now)+tolerance/unit >= min(1+spare, s.bucket.Limits(now).Burst) {
+	if s.isIdle(now) && s.bucket.Level(now)+tolerance/unit >= min(1+spare, s.bucket.Limits(now).Burst) {
 		return nil
 	}
 	return s.refuseRefresh(now)
@@ -21,7 +21,7 @@ func (s *state) busy(now time.Time) *Refusal {
 
 func (s *state) refuseRefresh(now time.Time) *Refusal {
 	r := &Refusal{Reason: ErrBusy, RetryAfter: s.forecast(now).nth(s.calls.Len() + spare)}
-	if s.pause.state != PauseOpen {
+	if s.pause.state != PauseOpen || s.onHold(now) > 0 {
 		r.Reason = ErrPaused
 	}
 	return r

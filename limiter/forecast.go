@@ -45,7 +45,7 @@ func (s *state) forecast(now time.Time) *forecast {
 	if len(f.times) >= f.now || f.now < f.slots {
 		f.rough += f.held // Roam may take longer for the next ones
 	}
-	f.at = max(f.at, s.tokenAt.Sub(now))
+	f.at = max(f.at, s.tokenAt.Sub(now), s.onHold(now))
 	return f
 }
 

@@ -200,9 +200,11 @@ func (q *Queue) favour(c *call, caller Caller) {
 	q.state.favour(time.Now(), c, caller)
 }
 
-// Resume ends a pause by hand; the next call is still sent alone, as the probe. It reports whether there was a pause.
+// Resume ends a pause, also one of Pause. After a 429 the next call is still sent alone, as the probe. It reports whether there was
+// a pause.
 func (q *Queue) Resume() bool {
 	q.mu.Lock()
+	held := q.state.release(time.Now())
 	paused := q.state.pause.state == PauseShut
 	if paused {
 		q.state.pause.until = time.Now()
@@ -211,7 +213,7 @@ func (q *Queue) Resume() bool {
 	}
 	q.mu.Unlock()
 	q.keep()
-	return paused
+	return paused || held
 }
 
 // Forget resets what was learned about the quota: the configured limits are in force again.

@@ -10,6 +10,7 @@ type State struct {
 	Paused             bool
 	PausedFor          time.Duration  // until the next call may be tried; 0 when not paused
 	PauseTotal         time.Duration  // spent in pauses since the start
+	HeldFor            time.Duration  // until a pause by hand ends, which is not counted above; 0: there is none
 	Waiting            map[string]int // by tool, only those with calls
 	Oldest             time.Duration  // how long the call that came first has waited
 	Capacity, InFlight int
@@ -29,7 +30,7 @@ func (s *state) snapshot(now time.Time) State {
 	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
 	is := State{
 		Tokens: s.bucket.Level(now), Rate: limits.Rate, Burst: limits.Burst, Paid: configured, Waiting: make(map[string]int),
-		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now),
+		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.onHold(now),
 		Jitter: s.jitter.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
 		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}

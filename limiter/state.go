@@ -24,6 +24,7 @@ type state struct {
 	held      mean        // how long a slot is held
 	jitter    spread
 	pause     pause
+	heldUntil time.Time // a pause by hand ends
 	tokenAt   time.Time // the bucket said that there is no token before this
 	returned  int       // tokens whose calls left in the moment of their dispatch
 	sleeps    time.Time // the dispatcher looks again by itself at this time
@@ -166,7 +167,7 @@ func (s *state) next(now time.Time) (n step) {
 	if len(s.refreshes) > 0 {
 		n.refresh = s.refreshes[0]
 		s.refreshes = s.refreshes[1:]
-		n.take, n.demand = s.isIdle(), s.demand()
+		n.take, n.demand = s.isIdle(now), s.demand()
 		n.demand.Margin = min(spare, s.bucket.Limits(now).Burst-1)
 		return n
 	}
@@ -195,8 +196,8 @@ func (s *state) blocked(now time.Time) (bool, time.Duration) {
 	switch {
 	case s.calls.Len() == 0 || len(s.inFlight) >= s.bucket.Slots(s.MaxInFlight) || s.pause.state == PauseProbing:
 		return true, 0
-	case s.pause.remaining(now) > 0:
-		return true, s.pause.remaining(now)
+	case s.pause.remaining(now) > 0 || s.onHold(now) > 0:
+		return true, max(s.pause.remaining(now), s.onHold(now))
 	case now.Before(s.tokenAt):
 		return true, s.tokenAt.Sub(now)
 	}
