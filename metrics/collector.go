@@ -14,6 +14,7 @@ type QuotaState struct {
 	Paused                          bool
 	PausedFor                       time.Duration  // until the next call may be tried
 	PauseTotal                      time.Duration  // spent in pauses since the start
+	HeldFor                         time.Duration  // until a pause by hand ends; 0: there is none
 	Length                          map[string]int // queued calls by tool
 	Slots                           map[string]int // calls that Roam works on, by tool
 	Open                            map[string]int // answers that are being read, by tool

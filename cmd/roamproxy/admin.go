@@ -149,6 +149,19 @@ type reloadCmd struct {
 // Run has the running roamproxy read its configuration again.
 func (c reloadCmd) Run(p *program) error { return c.act(p, "/-/reload", nil) }
 
+type pauseCmd struct {
+	adminFlags
+	Max   time.Duration `help:"How long the pause lasts at most; it ends by itself." default:"10m" placeholder:"DURATION"`
+	Quota string        `help:"Only this quota; otherwise all." placeholder:"NAME"`
+}
+
+// Run holds the calls of the running roamproxy.
+func (c pauseCmd) Run(p *program) error {
+	query := quotaQuery(c.Quota)
+	query.Set("max", c.Max.String())
+	return c.act(p, "/api/pause", query)
+}
+
 type resumeCmd struct {
 	adminFlags
 	Quota string `help:"Only this quota; otherwise all." placeholder:"NAME"`

@@ -65,6 +65,11 @@ func TestTheCommandsThatActOnTheRunningProcess(t *testing.T) {
 	}{
 		{"purge", env, []string{"purge", "/v1/group*"}, exitOK, `"purged":1`},
 		{"purge nonsense", env, []string{"purge", "["}, exitWrong, "nothing was changed: match: "},
+		{"pause for too long", env, []string{"pause", "--max", "25h"}, exitWrong, "nothing was changed: {\"ok\":false,\"paused\":[],\"error\":\"max: want a duration"},
+		{"pause an unknown quota", env, []string{"pause", "--quota", "nobody"}, exitWrong, "there is no quota of this name"},
+		{"pause", env, []string{"pause", "--max", "7m"}, exitOK, `"paused":["roam"],"until":"`},
+		{"top says so", env, []string{"top"}, exitOK, "PAUSED BY HAND for another 4"},
+		{"resume what was paused", env, []string{"resume"}, exitOK, `"resumed":["roam"]`},
 		{"resume", env, []string{"resume"}, exitOK, `"not_paused":["roam"]`},
 		{"resume an unknown quota", env, []string{"resume", "--quota", "nobody"}, exitWrong, "there is no quota of this name"},
 		{"reload without a file", env, []string{"reload"}, exitWrong, "nothing was changed"},

@@ -49,6 +49,7 @@ type commands struct {
 	Health     healthCmd     `cmd:"" help:"Ask the running roamproxy whether it lives."`
 	Top        topCmd        `cmd:"" help:"Watch the running roamproxy in the terminal: tokens, queue, tools, cache."`
 	Reload     reloadCmd     `cmd:"" help:"Have the running roamproxy read its configuration again."`
+	Pause      pauseCmd      `cmd:"" help:"Hold all calls of the running roamproxy for a while, deliberately."`
 	Resume     resumeCmd     `cmd:"" help:"End the pause of the running roamproxy's quotas."`
 	Purge      purgeCmd      `cmd:"" help:"Remove cached answers of the running roamproxy."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -61,7 +61,9 @@ func (d *drawing) wrapped(text string) {
 
 func (d *drawing) quota(q status.QuotaStatus, now int64) {
 	state := "flows"
-	if q.Paused {
+	if q.HeldFor > 0 {
+		state = fmt.Sprintf("PAUSED BY HAND for another %.0f s; roamproxy resume ends it", q.HeldFor)
+	} else if q.Paused {
 		state = fmt.Sprintf("PAUSED, next try in %.0f s", q.PausedFor)
 	}
 	d.line("")

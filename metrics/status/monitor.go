@@ -45,7 +45,7 @@ func (m *Monitor) Status(history bool) Status {
 func quotaStatus(now metrics.NamedQuota, waiting map[string]int) QuotaStatus {
 	q := QuotaStatus{
 		Name: now.Name, Tokens: now.Tokens, Burst: now.Burst, Rate: now.Rate, Configured: now.ConfiguredRate,
-		Paused: now.Paused, PausedFor: now.PausedFor.Seconds(), PauseTotal: now.PauseTotal.Seconds(),
+		Paused: now.Paused, PausedFor: now.PausedFor.Seconds(), HeldFor: now.HeldFor.Seconds(), PauseTotal: now.PauseTotal.Seconds(),
 		Oldest: now.Oldest.Seconds(), Capacity: now.Capacity, InFlight: now.InFlight, MaxFlight: now.MaxInFlight, MaxOpen: now.MaxOpen,
 		Shared: now.Shared, Replicas: now.Replicas, Queue: []Share{}, Holders: []Holder{},
 	}

@@ -33,9 +33,10 @@ type QuotaStatus struct {
 	Configured float64  `json:"configured_rate"`
 	Paused     bool     `json:"paused"`
 	PausedFor  float64  `json:"paused_for_seconds"`
-	PauseTotal float64  `json:"pause_seconds_total"` // since the start
-	LastPause  float64  `json:"last_pause_seconds"`  // the length so far of the current pause, or of the last one
-	Throttled  int      `json:"throttled_total"`     // Roam's 429 since the start
+	HeldFor    float64  `json:"paused_by_hand_for_seconds"` // not because of Roam; 0: it is not
+	PauseTotal float64  `json:"pause_seconds_total"`        // since the start
+	LastPause  float64  `json:"last_pause_seconds"`         // the length so far of the current pause, or of the last one
+	Throttled  int      `json:"throttled_total"`            // Roam's 429 since the start
 	Waiting    int      `json:"waiting"`
 	Oldest     float64  `json:"oldest_seconds"`
 	Capacity   int      `json:"capacity"`

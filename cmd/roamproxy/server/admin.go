@@ -18,6 +18,7 @@ import (
 // adminPages is everything that the admin listener answers, a line each.
 func (r *Server) adminPages(c config.Config, gate func(http.Handler) http.Handler) http.Handler {
 	pages := r.monitor.Admin(gate)
+	pages.Handle("POST /api/pause", r.pause)
 	pages.Handle("POST /api/resume", r.resume)
 	pages.Handle("POST /-/reload", r.answerReload)
 	if c.Admin.Debug {

@@ -95,6 +95,12 @@ func (a *app) configure(l *quota, c config.Config, q config.Quota, session *redi
 	l.queue.Reconfigure(bounds(c, q))
 	l.open.Resize(c.Upstream.MaxOpen)
 	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(c, q) })
+	a.health.Note("quota "+q.Name, func() string {
+		if held := l.queue.State().HeldFor; held > 0 {
+			return fmt.Sprintf("paused by hand for another %v", held.Round(time.Second))
+		}
+		return ""
+	})
 	a.health.Check("queue of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
 }
 
@@ -119,7 +125,7 @@ func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
 	s := l.queue.State()
 	return metrics.QuotaState{
 		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
-		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight, MaxInFlight: c.Upstream.MaxInFlight,
+		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, HeldFor: s.HeldFor, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight, MaxInFlight: c.Upstream.MaxInFlight,
 		MaxOpen: c.Upstream.MaxOpen, Slots: l.open.Calls(), Open: l.open.Open(),
 		Shared: s.Shared, Replicas: s.Replicas,
 	}
@@ -133,6 +139,7 @@ func (a *app) drop(name string) {
 	a.metrics.QuotaState(name, nil)
 	a.health.Check("state of quota "+name, nil)
 	a.health.Check("queue of quota "+name, nil)
+	a.health.Note("quota "+name, nil)
 }
 
 // A call leaves the line at its longest wait at the latest. This much later is not the machine being slow.

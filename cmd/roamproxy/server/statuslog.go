@@ -33,6 +33,8 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 		quota := zap.String("quota", q.Name)
 		refused := q.Throttled - old.Throttled
 		switch {
+		case q.HeldFor == 0 && old.HeldFor > 0:
+			tell(zap.InfoLevel, "the pause by hand is over", quota, zap.Int("waiting", q.Waiting))
 		case q.Paused && !old.Paused:
 			tell(zap.WarnLevel, "paused: Roam answered 429, so nothing is sent until it lets a call pass. Others spend the same quota, or it is smaller than configured: see who else holds the key, and quotas[].rate and burst",
 				quota, lasting("for", q.PausedFor), zap.Int("waiting", q.Waiting))
