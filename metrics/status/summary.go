@@ -45,7 +45,7 @@ func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	for _, q := range s.Quotas {
 		if q.Paused {
 			return Summary{Warn, fmt.Sprintf("Roam answered 429 on quota %s: nothing is sent until its pause is over.", q.Name),
-				"It ends by itself. If it comes back, another client spends this quota: find out who else holds the key."}
+				"It ends by itself, or by roamproxy resume. If it comes back, another client spends this quota: find out who else holds the key."}
 		}
 	}
 	if !s.Reloaded {
