@@ -19,7 +19,7 @@
 // Freshness follows a rule, because Roam documents no caching headers. Where a rule says so, it follows RFC 9111, as a shared
 // cache that belongs to one principal, the credential. The tests are named after its sections. It departs from the RFC thus:
 //
-//   - Only a complete 200 is kept, and nothing is fresh by heuristic (section 4.2.2): a wrong answer is worse than a slow one.
+//   - Only a complete 200 is kept, where Roam's headers decide also a 203, 301, 302, 404 or 410 with explicit freshness, and nothing is fresh by heuristic (section 4.2.2): a wrong answer is worse than a slow one.
 //   - A rule's ttl takes the place of max-age, s-maxage, Expires and no-cache, which is what it is for; never of no-store and
 //     private, and what no-cache and must-revalidate say about stale answers holds.
 //   - private and no-cache with field names count as without (5.2.2.4, 5.2.2.7), and must-understand as absent: kept less.
@@ -269,5 +269,5 @@ func (c *Cache) pass(ctx context.Context, by Requester, fwd string) (*Answer, er
 	if fwd != "bypass" {
 		result = Miss
 	}
-	return &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Stream: res.Body, Length: res.ContentLength, Age: delta(res.Header.Get("Age")), Result: result, fwd: fwd}, nil
+	return &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Stream: res.Body, Length: res.ContentLength, Age: ageOf(res.Header), Result: result, fwd: fwd}, nil
 }

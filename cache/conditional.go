@@ -96,7 +96,7 @@ func (e *Entry) validated() bool {
 
 // conditions ask whether the entry is still true (RFC 9111, section 4.3.1).
 func (e *Entry) conditions() http.Header {
-	if e == nil || !e.validated() {
+	if e == nil || e.Status != http.StatusOK || !e.validated() {
 		return nil
 	}
 	h := make(http.Header)
@@ -129,5 +129,5 @@ func (e *Entry) confirmed(res *http.Response, sent, received time.Time) *Entry {
 			h[name] = values
 		}
 	}
-	return newEntry(e.Route, h, e.Body, sent, received)
+	return newEntry(e.Route, e.Status, h, e.Body, sent, received)
 }

@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Entry is a kept answer, a 200. It is never changed once it is in a Store.
+// Entry is a kept answer. It is never changed once it is in a Store.
 type Entry struct {
 	Route    string // by which Drop finds it
+	Status   int    // 200, or another that keepsStatus names
 	Header   http.Header
 	Body     []byte
 	Received time.Time     // when its header came
@@ -21,10 +22,10 @@ type Entry struct {
 }
 
 // newEntry makes an entry of an answer whose header it may keep.
-func newEntry(route string, from http.Header, body []byte, sent, received time.Time) *Entry {
+func newEntry(route string, status int, from http.Header, body []byte, sent, received time.Time) *Entry {
 	says := parseDirectives(from.Values("Cache-Control"))
 	e := &Entry{
-		Route: route, Header: endToEnd(from), Body: body, Received: received,
+		Route: route, Status: status, Header: endToEnd(from), Body: body, Received: received,
 		Age: initialAge(from, sent, received), Lifetime: lifetime(from, says, received),
 		Strict: says.has("must-revalidate") || says.has("proxy-revalidate") || says.has("s-maxage") || says.has("no-cache"),
 	}
@@ -32,7 +33,7 @@ func newEntry(route string, from http.Header, body []byte, sent, received time.T
 	if e.Header["Date"] == nil {
 		e.Header["Date"] = []string{received.UTC().Format(http.TimeFormat)} // RFC 9110, section 6.6.1
 	}
-	if e.Header["Etag"] == nil {
+	if e.Header["Etag"] == nil && status == http.StatusOK {
 		e.OwnTag, e.Header["Etag"] = true, []string{Tag(body)}
 	}
 	e.Varies, _ = nominated(from.Values("Vary"))
@@ -86,5 +87,5 @@ func (e *Entry) size(key Key) int64 {
 func rounded(n int) int { return n + n/8 + 8 }
 
 func (e *Entry) answer(result string, r Rule, now time.Time) *Answer {
-	return &Answer{Status: http.StatusOK, Header: e.Header, Body: e.Body, Length: int64(len(e.Body)), Result: result, Age: e.age(now), TTL: e.ttl(r, now)}
+	return &Answer{Status: e.Status, Header: e.Header, Body: e.Body, Length: int64(len(e.Body)), Result: result, Age: e.age(now), TTL: e.ttl(r, now)}
 }

@@ -72,7 +72,7 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 		res.Body.Close()
 		return nil, fmt.Errorf("cache: Roam's answer to %s broke off: %w", q.Route, err)
 	}
-	got = &fetched{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Age: delta(res.Header.Get("Age")), Result: Miss, fwd: "uri-miss"}}
+	got = &fetched{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Age: ageOf(res.Header), Result: Miss, fwd: "uri-miss"}}
 	if !whole {
 		got.Stream = struct {
 			io.Reader
@@ -82,12 +82,12 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 	}
 	res.Body.Close()
 	got.Body, got.Length = body, int64(len(body))
-	if res.StatusCode != http.StatusOK {
+	if !keepsStatus(res.StatusCode, q.Rule) {
 		return got, nil
 	}
 	got.own = personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
 	got.varies, _ = nominated(res.Header["Vary"])
-	if kept := newEntry(q.Route, res.Header, body, sent, received); !foreign && storable(res, q.Rule, kept, c.o.MaxBody) {
+	if kept := newEntry(q.Route, res.StatusCode, res.Header, body, sent, received); !foreign && storable(res, q.Rule, kept, c.o.MaxBody) {
 		e = kept
 		got.Header, got.Age, got.TTL = kept.Header, kept.Age, kept.ttl(q.Rule, received)
 	}

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -15,8 +16,8 @@ func lifetime(h http.Header, says directives, received time.Time) time.Duration 
 			return d
 		}
 	}
-	expires, err := http.ParseTime(h.Get("Expires"))
-	if err != nil {
+	expires, ok := parseDate(h.Get("Expires"))
+	if !ok {
 		return 0 // none, or one such as "0", which means the past (section 5.3)
 	}
 	return max(expires.Sub(date(h, received)), 0)
@@ -24,16 +25,38 @@ func lifetime(h http.Header, says directives, received time.Time) time.Duration 
 
 // date is when Roam made the answer, as far as it says so.
 func date(h http.Header, received time.Time) time.Time {
-	if t, err := http.ParseTime(h.Get("Date")); err == nil {
+	if t, ok := parseDate(h.Get("Date")); ok {
 		return t
 	}
 	return received
 }
 
+// parseDate reads a date by the grammar of RFC 9110, section 5.6.7, in any case of letters (RFC 9111, section 4.2). http.ParseTime
+// takes one digit where two belong, more spaces, and zones other than GMT.
+func parseDate(value string) (t time.Time, ok bool) {
+	for _, layout := range []string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
+		t, err := time.Parse(layout, strings.ToUpper(value))
+		if err != nil {
+			continue
+		}
+		_, written, _ := strings.Cut(value, " ") // without the name of the day, of which nothing depends
+		_, meant, _ := strings.Cut(t.Format(layout), " ")
+		return t, strings.EqualFold(written, meant)
+	}
+	return time.Time{}, false
+}
+
+// ageOf returns the value of Age: of a list, or of several fields, the first (RFC 9111, section 5.1). One that is no number does
+// not count.
+func ageOf(h http.Header) time.Duration {
+	first, _, _ := strings.Cut(h.Get("Age"), ",")
+	return delta(strings.TrimSpace(first))
+}
+
 // initialAge is the age of an answer when it came (RFC 9111, section 4.2.3): what caches on the way say, and the time that it
 // took to come.
 func initialAge(h http.Header, sent, received time.Time) time.Duration {
-	return delta(h.Get("Age")) + max(received.Sub(sent), 0)
+	return ageOf(h) + max(received.Sub(sent), 0)
 }
 
 func (e *Entry) age(now time.Time) time.Duration { return e.Age + max(now.Sub(e.Received), 0) }

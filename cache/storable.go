@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 )
@@ -15,13 +16,32 @@ func storable(res *http.Response, r Rule, e *Entry, maxBody int64) bool {
 	says := parseDirectives(res.Header.Values("Cache-Control"))
 	unended := res.ContentLength < 0 && len(res.TransferEncoding) == 0 && res.ProtoMajor == 1 // its end is the connection's: it may be cut off
 	switch {
-	case !r.Keeps(), res.StatusCode != http.StatusOK, unended, personal(res.Header, says),
+	case !r.Keeps(), !keepsStatus(res.StatusCode, r), unended, personal(res.Header, says),
 		len(res.Header["Set-Cookie"]) > 0,
 		len(res.Header["Content-Range"]) > 0,
-		r.Origin && e.Lifetime == 0 && !e.validated():
+		r.Origin && e.Lifetime == 0 && (e.Status != http.StatusOK || !e.validated()),
+		!r.Origin && isPage(res.Header):
 		return false
 	}
-	return !failed(res.Header, e.Body, maxExpansion*maxBody)
+	return e.Status != http.StatusOK || !failed(res.Header, e.Body, maxExpansion*maxBody)
+}
+
+// keepsStatus reports whether an answer of this status may be kept: a 200, and where Roam's headers decide also those that RFC 9110,
+// section 15.1, names with the ones that concern a whole answer, if their freshness is explicit.
+func keepsStatus(status int, r Rule) bool {
+	switch status {
+	case http.StatusOK:
+		return true
+	case http.StatusNonAuthoritativeInfo, http.StatusMovedPermanently, http.StatusFound, http.StatusNotFound, http.StatusGone:
+		return r.Origin
+	}
+	return false
+}
+
+// isPage reports whether an answer is a page for people, such as the sign-in page of a network: no method of Roam's has one.
+func isPage(h http.Header) bool {
+	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return kind == "text/html" || kind == "application/xhtml+xml"
 }
 
 // maxExpansion is how many times cache.max_body a compressed answer may have as text: more than text of an API is compressed, and

@@ -13,11 +13,12 @@ import (
 )
 
 // encoded is the first byte of an entry as replicas exchange it. Another one is of another version, and not ours to read.
-const encoded = 2
+const encoded = 3
 
 // header is all of an entry but its body, with its times as they can be told to another machine: relative.
 type header struct {
 	Route    string        `json:"route"`
+	Status   int           `json:"status"`
 	Header   http.Header   `json:"header"`
 	Since    time.Duration `json:"since"` // from the answer to this moment
 	Age      time.Duration `json:"age"`
@@ -29,7 +30,7 @@ type header struct {
 // encode writes an entry: the version, the length of the header, the header, the body, and a MAC over all of it and the key under
 // which it will lie. Who can write to Redis and does not know the secret can neither change an entry nor move it.
 func encode(e *cache.Entry, key string, seal []byte, now time.Time) []byte {
-	h, err := json.Marshal(header{e.Route, e.Header, now.Sub(e.Received), e.Age, e.Lifetime, e.Strict, e.OwnTag})
+	h, err := json.Marshal(header{e.Route, e.Status, e.Header, now.Sub(e.Received), e.Age, e.Lifetime, e.Strict, e.OwnTag})
 	if err != nil { // cannot be, of strings and numbers; what is empty reads as damaged
 		return nil
 	}
@@ -66,11 +67,11 @@ func decode(data []byte, key string, seal []byte, ago time.Duration, now time.Ti
 	var h header
 	strict := json.NewDecoder(bytes.NewReader(rest[:length]))
 	strict.DisallowUnknownFields()
-	if err := strict.Decode(&h); err != nil || h.Header == nil || h.Since < 0 || h.Age < 0 || ago < 0 {
+	if err := strict.Decode(&h); err != nil || h.Header == nil || h.Status < 200 || h.Status > 499 || h.Since < 0 || h.Age < 0 || ago < 0 {
 		return nil
 	}
 	return &cache.Entry{
-		Route: h.Route, Header: h.Header, Body: bytes.Clone(rest[length:]), Received: now.Add(-h.Since - ago),
+		Route: h.Route, Status: h.Status, Header: h.Header, Body: bytes.Clone(rest[length:]), Received: now.Add(-h.Since - ago),
 		Age: h.Age, Lifetime: h.Lifetime, Strict: h.Strict, OwnTag: h.OwnTag,
 	}
 }

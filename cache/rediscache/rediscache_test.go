@@ -263,7 +263,7 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 func TestAForgedEntryIsAMiss(t *testing.T) {
 	f := newFleet(t, 1)
 	r, now := f.tiers[0], time.Now()
-	forged := &cache.Entry{Route: groups().Route, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<script>"), Received: now}
+	forged := &cache.Entry{Route: groups().Route, Status: 200, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<script>"), Received: now}
 	generation := r.Claim("k", groups().Route, seal, false).Generation
 	r.Put("k", forged, seal, generation, time.Minute)
 	for _, tt := range []struct {
@@ -306,7 +306,7 @@ func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
 	f := newFleet(t, 1)
 	r := f.tiers[0]
 	entry := func(body string) *cache.Entry {
-		return &cache.Entry{Route: groups().Route, Header: http.Header{}, Body: []byte(body), Received: time.Now()}
+		return &cache.Entry{Route: groups().Route, Status: 200, Header: http.Header{}, Body: []byte(body), Received: time.Now()}
 	}
 	before := r.Claim("k", groups().Route, seal, false).Generation
 	f.caches[0].Drop(ofGroups)
@@ -324,7 +324,7 @@ func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
 // Whatever Redis holds is an entry of ours or nothing, and what we write is read as it was.
 func FuzzEntry(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
-	whole := encode(&cache.Entry{Route: "/v1/groups.list", Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, "k", seal, now)
+	whole := encode(&cache.Entry{Route: "/v1/groups.list", Status: 200, Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, "k", seal, now)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
 	f.Add([]byte{encoded, 2, '{', '}', 0, 0, 0, 0})
