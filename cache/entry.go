@@ -3,7 +3,6 @@ package cache
 import (
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -43,30 +42,18 @@ func newEntry(route string, status int, from http.Header, body []byte, sent, rec
 // endToEnd are the fields that go on to the tool. The Age is told anew each time.
 func endToEnd(from http.Header) http.Header {
 	h := make(http.Header, len(from)+3) // three may be added
+	named := ConnectionFields(from)
 	for name, values := range from {
-		if !passing(name, from["Connection"]) {
+		if !named[name] && !IsHopByHop(name) && !neverStored(name) {
 			h[name] = values[:len(values):len(values)] // who adds another does so for himself
 		}
 	}
 	return h
 }
 
-// passing tells whether a field belongs to that one connection (RFC 9111, section 3.1), to whom a cookie was meant for, or is
-// told anew each time.
-func passing(name string, connection []string) bool {
-	switch name {
-	case "Connection", "Keep-Alive", "Te", "Transfer-Encoding", "Trailer", "Upgrade", "Age", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authentication-Info", "Set-Cookie":
-		return true
-	}
-	for _, value := range connection {
-		for listed := range strings.SplitSeq(value, ",") {
-			if strings.EqualFold(strings.TrimSpace(listed), name) {
-				return true
-			}
-		}
-	}
-	return false
-}
+// neverStored reports whether a field must not be stored besides the hop-by-hop ones (RFC 9111, section 3.1): a cookie is for one
+// client, and Age is computed for every response.
+func neverStored(name string) bool { return name == "Age" || name == "Set-Cookie" }
 
 // index tells whether this is no answer but says with what the answers to the question vary.
 func (e *Entry) index() bool { return e.Header == nil && e.Varies != nil }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"roamproxy/cache"
 )
 
 // interim hands Roam's responses of 1xx on to a tool that waits for the final one (RFC 9110, section 15.2).
@@ -32,7 +34,7 @@ func (i *interim) pass(status int, header http.Header) {
 	h := i.v.w.Header()
 	final := maps.Clone(h)
 	clear(h)
-	RemoveHopByHop(header)
+	cache.RemoveHopByHop(header)
 	i.p.clean(header, i.v)
 	maps.Copy(h, header)
 	http.NewResponseController(i.v.w).SetWriteDeadline(time.Now().Add(patience))

@@ -2,45 +2,16 @@ package proxy
 
 import (
 	"net/http"
-	"slices"
 	"strings"
+
+	"roamproxy/cache"
 )
-
-// hopByHop are the fields that belong to one connection (RFC 9110 section 7.6.1, and RFC 7540 section 3.2.1 for HTTP2-Settings).
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Proxy-Authenticate",
-	"Proxy-Authorization", "Proxy-Authentication-Info",
-}
-
-// RemoveHopByHop removes from a request or a response what belongs to one connection, and what its Connection fields name.
-func RemoveHopByHop(h http.Header) {
-	for name := range connectionFields(h) {
-		delete(h, name)
-	}
-	for _, name := range hopByHop {
-		delete(h, name)
-	}
-}
-
-// connectionFields are the names that Connection fields list, as they are in a header.
-func connectionFields(h http.Header) map[string]bool {
-	if h["Connection"] == nil {
-		return nil
-	}
-	names := make(map[string]bool)
-	for _, value := range h["Connection"] {
-		for name := range strings.SplitSeq(value, ",") {
-			names[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
-		}
-	}
-	return names
-}
 
 // takeOwn takes out of a request's header, once and before any step reads it, what Roam is not to see. What remains is what Roam may see:
 // every step decides on that, so that no decision depends on a field that Roam does not get. What the tool says to roamproxy is returned;
 // the rest is dropped.
 func takeOwn(h http.Header) (own http.Header) {
-	named := connectionFields(h)
+	named := cache.ConnectionFields(h)
 	for name, values := range h {
 		switch {
 		case isOwn(name):
@@ -72,7 +43,7 @@ func isNeverForwarded(name string) bool {
 		"Cf-Connecting-Ip", "X-Http-Method", "X-Http-Destinationurl", "X-Remote-Addr", "X-Remote-Ip", "X-Originating-Ip":
 		return true
 	}
-	if slices.Contains(hopByHop, name) || strings.Contains(name, "_") { // CGI, WSGI and PHP read _ as -
+	if cache.IsHopByHop(name) || strings.Contains(name, "_") { // CGI, WSGI and PHP read _ as -
 		return true
 	}
 	for _, prefix := range []string{"Proxy-", "Forwarded", "X-Forwarded", "X-Original-", "X-Rewrite-", "X-Envoy-"} {
