@@ -26,7 +26,7 @@ type loginCmd struct {
 	Listen     string `help:"Where the browser comes back to; its port may have to be one that the OAuth app names." default:"127.0.0.1:0" placeholder:"ADDR"`
 }
 
-// loginTime is how long somebody may take to agree.
+// loginTime is how long the user may take to agree.
 const loginTime = 10 * time.Minute
 
 // Run shows a page to open and waits for the browser to come back, or, where that runs on another machine, for the address at

@@ -29,7 +29,7 @@ type Config struct {
 	Log         Log          `key:"log"`
 }
 
-// Admin is the listener of whoever runs roamproxy.
+// Admin is the listener for operators.
 type Admin struct {
 	Listen    string `key:"listen"`
 	TokenFile string `key:"token_file"`
@@ -66,7 +66,7 @@ type OAuth struct {
 	Scopes           []string          `key:"scopes"`
 }
 
-// Quota is one token bucket and its line.
+// Quota is one token bucket and its queue.
 type Quota struct {
 	Name         string   `key:"name"`
 	Rate         float64  `key:"rate"`
@@ -184,7 +184,7 @@ func Default(getenv func(string) string) Config {
 	}
 }
 
-// An element of a list begins with its own defaults, so that a zero that is written is told from a key that is not.
+// An element of a list begins with its own defaults, so that a zero that is written differs from a key that is not there.
 func (c *Credential) defaults() {
 	c.Quota = "roam"
 	c.OAuth.TokenURL, c.OAuth.AuthorizeURL = "https://ro.am/oauth/token", "https://ro.am/oauth/authorize"

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// An entry that can never match is a mistake: the one who wrote it believes that it does.
+// An entry that can never match is a mistake: its author believes that it does.
 
 // checkPattern wants METHOD and a path of path.Match.
 func checkPattern(v *checker, key, pattern string) {

@@ -104,7 +104,7 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 				if res.StatusCode != 503 || !strings.Contains(body, "state_dir cannot be written, so a restart begins with an empty bucket") || !strings.Contains(body, tt.says) {
 					t.Errorf("readyz: %d %s, want 503 with %q", res.StatusCode, body, tt.says)
 				}
-				const red, green = "not ready: somebody must mend this", "mended"
+				const red, green = "not ready: an operator must fix this", "ready again"
 				if when == "meanwhile" {
 					eventually(t, "the log tells of it", func() bool { return r.told(red) > 0 })
 				}

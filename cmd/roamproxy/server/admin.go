@@ -15,7 +15,7 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// adminPages is everything that the admin listener answers, a line each.
+// adminPages returns the handler of the admin listener.
 func (r *Server) adminPages(c config.Config, gate func(http.Handler) http.Handler) http.Handler {
 	pages := r.monitor.Admin(gate)
 	pages.Handle("POST /api/pause", r.pause)
@@ -43,7 +43,7 @@ func (r *Server) purge(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprintf(w, `{"purged":%d}`+"\n", n)
 }
 
-// adminGate lets only who has the token see the page, where there is one. The token is the password, or a Bearer. The file is read
+// adminGate returns a middleware that wants the admin token, if one is configured: as password or as Bearer. The file is read
 // again when its content changes, and a file that cannot be read any more leaves the last token in use.
 func adminGate(a config.Admin) (func(http.Handler) http.Handler, error) {
 	if a.TokenFile == "" {

@@ -27,7 +27,7 @@ import (
 //
 //	tools ──► app ──► snapshot: proxy ──► cache
 //	                                │
-//	                                └─────► limiter (one line a quota) ──► Roam
+//	                                └─────► limiter (one queue a quota) ──► Roam
 //	                                ▼
 //	                            observer ──► metrics, log
 type app struct {
@@ -46,7 +46,7 @@ type app struct {
 	mu  sync.RWMutex // guards now; held for reading while a request enters a snapshot, so that none enters a replaced one
 	now *snapshot
 
-	changing   sync.Mutex // one change at a time; guards lines
+	changing   sync.Mutex // one change at a time; guards quotas
 	quotas     map[string]*quota
 	background sync.WaitGroup // what goes on beside the requests, until stopping is done
 	ctx        context.Context
@@ -115,12 +115,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g := a.enter()
 	defer g.users.Done()
 	if a.draining.Load() {
-		w.Header().Set("Connection", "close") // so that nobody sends the next call into a connection that is about to end
+		w.Header().Set("Connection", "close") // so that no client sends its next call on a connection that is about to end
 	}
 	g.proxy.ServeHTTP(w, r)
 }
 
-// enter is the present snapshot with one more user, who is to tell when he is done.
+// enter returns the current snapshot for one request, which calls users.Done at its end.
 func (a *app) enter() *snapshot {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -172,7 +172,7 @@ func (a *app) QueueState(quota string) limiter.State {
 	return limiter.State{}
 }
 
-// closeQueues refuses all who wait in any line.
+// closeQueues refuses all queued calls.
 func (a *app) closeQueues() {
 	for _, q := range a.queues() {
 		q.Close()
@@ -194,7 +194,7 @@ func (a *app) openBudgets() *budget.Counts {
 	return b
 }
 
-// reach tells who can connect to an address.
+// reach describes who can connect to an address.
 func reach(listen string, hosts []string) proxy.Reach {
 	return proxy.Reach{Socket: config.SocketPath(listen) != "", Loopback: config.IsLoopback(listen), Hosts: hosts}
 }

@@ -15,7 +15,7 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 )
 
-// listen opens a TCP address or a Unix socket. Group is who may use the socket besides our own user; "" is our own group.
+// listen opens a TCP address or a Unix socket. group may use the socket besides our own user; "" is our own group.
 func listen(addr, group string) (net.Listener, error) {
 	if path := config.SocketPath(addr); path != "" {
 		return listenUnix(path, group)
@@ -36,7 +36,7 @@ func listenError(err error, key, addr string) error {
 // socketMode lets our user and the group connect, for which Linux wants the right to write.
 const socketMode = 0o660
 
-// unixListener is a listener on a Unix socket that removes its own file when it is closed, and nobody else's.
+// unixListener listens on a Unix socket. Close removes its file, unless another process has put its own there.
 type unixListener struct {
 	*net.UnixListener
 	path  string
@@ -45,7 +45,7 @@ type unixListener struct {
 }
 
 // listenUnix makes the socket in a directory that only we can enter, gives it its mode and group there, and moves it to its
-// path: at no moment can anybody connect who may not. A file that a dead process left is replaced, a living one's is not.
+// path, so that permissions hold from the first moment. The file of a dead process is replaced, that of a living one is not.
 func listenUnix(path, group string) (_ *unixListener, err error) {
 	if err := free(path); err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func listenUnix(path, group string) (_ *unixListener, err error) {
 	return s, os.Rename(made, path)
 }
 
-// free tells whether the path may be taken: nothing is there, or the socket of a process that is gone.
+// free reports an error unless nothing is at the path, or the socket of a process that is gone.
 func free(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -98,7 +98,7 @@ func free(path string) error {
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
-		return fmt.Errorf("somebody listens on %s already", path)
+		return fmt.Errorf("another process listens on %s already", path)
 	}
 	return nil
 }

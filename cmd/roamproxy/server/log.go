@@ -20,7 +20,7 @@ type Logger struct {
 	core *swapCore
 }
 
-// NewLog writes to w: readable on a terminal, JSON otherwise, unless told.
+// NewLog writes to w: readable on a terminal, JSON otherwise, unless the configuration says which.
 func NewLog(c config.Log, w io.Writer) *Logger {
 	l := &Logger{out: w, core: &swapCore{}}
 	l.configure(c)
@@ -46,7 +46,7 @@ func (l *Logger) configure(c config.Log) {
 	l.core.now.Store(&core)
 }
 
-// isTerminal reports whether somebody reads w on a terminal.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	if b, ok := w.(*logBuffer); ok {
 		w = b.out
@@ -73,7 +73,7 @@ func (c *swapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Che
 // ever left out; a flood of hits can neither fill a disk nor cost more than the hits themselves.
 const accessLines = 100
 
-// sampled leaves lines out under a flood, and tells of each.
+// sampled returns a logger that omits lines under a flood, and calls dropped for each.
 func sampled(log *zap.Logger, dropped func()) *zap.Logger {
 	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Second, accessLines, accessLines, zapcore.SamplerHook(func(_ zapcore.Entry, d zapcore.SamplingDecision) {

@@ -29,7 +29,7 @@ type logBuffer struct {
 	closed bool
 	lost   uint64
 	lastAt time.Time // of the last loss
-	onLoss func()    // nil: nobody counts
+	onLoss func()    // nil before countWith
 }
 
 func newLogBuffer(out io.Writer) *logBuffer {

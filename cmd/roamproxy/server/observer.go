@@ -9,7 +9,7 @@ import (
 	"roamproxy/proxy"
 )
 
-// observer reports to metrics and log what the proxy tells it.
+// observer passes events of the proxy on to metrics and log.
 type observer struct {
 	metrics *metrics.Metrics
 	log     *zap.Logger // what changes

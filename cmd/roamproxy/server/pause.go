@@ -18,7 +18,7 @@ type resumeResult struct {
 	Error   string   `json:"error,omitempty"` // why nothing was done
 }
 
-// mostHeld bounds a pause by hand: longer than any incident that somebody watches.
+// mostHeld bounds a pause by hand: longer than an incident lasts.
 const mostHeld = 24 * time.Hour
 
 // usualHeld is how long a pause by hand lasts when nothing is said.

@@ -142,13 +142,13 @@ func (a *app) drop(name string) {
 	a.health.Note("quota "+name, nil)
 }
 
-// A call leaves the line at its longest wait at the latest. This much later is not the machine being slow.
+// A call leaves the queue at its longest wait at the latest. Being this much later is not due to a slow machine.
 const stuckAfter = 10 * time.Second
 
-// stuck tells that a line stands still although nothing keeps it: a fault of ours, which a restart mends.
+// stuck reports that a queue does not move although nothing holds it: a fault of roamproxy, which a restart repairs.
 func stuck(oldest, maxWait time.Duration) error {
 	if oldest <= maxWait+stuckAfter {
 		return nil
 	}
-	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the line is stuck; restart roamproxy, and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
+	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the queue is stuck; restart roamproxy, and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
 }

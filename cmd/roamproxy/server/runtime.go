@@ -24,7 +24,7 @@ const besides = 40 << 20
 // runtime does not count: the program's own pages and the kernel's buffers.
 const ofContainer = 85
 
-// collect tells the garbage collector how much memory it may let us use. What the environment says by GOGC or GOMEMLIMIT stays.
+// collect sets how much memory the garbage collector may let us use. GOGC and GOMEMLIMIT in the environment have precedence.
 func collect(c config.Config, getenv func(string) string) {
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)

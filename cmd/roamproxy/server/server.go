@@ -89,11 +89,11 @@ func (r *Server) limitConnections(n int) {
 	}
 }
 
-// refusalTime is kept of the grace for telling those who still wait that they were not sent.
+// refusalTime is the part of the grace that is kept for answering the calls that are still queued.
 const refusalTime = 2 * time.Second
 
-// Stop is not ready first, serves for the delay with every answer the last of its connection, then takes no new connection and
-// lets calls end within the grace. Who still waits near its end is told to come again.
+// Stop makes readiness red and serves for the delay, each answer the last of its connection. Then it takes no new connections and lets
+// calls end within the grace. Calls that are still queued near its end are refused with a time to come again.
 func (r *Server) Stop(l config.Limits) {
 	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
 	r.notify(daemon.SdNotifyStopping)

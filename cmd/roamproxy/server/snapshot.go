@@ -188,7 +188,7 @@ func sameAnswers(c, last config.Config) bool {
 	return c.Redis == last.Redis && c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize && c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
 }
 
-// sameSecret tells whether both get their secret in the same way, whatever quota it counts against.
+// sameSecret reports whether both get their secret in the same way, whatever their quota.
 func sameSecret(a, b config.Credential) bool {
 	a.Quota = b.Quota
 	return reflect.DeepEqual(a, b)

@@ -10,17 +10,17 @@ import (
 	"roamproxy/metrics/status"
 )
 
-// statusChange is a line of the log about something that is no longer as it was.
+// statusChange is a log entry about a condition that changed.
 type statusChange struct {
 	level  zapcore.Level
 	text   string
 	fields []zap.Field
 }
 
-// noticeable is a fall of the rate that is worth a line.
+// noticeable is how far the rate must fall to be logged.
 const noticeable = 0.99
 
-// statusChanges compares two moments, so that what changed is told once, with what to do, and what stays is not told again.
+// statusChanges returns what changed between two moments, with what to do. A condition that lasts is logged once.
 func statusChanges(before, now status.Status) (all []statusChange) {
 	tell := func(level zapcore.Level, text string, fields ...zap.Field) {
 		all = append(all, statusChange{level, text, fields})
@@ -36,7 +36,7 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 		case q.HeldFor == 0 && old.HeldFor > 0:
 			tell(zap.InfoLevel, "the pause by hand is over", quota, zap.Int("waiting", q.Waiting))
 		case q.Paused && !old.Paused:
-			tell(zap.WarnLevel, "paused: Roam answered 429, so nothing is sent until it lets a call pass. Others spend the same quota, or it is smaller than configured: see who else holds the key, and quotas[].rate and burst",
+			tell(zap.WarnLevel, "paused: Roam answered 429, so nothing is sent until it lets a call pass. Others spend the same quota, or it is smaller than configured: find out who else holds the key, and see quotas[].rate and burst",
 				quota, lasting("for", q.PausedFor), zap.Int("waiting", q.Waiting))
 		case !q.Paused && old.Paused:
 			tell(zap.InfoLevel, "the pause is over: Roam let a call pass", quota, lasting("lasted", q.LastPause), zap.Int("waiting", q.Waiting))
@@ -50,7 +50,7 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 		case !ok || q.Configured != old.Configured: // a reload has its own line
 		case alone(q) != alone(old): // so has Redis: the rate is this replica's share now, or the whole again
 		case q.Rate < old.Rate*noticeable:
-			tell(zap.WarnLevel, "the rate fell, because Roam refused calls that the quota should have paid for: somebody else spends it; see who else holds the key",
+			tell(zap.WarnLevel, "the rate fell, because Roam refused calls that the quota should have paid for: another client spends it; find out who else holds the key",
 				zap.String("quota", q.Name), zap.Float64("rate", q.Rate), zap.Float64("configured", q.Configured))
 		case q.Rate >= q.Configured && old.Rate < old.Configured:
 			tell(zap.InfoLevel, "the rate is the configured one again", zap.String("quota", q.Name), zap.Float64("rate", q.Rate))
@@ -62,9 +62,9 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 		switch {
 		case c.Name == metrics.Stopping: // the stop has its own lines
 		case was && !c.OK:
-			tell(zap.ErrorLevel, "not ready: somebody must mend this", zap.String("check", c.Name), zap.String("problem", c.Problem))
+			tell(zap.ErrorLevel, "not ready: an operator must fix this", zap.String("check", c.Name), zap.String("problem", c.Problem))
 		case !was && c.OK:
-			tell(zap.InfoLevel, "mended", zap.String("check", c.Name))
+			tell(zap.InfoLevel, "ready again", zap.String("check", c.Name))
 		case !c.OK && c.Problem != old.Problem:
 			tell(zap.ErrorLevel, "still not ready, for another reason", zap.String("check", c.Name), zap.String("problem", c.Problem))
 		}
@@ -72,7 +72,7 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 	return all
 }
 
-// alone tells whether a quota that replicas share is, while Redis is away, this replica's share of it.
+// alone reports whether a shared quota is, while Redis is unreachable, only this replica's part of it.
 func alone(q status.QuotaStatus) bool { return q.Shared && q.Replicas == 0 }
 
 func pick[T any](all []T, is func(T) bool) (found T, ok bool) {

@@ -47,10 +47,10 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 		{"Redis is back", shared(0, 0.5), shared(2, 1), nil},
 		{"the rate of all replicas falls", shared(2, 1), shared(2, 0.5), []string{"WARN the rate fell"}},
 		{"roamproxy stops", check(""), status.Status{Checks: []metrics.CheckResult{{Name: metrics.Stopping, Problem: "stopping"}}}, nil},
-		{"a credential is refused", check(""), check("401"), []string{"ERROR not ready: somebody must mend this"}},
+		{"a credential is refused", check(""), check("401"), []string{"ERROR not ready: an operator must fix this"}},
 		{"it is still", check("401"), check("401"), nil},
 		{"it is for another reason", check("401"), check("unreadable"), []string{"ERROR still not ready"}},
-		{"it is mended", check("401"), check(""), []string{"INFO mended"}},
+		{"it is well again", check("401"), check(""), []string{"INFO ready again"}},
 		{"it never was well", status.Status{}, check("401"), []string{"ERROR not ready"}},
 	} {
 		var got []string

@@ -9,7 +9,7 @@ import (
 )
 
 // stdLogWriter takes what libraries say to one of Go's own loggers into ours: net/http, that it caught a panic of ours, or that Roam spoke
-// out of turn. What stands in quotes is somebody's bytes, and the value of a panic can be anything, so neither is shown.
+// without being asked. Quoted text may be request data, and the value of a panic can be anything, so neither is shown.
 type stdLogWriter struct{ log *zap.Logger }
 
 func (w stdLogWriter) Write(p []byte) (int, error) {

@@ -8,19 +8,19 @@ import (
 	"go.uber.org/zap"
 )
 
-// notify tells systemd, where that started us, how things are. Elsewhere it does nothing.
+// notify sends a state to systemd, if that started this process.
 func (r *Server) notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		r.log.Warn("systemd could not be told", zap.String("state", state), zap.Error(err))
+		r.log.Warn("systemd could not be notified", zap.String("state", state), zap.Error(err))
 	}
 }
 
-// notifyReloading tells that a reload begins; its end is told like the start's.
+// notifyReloading announces that a reload begins. READY announces its end.
 func (r *Server) notifyReloading() {
 	r.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
-// beat shows systemd twice in each of its intervals that the lines can still be asked: a process in which a lock is never
+// beat notifies systemd twice in each watchdog interval while the queues answer: a process in which a lock is never
 // freed again answers nothing and is started anew.
 func (r *Server) beat(ctx context.Context) {
 	interval, err := daemon.SdWatchdogEnabled(false)
