@@ -189,7 +189,7 @@ func TestPanelsShowWhatIsAgreed(t *testing.T) {
 	}
 }
 
-// What dashboard, rules and alerts ask for is what is exposed, by name and by label.
+// What dashboard, rules, alerts and OPERATING.md ask for is what is exposed.
 func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 	exposed := "\n" + read(t, "metrics/testdata/exposition.txt")
 	var asked []string
@@ -204,6 +204,7 @@ func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 	for _, file := range []string{"rules.yaml", "runbook.yaml", "alerts.yaml"} {
 		asked = append(asked, read(t, "deploy/prometheus/"+file))
 	}
+	asked = append(asked, read(t, "deploy/OPERATING.md"))
 	all := strings.Join(asked, "\n")
 	for _, name := range regexp.MustCompile(`[a-z_:]*roamproxy_[a-z_:]+[a-z0-9]*`).FindAllString(all, -1) {
 		if !strings.Contains(exposed, "\n"+name) && !strings.Contains(all, "record: "+name) {
