@@ -15,32 +15,94 @@ import (
 func near(got, want float64) bool { return got > want-1e-3 && got < want+1e-3 }
 
 func TestWhatARefusalTeaches(t *testing.T) {
-	paid, now := Limits{Rate: 1, Burst: 10}, time.Now()
+	configured, now := Limits{Rate: 1, Burst: 10}, time.Now()
 	before := func(d time.Duration) time.Time { return now.Add(-d) }
+	old := Learned{Rate: 0.5, Burst: 4, Left: 0.5, At: before(60 * time.Second)} // a burst of 4.6 is in force
+	is := 1 / (1/0.5 - 60.0/220)
+	for _, tt := range []struct {
+		name string
+		was  Learned
+		m    measurement
+		want Learned
+	}{
+		{"the first one costs little", Learned{}, measurement{}, Learned{Rate: 0.99, Burst: 5, Left: 1}},
+		{"within a minute nothing more", Learned{Rate: 0.8, Burst: 4, Left: 0.8, At: before(59 * time.Second)}, measurement{30, 60}, Learned{Rate: 0.8, Burst: 4, Left: 0.8}},
+		{"after it, without a measurement, little", old, measurement{}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: is}},
+		{"two fifths were left", old, measurement{24, 60}, Learned{Rate: 0.36, Burst: 2.3, Left: 0.4}},
+		{"a sixth was left: the rate falls to a half at most", old, measurement{10, 60}, Learned{Rate: is / 2, Burst: 2.3, Left: is / 2}},
+		{"more was left than is used", old, measurement{60, 50}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: 1.2}},
+		{"150 calls and seconds: still a measurement", old, measurement{150, 300}, Learned{Rate: 0.45, Burst: 2.3, Left: 0.5}},
+		{"more of both: an accident", old, measurement{151, 300}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: is}},
+		{"more calls, but in a shorter time: a measurement", old, measurement{1000, 150}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: 1000.0 / 150}},
+		{"nothing falls for ever", Learned{Rate: 0.1, Burst: 1, Left: 0.1, At: before(time.Minute)}, measurement{1, 60}, Learned{Rate: 0.1, Burst: 1, Left: 0.1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tt.was.refused(now, configured, tt.m)
+			if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(got.Left, tt.want.Left) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestTheRateGrowsBack(t *testing.T) {
+	now := time.Now()
+	l := Learned{Rate: 0.4, Burst: 4, Left: 0.5, At: now}
+	at06 := 220 * (1/0.4 - 1/0.6) // seconds to 1.2 × 0.5
 	for _, tt := range []struct {
 		name       string
-		was        Learned
-		held, came float64
-		full       bool
-		want       Learned
+		after      float64 // seconds
+		configured Limits
+		want       Limits
 	}{
-		{"the first one costs little", Learned{}, 9, 0, true, Learned{Rate: 0.95, Burst: 6, Left: 1}},
-		{"one a long time later is a first one", Learned{Rate: 0.5, Burst: 3, Left: 0.5, At: before(time.Hour)}, 5, 0.5, false, Learned{Rate: 0.95, Burst: 6, Left: 1}},
-		{"so is one after 400 calls' time", Learned{Rate: 1, Burst: 10, Left: 1, At: before(400 * time.Second)}, 0, 0.5, false, Learned{Rate: 0.95, Burst: 6, Left: 1}},
-		{"one sooner is not", Learned{Rate: 1, Burst: 10, Left: 1, At: before(399 * time.Second)}, 0, 0.8, false, Learned{Rate: 0.68, Burst: 10, Left: 0.8}},
-		{"half of what we believed had come, and the bucket held four calls too many", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 4, 0.6, false, Learned{Rate: 0.51, Burst: 4.575, Left: 0.6}},
-		{"it held one too many", Learned{Rate: 0.9, Burst: 6, Left: 1, At: before(10 * time.Second)}, 1, 0.6, false, Learned{Rate: 0.51, Burst: 5.1, Left: 0.6}},
-		{"nothing had come", Learned{Rate: 0.8, Burst: 6, Left: 1, At: before(0)}, 0, 0, false, Learned{Rate: 0.4, Burst: 6, Left: 0.4}},
-		{"all had come", Learned{Rate: 0.4, Burst: 6, Left: 0.5, At: before(100 * time.Second)}, 0, 0.45, false, Learned{Rate: 0.3825, Burst: 7, Left: 0.45}},
-		{"more had come", Learned{Rate: 0.4, Burst: 6, Left: 0.5, At: before(0)}, 0, 0.7, false, Learned{Rate: 0.38, Burst: 6, Left: 0.7}},
-		{"the bucket has been full since", Learned{Rate: 0.8, Burst: 6, Left: 1, At: before(0)}, 0, 0.1, true, Learned{Rate: 0.6, Burst: 6, Left: 0.6}},
-		{"nothing falls for ever", Learned{Rate: 0.1, Burst: 1, Left: 0.1, At: before(time.Second)}, 0, 0, false, Learned{Rate: 0.1, Burst: 1.01, Left: 0.1}},
+		{"a clock that was put back", -3600, Limits{1, 10}, Limits{0.4, 4}},
+		{"at first", 0, Limits{1, 10}, Limits{0.4, 4}},
+		{"by a 220th of itself with each call", 110, Limits{1, 10}, Limits{0.5, 5.1}},
+		{"until more than was left goes well", at06, Limits{1, 10}, Limits{0.6, 4 + at06/100}},
+		{"then six times as fast", at06 + 20, Limits{1, 10}, Limits{1 / (1/0.6 - 6*20.0/220), 4 + (at06+20)/100}},
+		{"not to the whole rate before the burst is whole", 400, Limits{1, 10}, Limits{0.995, 8}},
+		{"in the end to all of it", 3600, Limits{1, 10}, Limits{1, 10}},
+		{"and no further", 3e9, Limits{1, 10}, Limits{1, 10}},
+		{"the burst grows with what is configured", 100, Limits{0.45, 10}, Limits{0.45 * 0.995, 4.45}},
 	} {
-		got := tt.was.refused(now, paid, tt.held, tt.came, tt.full)
-		if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(got.Left, tt.want.Left) || !got.At.Equal(now) {
-			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			got := l.limits(now.Add(time.Duration(tt.after*float64(time.Second))), tt.configured)
+			if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
 	}
+	fast := Learned{Rate: 50, Burst: 100, Left: 50, At: now}
+	if got := fast.limits(now.Add(22*time.Second), Limits{100, 100}); !near(got.Rate, 50*math.Exp(22/440.0)) {
+		t.Errorf("at 50 calls a second the rate grows to %v in 22 s, want half of a 220th each second", got.Rate)
+	}
+	slow := Learned{Rate: 0.5, Burst: 1, Left: 4, At: now}
+	if got := slow.limits(now.Add(440*time.Second), Limits{100, 100}); !near(got.Rate, math.Exp(0.5)) {
+		t.Errorf("from half a call a second the rate grows to %v in 440 s, want 220 s to 1 and then half as fast", got.Rate)
+	}
+}
+
+// Whatever is measured when, the limits stay between the floor and what is configured, never fall by themselves, and are sound.
+func TestLearnedStaysWithinItsBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		configured := Limits{rapid.Float64Range(0.01, 500).Draw(t, "rate"), rapid.Float64Range(1, 100).Draw(t, "burst")}
+		now, l := time.Now(), Learned{}
+		for range rapid.IntRange(1, 30).Draw(t, "refusals") {
+			m := measurement{rapid.Float64Range(0, 1000).Draw(t, "calls"), rapid.Float64Range(0, 1000).Draw(t, "seconds")}
+			l = l.refused(now, configured, m)
+			if !l.Sound(now) {
+				t.Fatalf("%+v is not sound", l)
+			}
+			is := l.limits(now, configured)
+			if is.Rate < configured.Rate*floor-1e-9 || is.Rate > configured.Rate || is.Burst < 1 || is.Burst > configured.Burst {
+				t.Fatalf("%+v is out of bounds for %+v", is, configured)
+			}
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "until the next")))
+			if later := l.limits(now, configured); later.Rate < is.Rate-1e-9 || later.Burst < is.Burst {
+				t.Fatalf("it fell from %+v to %+v although nothing was refused", is, later)
+			}
+		}
+	})
 }
 
 func TestWhatNoRefusalCouldHaveTaughtIsNotBelieved(t *testing.T) {
@@ -68,61 +130,19 @@ func TestWhatNoRefusalCouldHaveTaughtIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestTheRateCreepsBack(t *testing.T) {
-	paid, now := Limits{Rate: 1, Burst: 10}, time.Now()
-	l := Learned{Rate: 0.4, Burst: 4, Left: 0.5, At: now}
-	for _, tt := range []struct {
-		after time.Duration
-		want  Limits
-	}{
-		{-time.Hour, Limits{0.4, 4}}, // a clock that was put back
-		{0, Limits{0.4, 4}},
-		{175 * time.Second, Limits{0.5, 5.75}},
-		{315 * time.Second, Limits{0.625, 7.15}},                                         // a quarter above what was left
-		{355 * time.Second, Limits{1 / (1/0.625 - 4*40.0/350), 7.55}},                    // four times as fast
-		{time.Hour, paid}, {1e6 * time.Second, paid}, {100 * 365 * 24 * time.Hour, paid}, // and no further
-	} {
-		if got := l.limits(now.Add(tt.after), paid); !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) {
-			t.Errorf("after %v: %+v, want %+v", tt.after, got, tt.want)
-		}
-	}
-}
-
-// Whatever refusals come when, the limits stay between the least share and what is paid for, never fall by themselves, and what
-// is written down is read again.
-func TestLearnedStaysWithinItsBounds(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		paid := Limits{rapid.Float64Range(0.01, 500).Draw(t, "rate"), rapid.Float64Range(1, 100).Draw(t, "burst")}
-		now, l := time.Now(), Learned{}
-		for range rapid.IntRange(1, 30).Draw(t, "refusals") {
-			l = l.refused(now, paid, rapid.Float64Range(0, paid.Burst).Draw(t, "held"), rapid.Float64Range(0, 2*paid.Rate).Draw(t, "came"), rapid.Bool().Draw(t, "full"))
-			if !l.Sound(now) {
-				t.Fatalf("%+v is not sound", l)
-			}
-			is := l.limits(now, paid)
-			if is.Rate < paid.Rate*leastShare-1e-9 || is.Rate > paid.Rate || is.Burst < 1 || is.Burst > paid.Burst {
-				t.Fatalf("%+v is out of bounds for %+v", is, paid)
-			}
-			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "until the next")))
-			if later := l.limits(now, paid); later.Rate < is.Rate || later.Burst < is.Burst {
-				t.Fatalf("it fell from %+v to %+v although all was well", is, later)
-			}
-		}
-	})
-}
-
 func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		f := newFixture(t, 1, 10, 0, Options{Adapt: true, Keeper: openState(t, dir)})
-		for range 3 { // somebody else has everything
-			f.spendAll()
+		refuse := func() { f.script = append(f.script, says(429, "Retry-After", "10")); f.post("bot") }
+		refuse()
+		for range 60 {
 			f.post("bot")
 		}
-		f.post("bot")
+		refuse()
 		learned := f.queue.State()
-		if learned.Rate > 0.8 || learned.Paid != (Limits{1, 10}) {
-			t.Fatalf("after three refusals the rate is %v of %v, want less than 0.8 of 1", learned.Rate, learned.Paid.Rate)
+		if learned.Rate > 0.9 || learned.Paid != (Limits{1, 10}) {
+			t.Fatalf("after two refusals a minute apart the rate is %v of %v, want less than 0.9 of 1", learned.Rate, learned.Paid.Rate)
 		}
 		f.queue.state.bucket.bucket.(*Local).Reconfigure(2, 20, 0)
 		f.queue.Reconfigure(Options{Adapt: true})

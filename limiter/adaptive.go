@@ -6,40 +6,50 @@ import (
 	"time"
 )
 
-// Adaptive wraps the Bucket of a quota and imposes limits that it learns from Roam's refusals. The Queue reports every call that
-// was sent and what became of it. What was learned is one value, Learned, so that it can be stored or shared. An Adaptive may be
-// used by many goroutines; it calls its Bucket without a lock of its own.
+// Adaptive wraps the Bucket of a quota and imposes limits that it learns from Roam's refusals (Learned). The Queue reports every
+// call that was sent and what became of it. An Adaptive may be used by many goroutines; it calls its Bucket without a lock of its
+// own.
 type Adaptive struct {
 	bucket Bucket
 	shared bool
 
-	mu      sync.Mutex // guards the following
-	off     bool
-	learned Learned
-	since   time.Time // when a call left that Roam refused, having nothing left: calls are counted from here
-	sent    int       // calls since, but for the refused
-	full    bool      // the bucket has been full since, so more calls may have been possible
-	ramp    int       // after a pause, calls that may be in flight at once; 0: any number
+	mu       sync.Mutex // guards the following
+	off      bool
+	learned  Learned
+	sent     int           // calls, but for the refused
+	inFlight int           // calls
+	times    []time.Time   // when the last calls were sent, as many as the burst has
+	last     refusal       // the latest; zero: unknown
+	start    refusal       // of the overload that last belongs to
+	paused   time.Duration // all pauses so far, but for the present one
+	since    time.Time     // of the present pause; zero: none
+	slots    slots
 }
 
-// NewAdaptive returns an Adaptive that has learned nothing. shared: other replicas spend the bucket's tokens too.
-func NewAdaptive(b Bucket, shared bool) *Adaptive {
-	return &Adaptive{bucket: b, shared: shared, full: true}
+// refusal is a moment at which Roam had nothing left.
+type refusal struct {
+	at     time.Time // when the refused call was sent
+	sent   int       // calls before it
+	paused time.Duration
 }
 
 // Sample is what was true when a call was sent.
 type Sample struct {
-	left time.Time
-	held float64 // tokens that the bucket had then
-	sent int     // calls before it
+	left  time.Time
+	burst bool // it followed the one before it sooner than the rate asks for
 }
+
+// NewAdaptive returns an Adaptive that has learned nothing. shared: other replicas spend the bucket's tokens too.
+func NewAdaptive(b Bucket, shared bool) *Adaptive { return &Adaptive{bucket: b, shared: shared} }
 
 // Limits returns what is in force at now.
 func (a *Adaptive) Limits(now time.Time) Limits {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.learned.limits(now, a.bucket.Limits())
+	return a.limits(now)
 }
+
+func (a *Adaptive) limits(now time.Time) Limits { return a.learned.limits(now, a.bucket.Limits()) }
 
 // enforce has the bucket accrue at the limits in force.
 func (a *Adaptive) enforce(now time.Time) Limits {
@@ -50,9 +60,35 @@ func (a *Adaptive) enforce(now time.Time) Limits {
 
 // Take is Bucket.Take with the limits in force.
 func (a *Adaptive) Take(now time.Time, d Demand) time.Duration {
-	a.enforce(now)
+	l := a.enforce(now)
+	if wait := a.guard(now, l); wait > 0 {
+		return wait
+	}
 	return a.bucket.Take(now, d)
 }
+
+// guard returns how long until the strict rule of Learned allows another call.
+func (a *Adaptive) guard(now time.Time, is Limits) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.guarded(is)
+	if n == 0 || len(a.times) < n {
+		return 0
+	}
+	return max(a.times[len(a.times)-n].Add(seconds(float64(n)/is.Rate)).Sub(now), 0)
+}
+
+// guarded returns how many calls may be sent in the time that the rate needs for them; 0: any number, since the limits are the
+// configured ones, or shared by replicas, which do not know of each other's calls.
+func (a *Adaptive) guarded(is Limits) int {
+	if a.shared || is == a.bucket.Limits() {
+		return 0
+	}
+	return a.burst()
+}
+
+// burst is the configured burst in whole calls.
+func (a *Adaptive) burst() int { return max(int(math.Round(a.bucket.Limits().Burst)), 1) }
 
 // Return is Bucket.Return.
 func (a *Adaptive) Return(now time.Time) { a.bucket.Return(now) }
@@ -74,109 +110,180 @@ func (a *Adaptive) Level(now time.Time) float64 {
 
 // Sent reports a call that is sent at now. Exactly one of Answered, Refused and Ended follows.
 func (a *Adaptive) Sent(now time.Time) Sample {
-	s := Sample{left: now, held: a.Level(now)}
+	level := a.Level(now)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s.sent = a.sent
+	is, s := a.limits(now), Sample{left: now}
+	if n := len(a.times); n > 0 {
+		s.burst = now.Sub(a.times[n-1]).Seconds() < 0.5/is.Rate
+	}
+	if n := a.burst(); len(a.times) >= 2*n {
+		a.times = append(a.times[:0], a.times[len(a.times)-n:]...)
+	}
+	a.times = append(a.times, now)
 	a.sent++
+	a.inFlight++
+	if level+1 > is.Burst-lacks {
+		a.slots.starve(a.inFlight)
+	}
 	return s
 }
 
-// Answered reports that Roam let the call through. Of max calls in flight one more is possible after a pause: what accrued in it
-// then goes out in twos, fours and eights, so that few are refused should another client have spent it.
-func (a *Adaptive) Answered(_ Sample, max int) {
+// Answered reports that Roam let the call through.
+func (a *Adaptive) Answered(Sample) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.ramp == 0 {
-		return
-	}
-	if a.ramp++; a.ramp >= max {
-		a.ramp = 0
-	}
+	a.inFlight--
+	a.slots.answered()
 }
 
 // Ended reports a call without an answer. unused: it was not sent after all.
 func (a *Adaptive) Ended(_ Sample, unused bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.inFlight--
 	if unused {
-		a.sent = max(a.sent-1, 0)
+		a.sent--
+		a.times = a.times[:max(len(a.times)-1, 0)]
 	}
 }
 
 // Refused reports a 429 at now. first: it began a pause, and is not one of several of the same moment. probe: it answered the
 // first call after a pause, and says only that the pause was too short.
 func (a *Adaptive) Refused(now time.Time, s Sample, first, probe bool) {
+	a.mu.Lock()
+	a.inFlight--
+	a.sent--
+	if a.since.IsZero() {
+		a.since = now
+	}
 	if !first {
+		a.last.sent--
+		a.slots.refusedToo()
+		a.mu.Unlock()
 		return
 	}
-	a.mu.Lock()
-	if !a.off && !probe {
-		a.learned = a.learned.refused(now, a.bucket.Limits(), s.held, a.came(now, s), a.full)
-	}
-	if a.sent = s.sent; a.full || s.sent >= enough {
-		a.since, a.sent, a.full = s.left, 0, false
+	if !a.off {
+		m := a.measure(now, s)
+		if !probe {
+			a.learned = a.learned.refused(now, a.bucket.Limits(), m)
+			a.slots.refused(s.burst, a.inFlight)
+		}
+		if a.learned.At.Equal(now) {
+			a.start = a.last
+		}
 	}
 	a.mu.Unlock()
 	a.Lower(now, 0) // whatever we believed, Roam says that nothing is left
 }
 
-// came returns how many calls a second Roam let through after it had nothing left, until it refused s. A replica does not know of
-// the others' calls, and takes what the bucket believed to have come in, less what it still held. The lock is held.
-func (a *Adaptive) came(now time.Time, s Sample) float64 {
-	since := s.left.Sub(a.since).Seconds()
-	if since <= 0 {
+// measure notes the refusal of s, and returns what was measured between it and an earlier one.
+func (a *Adaptive) measure(now time.Time, s Sample) (m measurement) {
+	from, here := a.last, refusal{s.left, a.sent, a.paused}
+	m = a.between(now, from, here)
+	if from.at.IsZero() || m.calls >= apart {
+		a.start = here
+	}
+	if a.last = here; !from.at.IsZero() && m.calls >= enough {
+		return m
+	}
+	m = a.between(now, a.start, here)
+	if m.seconds < overload(a.bucket.Limits()).Seconds() {
+		return measurement{}
+	}
+	return m
+}
+
+// between returns what Roam let through from one refusal to another. A replica does not know of the others' calls, and takes what
+// the bucket gave to all of them while there was no pause.
+func (a *Adaptive) between(now time.Time, from, to refusal) measurement {
+	m := measurement{calls: float64(to.sent - from.sent), seconds: to.at.Sub(from.at).Seconds()}
+	if a.shared {
+		mean := (a.limits(from.at).Rate + a.limits(now).Rate) / 2
+		m.calls = mean * (m.seconds - (to.paused - from.paused).Seconds())
+	}
+	return m
+}
+
+// Idle reports that at now no call is queued. A full bucket then loses what comes in, so nothing can be measured across it.
+func (a *Adaptive) Idle(now time.Time) {
+	level := a.Level(now)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if level > a.limits(now).Burst-lacks {
+		a.last, a.start = refusal{}, refusal{}
+	}
+}
+
+// lacks is what a full bucket may lack, since it is counted in whole millionths of calls.
+const lacks = 0.01
+
+// Paused reports a pause that an earlier process saw begin.
+func (a *Adaptive) Paused(now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.since = now
+}
+
+// Resumed reports that a pause is over, in which the bucket may have earned too much.
+func (a *Adaptive) Resumed(now time.Time) {
+	a.mu.Lock()
+	level := a.carryover().tokens(a.limits(now))
+	if !a.since.IsZero() {
+		a.paused, a.since = a.paused+now.Sub(a.since), time.Time{}
+	}
+	a.mu.Unlock()
+	if level < math.Inf(1) {
+		a.Lower(now, level)
+	}
+}
+
+// carryover is how many tokens a pause leaves in the bucket at most; +Inf: all.
+type carryover float64
+
+// carryover returns what the present pause leaves. The lock is held.
+func (a *Adaptive) carryover() carryover {
+	switch {
+	case a.off || a.since.IsZero():
+		return carryover(math.Inf(1)) // no refusal began it
+	case a.last.at.After(a.learned.At):
 		return 0
 	}
-	if a.shared {
-		return max((a.learned.Rate+a.learned.limits(now, a.bucket.Limits()).Rate)/2-s.held/since, 0)
+	return carryover(ready * a.bucket.Limits().Burst)
+}
+
+// tokens returns the most that the bucket holds after the pause, with some limits in force: less than the burst, too.
+func (c carryover) tokens(is Limits) float64 {
+	if math.IsInf(float64(c), 1) {
+		return float64(c)
 	}
-	return float64(s.sent) / since
+	return max(min(float64(c), is.Burst-1), 0)
 }
 
-// Idle reports that at now no call is queued: a full bucket loses what comes in.
-func (a *Adaptive) Idle(now time.Time) {
-	full := a.Level(now) > a.Limits(now).Burst-lacks
+// Slots returns how many calls may be in flight at once, of most.
+func (a *Adaptive) Slots(most int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.full = a.full || full
-}
-
-// Resumed reports that a pause is over.
-func (a *Adaptive) Resumed(time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.off {
-		a.ramp = 1
-	}
-}
-
-// Slots returns how many calls may be in flight at once, of max.
-func (a *Adaptive) Slots(max int) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.ramp > 0 {
-		return min(a.ramp, max)
-	}
-	return max
-}
-
-// Ramps reports whether the calls in flight grow from one after a pause.
-func (a *Adaptive) Ramps() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return !a.off
+	return a.slots.of(most)
 }
 
 // Reset forgets what was learned.
-func (a *Adaptive) Reset() { a.SetLearned(Learned{}) }
+func (a *Adaptive) Reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reset()
+}
+
+func (a *Adaptive) reset() {
+	a.learned, a.last, a.start, a.slots = Learned{}, refusal{}, refusal{}, slots{}
+}
 
 // Switch turns learning on or off. Off, it forgets what was learned.
 func (a *Adaptive) Switch(on bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.off = !on; a.off {
-		a.learned = Learned{}
+		a.reset()
 	}
 }
 
@@ -191,64 +298,11 @@ func (a *Adaptive) Learned() Learned {
 func (a *Adaptive) SetLearned(l Learned) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.off {
+	switch {
+	case a.off || l == a.learned:
+	case l.At.IsZero(): // another replica was told to forget it
+		a.reset()
+	default:
 		a.learned = l
 	}
-}
-
-// Plan returns the tokens to come, as known at now.
-func (a *Adaptive) Plan(now time.Time) Plan {
-	p := Plan{now: now, learned: a.Learned(), configured: a.bucket.Limits(), level: a.Level(now)}
-	p.limits = p.learned.limits(now, p.configured)
-	return p
-}
-
-// Plan foretells when tokens can be spent. Times are from the moment it was made. It is a value: a copy tries something out.
-type Plan struct {
-	now        time.Time
-	learned    Learned
-	configured Limits
-	limits     Limits // at
-	at         time.Duration
-	level      float64
-}
-
-// Next spends cost tokens at a time, or as soon after it as keep tokens are left, and returns when that is. The times of
-// successive calls must not decrease.
-func (p *Plan) Next(at time.Duration, keep, cost float64) time.Duration {
-	p.pass(p.When(at, keep, cost))
-	p.level -= cost
-	return p.at
-}
-
-// When returns when Next would spend them.
-func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
-	at = max(at, p.at)
-	level := min(p.level+p.limits.Rate*1e-9*float64(at-p.at), p.limits.Burst)
-	missing := cost + keep - level - tolerance/unit
-	if missing <= 0 {
-		return at
-	}
-	return at + seconds(missing/p.limits.Rate)
-}
-
-// grows reports whether the rate grows with time, so that the plan is less exact.
-func (p *Plan) grows() bool { return !p.learned.At.IsZero() }
-
-// pass lets time pass. Tokens accrue at the rate of before, and none above the burst.
-func (p *Plan) pass(at time.Duration) {
-	if at <= p.at {
-		return
-	}
-	p.level += p.limits.Rate * 1e-9 * float64(at-p.at)
-	p.at = at
-	if p.grows() {
-		p.limits = p.learned.limits(p.now.Add(at), p.configured)
-	}
-	p.level = min(p.level, p.limits.Burst)
-}
-
-// seconds converts, rounded up and without overflow: at 0.001 calls a second a long queue is years long.
-func seconds(s float64) time.Duration {
-	return time.Duration(math.Ceil(min(s*float64(time.Second), math.MaxInt64/8)))
 }

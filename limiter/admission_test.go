@@ -43,7 +43,7 @@ func drawCrowd(t *rapid.T) crowd {
 		Adapt:       rapid.Bool().Draw(t, "adapt"),
 	}
 	if c.options.Adapt && rapid.Bool().Draw(t, "learned") {
-		rate := c.perSecond * rapid.Float64Range(leastShare, 1).Draw(t, "learned rate")
+		rate := c.perSecond * rapid.Float64Range(floor, 1).Draw(t, "learned rate")
 		c.learned = Learned{Rate: rate, Burst: rapid.Float64Range(1, float64(c.burst)).Draw(t, "learned burst"), Left: rate * 1.25}
 	}
 	if rapid.Bool().Draw(t, "refused") {

@@ -15,11 +15,10 @@ type forecast struct {
 	cost  float64 // tokens that go for one of our calls: other replicas take the rest
 	at    time.Duration
 	times []time.Duration // when calls were dispatched, or will be; those in flight come first
-	now   int             // slots
-	slots int             // slots, once they have grown
-	held  time.Duration   // how long each call holds its slot
-	rough time.Duration   // how far the forecast may be off
-	probe bool            // the next call is the probe, whose answer all others wait for
+	slots int
+	held  time.Duration // how long each call holds its slot
+	rough time.Duration // how far the forecast may be off
+	probe bool          // the next call is the probe, whose answer all others wait for
 }
 
 // moment is how long a call may take to leave that has its token: the dispatcher wakes up, and the state is written.
@@ -28,10 +27,9 @@ const moment = time.Millisecond
 func (s *state) forecast(now time.Time) *forecast {
 	f := &forecast{
 		calls: s.calls.Clone(), plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
-		slots: s.MaxInFlight, held: time.Duration(s.held), rough: moment,
+		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment,
 	}
 	f.times = make([]time.Duration, 0, len(s.inFlight)+min(s.calls.Len(), 1000)+1)
-	f.now = s.bucket.Slots(s.MaxInFlight)
 	if f.plan.grows() {
 		f.rough += seconds(1/f.plan.limits.Rate) / 4 // the bucket credits a rate that grows when it is asked
 	}
@@ -42,7 +40,7 @@ func (s *state) forecast(now time.Time) *forecast {
 	} else {
 		f.afterPause(s, now)
 	}
-	if len(f.times) >= f.now || f.now < f.slots {
+	if len(f.times) >= f.slots {
 		f.rough += f.held // Roam may take longer for the next ones
 	}
 	f.at = max(f.at, s.tokenAt.Sub(now), s.onHold(now))
@@ -51,9 +49,6 @@ func (s *state) forecast(now time.Time) *forecast {
 
 // afterPause begins the forecast with the probe, whose answer all others wait for. Calls that left before it will have been answered.
 func (f *forecast) afterPause(s *state, now time.Time) {
-	if s.bucket.Ramps() {
-		f.now = 0 // of which the probe's answer makes one
-	}
 	if s.pause.state == PauseShut {
 		f.at, f.probe = s.pause.remaining(now), true
 		return
@@ -64,6 +59,7 @@ func (f *forecast) afterPause(s *state, now time.Time) {
 	}
 	f.times = append(f.times, left.Sub(now))
 	f.at = max(left.Sub(now)+f.held, 0)
+	f.plan.Resumed(f.at)
 }
 
 // next dispatches the next call, and returns it and when that is; nil when none is queued.
@@ -91,22 +87,18 @@ func (f *forecast) spend(need float64) time.Duration {
 	f.times = append(f.times, at)
 	if f.probe {
 		f.at, f.probe = at+f.held, false
+		f.plan.Resumed(f.at)
 	}
 	return at
 }
 
-// slot returns when the next call finds a slot. There are so many now, and one more with each answer until they have grown
-// (Adaptive.Answered): a slot is free once all but one less than there are then of the calls before have been answered.
+// slot returns when the next call finds a slot.
 func (f *forecast) slot() time.Duration {
-	i := len(f.times)
-	if f.probe || i < f.now {
+	i := len(f.times) - f.slots
+	if f.probe || i < 0 {
 		return f.at
 	}
-	before := i - f.slots
-	if f.now < f.slots {
-		before = max(before, (i-f.now)/2)
-	}
-	return max(f.at, f.times[before]+f.held)
+	return max(f.at, f.times[i]+f.held)
 }
 
 // nth returns when a call would leave that has n others before it, whoever they are.

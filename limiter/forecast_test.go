@@ -27,23 +27,17 @@ func TestAForecastByHand(t *testing.T) {
 		level float64
 		o     Options
 		left  []time.Duration
-		grows bool
 		want  []time.Duration // of the next ones
 		rough time.Duration
 	}{
-		{"only the bucket matters", 10, 2, four, nil, false, []time.Duration{0, 0, 100 * ms, 200 * ms}, 0},
-		{"one at a time, and the first waits for its token", 10, 0, one, nil, false, []time.Duration{100 * ms, 1100 * ms, 2100 * ms, 3100 * ms}, 0},
-		{"one at a time, of which one is under way", 10, 5, one, []time.Duration{300 * ms}, false, []time.Duration{700 * ms, 1700 * ms, 2700 * ms}, time.Second},
-		{"a slot of four is free", 100, 10, four, []time.Duration{900 * ms, 300 * ms, 200 * ms}, false, []time.Duration{0, 100 * ms, 700 * ms, 800 * ms, 1000 * ms, 1100 * ms}, 0},
-		{"slots grow from one", 1000, 100, four, []time.Duration{300 * ms}, true, []time.Duration{700 * ms, 700 * ms, 1700 * ms, 1700 * ms, 1700 * ms, 1700 * ms, 2700 * ms, 2700 * ms, 2700 * ms, 2700 * ms, 3700 * ms}, time.Second},
-		{"slots grow, and the bucket of one loses what comes meanwhile", 10, 1, four, []time.Duration{300 * ms}, true, []time.Duration{700 * ms, 800 * ms, 1700 * ms, 1800 * ms, 1900 * ms, 2000 * ms, 2700 * ms}, time.Second},
+		{"only the bucket matters", 10, 2, four, nil, []time.Duration{0, 0, 100 * ms, 200 * ms}, 0},
+		{"one at a time, and the first waits for its token", 10, 0, one, nil, []time.Duration{100 * ms, 1100 * ms, 2100 * ms, 3100 * ms}, 0},
+		{"one at a time, of which one is under way", 10, 5, one, []time.Duration{300 * ms}, []time.Duration{700 * ms, 1700 * ms, 2700 * ms}, time.Second},
+		{"a slot of four is free", 100, 10, four, []time.Duration{900 * ms, 300 * ms, 200 * ms}, []time.Duration{0, 100 * ms, 700 * ms, 800 * ms, 1000 * ms, 1100 * ms}, 0},
 	} {
 		burst := max(tt.level, 1)
 		for n, want := range tt.want {
 			s, now := stands(tt.rate, burst, tt.level, tt.o, time.Second, tt.left...)
-			if tt.grows {
-				s.bucket.ramp = 1
-			}
 			f := s.forecast(now)
 			rough := f.rough
 			if got := f.nth(n); (got-want).Abs() > time.Microsecond || rough != moment+tt.rough {

@@ -8,24 +8,28 @@ import (
 	"time"
 )
 
-// With adapt the calls under way at once grow from one, by one with each answer.
-func TestAfterAPauseCallsGoInTwosFoursAndEights(t *testing.T) {
+// With adapt the bucket begins with three tokens after the first pause, and empty after the next one.
+func TestAfterAPauseTheBucketBeginsNearlyEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 100, 100, 0, Options{MaxWait: time.Hour, Adapt: true})
-		f.takes, f.burst = time.Second, 1<<20
-		f.script = append(f.script, says(429, "Retry-After", "5"))
+		f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Hour, Adapt: true})
+		f.burst = 1 << 20
+		f.script = append(f.script, says(429, "Retry-After", "10"), says(200), says(200), says(200), says(200), says(429, "Retry-After", "10"))
 		var calls sync.WaitGroup
-		for range 60 {
+		calls.Go(func() { f.post("bot") })
+		time.Sleep(500 * time.Millisecond)
+		for range 10 {
 			calls.Go(func() { f.post("bot") })
 		}
-		time.Sleep(5500 * time.Millisecond)
 		var went []int
-		for before := f.calls(); len(went) < 7; before = f.calls() {
+		for before := f.calls(); len(went) < 25; before = f.calls() {
 			time.Sleep(time.Second)
 			went = append(went, f.calls()-before)
 		}
-		if want := []int{1, 1, 2, 4, 8, 10, 10}; !slices.Equal(went, want) {
-			t.Errorf("second by second %v calls left, want the probe and %v", went, want[1:])
+		if got, want := went[9:12], []int{4, 1, 0}; !slices.Equal(got, want) {
+			t.Errorf("second by second %v calls left, want the probe and three, and then one a second, which is refused: %v", got, want)
+		}
+		if got, want := went[20:24], []int{1, 1, 1, 1}; !slices.Equal(got, want) {
+			t.Errorf("after the second pause %v calls left, want %v", got, want)
 		}
 		calls.Wait()
 	})

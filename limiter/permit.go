@@ -65,7 +65,7 @@ func (p *Permit) timed() {
 // answered reports whether p was the probe that ends the pause.
 func (s *state) answered(now time.Time, p *Permit) bool {
 	p.settled = true
-	p.bucket.Answered(p.sample, s.MaxInFlight)
+	p.bucket.Answered(p.sample)
 	ends := p.probe && s.pause.state == PauseProbing && s.pause.generation == p.generation
 	if ends {
 		s.publish(EventAnswered)

@@ -130,6 +130,9 @@ func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
 	if s.pause.elsewhere {
 		s.pause.state, s.pause.elsewhere = PauseShut, false
 	}
+	if s.pause.state != PauseOpen {
+		s.bucket.Paused(now)
+	}
 	if sharing == nil {
 		s.bucket.SetLearned(learned)
 	} else if s.pause.remaining(now) > 0 {

@@ -41,6 +41,7 @@ func newState(o Options) state {
 	if o.Paused != 0 {
 		paused := min(o.Paused, o.MaxPause)
 		s.pause.begin(now, paused)
+		s.bucket.Paused(now)
 		o.Observer.PauseBegan(max(paused, 0))
 	}
 	return s

@@ -17,17 +17,27 @@ type client struct {
 	start func(t *testing.T, l *lab) (call func(context.Context) error, stop func())
 }
 
-// jitter is held back from the burst, as by default.
-const jitter = 200 * time.Millisecond
+// jitter is held back from the burst: at a call a second the default.
+func jitter(rate float64) time.Duration { return inSeconds(0.2 / rate) }
+
+// tested are the limiter under test and, where the table is printed, what it is compared with.
+func tested() []client {
+	if testing.Verbose() {
+		return []client{limited(true), limited(false), pacer()}
+	}
+	return []client{limited(true)}
+}
+
+const adaptOn = "adapt on"
 
 // limited is the limiter under test.
 func limited(adapt bool) client {
-	name := "adapt on"
+	name := adaptOn
 	if !adapt {
 		name = "adapt off"
 	}
 	return client{name, func(t *testing.T, l *lab) (func(context.Context) error, func()) {
-		bucket, err := limiter.NewLocal(modelRate, modelBurst, jitter)
+		bucket, err := limiter.NewLocal(l.rate, l.burst, jitter(l.rate))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package limiter_test
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"math"
@@ -14,13 +15,15 @@ import (
 
 // lab is one upstream in simulated time, and what has come to it. It is the http.RoundTripper below the limiter.
 type lab struct {
+	rate       float64 // of the whole quota
+	burst      float64
 	retryAfter retryAfter
-	latency    time.Duration // of the network, each way; half to one and a half of it
 
-	mu       sync.Mutex // guards the following
+	mu       sync.Mutex    // guards the following
+	latency  time.Duration // of the network, each way; up to a twentieth more or less
 	random   *rand.Rand
 	upstream upstream
-	refusing int // calls that the next refusals without a reason will take
+	refusing int // calls that it will refuse without a reason
 	admitted []time.Time
 	refused  []time.Time
 	foreign  int // admitted calls of the other client
@@ -30,24 +33,25 @@ type lab struct {
 type retryAfter string
 
 const (
-	trueWait retryAfter = "true Retry-After"
-	tenAlway retryAfter = "Retry-After 10" // as Roam does
-	noHeader retryAfter = "no Retry-After"
+	trueWait  retryAfter = "true Retry-After"
+	tenAlways retryAfter = "Retry-After 10" // as Roam does
+	noHeader  retryAfter = "no Retry-After"
 )
 
-// loopback is a latency at which calls still overtake each other.
+// loopback is a latency, each way, at which calls still overtake each other.
 const loopback = 2 * time.Millisecond
 
 func newLab(m model, header retryAfter, seed uint64) *lab {
 	r := rand.New(rand.NewPCG(seed, 21))
-	return &lab{retryAfter: header, latency: loopback, random: r, upstream: m.build(r)}
+	rate, burst := cmp.Or(m.rate, modelRate), cmp.Or(m.burst, modelBurst)
+	return &lab{rate: rate, burst: burst, retryAfter: header, latency: loopback / 2, random: r, upstream: m.build(r)}
 }
 
 // network returns how long one way takes.
 func (l *lab) network() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return time.Duration(float64(l.latency) * (0.5 + l.random.Float64()))
+	return time.Duration(float64(l.latency)*(0.95+0.1*l.random.Float64()) + float64(loopback)*l.random.Float64())
 }
 
 // RoundTrip takes a call to the upstream and its answer back.
@@ -65,7 +69,7 @@ func (l *lab) RoundTrip(req *http.Request) (*http.Response, error) {
 		switch l.retryAfter {
 		case trueWait:
 			res.Header.Set("Retry-After", strconv.Itoa(max(int(math.Ceil(after.Seconds())), 1)))
-		case tenAlway:
+		case tenAlways:
 			res.Header.Set("Retry-After", "10")
 		}
 	}
@@ -90,6 +94,20 @@ func (l *lab) decide() (admitted bool, retryAfter, takes time.Duration) {
 	return false, retryAfter, 0
 }
 
+// refuseNext has the upstream refuse one more of our calls, whatever it has left.
+func (l *lab) refuseNext() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refusing++
+}
+
+// slow has the network take such a latency from now on.
+func (l *lab) slow(latency time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.latency = latency
+}
+
 func (l *lab) release() {
 	if r, ok := l.upstream.(releaser); ok {
 		l.mu.Lock()
@@ -110,18 +128,18 @@ func (l *lab) compete() bool {
 	return admitted
 }
 
-// trouble empties the upstream and then asks at random moments, three a second, for so long.
+// trouble empties the upstream and then asks at random moments, three times as often as the rate allows, for so long.
 func (l *lab) trouble(lasts time.Duration) {
 	end := time.Now().Add(lasts)
 	for l.compete() {
 	}
 	for time.Now().Before(end) {
-		time.Sleep(l.exponential(time.Second / 3))
+		time.Sleep(l.exponential(inSeconds(1 / l.rate / 3)))
 		l.compete()
 	}
 }
 
-// steady spends share calls a second until the context ends. A refused call is repeated every 10 ms until it is admitted.
+// steady spends a share of the rate until the context ends. A refused call is repeated every 10 ms until it is admitted.
 func (l *lab) steady(ctx context.Context, share float64) {
 	for ctx.Err() == nil {
 		for !l.compete() && ctx.Err() == nil {
@@ -130,14 +148,14 @@ func (l *lab) steady(ctx context.Context, share float64) {
 		l.mu.Lock()
 		gap := 0.9 + 0.2*l.random.Float64()
 		l.mu.Unlock()
-		sleep(ctx, inSeconds(gap/share))
+		sleep(ctx, inSeconds(gap/share/l.rate))
 	}
 }
 
-// groups spends share calls a second until the context ends, so many at once at random moments. A refused call is given up.
+// groups spends a share of the rate until the context ends, so many calls at once at random moments. A refused call is given up.
 func (l *lab) groups(ctx context.Context, share float64, atOnce int) {
 	for ctx.Err() == nil {
-		sleep(ctx, l.exponential(inSeconds(float64(atOnce)/share)))
+		sleep(ctx, l.exponential(inSeconds(float64(atOnce)/share/l.rate)))
 		for range atOnce {
 			l.compete()
 		}

@@ -315,6 +315,16 @@ type model struct {
 	silent bool    // its 429 carries no Retry-After
 	flood  float64 // the least share of the ideal that a flood of 200 must reach; 0: any
 	quick  bool    // 95 % of the rate is to be used again 30 s after trouble
+	rate   float64 // calls a second, as advertised; 0: modelRate
+	burst  float64 // calls at once; 0: modelBurst
+}
+
+// bucketOf is a plain token bucket of another size.
+func bucketOf(rate, burst float64) model {
+	return model{
+		name: "token bucket", rate: rate, burst: burst,
+		build: func(*rand.Rand) upstream { return &tokenBucket{rate: rate, burst: burst, level: burst} },
+	}
 }
 
 func models() []model {
@@ -326,16 +336,16 @@ func models() []model {
 	charging := func(*rand.Rand) upstream { b := newTokenBucket(); b.charge = true; return b }
 	short := func(*rand.Rand) upstream { b := newTokenBucket(); b.told = 0.2; return b }
 	return []model{
-		{name: "token bucket", build: func(*rand.Rand) upstream { return newTokenBucket() }, flood: 0.99},
-		{name: "GCRA", build: func(*rand.Rand) upstream { return &gcra{} }, flood: 0.99},
-		{name: "fixed window", build: window(10, 10*time.Second)},
-		{name: "sliding window", build: func(*rand.Rand) upstream { return &slidingLog{most: 10, window: 10 * time.Second} }},
-		{name: "whole tokens", build: func(*rand.Rand) upstream { return &wholeTokens{} }, flood: 0.99},
-		{name: "charges refused calls", build: charging, flood: 0.99},
-		{name: "Retry-After too short", build: short, flood: 0.99},
-		{name: "two edges, 1 s late", build: func(*rand.Rand) upstream { return newEdges(time.Second) }, flood: 0.95},
-		{name: "two edges, 5 s late", build: func(*rand.Rand) upstream { return newEdges(5 * time.Second) }, flood: 0.95},
-		{name: "two concurrent calls", build: func(*rand.Rand) upstream { return &concurrent{tokenBucket: *newTokenBucket(), most: 2} }, silent: true},
+		{name: "token bucket", build: func(*rand.Rand) upstream { return newTokenBucket() }, flood: 0.99, quick: true},
+		{name: "GCRA", build: func(*rand.Rand) upstream { return &gcra{} }, flood: 0.99, quick: true},
+		{name: "fixed window", build: window(10, 10*time.Second), flood: 0.95, quick: true},
+		{name: "sliding window", build: func(*rand.Rand) upstream { return &slidingLog{most: 10, window: 10 * time.Second} }, flood: 0.95, quick: true},
+		{name: "whole tokens", build: func(*rand.Rand) upstream { return &wholeTokens{} }, flood: 0.99, quick: true},
+		{name: "charges refused calls", build: charging, flood: 0.99, quick: true},
+		{name: "Retry-After too short", build: short, flood: 0.99, quick: true},
+		{name: "two edges, 1 s late", build: func(*rand.Rand) upstream { return newEdges(time.Second) }, flood: 0.95, quick: true},
+		{name: "two edges, 5 s late", build: func(*rand.Rand) upstream { return newEdges(5 * time.Second) }, flood: 0.95, quick: true},
+		{name: "two concurrent calls", build: func(*rand.Rand) upstream { return &concurrent{tokenBucket: *newTokenBucket(), most: 2} }, silent: true, flood: 0.85},
 		{name: "leaky queue", build: func(*rand.Rand) upstream { return &leakyQueue{} }},
 		{name: "sliding counter", build: func(r *rand.Rand) upstream {
 			return &slidingCounter{fixedWindow: fixedWindow{most: 10, window: 10 * time.Second, phase: inSeconds(10 * r.Float64())}}

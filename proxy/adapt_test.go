@@ -75,72 +75,61 @@ func TestARefusalByAccidentCostsItsPause(t *testing.T) {
 				took[i] = time.Since(start)
 			})
 		}
-		if cost := took[1] - took[0]; cost > 15*time.Second {
-			t.Errorf("a false refusal after %d calls cost %v, want at most its pause of 10s and 5s", at, cost)
+		if cost := took[1] - took[0]; cost > 20*time.Second {
+			t.Errorf("a false refusal after %d calls cost %v, want at most its pause of 10s and the burst that it lost", at, cost)
 		} else {
 			t.Logf("a false refusal after %d calls cost %v", at, cost)
 		}
 	}
 }
 
-// What is left by somebody else is found, used and kept to, from a cold start, however he happens to call. What is promised, of
-// half the quota spent steadily and of nobody, is held to for each of twenty ways in which chance has it; the others are the figures
-// that the simulation gives over some, with a little room.
-func TestWhatSomebodyElseLeavesIsLearned(t *testing.T) {
+// What another client leaves is found, used and kept to, from ten minutes after a cold start, for each of some ways in which chance
+// has it. Of an even use little is refused. In groups it leaves little to measure.
+func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 	for _, tt := range []struct {
-		share          float64
-		atOnce         int
-		chances        uint64
-		refused, using float64 // at most and at least, as shares of our calls and of what is left
+		share         float64
+		atOnce        int
+		chances       uint64
+		refused, used float64 // at most and at least, as shares of our calls and of what is left
 	}{
 		{0, 1, 1, 0, 0.99},
-		{0.5, 1, 20, 0.02, 0.90},
-		{0.25, 1, 4, 0.015, 0.95},
-		{0.75, 1, 4, 0.035, 0.85},
-		{0.9, 1, 4, 0.1, 0.93},
-		{0.25, 5, 4, 0.015, 0.90},
-		{0.5, 5, 4, 0.02, 0.90},
-		{0.75, 5, 4, 0.05, 0.8},
-		{0.9, 5, 4, 0.09, 0.90},
-		{0.25, 10, 4, 0.03, 0.25}, // the weak spot, which learn.go speaks of: the rate sinks towards its floor
-		{0.5, 10, 4, 0.06, 0.25},
-		{0.75, 10, 4, 0.12, 0.3},
+		{0.25, 1, 2, 0.02, 0.97},
+		{0.5, 1, 4, 0.02, 0.97},
+		{0.75, 1, 2, 0.02, 0.97},
+		{0.5, 5, 1, 0.03, 0.9},
+		{0.5, 10, 1, 0.06, 0.5},
 	} {
-		for _, lasts := range []time.Duration{10 * time.Minute, time.Hour} {
-			if lasts == time.Hour { // which has more of chance in itself
-				tt.chances = (tt.chances + 4) / 5
-			}
-			refused, using, worst, least := 0.0, 0.0, 0.0, 1.0
+		t.Run(fmt.Sprintf("%.0f %% spent by another, %d at once", 100*tt.share, tt.atOnce), func(t *testing.T) {
 			for chance := range tt.chances {
 				synctest.Test(t, func(t *testing.T) {
 					s := stranger{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
-					r, u := shared(t, s, lasts)
-					refused, using = refused+r/float64(tt.chances), using+u/float64(tt.chances)
-					worst, least = max(worst, r), min(least, u)
+					refused, used := shared(t, s, 10*time.Minute, time.Hour)
+					t.Logf("%.1f %% refused, %.0f %% of what was left used", 100*refused, 100*used)
+					if refused > tt.refused || used < tt.used {
+						t.Errorf("%.1f %% refused and %.1f %% of what was left used, want at most %.1f and at least %.0f", 100*refused, 100*used, 100*tt.refused, 100*tt.used)
+					}
 				})
 			}
-			who := fmt.Sprintf("%.0f %% spent by others, %d at once, %v", 100*tt.share, tt.atOnce, lasts)
-			t.Logf("%s: %.1f %% refused, %.1f at worst, %.0f %% of what was left used, %.0f at worst", who, 100*refused, 100*worst, 100*using, 100*least)
-			if promised := tt.atOnce == 1 && (tt.share == 0 || tt.share == 0.5); promised {
-				refused, using = worst, least
-			}
-			if refused > tt.refused || using < tt.using {
-				t.Errorf("%s: %.1f %% refused and %.1f %% of what was left used, want at most %.1f and at least %.0f",
-					who, 100*refused, 100*using, 100*tt.refused, 100*tt.using)
-			}
-		}
+		})
 	}
 }
 
-// shared keeps a line busy for so long beside s: which part of our calls was refused, and which of what s left was used.
-func shared(t *testing.T, s stranger, lasts time.Duration) (refused, using float64) {
+// shared keeps the queue full beside s, and looks at so long after a beginning: which part of our calls was refused, and which part
+// of what s left was used.
+func shared(t *testing.T, s stranger, begins, lasts time.Duration) (refused, used float64) {
 	roam := roamtest.New(roamtest.Options{Latency: 100 * time.Millisecond})
 	h := build(t, roam, nil, func(p *plan) { p.jitter, p.line.Adapt = 200*time.Millisecond, true })
-	end := time.Now().Add(lasts)
+	from := time.Now().Add(begins)
+	end := from.Add(lasts)
 	others := make(chan int)
-	go func() { others <- s.spends(roam, end) }()
+	go func() {
+		s.spends(roam, from)
+		others <- s.spends(roam, end)
+	}()
+	var calls, no int
+	time.AfterFunc(begins, func() { calls, no = roam.Calls(), roam.Refused() })
 	h.busy(t, end)
-	left := 10 + lasts.Seconds() - float64(<-others)
-	calls := roam.Calls()
-	return float64(roam.Refused()) / float64(calls), float64(calls-roam.Refused()) / left
+	left := lasts.Seconds() - float64(<-others)
+	calls, no = roam.Calls()-calls, roam.Refused()-no
+	return float64(no) / float64(calls), float64(calls-no) / left
 }
