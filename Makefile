@@ -98,6 +98,8 @@ limiter/redisquota limiter/buckettest
 metrics/status metrics
 proxy proxy/repeat
 proxy proxy/budget
+proxy proxy/eventstream
+cmd/roamproxy/server proxy/eventstream
 proxy/budget limiter/statefile
 cmd/roamproxy/server proxy/budget
 proxy/repeat/redisrepeat proxy/repeat

@@ -15,6 +15,7 @@ import (
 	"roamproxy/limiter"
 	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/eventstream"
 	"roamproxy/proxy/paging"
 	"roamproxy/proxy/repeat"
 )
@@ -42,7 +43,7 @@ func describe(err error) (status int, code Code, kind string) {
 		return 429, codeTooManyOpen, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrPaused):
 		return 429, codePaused, "destination_unavailable"
-	case errors.Is(err, limiter.ErrClosed):
+	case errors.Is(err, limiter.ErrClosed), errors.Is(err, eventstream.ErrDraining):
 		return 503, codeShuttingDown, "destination_unavailable"
 	case errors.Is(err, errUnsupported):
 		return 501, codeUnsupported, "http_request_error"
@@ -156,8 +157,8 @@ func (p *Proxy) fail(v *request, err error) {
 		h.Set("Retry-After", strconv.Itoa(seconds))
 		body["retry_after"] = seconds
 	}
-	if errors.Is(err, repeat.ErrInProgress) {
-		h.Set("Retry-After", "1") // another try waits as long as this one did
+	if errors.Is(err, repeat.ErrInProgress) || errors.Is(err, eventstream.ErrDraining) {
+		h.Set("Retry-After", "1") // another try waits as long as this one did, or meets the next process
 		body["retry_after"] = 1
 	}
 	h.Set("Proxy-Status", fmt.Sprintf(`roamproxy; error=%s; details="%s"`, kind, code))

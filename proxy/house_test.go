@@ -19,6 +19,7 @@ import (
 	"roamproxy/limiter"
 	"roamproxy/limiter/statefile"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/eventstream"
 	"roamproxy/proxy/repeat"
 	"roamproxy/proxy/roamtest"
 )
@@ -114,6 +115,9 @@ func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ..
 		maxWait = time.Minute
 	}
 	p.proxy.Cache, p.proxy.Observer, p.proxy.Bodies = kept, h, limiter.NewBodies(0, "")
+	if p.proxy.Streams == nil {
+		p.proxy.Streams = eventstream.New()
+	}
 	if p.proxy.Writes == nil {
 		p.proxy.Writes = repeat.New()
 		p.proxy.Writes.Configure(2*time.Minute, nil)

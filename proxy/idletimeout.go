@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/http/httptrace"
 	"time"
+
+	"roamproxy/proxy/eventstream"
 )
 
 // idleTimeout is the step that ends an upstream call on which nothing moves: the time from one sign of progress to the next is
@@ -55,14 +56,8 @@ func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res := *received // net/http adds trailers to the one that it knows
 	res.Trailer = nil
-	res.Body = &responseBody{ReadCloser: received.Body, timer: timer, endless: isEventStream(received.Header)}
+	res.Body = &responseBody{ReadCloser: received.Body, timer: timer, endless: eventstream.IsStream(received.Header)}
 	return &res, nil
-}
-
-// isEventStream reports whether a response is one of server-sent events.
-func isEventStream(h http.Header) bool {
-	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return kind == "text/event-stream"
 }
 
 // idleTimer cancels one call when nothing moves for too long.

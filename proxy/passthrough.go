@@ -1,22 +1,29 @@
 package proxy
 
 import (
+	"context"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httputil"
 	"sync"
+	"time"
+
+	"roamproxy/proxy/eventstream"
 )
 
 // passThrough hands a request to Roam and Roam's response to the tool, as it comes. Responses of unknown length and event streams are
 // flushed piece by piece.
 func (p *Proxy) passThrough(v *request) {
 	v.call = v.newCall()
-	in := v.r.WithContext(v.call.within(v.r.Context()))
+	ctx, cancel := context.WithCancelCause(v.r.Context())
+	defer cancel(nil)
+	in := v.r.WithContext(v.call.within(ctx))
 	if in.Body = p.upload(v); in.Method == http.MethodGet || in.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
 		in.ContentLength = 0
 	}
-	w := &passWriter{toolWriter: toolWriter{ResponseWriter: v.w}, header: make(http.Header), interim: interim{p: p, v: v}}
+	w := &passWriter{toolWriter: toolWriter{ResponseWriter: v.w}, header: make(http.Header), interim: interim{p: p, v: v}, keepAlive: p.o.KeepAlive, cancel: cancel}
+	defer w.stop()
 	defer func() {
 		if v.Err == nil {
 			v.Err = w.err
@@ -77,8 +84,11 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 // passWriter is the tool's response as httputil.ReverseProxy writes it. Fields that are set already, such as those for browsers, stay.
 type passWriter struct {
 	toolWriter
-	header  http.Header
-	interim interim
+	header    http.Header
+	interim   interim
+	keepAlive time.Duration // longest silence of an event stream
+	cancel    context.CancelCauseFunc
+	events    *eventstream.Writer // nil: it is no event stream
 }
 
 func (w *passWriter) Header() http.Header { return w.header }
@@ -91,6 +101,31 @@ func (w *passWriter) WriteHeader(status int) {
 	}
 	merge(w.ResponseWriter.Header(), w.header)
 	w.toolWriter.WriteHeader(status)
+	if eventstream.CanComment(w.header) {
+		w.events = eventstream.NewWriter(&w.toolWriter, w.keepAlive, w.cancel)
+	}
+}
+
+func (w *passWriter) Write(p []byte) (int, error) {
+	if w.events != nil {
+		return w.events.Write(p)
+	}
+	return w.toolWriter.Write(p)
+}
+
+// FlushError sends on what was written.
+func (w *passWriter) FlushError() error {
+	if w.events != nil {
+		return w.events.FlushError()
+	}
+	return w.toolWriter.FlushError()
+}
+
+// stop ends the comments.
+func (w *passWriter) stop() {
+	if w.events != nil {
+		w.events.Stop()
+	}
 }
 
 // copySize is what httputil.ReverseProxy copies at a time, as io.Copy does.

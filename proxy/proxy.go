@@ -24,6 +24,7 @@ import (
 	"roamproxy/limiter"
 	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/eventstream"
 	"roamproxy/proxy/paging"
 	"roamproxy/proxy/repeat"
 )
@@ -39,8 +40,10 @@ type Options struct {
 	Tools       []Tool          // none: every local caller, under the name that it gives itself
 	Budgets     *budget.Counts  // what tools with CallsPerDay made today; needed when there are any
 	Writes      *repeat.Memory  // what is remembered of writes
-	Browsers    []string        // origins of pages that may call
-	Reach       Reach           // who can connect, and under which names
+	Streams     *eventstream.Streams
+	KeepAlive   time.Duration // longest silence of an event stream to a tool; 0: eventstream.KeepAlive
+	Browsers    []string      // origins of pages that may call
+	Reach       Reach         // who can connect, and under which names
 	Cache       *cache.Cache
 	Tables      Tables          // of the configuration
 	MaxCalls    int             // of one tool under way at once; 0: any number
@@ -90,8 +93,11 @@ type Proxy struct {
 
 // New puts a proxy together. An error names what does not fit.
 func New(o Options) (*Proxy, error) {
-	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil || o.Writes == nil {
-		return nil, errors.New("proxy: Upstream, Base, Cache, Writes and Observer are needed")
+	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil || o.Writes == nil || o.Streams == nil {
+		return nil, errors.New("proxy: Upstream, Base, Cache, Writes, Streams and Observer are needed")
+	}
+	if o.KeepAlive == 0 {
+		o.KeepAlive = eventstream.KeepAlive
 	}
 	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, reach: o.Reach}, upstreams: make(map[string]*upstream), silent: silentLog()}
 	for _, c := range o.Credentials {
@@ -131,7 +137,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.ContentLength > p.o.MaxBody:
 		p.fail(v, &http.MaxBytesError{Limit: p.o.MaxBody})
-	case v.rule.Keeps() || v.isShareable():
+	case (v.rule.Keeps() || v.isShareable()) && !eventstream.Wanted(r.Header): // the cache would wait for the end of a stream
 		p.cached(v)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):
 		p.fail(v, cache.ErrOnlyIfCached)

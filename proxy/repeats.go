@@ -25,9 +25,6 @@ const (
 	repeatHeader = "Roamproxy-Repeat"
 )
 
-// mcpRoute takes JSON-RPC messages of the Model Context Protocol.
-const mcpRoute = "/mcp"
-
 // isWrite reports whether the request may change something at Roam. A rule with key_body says of a POST that it reads.
 func (p *Proxy) isWrite(v *request) bool { return writes(v.Method, v.Route) && !v.rule.Keeps() }
 
@@ -86,6 +83,11 @@ func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err err
 	}
 	digest := repeat.Digest(sum.Sum(nil))
 	if v.Route == mcpRoute && v.body != nil {
+		method, _ := bodyField(v.body, "method")
+		v.subscribes = method == mcpSubscribe
+		if _, err := v.body.Seek(0, io.SeekStart); err != nil {
+			return false, err
+		}
 		call, ok := repeat.ToolCall(v.body)
 		if _, err := v.body.Seek(0, io.SeekStart); err != nil {
 			return false, err

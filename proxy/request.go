@@ -55,6 +55,7 @@ type request struct {
 	rule        Treatment
 	preferences preferences
 	body        *limiter.HeldBody // of a write; nil: it has none, or it is no write
+	subscribes  bool              // it asks for an event stream without end
 	write       *repeat.Pending   // nil: a repeat of it may be sent
 	chat        string            // that a write names; "": none
 	call        *upstreamCall     // that was made for this request alone; nil: none

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"roamproxy/cache"
+	"roamproxy/proxy/eventstream"
 )
 
 // takeOwn takes out of a request's header, once and before any step reads it, what Roam is not to see. What remains is what Roam may see:
@@ -59,6 +60,9 @@ func isNeverForwarded(name string) bool {
 func narrowEncoding(h http.Header) {
 	values := h["Accept-Encoding"]
 	delete(h, "Accept-Encoding")
+	if eventstream.Wanted(h) {
+		return // a stream that is compressed gets no comments that keep it alive
+	}
 	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		coding, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
 		if refused := strings.Trim(strings.TrimPrefix(weight, "q="), "0.") == "" && weight != ""; (coding == "gzip" || coding == "*") && !refused {

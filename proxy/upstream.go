@@ -8,6 +8,7 @@ import (
 
 	"roamproxy/limiter"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/eventstream"
 )
 
 // upstream is the way to Roam under one credential.
@@ -22,6 +23,7 @@ type upstream struct {
 // newUpstream builds the only way to Roam. Every call, cached or passed through, goes down these steps, and its
 // response comes back up:
 //
+//	eventstream  a stream that is reopened too soon waits; all end when the process stops
 //	gate         while Roam refuses the credential, no call is sent
 //	reserving    a tool that may make so many calls a day has one left
 //	limiter      waits in the queue for a slot and a token; on 429 the whole queue pauses and the call is queued again
@@ -43,6 +45,7 @@ func newUpstream(o Options, c Credential) (*upstream, error) {
 	u.chain = &limiter.Transport{Next: u.credential, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: u.credential.Renewed}
 	u.chain = &reserving{next: u.chain, budgets: o.Budgets}
 	u.chain = &credential.Gate{Next: u.chain, Credential: u.credential, Identity: identity(u.chain, o.Upstream)}
+	u.chain = &eventstream.Transport{Next: u.chain, Streams: o.Streams, Upstream: c.Name, Tool: toolOf, Subscribes: subscribes}
 	return u, nil
 }
 

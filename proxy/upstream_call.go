@@ -18,11 +18,13 @@ type upstreamCall struct {
 	timeout  time.Duration // of Roam's silence; 0: the upstream's
 	perDay   int           // how many calls the tool may make in a day; 0: any number
 	reserved bool          // one of them is kept for this call
+
+	subscribes bool // its response is an event stream without end
 }
 
 // newCall makes a call for a request.
 func (v *request) newCall() *upstreamCall {
-	c := &upstreamCall{route: v.Route, timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay}
+	c := &upstreamCall{route: v.Route, timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay, subscribes: v.subscribes}
 	c.Caller = v.caller()
 	return c
 }

@@ -19,6 +19,7 @@ import (
 	"roamproxy/metrics/status"
 	"roamproxy/proxy"
 	"roamproxy/proxy/budget"
+	"roamproxy/proxy/eventstream"
 	"roamproxy/proxy/repeat"
 )
 
@@ -39,7 +40,8 @@ type app struct {
 	health   *metrics.Health
 	observer *observer
 	budgets  *budget.Counts
-	writes   *repeat.Memory // that outlive a reload
+	writes   *repeat.Memory       // that outlive a reload
+	streams  *eventstream.Streams // the same
 
 	connections *limiter.Shares // those that have a request under way, by tool
 
@@ -62,7 +64,7 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	recent := status.NewRecent()
-	a := &app{log: log, own: own, state: state, writes: repeat.New(), quotas: make(map[string]*quota), connections: limiter.NewShares(0)}
+	a := &app{log: log, own: own, state: state, writes: repeat.New(), streams: eventstream.New(), quotas: make(map[string]*quota), connections: limiter.NewShares(0)}
 	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c), Reasons: reasons()})
 	a.monitor = status.New(a.metrics, recent)
 	a.ctx, a.cancel = context.WithCancel(context.Background())

@@ -92,13 +92,15 @@ func (r *Server) limitConnections(n int) {
 // refusalTime is the part of the grace that is kept for answering the calls that are still queued.
 const refusalTime = 2 * time.Second
 
-// Stop makes readiness red and serves for the delay, each answer the last of its connection. Then it takes no new connections and lets
-// calls end within the grace. Calls that are still queued near its end are refused with a time to come again.
+// Stop ends the event streams, whose clients open others. It makes readiness red and serves for the delay, each answer the last of its
+// connection. Then it takes no new connections and lets calls end within the grace. Calls that are still queued near its end are refused
+// with a time to come again.
 func (r *Server) Stop(l config.Limits) {
 	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
 	r.notify(daemon.SdNotifyStopping)
 	r.health.Drain()
 	r.draining.Store(true)
+	r.streams.Drain()
 	time.Sleep(time.Duration(l.ShutdownDelay))
 	grace := time.Duration(l.ShutdownGrace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)

@@ -119,7 +119,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	report := snapshotObserver{a.observer, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes,
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes, Streams: a.streams,
 	}
 	o.Tables = Tables(c)
 	if o.Tools, err = proxyTools(c.Tools); err != nil {

@@ -1,0 +1,118 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy/roamtest"
+)
+
+// streaming is a Roam that answers GET /mcp, and POST /mcp, with events until it is told to end.
+func streaming(t *testing.T) (url string, opened, ended chan string) {
+	opened, ended = make(chan string, 100), make(chan string, 100)
+	over := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		if !strings.HasPrefix(r.URL.Path, "/mcp") {
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: 1\n\n")
+		http.NewResponseController(w).Flush()
+		opened <- r.Method
+		select {
+		case <-r.Context().Done():
+			ended <- r.Method
+		case <-over:
+			io.WriteString(w, "data: 2\n\n")
+		}
+	}))
+	t.Cleanup(func() { close(over); s.CloseClientConnections(); s.Close() })
+	return s.URL, opened, ended
+}
+
+// open opens a stream and reads its first event.
+func open(t *testing.T, base, method, body string) *http.Response {
+	t.Helper()
+	req, _ := http.NewRequestWithContext(t.Context(), method, base+"/mcp", strings.NewReader(body))
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	res, err := client(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, len("data: 1\n\n"))
+	if _, err := io.ReadFull(res.Body, first); err != nil || string(first) != "data: 1\n\n" {
+		t.Fatalf("the first event: %q, %v", first, err)
+	}
+	return res
+}
+
+// SIGTERM while agents only listen: their streams end, look complete, and the process is gone at once.
+//
+// Seen to fail before streams were ended: it took the whole grace of 25 s.
+func TestStopWithOpenStreams(t *testing.T) {
+	url, opened, _ := streaming(t)
+	r := launch(t, url, t.TempDir())
+	streams := []*http.Response{
+		open(t, r.base, "GET", ""),
+		open(t, r.base, "POST", `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{}}`),
+	}
+	for range streams {
+		<-opened
+	}
+	start := time.Now()
+	r.Process.Signal(syscall.SIGTERM)
+	for _, res := range streams {
+		if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
+			t.Errorf("a stream ends with %q, %v, want it to look complete", rest, err)
+		}
+		res.Body.Close()
+	}
+	if err := r.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
+	}
+	t.Logf("it was gone after %v", time.Since(start).Round(time.Millisecond))
+	if r.told("calls were cut off at the end of the grace") > 0 {
+		t.Error("it waited for streams until the end of the grace")
+	}
+}
+
+// An answer in events to a call drains like any other, and is cut at the end of the grace: then its outcome is unknown.
+func TestStopWithACallThatIsAnsweredInEvents(t *testing.T) {
+	url, opened, ended := streaming(t)
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
+	call := open(t, "http://"+r.Addr, "POST", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"reaction_add"}}`)
+	defer call.Body.Close()
+	<-opened
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		r.Stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
+	}()
+	rest, err := io.ReadAll(call.Body)
+	if err == nil {
+		t.Errorf("the call looks complete: %q, want it cut", rest)
+	}
+	if got := <-ended; got != "POST" {
+		t.Errorf("at Roam a %s ended, want the POST", got)
+	}
+	<-stopped
+}
+
+// A client that leaves ends its stream at Roam.
+func TestAStreamEndsWithItsClient(t *testing.T) {
+	url, opened, ended := streaming(t)
+	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
+	res := open(t, "http://"+r.Addr, "GET", "")
+	<-opened
+	res.Body.Close()
+	if got := <-ended; got != "GET" {
+		t.Errorf("at Roam a %s ended, want the GET", got)
+	}
+}
