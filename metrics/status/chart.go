@@ -43,10 +43,10 @@ func draw(history []Sample, now int64) (p chart) {
 			p.Throttled = append(p.Throttled, bar{X: x, W: 2, H: field})
 		}
 		switch {
-		case s.Paused && pause != nil && pause.X+pause.W == x:
+		case (s.Paused || s.Held) && pause != nil && pause.X+pause.W == x:
 			pause.W++
 			paused++
-		case s.Paused:
+		case s.Paused || s.Held:
 			p.Paused = append(p.Paused, bar{X: x, W: 1, H: field})
 			pause = &p.Paused[len(p.Paused)-1]
 			paused++

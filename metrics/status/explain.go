@@ -16,6 +16,7 @@ type Explanation struct {
 	Call
 	Before []Share  `json:"before"` // calls that were sent while it was in the queue
 	Paused float64  `json:"paused_seconds"`
+	Held   float64  `json:"paused_by_hand_seconds"`
 	Full   float64  `json:"full_seconds"` // while Roam worked on as many calls as it may, although there were tokens
 	Slots  []Share  `json:"slots"`        // who had those calls
 	Text   []string `json:"text"`
@@ -74,6 +75,15 @@ func (e *Explanation) addEvents(q *quotaEvents) {
 				e.Slots = f.slots
 			}
 			e.Full++ // there is one a second
+		}
+	}
+	for s := range q.history.backward() { // one a second
+		at := time.Unix(s.At, 0)
+		if at.Before(from.Add(-time.Second)) {
+			break
+		}
+		if s.Held && !at.After(to) {
+			e.Held++
 		}
 	}
 	for p := range q.pauses.backward() {
@@ -146,13 +156,16 @@ func (e *Explanation) addReasons(say func(format string, args ...any)) {
 	if e.Paused > brief {
 		say("For %.1f s of that the queue was paused, because Roam had answered 429.", e.Paused)
 	}
+	if e.Held > 0 {
+		say("For about %.0f s of that the queue was paused by hand.", e.Held)
+	}
 	if e.Full > 0 {
 		say("For about %.0f s of that there were tokens, and every slot was in use (max_in_flight): %s.", e.Full, e.list(e.Slots))
 	}
 	switch {
 	case len(e.Before) > 0:
 		say("Calls that were sent meanwhile: %s.", e.list(e.Before))
-	case e.Paused <= brief && e.Full == 0:
+	case e.Paused <= brief && e.Full == 0 && e.Held == 0:
 		say("No other call of this replica was sent meanwhile: it waited for the next token, or for a slot (max_in_flight).")
 	}
 }

@@ -101,7 +101,7 @@ func (m *Monitor) sample() Status {
 		}
 		events.history.add(Sample{
 			At: s.Now.Unix(), Sent: events.sent, Throttled: events.throttled, Refused: events.refused,
-			Waiting: q.Waiting, Tokens: q.Tokens, Paused: q.Paused,
+			Waiting: q.Waiting, Tokens: q.Tokens, Paused: q.Paused, Held: q.HeldFor > 0,
 		})
 		events.sent, events.throttled, events.refused = 0, 0, 0
 	}

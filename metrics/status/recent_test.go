@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -337,6 +338,36 @@ func TestTheExplanationNamesWhoHeldTheSlots(t *testing.T) {
 		want := "For about 3 s of that there were tokens, and every slot was in use (max_in_flight): 9 of reader, 1 of flood."
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)
+		}
+	})
+}
+
+// Seen to fail with an explanation that said nothing of the pause: the call seemed to have waited for a token.
+func TestTheExplanationKnowsAPauseByHand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, counted, q := quiet("bot")
+		var held atomic.Int64
+		held.Store(int64(5 * time.Second))
+		counted.QuotaState("roam", func() metrics.QuotaState {
+			return metrics.QuotaState{Tokens: 9, HeldFor: time.Duration(held.Load())}
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		go m.Watch(ctx, func(_, _ Status) {})
+		time.Sleep(5500 * time.Millisecond)
+		held.Store(0)
+		q.Waited("bot", "sent", 5*time.Second)
+		counted.Answered(metrics.Answer{
+			ID: "a", Tool: "bot", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 1, Queue: 5 * time.Second, Duration: 5 * time.Second,
+		})
+		stop()
+		synctest.Wait()
+		explanation, _ := m.Explain("a")
+		text := strings.Join(explanation.Text, "\n")
+		if !strings.Contains(text, "s of that the queue was paused by hand.") || strings.Contains(text, "next token") {
+			t.Errorf("the pause by hand is not the reason in\n%s", text)
+		}
+		if p := draw(m.Status(true).Quotas[0].History, time.Now().Unix()); len(p.Paused) != 1 {
+			t.Errorf("the chart has %d pauses, want one", len(p.Paused))
 		}
 	})
 }

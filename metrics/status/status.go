@@ -68,7 +68,8 @@ type Sample struct {
 	Refused   int     `json:"refused"`   // by roamproxy
 	Waiting   int     `json:"waiting"`
 	Tokens    float64 `json:"tokens"`
-	Paused    bool    `json:"paused"`
+	Paused    bool    `json:"paused"` // because Roam answered 429
+	Held      bool    `json:"paused_by_hand"`
 }
 
 // maxSamples is ten minutes.
