@@ -77,7 +77,8 @@ func (c *adminClient) do(ctx context.Context, method, path string) (code int, bo
 		return 0, nil, fmt.Errorf("no roamproxy answers there: %w; --url names its admin.listen", err)
 	}
 	defer res.Body.Close()
-	unknown := res.StatusCode == http.StatusNotFound && method == http.MethodPost && res.Header.Get("Content-Type") == "application/json" // such as a quota
+	// such as a quota
+	unknown := res.StatusCode == http.StatusNotFound && method == http.MethodPost && res.Header.Get("Content-Type") == "application/json"
 	switch {
 	case res.StatusCode == http.StatusOK, res.StatusCode == http.StatusBadRequest, unknown:
 		body, err = io.ReadAll(io.LimitReader(res.Body, answerSize))

@@ -73,7 +73,8 @@ func count(n int, thing string) string {
 
 // printRules writes the whole table of what is cached, as comments between the configuration and the verdict.
 func printRules(w io.Writer, c config.Config) {
-	fmt.Fprintln(w, "\n# What is cached. The first match counts; a key that cache.rules does not name comes from the built-in rule of the route.")
+	fmt.Fprintln(w, "\n# What is cached. The first match counts; a key that cache.rules does not name comes from the "+
+		"built-in rule of the route.")
 	for i, r := range server.Tables(c).Rules {
 		fmt.Fprintf(w, "#   %-36s %-24s # cache.rules[%d]\n", r.Match, ruleString(r), i)
 	}

@@ -12,7 +12,8 @@ type manCmd struct{}
 // Run prints the manual page, for man -l or /usr/local/share/man/man1.
 func (manCmd) Run(p *program, app *kong.Kong) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, ".TH ROAMPROXY 1\n.SH NAME\nroamproxy \\- one quota of the Roam HQ API, shared fairly by all your tools\n.SH SYNOPSIS\n.B roamproxy\n.I command\n[flags]\n.SH DESCRIPTION\n")
+	fmt.Fprintf(&b, ".TH ROAMPROXY 1\n.SH NAME\nroamproxy \\- one quota of the Roam HQ API, shared fairly by all your tools\n.SH "+
+		"SYNOPSIS\n.B roamproxy\n.I command\n[flags]\n.SH DESCRIPTION\n")
 	for line := range strings.Lines(description) {
 		if text := strings.TrimSpace(line); text == "" {
 			b.WriteString(".PP\n")

@@ -34,7 +34,8 @@ func connect(p *program, l *config.Loaded) error {
 	var wrong []error
 	for _, k := range l.Credentials {
 		if k.OAuth.IsSet() {
-			fmt.Fprintf(p.out, "\ncredential %s is not tried: its refresh token is good for one use, which is the running roamproxy's; see its /readyz\n", k.Name)
+			fmt.Fprintf(p.out, "\ncredential %s is not tried: its refresh token is good for one use, which is the running roamproxy's; see its "+
+				"/readyz\n", k.Name)
 			continue
 		}
 		fmt.Fprintf(p.out, "\ncredential %s, by one call of token.info at %s\n", k.Name, l.Upstream.URL)
@@ -70,7 +71,8 @@ func askIdentity(p *program, l *config.Loaded, rt http.RoundTripper, k config.Cr
 	case http.StatusUnauthorized:
 		return errors.New("answered 401 by Roam: the key is wrong, or was revoked; make a new one in Roam's administration")
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("answered 429 by Roam: the key is in use, and its quota is spent at this moment; try again in %s s", res.Header.Get("Retry-After"))
+		return fmt.Errorf("answered 429 by Roam: the key is in use, and its quota is spent at this moment; try again in %s s",
+			res.Header.Get("Retry-After"))
 	default:
 		return fmt.Errorf("answered %s by Roam: %.200q", res.Status, body)
 	}

@@ -66,7 +66,8 @@ and three tools that share it:
 	}
 	fmt.Fprint(p.out, "\n", compare(direct, through), "\n", conclusion(direct, through))
 	if d.Hold {
-		fmt.Fprintf(p.out, "\nStill running; end it with Ctrl-C.\n\n    curl -i -H 'Roamproxy-Tool: me' http://%s/v1/groups.list\n    http://%s/\n", proxy.Addr, proxy.AdminAddr)
+		fmt.Fprintf(p.out, "\nStill running; end it with Ctrl-C.\n\n    curl -i -H 'Roamproxy-Tool: me' http://%s/v1/groups.list\n    "+
+			"http://%s/\n", proxy.Addr, proxy.AdminAddr)
 		<-p.ctx.Done()
 	}
 	return nil
@@ -187,7 +188,8 @@ func (t *tally) longestText(now time.Time) string {
 // conclusion says both in a sentence.
 func conclusion(direct, through *crew) string {
 	say := func(c *crew) string {
-		return fmt.Sprintf("%d answers 429; the bot posted %s,\n  the dashboard refreshed %s, %d messages were lost.\n", c.roam.Refused(), c.bot.share(), c.dashboard.share(), c.migration.lost)
+		return fmt.Sprintf("%d answers 429; the bot posted %s,\n  the dashboard refreshed %s, %d messages were lost.\n", c.roam.Refused(),
+			c.bot.share(), c.dashboard.share(), c.migration.lost)
 	}
 	return "Without roamproxy: " + say(direct) + "With roamproxy:    " + say(through) + "\nNext: ROAM_API_KEY=… roamproxy serve\n"
 }

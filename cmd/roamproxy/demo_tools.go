@@ -40,7 +40,8 @@ type task struct {
 
 func newCrew(roam *roamtest.Roam, proxy *server.Server) *crew {
 	tool := func(name, did string) tally { return tally{name: name, did: did, open: make(map[*task]bool)} }
-	return &crew{roam: roam, proxy: proxy, migration: tool("migration", "moved"), bot: tool("standup-bot", "posted"), dashboard: tool("dashboard", "refreshed")}
+	return &crew{roam: roam, proxy: proxy, migration: tool("migration", "moved"), bot: tool("standup-bot", "posted"),
+		dashboard: tool("dashboard", "refreshed")}
 }
 
 func (c *crew) tallies() []*tally { return []*tally{&c.migration, &c.bot, &c.dashboard} }

@@ -62,12 +62,14 @@ func (l loginCmd) Run(p *program) error {
 	defer cancel()
 	k := c.Credentials[i]
 	login, err := credential.NewLogin(ctx, credential.LoginOptions{
-		OAuthOptions: server.OAuthOptions(k, state, base), AuthorizeURL: k.OAuth.AuthorizeURL, Scopes: k.OAuth.Scopes, RedirectURL: "http://" + listener.Addr().String() + "/callback",
+		OAuthOptions: server.OAuthOptions(k, state, base), AuthorizeURL: k.OAuth.AuthorizeURL, Scopes: k.OAuth.Scopes,
+		RedirectURL: "http://" + listener.Addr().String() + "/callback",
 	})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "Open this page and agree:\n\n    %s\n\nWith a browser on another machine, paste the address at which it ends, although it shows an error there:\n", login.URL())
+	fmt.Fprintf(p.out, "Open this page and agree:\n\n    %s\n\nWith a browser on another machine, paste the address at which it ends, "+
+		"although it shows an error there:\n", login.URL())
 	if err := (&callback{login: login, finished: make(chan error, 1)}).wait(ctx, listener, p); err != nil {
 		return err
 	}

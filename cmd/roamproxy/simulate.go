@@ -28,7 +28,8 @@ func (s simulateCmd) Run(p *program) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "simulated Roam on http://%s, %v calls a second after %d at once, API key %s\nOAuth: client app with the secret app-secret, at /oauth/authorize and /oauth/token\nMCP: /mcp; webhooks are signed with %s\n",
+	fmt.Fprintf(p.out, "simulated Roam on http://%s, %v calls a second after %d at once, API key %s\nOAuth: client app with the secret "+
+		"app-secret, at /oauth/authorize and /oauth/token\nMCP: /mcp; webhooks are signed with %s\n",
 		listener.Addr(), s.Rate, s.Burst, roamtest.DefaultKey, roamtest.WebhookSecret)
 	roam := roamtest.New(roamtest.Options{Rate: s.Rate, Burst: s.Burst, Lenient: s.Lenient})
 	oauth := roam.NewOAuth(roamtest.OAuthOptions{})

@@ -20,6 +20,8 @@ func (t tokenCmd) Run(p *program) error {
 	random := make([]byte, 32)
 	rand.Read(random)
 	token := "rpt_" + base64.RawURLEncoding.EncodeToString(random)
-	fmt.Fprintf(p.out, "Token for %s, shown this once:\n\n    %s\n\nFor the configuration of roamproxy:\n\n    tools:\n      - name: %s\n        token_sha256: %x\n\nThe tool sends it as Authorization: Bearer, or as the password of its base URL.\n", t.Name, token, t.Name, sha256.Sum256([]byte(token)))
+	fmt.Fprintf(p.out, "Token for %s, shown this once:\n\n    %s\n\nFor the configuration of roamproxy:\n\n    tools:\n      - name: %s\n  "+
+		"      token_sha256: %x\n\nThe tool sends it as Authorization: Bearer, or as the password of its base URL.\n", t.Name, token, t.Name,
+		sha256.Sum256([]byte(token)))
 	return nil
 }

@@ -60,7 +60,8 @@ func askStatus(ctx context.Context, admin *adminClient) (s status.Status, err er
 }
 
 // watchTop draws again and again, over what it drew before. When nobody answers it says so, keeps the last picture, and goes on.
-func watchTop(ctx context.Context, out io.Writer, ask func(context.Context) (status.Status, error), width func() int, every time.Duration) error {
+func watchTop(ctx context.Context, out io.Writer, ask func(context.Context) (status.Status, error), width func() int,
+	every time.Duration) error {
 	const clear, home, restOfLine, restOfScreen = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 	fmt.Fprint(out, clear)
 	tick := time.NewTicker(every)

@@ -85,7 +85,8 @@ func (d *drawing) quota(q status.QuotaStatus, now int64) {
 		d.line("  429      %s %d by Roam", spark(h.throttled), n)
 	}
 	for _, w := range q.Holders {
-		d.line("    %-20s %s %d queued, %d with Roam, %d being read", cut(w.Tool, 20), blocks(float64(w.Queued), float64(q.Waiting), 12), w.Queued, w.Slots, w.Open)
+		d.line("    %-20s %s %d queued, %d with Roam, %d being read", cut(w.Tool, 20), blocks(float64(w.Queued), float64(q.Waiting), 12),
+			w.Queued, w.Slots, w.Open)
 	}
 }
 

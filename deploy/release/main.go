@@ -99,7 +99,8 @@ func materials(info *debug.BuildInfo, sum [sha256.Size]byte) ([]byte, error) {
 		{Name: "commit", Value: settings["vcs.revision"]},
 	}
 	compiler, _, _ := strings.Cut(strings.TrimPrefix(info.GoVersion, "go"), " ")
-	parts := []cyclonedx.Component{component(cyclonedx.ComponentTypeLibrary, "std", compiler, nil)} // scanners look for Go's own library under this name
+	// scanners look for Go's own library under this name
+	parts := []cyclonedx.Component{component(cyclonedx.ComponentTypeLibrary, "std", compiler, nil)}
 	for _, module := range info.Deps {
 		if module.Replace != nil {
 			module = module.Replace
@@ -118,7 +119,8 @@ func materials(info *debug.BuildInfo, sum [sha256.Size]byte) ([]byte, error) {
 	bom.Metadata = &cyclonedx.Metadata{Timestamp: settings["vcs.time"], Component: &program}
 	bom.Components, bom.Dependencies = &parts, &[]cyclonedx.Dependency{needs}
 	var out bytes.Buffer
-	err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(bom, cyclonedx.SpecVersion1_6)
+	err := cyclonedx.NewBOMEncoder(&out, cyclonedx.BOMFileFormatJSON).SetPretty(true).SetEscapeHTML(false).EncodeVersion(bom,
+		cyclonedx.SpecVersion1_6)
 	return out.Bytes(), err
 }
 

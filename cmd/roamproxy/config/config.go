@@ -177,8 +177,9 @@ func Default(getenv func(string) string) Config {
 		Writes:      Writes{Remember: Duration(2 * time.Minute)},
 		Redis:       Redis{Prefix: "roamproxy", Replicas: 2},
 		Limits: Limits{
-			MaxConnections: 4000, MaxCalls: 2000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second), IdleTimeout: Duration(2 * time.Minute),
-			QueueBytes: 64 << 20, ShutdownGrace: Duration(25 * time.Second),
+			MaxConnections: 4000, MaxCalls: 2000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second),
+			IdleTimeout: Duration(2 * time.Minute),
+			QueueBytes:  64 << 20, ShutdownGrace: Duration(25 * time.Second),
 		},
 		Log: Log{Level: "info", Format: "auto"},
 	}

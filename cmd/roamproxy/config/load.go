@@ -70,7 +70,8 @@ func read(path string, getenv func(string) string, flags []Override) (*Loaded, *
 		path = getenv("ROAMPROXY_CONFIG")
 	}
 	c := Default(getenv)
-	d := &decoder{file: path, sources: make(map[string]string), getenv: func(name string) (string, bool) { v := getenv(name); return v, v != "" }}
+	d := &decoder{file: path, sources: make(map[string]string),
+		getenv: func(name string) (string, bool) { v := getenv(name); return v, v != "" }}
 	d.sources["credentials[0].api_key"] = "$ROAM_API_KEY"
 	var content []byte
 	if path != "" {

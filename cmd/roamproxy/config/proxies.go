@@ -25,7 +25,8 @@ func isProxy(value string) bool {
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)
-	if err != nil || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) || u.Hostname() == "" || u.Fragment != "" || u.RawQuery != "" {
+	if err != nil || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) || u.Hostname() == "" || u.Fragment != "" ||
+		u.RawQuery != "" {
 		return false
 	}
 	if u.Port() == "" {

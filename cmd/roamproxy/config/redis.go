@@ -45,7 +45,8 @@ const redisDial = time.Second
 func (r Redis) ClientOptions() (rueidis.ClientOption, error) {
 	o, err := rueidis.ParseURL(string(r.URL))
 	if err != nil {
-		return o, errors.New("want redis://user:password@host:port/database, rediss:// for TLS, ?addr=host:port for more of a cluster, ?master_set=name for Sentinel")
+		return o, errors.New("want redis://user:password@host:port/database, rediss:// for TLS, ?addr=host:port for more of a cluster, " +
+			"?master_set=name for Sentinel")
 	}
 	if o.Dialer.Timeout == 0 {
 		o.Dialer.Timeout = redisDial
@@ -68,7 +69,8 @@ func (r Redis) ClientOptions() (rueidis.ClientOption, error) {
 func (c Config) checkRedis(v *checker) {
 	r := c.Redis
 	v.want(r.Replicas >= 1, "redis.replicas", "want at least 1, not %d", r.Replicas)
-	v.want(regexp.MustCompile(`^[a-zA-Z0-9:._-]{1,64}$`).MatchString(r.Prefix), "redis.prefix", "want 1 to 64 letters, digits and :._-, not %q", r.Prefix)
+	v.want(regexp.MustCompile(`^[a-zA-Z0-9:._-]{1,64}$`).MatchString(r.Prefix), "redis.prefix",
+		"want 1 to 64 letters, digits and :._-, not %q", r.Prefix)
 	v.want(r.CertFile == "" || r.KeyFile != "", "redis.cert_file", "is of no use without redis.key_file")
 	v.want(r.KeyFile == "" || r.CertFile != "", "redis.key_file", "is of no use without redis.cert_file")
 	type named struct{ key, file string }
@@ -98,14 +100,16 @@ func (r Redis) checkTransport(v *checker, o rueidis.ClientOption) {
 	}
 	const allow = "; if the network is trusted, say redis.insecure: true"
 	if o.TLSConfig != nil {
-		v.want(!o.TLSConfig.InsecureSkipVerify, "redis.url", "skip_verify accepts any server as Redis; want redis.ca_file with its certificate%s", allow)
+		v.want(!o.TLSConfig.InsecureSkipVerify, "redis.url", "skip_verify accepts any server as Redis; want redis.ca_file with its "+
+			"certificate%s", allow)
 		return
 	}
 	if o.Password == "" && r.PasswordFile == "" {
 		return
 	}
 	for _, addr := range o.InitAddress {
-		v.want(strings.HasPrefix(addr, "/") || IsLoopback(addr), "redis.url", "%s is another machine, and the password would go there unencrypted; want rediss://%s", addr, allow)
+		v.want(strings.HasPrefix(addr, "/") || IsLoopback(addr), "redis.url",
+			"%s is another machine, and the password would go there unencrypted; want rediss://%s", addr, allow)
 	}
 }
 

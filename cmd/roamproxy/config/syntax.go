@@ -23,7 +23,8 @@ func syntaxMistake(file string, content []byte, err error) Mistake {
 	}
 	for i, line := range lines[:at] { // a tab is often found only later
 		if indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; strings.Contains(indent, "\t") {
-			return Mistake{Where: place(file, i+1, strings.Index(indent, "\t")+1), Text: "a tab indents this line; YAML wants spaces" + excerpt(line)}
+			return Mistake{Where: place(file, i+1, strings.Index(indent, "\t")+1),
+				Text: "a tab indents this line; YAML wants spaces" + excerpt(line)}
 		}
 	}
 	text := load.Message

@@ -57,12 +57,16 @@ func (c Config) Validate(sources map[string]string) []Mistake {
 	v.want(c.Limits.MaxConnections >= 1, "limits.max_connections", "want at least 1, not %d", c.Limits.MaxConnections)
 	v.want(c.Limits.MaxCalls >= 1, "limits.max_calls", "want at least 1, not %d", c.Limits.MaxCalls)
 	v.want(c.Limits.MaxBody > 0, "limits.max_body", "want more than 0")
-	v.want(c.Limits.QueueBytes >= c.Limits.MaxBody, "limits.queue_bytes", "%v cannot hold one body of limits.max_body, %v", c.Limits.QueueBytes, c.Limits.MaxBody)
-	v.want(c.Limits.ReadHeaderTimeout > 0, "limits.read_header_timeout", "want more than 0: a caller that never ends its header would hold a connection for ever")
+	v.want(c.Limits.QueueBytes >= c.Limits.MaxBody, "limits.queue_bytes", "%v cannot hold one body of limits.max_body, %v",
+		c.Limits.QueueBytes, c.Limits.MaxBody)
+	v.want(c.Limits.ReadHeaderTimeout > 0, "limits.read_header_timeout",
+		"want more than 0: a caller that never ends its header would hold a connection for ever")
 	v.want(c.Limits.IdleTimeout > 0, "limits.idle_timeout", "want more than 0")
 	v.want(c.Limits.ShutdownGrace > 0, "limits.shutdown_grace", "want more than 0")
-	v.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "want debug, info, warn or error, not %q", c.Log.Level)
-	v.want(slices.Contains([]string{"auto", "json", "console"}, c.Log.Format), "log.format", "want auto, json or console, not %q", c.Log.Format)
+	v.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "want debug, info, warn or error, not %q",
+		c.Log.Level)
+	v.want(slices.Contains([]string{"auto", "json", "console"}, c.Log.Format), "log.format", "want auto, json or console, not %q",
+		c.Log.Format)
 	return v.mistakes
 }
 
@@ -76,8 +80,11 @@ func (c Config) checkListeners(v *checker) {
 	}
 	_, port, err := net.SplitHostPort(c.Listen)
 	v.want(port == "0" || c.Listen != c.Admin.Listen, "admin.listen", "is the same as listen; the admin pages need a port of their own")
-	v.want(err != nil || IsLoopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen", "%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true", c.Listen)
-	v.want(IsLoopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file", "is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
+	v.want(err != nil || IsLoopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen",
+		"%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true",
+		c.Listen)
+	v.want(IsLoopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file",
+		"is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
 	v.want(c.ListenGroup == "" || SocketPath(c.Listen) != "", "listen_group", "is for a Unix socket; listen is %s", c.Listen)
 	for i, host := range c.Hosts {
 		checkHost(v, fmt.Sprintf("hosts[%d]", i), host)
@@ -120,7 +127,8 @@ func (c Config) checkUpstream(v *checker) {
 		default:
 			checkSecret(v, key+".api_key", k.APIKey)
 		}
-		v.want(slices.ContainsFunc(c.Quotas, func(q Quota) bool { return q.Name == k.Quota }), key+".quota", "there is no quota %q; there is %s", k.Quota, quoted(c.Quotas, func(q Quota) string { return q.Name }))
+		v.want(slices.ContainsFunc(c.Quotas, func(q Quota) bool { return q.Name == k.Quota }), key+".quota", "there is no quota %q; there is %s",
+			k.Quota, quoted(c.Quotas, func(q Quota) string { return q.Name }))
 	}
 }
 
@@ -175,13 +183,15 @@ func checkJitter(v *checker, key string, q Quota) {
 	switch {
 	case q.Rate <= 0 || q.Burst <= 0 || q.Burst-held >= 1:
 	case v.sources[key+".jitter"] != "":
-		v.bad(key+".jitter", "rate × jitter holds %.3g of the burst of %v back, which leaves less than one call; make jitter smaller", held, q.Burst)
+		v.bad(key+".jitter", "rate × jitter holds %.3g of the burst of %v back, which leaves less than one call; make jitter smaller", held,
+			q.Burst)
 	default:
 		hint := ""
 		if q.Rate >= 10 {
 			hint = fmt.Sprintf("; rate is in calls a second: %v a minute is %.3g", q.Rate, q.Rate/60)
 		}
-		v.bad(key+".rate", "rate %v with burst %v leaves less than one call, because the network may push calls together: %.3g of the burst are held back "+
+		v.bad(key+".rate", "rate %v with burst %v leaves less than one call, because the network may push calls together: %.3g of the burst "+
+			"are held back "+
 			"(rate × %v); make the rate smaller, or the burst at least %.3g%s", q.Rate, q.Burst, held, q.Jitter, math.Ceil(held+1), hint)
 	}
 }
@@ -212,7 +222,9 @@ func (c Config) checkTools(v *checker) {
 			v.want(!tokens[strings.ToLower(sum)], at, "is the token of another tool too")
 			tokens[strings.ToLower(sum)] = true
 		}
-		v.want(t.Credential == "" || slices.ContainsFunc(c.Credentials, func(k Credential) bool { return k.Name == t.Credential }), key+".credential", "there is no credential %q; there is %s", t.Credential, quoted(c.Credentials, func(k Credential) string { return k.Name }))
+		v.want(t.Credential == "" || slices.ContainsFunc(c.Credentials, func(k Credential) bool { return k.Name == t.Credential }),
+			key+".credential", "there is no credential %q; there is %s", t.Credential,
+			quoted(c.Credentials, func(k Credential) string { return k.Name }))
 		v.want(t.Weight >= 1 && t.Weight <= 1000, key+".weight", "want 1 to 1000, not %d", t.Weight)
 		v.want(t.MaxQueue >= 0, key+".max_queue", "want at least 1, or nothing for the quota's")
 		v.want(t.CallsPerDay >= 0, key+".calls_per_day", "want at least 1, or nothing for any number")
@@ -230,11 +242,13 @@ func (c Config) checkCache(v *checker) {
 		checkPattern(v, key+".match", r.Match)
 		size, keyBody := value(r.PageSize), value(r.KeyBody)
 		v.want(size >= 0 && size <= 1000, key+".page_size", "want 1 to 1000 items, or 0 for the tool's own pages, not %d", size)
-		v.want(size == 0 || r.TTL == nil || *r.TTL != (TTL{}), key+".page_size", "needs a ttl: a wide page that is not cached is requested again for each part of it")
+		v.want(size == 0 || r.TTL == nil || *r.TTL != (TTL{}), key+".page_size",
+			"needs a ttl: a wide page that is not cached is requested again for each part of it")
 		method, _, _ := strings.Cut(r.Match, " ")
 		v.want(!keyBody || method == "POST", key+".key_body", "is for a POST that reads, and %q is none", r.Match)
 		v.want(!keyBody || r.TTL != nil, key+".ttl", "is needed: no built-in rule says how long a POST is cached")
-		v.want(keyBody || method != "POST" || r.TTL != nil && *r.TTL == (TTL{}), key+".match", "only a POST that reads can be cached; say key_body: true if this one does, or ttl: 0")
+		v.want(keyBody || method != "POST" || r.TTL != nil && *r.TTL == (TTL{}), key+".match",
+			"only a POST that reads can be cached; say key_body: true if this one does, or ttl: 0")
 	}
 	for i, d := range c.Cache.Drop {
 		key := fmt.Sprintf("cache.drop[%d]", i)

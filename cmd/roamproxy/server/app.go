@@ -75,7 +75,8 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	}
 	a.metrics.ToolState(a.toolState)
 	a.metrics.CacheState(func() (int64, int) { return a.current().cache.Size() })
-	a.background.Go(func() { a.monitor.Watch(a.ctx, a.observer.statusChanged) }) // what the status page shows, and what the log says of changes
+	// what the status page shows, and what the log says of changes
+	a.background.Go(func() { a.monitor.Watch(a.ctx, a.observer.statusChanged) })
 	return a, nil
 }
 

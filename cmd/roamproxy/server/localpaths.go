@@ -15,7 +15,8 @@ func isLocal(path string) bool {
 func answerLocally(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/":
-		notHere(w, "This is roamproxy, and no method of Roam's: call paths such as /v1/groups.list. The status page is on the admin listener (admin.listen).")
+		notHere(w, "This is roamproxy, and no method of Roam's: call paths such as /v1/groups.list. The status page is on the admin listener "+
+			"(admin.listen).")
 	case r.URL.Path != "/healthz":
 		notHere(w, "This is no method of Roam's. Metrics and pages are on the admin listener (admin.listen).")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:

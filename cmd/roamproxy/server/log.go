@@ -76,10 +76,11 @@ const accessLines = 100
 // sampled returns a logger that omits lines under a flood, and calls dropped for each.
 func sampled(log *zap.Logger, dropped func()) *zap.Logger {
 	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		return zapcore.NewSamplerWithOptions(core, time.Second, accessLines, accessLines, zapcore.SamplerHook(func(_ zapcore.Entry, d zapcore.SamplingDecision) {
-			if d&zapcore.LogDropped > 0 {
-				dropped()
-			}
-		}))
+		return zapcore.NewSamplerWithOptions(core, time.Second, accessLines, accessLines,
+			zapcore.SamplerHook(func(_ zapcore.Entry, d zapcore.SamplingDecision) {
+				if d&zapcore.LogDropped > 0 {
+					dropped()
+				}
+			}))
 	}))
 }

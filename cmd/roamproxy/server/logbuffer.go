@@ -121,7 +121,8 @@ func (b *logBuffer) note() string {
 	if b.lost == 0 || time.Since(b.lastAt) > lossNoted {
 		return ""
 	}
-	return fmt.Sprintf("%d lines were lost, the last at %s UTC: what reads the log stands still or has ended", b.lost, b.lastAt.UTC().Format(time.TimeOnly))
+	return fmt.Sprintf("%d lines were lost, the last at %s UTC: what reads the log stands still or has ended", b.lost,
+		b.lastAt.UTC().Format(time.TimeOnly))
 }
 
 // Close writes what is left, for at most flushTime.

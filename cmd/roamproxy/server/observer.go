@@ -58,7 +58,8 @@ func (r *observer) Answered(v proxy.Report) {
 	fields := []zap.Field{
 		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("method", v.Method), zap.String("route", short(v.Route)),
 		zap.Int("status", v.Status), zap.String("cache", v.Cache),
-		zap.Int64("queue_ms", v.Queue.Milliseconds()), zap.Int64("upstream_ms", v.Upstream.Milliseconds()), zap.Int64("total_ms", v.Total.Milliseconds()),
+		zap.Int64("queue_ms", v.Queue.Milliseconds()), zap.Int64("upstream_ms", v.Upstream.Milliseconds()),
+		zap.Int64("total_ms", v.Total.Milliseconds()),
 		zap.Int("attempts", v.Attempts), zap.String("peer", v.Peer), zap.String("user_agent", short(v.Agent)),
 	}
 	if v.Code != "" {

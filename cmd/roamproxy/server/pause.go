@@ -53,7 +53,8 @@ func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
 		answer.Paused, answer.Until = names, time.Now().Add(held).UTC().Format(time.RFC3339)
 		for _, name := range names {
 			queues[name].Pause(held)
-			r.log.Warn("paused by hand: nothing is sent until then, or until roamproxy resume", zap.String("quota", name), zap.String("until", answer.Until))
+			r.log.Warn("paused by hand: nothing is sent until then, or until roamproxy resume", zap.String("quota", name),
+				zap.String("until", answer.Until))
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

@@ -125,7 +125,8 @@ func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
 	s := l.queue.State()
 	return metrics.QuotaState{
 		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
-		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, HeldFor: s.HeldFor, Length: s.Waiting, Oldest: s.Oldest, Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight, MaxInFlight: c.Upstream.MaxInFlight,
+		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, HeldFor: s.HeldFor, Length: s.Waiting, Oldest: s.Oldest,
+		Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight, MaxInFlight: c.Upstream.MaxInFlight,
 		MaxOpen: c.Upstream.MaxOpen, Slots: l.open.Calls(), Open: l.open.Open(),
 		Shared: s.Shared, Replicas: s.Replicas,
 	}
@@ -150,5 +151,6 @@ func stuck(oldest, maxWait time.Duration) error {
 	if oldest <= maxWait+stuckAfter {
 		return nil
 	}
-	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the queue is stuck; restart roamproxy, and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
+	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the queue is stuck; restart roamproxy, "+
+		"and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
 }

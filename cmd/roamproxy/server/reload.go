@@ -21,7 +21,8 @@ func (r *Server) Reload(by string) error {
 	err := r.again()
 	r.metrics.Reloaded(err == nil)
 	if err != nil {
-		r.log.Error("the configuration was not reloaded; the old one stays in force", zap.String("by", by), zap.Strings("mistakes", messages(err)))
+		r.log.Error("the configuration was not reloaded; the old one stays in force", zap.String("by", by),
+			zap.Strings("mistakes", messages(err)))
 		return err
 	}
 	r.log.Info("the configuration was reloaded", zap.String("by", by))

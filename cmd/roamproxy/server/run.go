@@ -96,12 +96,14 @@ func lockState(ctx context.Context, c config.Config, wait time.Duration, log *Lo
 	lock, err := dir.Lock(ctx, c.Listen, 0)
 	var locked *statefile.LockedError
 	if wait > 0 && errors.As(err, &locked) {
-		log.Info("waiting for another roamproxy to give the state directory up", zap.Stringer("at_most", wait), zap.String("owner", locked.Error()))
+		log.Info("waiting for another roamproxy to give the state directory up", zap.Stringer("at_most", wait),
+			zap.String("owner", locked.Error()))
 		lock, err = dir.Lock(ctx, c.Listen, wait)
 	}
 	switch {
 	case errors.As(err, &locked):
-		return nil, fmt.Errorf("state_dir: %w: together they would spend the quota twice; stop that one first, or wait for its end with --wait-lock 30s", err)
+		return nil, fmt.Errorf("state_dir: %w: together they would spend the quota twice; stop that one first, or wait for its end with "+
+			"--wait-lock 30s", err)
 	case err != nil:
 		log.Warn("the state directory cannot be locked, so a second roamproxy on it would not be noticed", zap.Error(err))
 	}

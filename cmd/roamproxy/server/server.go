@@ -62,7 +62,8 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	go r.serve(r.tools, forTools)
 	go r.serve(r.admin, forAdmin)
 	version, _ := Version()
-	log.Info("serving", zap.String("version", version), zap.String("listen", r.Addr), zap.String("admin", r.AdminAddr), zap.String("upstream", c.Upstream.URL))
+	log.Info("serving", zap.String("version", version), zap.String("listen", r.Addr), zap.String("admin", r.AdminAddr),
+		zap.String("upstream", c.Upstream.URL))
 	return r, nil
 }
 

@@ -76,7 +76,8 @@ func shareOfConnections(limit int) int64 { return max(int64(limit)*2/3, 1) }
 
 // build makes a snapshot out of what is new in c and what last has already.
 func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
-	g = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, session: last.session, sources: make(map[string]credential.Source)}
+	g = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, session: last.session,
+		sources: make(map[string]credential.Source)}
 	var undo []func()
 	defer func() {
 		if err == nil {
@@ -94,8 +95,11 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	if err := proxy.Loop(a.ctx, upstream, a.own); err != nil {
 		return nil, err
 	}
-	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" || last.config.Upstream.CAFile != "" { // whose content may be new
-		if g.base, err = proxy.NewTransport(proxy.TransportOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile, Own: a.own}); err != nil {
+	// whose content may be new
+	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" ||
+		last.config.Upstream.CAFile != "" {
+		if g.base, err = proxy.NewTransport(proxy.TransportOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile,
+			Own: a.own}); err != nil {
 			return nil, err
 		}
 	}
@@ -111,7 +115,8 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		}
 	}
 	if g.cache == nil || !sameAnswers(c, last.config) {
-		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled, FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.session)}); err != nil {
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled,
+			FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.session)}); err != nil {
 			return nil, err
 		}
 		undo = append(undo, g.cache.Close)
@@ -119,7 +124,8 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	report := snapshotObserver{a.observer, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies, Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes, Streams: a.streams,
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies,
+		Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes, Streams: a.streams,
 	}
 	o.Tables = Tables(c)
 	if o.Tools, err = proxyTools(c.Tools); err != nil {
@@ -138,7 +144,8 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 			undo = append(undo, func() { a.drop(q.Name) })
 		}
 		report.quotas[q.Name] = l.counts(a.metrics, c.Tools)
-		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Open: l.open, Rate: q.Rate, Burst: q.Burst, MaxWait: time.Duration(q.MaxWait)})
+		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Open: l.open, Rate: q.Rate, Burst: q.Burst,
+			MaxWait: time.Duration(q.MaxWait)})
 	}
 	for _, k := range c.Credentials {
 		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) && g.base == last.base {
@@ -185,7 +192,8 @@ func (a *app) retire(old, next *snapshot) {
 // sameAnswers reports whether the cache of one configuration fits the other. Which answers a credential may have is not its affair: their
 // keys hold the secret's partition.
 func sameAnswers(c, last config.Config) bool {
-	return c.Redis == last.Redis && c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize && c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
+	return c.Redis == last.Redis && c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize &&
+		c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
 }
 
 // sameSecret reports whether both get their secret in the same way, whatever their quota.

@@ -36,7 +36,8 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 		case q.HeldFor == 0 && old.HeldFor > 0:
 			tell(zap.InfoLevel, "the pause by hand is over", quota, zap.Int("waiting", q.Waiting))
 		case q.Paused && !old.Paused:
-			tell(zap.WarnLevel, "paused: Roam answered 429, so nothing is sent until it lets a call pass. Others spend the same quota, or it is smaller than configured: find out who else holds the key, and see quotas[].rate and burst",
+			tell(zap.WarnLevel, "paused: Roam answered 429, so nothing is sent until it lets a call pass. Others spend the same quota, or it is "+
+				"smaller than configured: find out who else holds the key, and see quotas[].rate and burst",
 				quota, lasting("for", q.PausedFor), zap.Int("waiting", q.Waiting))
 		case !q.Paused && old.Paused:
 			tell(zap.InfoLevel, "the pause is over: Roam let a call pass", quota, lasting("lasted", q.LastPause), zap.Int("waiting", q.Waiting))
@@ -50,7 +51,8 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 		case !ok || q.Configured != old.Configured: // a reload has its own line
 		case alone(q) != alone(old): // so has Redis: the rate is this replica's share now, or the whole again
 		case q.Rate < old.Rate*noticeable:
-			tell(zap.WarnLevel, "the rate fell, because Roam refused calls that the quota should have paid for: another client spends it; find out who else holds the key",
+			tell(zap.WarnLevel, "the rate fell, because Roam refused calls that the quota should have paid for: another client spends it; find "+
+				"out who else holds the key",
 				zap.String("quota", q.Name), zap.Float64("rate", q.Rate), zap.Float64("configured", q.Configured))
 		case q.Rate >= q.Configured && old.Rate < old.Configured:
 			tell(zap.InfoLevel, "the rate is the configured one again", zap.String("quota", q.Name), zap.Float64("rate", q.Rate))

@@ -20,7 +20,8 @@ func (w stdLogWriter) Write(p []byte) (int, error) {
 		if i := strings.LastIndex(caught, "\ngoroutine "); i >= 0 {
 			stack = caught[i+1:]
 		}
-		w.log.Error("a fault of roamproxy's own, which cost a call its answer: please report it with this line", zap.String("caller", caller), zap.String("stack", stack))
+		w.log.Error("a fault of roamproxy's own, which cost a call its answer: please report it with this line", zap.String("caller", caller),
+			zap.String("stack", stack))
 		return len(p), nil
 	}
 	text, _, _ = strings.Cut(text, `"`)

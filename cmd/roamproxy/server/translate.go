@@ -16,7 +16,8 @@ import (
 func proxyTools(configured []config.Tool) ([]proxy.Tool, error) {
 	var all []proxy.Tool
 	for _, t := range configured {
-		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, MaxWait: time.Duration(t.MaxWait), CallsPerDay: int(t.CallsPerDay), Allow: t.Allow}
+		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, MaxWait: time.Duration(t.MaxWait),
+			CallsPerDay: int(t.CallsPerDay), Allow: t.Allow}
 		for _, sum := range t.TokenSHA256 {
 			raw, err := hex.DecodeString(sum)
 			if err != nil || len(raw) != sha256.Size {
@@ -57,7 +58,8 @@ func Tables(c config.Config) (t proxy.Tables) {
 	}
 	for _, r := range c.Routes {
 		t.Routes = append(t.Routes, proxy.Route{
-			Match: r.Match, Timeout: (*time.Duration)(r.Timeout), MaxWait: (*time.Duration)(r.MaxWait), Urgency: r.Urgency, Supersede: (*string)(r.Supersede),
+			Match: r.Match, Timeout: (*time.Duration)(r.Timeout), MaxWait: (*time.Duration)(r.MaxWait), Urgency: r.Urgency,
+			Supersede: (*string)(r.Supersede),
 		})
 	}
 	return t
