@@ -215,6 +215,13 @@ func (a *Adaptive) Idle(now time.Time) {
 	}
 }
 
+// Interrupted reports that calls are held for a reason that Roam does not know of. Nothing can be measured across it either.
+func (a *Adaptive) Interrupted() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last, a.start = refusal{}, refusal{}
+}
+
 // lacks is what a full bucket may lack, since it is counted in whole millionths of calls.
 const lacks = 0.01
 

@@ -80,6 +80,7 @@ func TestWhatIsMeasured(t *testing.T) {
 			h.refusal()
 		}, 15.0 / 60},
 		{"a bucket that was full for want of calls", func(h *history) { h.refusal(); h.passes(100); h.Idle(h.now); h.calls(20); h.refusal() }, 0.995},
+		{"calls that were held by hand", func(h *history) { h.refusal(); h.calls(20); h.Interrupted(); h.passes(60); h.refusal() }, 0.995},
 		{"one that was not full", func(h *history) { h.refusal(); h.calls(50); h.Idle(h.now); h.refusal() }, 51.0 / 60},
 		{"a call given back is none", func(h *history) {
 			h.refusal()

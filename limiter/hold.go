@@ -9,6 +9,7 @@ func (q *Queue) Pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.state.heldUntil = time.Now().Add(max(d, 0))
+	q.state.bucket.Interrupted()
 	q.state.changed()
 }
 

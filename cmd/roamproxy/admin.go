@@ -165,11 +165,18 @@ func (c pauseCmd) Run(p *program) error {
 
 type resumeCmd struct {
 	adminFlags
-	Quota string `help:"Only this quota; otherwise all." placeholder:"NAME"`
+	Quota       string `help:"Only this quota; otherwise all." placeholder:"NAME"`
+	ForgetLimit bool   `help:"Also forget what was learned of the limit: the configured one is in force again."`
 }
 
 // Run ends the pause of quotas in the running roamproxy.
-func (c resumeCmd) Run(p *program) error { return c.act(p, "/api/resume", quotaQuery(c.Quota)) }
+func (c resumeCmd) Run(p *program) error {
+	query := quotaQuery(c.Quota)
+	if c.ForgetLimit {
+		query.Set("forget", "limit")
+	}
+	return c.act(p, "/api/resume", query)
+}
 
 func quotaQuery(name string) url.Values {
 	query := url.Values{}

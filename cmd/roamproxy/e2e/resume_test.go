@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -77,5 +78,50 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 	}
 	if got := len(roam.Journal()); got != 2 {
 		t.Errorf("Roam saw %d calls, want 2: the refused one and its probe", got)
+	}
+}
+
+// What was learned of a limit is forgotten by hand, now and for the next start.
+func TestALimitIsForgottenByHand(t *testing.T) {
+	dir := t.TempDir()
+	with := func(c *config.Config) { c.StateDir = dir }
+	r, roam := serving(t, roamtest.Options{}, io.Discard, with)
+	roam.Script(roamtest.Throttle("3600"))
+	c := client(t)
+	answered := make(chan int)
+	go func() { answered <- post(c, "http://"+r.Addr) }()
+	for !r.QueueState("roam").Paused {
+		<-time.After(time.Millisecond)
+	}
+	if s := r.QueueState("roam"); s.Rate >= s.Paid.Rate || s.Burst >= s.Paid.Burst {
+		t.Fatalf("after a 429 %v a second and %v at once are in force, want less than configured: %+v", s.Rate, s.Burst, s.Paid)
+	}
+	ask := func(query string) int {
+		req, _ := http.NewRequest("POST", "http://"+r.AdminAddr+"/api/resume"+query, nil)
+		req.Header.Set(status.ActionHeader, "yes")
+		res, err := c.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		t.Logf("%s: %d %s", query, res.StatusCode, body)
+		return res.StatusCode
+	}
+	if got := ask("?forget=everything"); got != 400 || !r.QueueState("roam").Paused {
+		t.Errorf("forget=everything: %d, want 400, and nothing done", got)
+	}
+	if got := ask("?forget=limit&quota=roam"); got != 200 {
+		t.Errorf("forget=limit: %d, want 200", got)
+	}
+	if got := <-answered; got != 200 {
+		t.Errorf("the call that waited was answered %d, want 200", got)
+	}
+	if s := r.QueueState("roam"); s.Rate != s.Paid.Rate || s.Burst != s.Paid.Burst {
+		t.Errorf("forgotten, %v a second and %v at once are in force, want what is configured: %+v", s.Rate, s.Burst, s.Paid)
+	}
+	kept, err := os.ReadFile(filepath.Join(dir, "quota-roam.state"))
+	if err != nil || len(kept) == 0 || bytes.Contains(kept, []byte("learned")) {
+		t.Errorf("the state file says %q, %v; want nothing about a learned limit", kept, err)
 	}
 }

@@ -13,9 +13,10 @@ import (
 // resumeResult is the answer to POST /api/resume.
 type resumeResult struct {
 	OK      bool     `json:"ok"`
-	Resumed []string `json:"resumed"`         // quotas whose pause ended now; one call goes first, alone, to see what Roam says
-	Open    []string `json:"not_paused"`      // quotas that had none, or whose probe is under way
-	Error   string   `json:"error,omitempty"` // why nothing was done
+	Resumed []string `json:"resumed"`            // quotas whose pause ended now; one call goes first, alone, to see what Roam says
+	Open    []string `json:"not_paused"`         // quotas that had none, or whose probe is under way
+	Forgot  []string `json:"forgotten,omitzero"` // quotas whose configured limits are in force again
+	Error   string   `json:"error,omitempty"`    // why nothing was done
 }
 
 // mostHeld bounds a pause by hand: longer than an incident lasts.
@@ -62,7 +63,7 @@ func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// resume ends by hand the pause of the quota that ?quota= names, or of all.
+// resume ends by hand the pause of the quota that ?quota= names, or of all. ?forget=limit also forgets what adapt has learned.
 func (r *Server) resume(w http.ResponseWriter, req *http.Request) {
 	queues := r.queues()
 	names := slices.Sorted(maps.Keys(queues))
@@ -75,7 +76,17 @@ func (r *Server) resume(w http.ResponseWriter, req *http.Request) {
 			names = []string{name}
 		}
 	}
+	forget := req.URL.Query().Get("forget")
+	if forget != "" && forget != "limit" {
+		answer.OK, answer.Error, status = false, "forget: want limit", http.StatusBadRequest
+		names = nil
+	}
 	for _, name := range names {
+		if forget != "" {
+			queues[name].Forget()
+			r.log.Info("limit forgotten by hand: the configured one is in force", zap.String("quota", name))
+			answer.Forgot = append(answer.Forgot, name)
+		}
 		if queues[name].Resume() {
 			r.log.Info("pause ended by hand", zap.String("quota", name))
 			answer.Resumed = append(answer.Resumed, name)
