@@ -289,6 +289,26 @@ func TestRoamRefusesAnAccessToken(t *testing.T) {
 	}
 }
 
+// A kept access token that no header field can carry, because somebody edited the file, is replaced by a refresh.
+//
+// Seen to fail: every call failed, and readiness was green.
+func TestAKeptTokenThatCannotBeSent(t *testing.T) {
+	for name, token := range map[string]string{"a line break": `rma-x\n`, "an inner space": "rma x", "nothing": "", "a letter beyond ASCII": "rma-\u00e9", "Bearer": "Bearer rma-x"} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+			content := `{"version":1,"access_token":"` + token + `","refresh_token":"` + f.first + `","had":"2000-01-01T00:00:00Z"}`
+			if err := os.WriteFile(filepath.Join(dir, "oauth-alice.json"), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := f.opened(t, "").Secret(t.Context()); err != nil || !strings.HasPrefix(s.Reveal(), "rma-") || credential.Usable(s.Reveal()) != nil {
+				t.Errorf("%s: %v, want a new token", name, err)
+			}
+			f.asked(t, name, 1, 1)
+		})
+	}
+}
+
 // A token that Roam refuses although it is new is not replaced for every call.
 func TestNewTokensThatRoamRefuses(t *testing.T) {
 	dir := t.TempDir()

@@ -64,6 +64,9 @@ func (f grantFile) read() (Grant, error) {
 	if json.Unmarshal(content, &k) != nil { // whose text could show a part of it
 		return Grant{}, fmt.Errorf("%s is damaged; remove it and run roamproxy login", f.Path())
 	}
+	if Usable(k.Access) != nil { // a file that was edited: another one is to be had with the refresh token
+		k.Access = ""
+	}
 	return Grant{NewSecret(k.Access), NewSecret(k.Refresh), k.Had, k.Expires, k.Seed}, nil
 }
 

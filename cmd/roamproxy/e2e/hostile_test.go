@@ -70,7 +70,7 @@ type hostile struct {
 	answer func(request string) string
 }
 
-func newHostile(t *testing.T, answer func(request string) string) *hostile {
+func newHostile(t testing.TB, answer func(request string) string) *hostile {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,0 +1,59 @@
+package e2e
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/proxy/credential"
+)
+
+// FuzzHostileAnswer: whatever bytes an upstream answers with, and wherever the credential is among them, no answer to a tool, no
+// page, no metric and no line of the log shows it. KEY, HEX, B64, PCT, JSON and HTML in the input stand for forms of it.
+func FuzzHostileAnswer(f *testing.F) {
+	for _, answer := range hostileAnswers {
+		f.Add([]byte(answer))
+	}
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n\x1f\x8bKEY"))
+	f.Add([]byte("HTTP/1.1 499 \r\nConnection: close\r\n\r\n%KEY\\KEY&KEY;\x00K"))
+	var current atomic.Pointer[string]
+	upstream := newHostile(f, func(string) string { return *current.Load() })
+	var log lockedBuffer
+	c := config.Default(func(string) string { return "" })
+	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir, c.Log.Level = "127.0.0.1:0", "127.0.0.1:0", upstream.url(), f.TempDir(), "debug"
+	c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1e5, 1e5, 0
+	c.Quotas[0].MaxWait, c.Upstream.Timeout = config.Duration(10*time.Millisecond), config.Duration(time.Second) // no call waits for a pause
+	c.Credentials[0].APIKey = credential.NewSecret(hostileKey)
+	r, err := server.Start(c, server.NewLog(c.Log, &log), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { r.Stop(config.Limits{}) })
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		text := string(answer)
+		for form, written := range forms(hostileKey) {
+			text = strings.ReplaceAll(text, form, written)
+		}
+		if len(text) > 64<<10 || bytes.Contains(answer, []byte("rmk-")) {
+			return // the input itself has a part of the key
+		}
+		current.Store(&text)
+		var out everything
+		out.raw(r.Addr, "POST /v1/x.get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		out.raw(r.AdminAddr, "POST /api/resume HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		for _, page := range []string{"/readyz?verbose", "/api/status", "/", "/metrics"} {
+			out.raw(r.AdminAddr, "GET "+page+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		}
+		log.mu.Lock()
+		io.Copy(&out, &log.b) // and begins a new one
+		log.mu.Unlock()
+		if form := holds(out.String(), hostileKey); form != "" {
+			t.Errorf("%q: %s of the key is shown: %s", text, form, out.String())
+		}
+	})
+}
