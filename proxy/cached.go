@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -62,7 +61,7 @@ func (p *Proxy) page(v *request) (*paging.Part, error) {
 
 // ask puts a question to the cache: r, which is the tool's or asks for more of the same.
 func (p *Proxy) ask(v *request, r *http.Request, body []byte) (*cache.Answer, error) {
-	c := &cachedCall{p: p, by: v, r: r, body: body, interim: interim{p: p, v: v}}
+	c := &cachedCall{p: p, by: v, begun: time.Now(), r: r, body: body, interim: interim{p: p, v: v}}
 	keys := v.upstream.credential.Keys()
 	c.keys = keys
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
@@ -71,8 +70,9 @@ func (p *Proxy) ask(v *request, r *http.Request, body []byte) (*cache.Answer, er
 	c.interim.end()
 	if call := c.done.Load(); call != nil && !call.Background {
 		v.sent(call)
-	} else if refusal, ok := errors.AsType[*limiter.Refusal](err); ok {
-		v.Queue = refusal.Waited // for the call of another
+		v.Queue += time.Duration(c.before.Load())
+	} else if call := c.awaited.Load(); call != nil && (err != nil || a.Result == cache.Shared) {
+		v.Queue = call.queuedSince(c.begun) // it is another's, or goes on without this request
 	}
 	return a, err
 }
@@ -86,12 +86,21 @@ type cachedCall struct {
 	keys    *credential.Keys // of the secret that the cache key is of
 	interim interim
 	done    atomic.Pointer[upstreamCall] // its own fill's call, once that is over
+	begun   time.Time
+	awaited atomic.Pointer[upstreamCall] // that its answer is to come from: its own fill's or another's
+	before  atomic.Int64                 // nanoseconds that it waited for another's call, before it made its own
 }
 
 var _ cache.Requester = (*cachedCall)(nil)
 
 // NewFill begins a call to Roam.
-func (c *cachedCall) NewFill() cache.Fill { return &fill{cachedCall: c, call: c.by.newCall()} }
+func (c *cachedCall) NewFill() cache.Fill {
+	f := &fill{cachedCall: c, call: c.by.newCall()}
+	if other := c.awaited.Swap(f.call); other != nil {
+		c.before.Store(int64(other.queuedSince(c.begun)))
+	}
+	return f
+}
 
 // fill is a call to Roam whose response the cache gets. It may outlive the request that began it.
 type fill struct {

@@ -22,7 +22,11 @@ const queueFirst = 10 * time.Millisecond
 func (c *cachedCall) MaxWait() time.Duration { return c.by.longestWait() + queueFirst }
 
 // Join has the fill wait as a call of that request would, where that is better.
-func (f *fill) Join(by cache.Requester) { f.call.Favour(by.(*cachedCall).by.caller()) }
+func (f *fill) Join(by cache.Requester) {
+	c := by.(*cachedCall)
+	c.awaited.Store(f.call)
+	f.call.Favour(c.by.caller())
+}
 
 // Expired says why a request whose longest wait has ended does not wait on; nil: the fill's call was sent.
 func (f *fill) Expired(by cache.Requester) error {

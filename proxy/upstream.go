@@ -78,6 +78,7 @@ func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
 		return i.next.RoundTrip(req)
 	}
 	start := time.Now()
+	c.left.Store(&start)
 	c.sent.Store(true)
 	res, err := i.next.RoundTrip(req)
 	took := time.Since(start)

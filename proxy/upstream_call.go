@@ -13,11 +13,12 @@ import (
 type upstreamCall struct {
 	limiter.Call
 	route    string
-	sent     atomic.Bool   // Roam has it: it is not queued
-	took     time.Duration // from sending to the response header, over all attempts
-	timeout  time.Duration // of Roam's silence; 0: the upstream's
-	perDay   int           // how many calls the tool may make in a day; 0: any number
-	reserved bool          // one of them is kept for this call
+	sent     atomic.Bool               // Roam has it: it is not queued
+	left     atomic.Pointer[time.Time] // when it was sent last
+	took     time.Duration             // from sending to the response header, over all attempts
+	timeout  time.Duration             // of Roam's silence; 0: the upstream's
+	perDay   int                       // how many calls the tool may make in a day; 0: any number
+	reserved bool                      // one of them is kept for this call
 
 	subscribes bool // its response is an event stream without end
 }
@@ -27,6 +28,14 @@ func (v *request) newCall() *upstreamCall {
 	c := &upstreamCall{route: v.Route, timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay, subscribes: v.subscribes}
 	c.Caller = v.caller()
 	return c
+}
+
+// queuedSince returns how much of the time since a moment the call was queued, or was not sent yet for another reason.
+func (c *upstreamCall) queuedSince(begun time.Time) time.Duration {
+	if left := c.left.Load(); left != nil && c.sent.Load() {
+		return max(left.Sub(begun), 0)
+	}
+	return time.Since(begun)
 }
 
 // within returns a context by which the steps to Roam know the call. It is the only value that roamproxy puts on a context here.
