@@ -38,7 +38,9 @@ type Metrics struct {
 	requests, upstream, throttled, pauses, refused *prometheus.CounterVec
 	cacheResults, saved, repeats, superseded       *prometheus.CounterVec
 	duration, upstreamDuration, queueWait          *prometheus.HistogramVec
-	reloaded, reloadedAt                           prometheus.Gauge
+	webhooks                                       *prometheus.CounterVec
+	reloaded, reloadedAt, webhookLast              prometheus.Gauge
+	webhookForward                                 prometheus.Observer
 	linesDropped                                   prometheus.Counter
 
 	mu       sync.RWMutex // guards seriesOf
@@ -114,6 +116,12 @@ func New(o Options) *Metrics {
 			"with the first answer). Normally none.", "kind")
 	m.superseded = m.counter("roamproxy_superseded_total",
 		"Queued calls that were not sent, because a newer call about the same subject replaced them.", "route")
+	m.webhooks = m.counter("roamproxy_webhooks_total",
+		"Deliveries to webhooks.listen, by result. All but accepted, repeated and challenged were refused or failed. Normally accepted.", "result")
+	m.webhookForward = m.histogram("roamproxy_webhook_forward_seconds",
+		"Time in which all receivers took a webhook. Roam waits 3 s.", []float64{.01, .05, .1, .25, .5, 1, 2.5}).WithLabelValues()
+	m.webhookLast = m.gauge("roamproxy_webhook_last_timestamp_seconds",
+		"When the latest genuine webhook arrived, in seconds since 1970. 0: none has.")
 	m.linesDropped = m.counter("roamproxy_log_lines_dropped_total",
 		"Lines of the log that were not written: too many in one second, or whoever reads the log is too slow. Normally none.").WithLabelValues()
 	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the last reload succeeded. Normally 1.")
@@ -131,6 +139,9 @@ func New(o Options) *Metrics {
 		m.repeats.WithLabelValues(kind)
 	}
 	m.superseded.WithLabelValues(other)
+	for _, result := range WebhookResults() {
+		m.webhooks.WithLabelValues(result)
+	}
 	for _, by := range []string{Hit, Shared, Stale, savedByPage} {
 		m.saved.WithLabelValues(by)
 	}

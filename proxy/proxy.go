@@ -46,6 +46,7 @@ type Options struct {
 	Reach       Reach         // who can connect, and under which names
 	Cache       *cache.Cache
 	Tables      Tables          // of the configuration
+	Webhooks    func() bool     // whether Roam's webhooks are known to arrive now; nil: they are not
 	MaxCalls    int             // of one tool under way at once; 0: any number
 	Connections *limiter.Shares // of tools' requests under way, each of which has a connection; nil: any number
 	MaxBody     int64           // of a request; 413 beyond
@@ -123,6 +124,7 @@ func New(o Options) (*Proxy, error) {
 	if p.routes, err = newRoutes(o.Tables); err != nil {
 		return nil, err
 	}
+	p.routes.webhooks = o.Webhooks
 	return p, nil
 }
 

@@ -15,12 +15,13 @@ import (
 
 // Rule says how the answers of some requests are cached. A nil field leaves that key to the built-in rule of the route.
 type Rule struct {
-	Match    string         // "METHOD path" as path.Match has it; the first rule that matches counts
-	TTL      *time.Duration // 0: never cached
-	Origin   bool           // Roam's own headers decide (RFC 9111), in place of TTL
-	Stale    *time.Duration // may be served this long after, while Roam throttles, fails or is being asked again
-	KeyBody  *bool          // a POST that reads: its body joins the key
-	PageSize *int           // how many items of a list Roam is asked for at a time; 0: as many as the tool asks for
+	Match        string         // "METHOD path" as path.Match has it; the first rule that matches counts
+	TTL          *time.Duration // 0: never cached
+	Origin       bool           // Roam's own headers decide (RFC 9111), in place of TTL
+	Stale        *time.Duration // may be served this long after, while Roam throttles, fails or is being asked again
+	WithWebhooks time.Duration  // in place of TTL while Roam's webhooks are known to arrive; 0: TTL
+	KeyBody      *bool          // a POST that reads: its body joins the key
+	PageSize     *int           // how many items of a list Roam is asked for at a time; 0: as many as the tool asks for
 }
 
 // Route says how the calls of some requests are treated. A nil field leaves that key to the next route that matches, and in the
@@ -44,7 +45,8 @@ type Treatment struct {
 	Supersede string
 	CachedBy  string // the match of the rule that counts; "": none
 
-	ownTTL bool // a configured rule says how long, so it counts for expand=status too
+	withWebhooks time.Duration // in place of TTL while webhooks arrive
+	ownTTL       bool          // a configured rule says how long, so it counts for expand=status too
 }
 
 // Undecided is the urgency of a Treatment that no route decides.
@@ -83,7 +85,8 @@ func (t Tables) check() error {
 // routes knows how each request is to be treated and what each write invalidates.
 type routes struct {
 	Tables
-	memo *memo
+	memo     *memo
+	webhooks func() bool // whether Roam's webhooks are known to arrive; nil: they are not
 }
 
 func newRoutes(t Tables) (routes, error) {
@@ -91,7 +94,7 @@ func newRoutes(t Tables) (routes, error) {
 		return routes{}, err
 	}
 	t.Routes = append(t.Routes[:len(t.Routes):len(t.Routes)], builtinRoutes()...)
-	return routes{t, newMemo()}, nil
+	return routes{Tables: t, memo: newMemo()}, nil
 }
 
 // treatment returns how a request to this route is treated. A HEAD is treated as its GET.
@@ -100,6 +103,9 @@ func (t routes) treatment(method, route, rawQuery string) Treatment {
 		method = http.MethodGet
 	}
 	treated := t.memo.get(method, route, t.decide)
+	if treated.withWebhooks > 0 && t.webhooks != nil && t.webhooks() {
+		treated.TTL = max(treated.TTL, treated.withWebhooks)
+	}
 	if !treated.ownTTL && treated.Keeps() && expandsStatus(rawQuery) {
 		treated.Rule = cache.Rule{} // presence changes by the minute
 	}
@@ -149,6 +155,7 @@ func (r Rule) apply(t *Treatment) {
 	if r.Stale != nil {
 		t.Stale = *r.Stale
 	}
+	t.withWebhooks = r.WithWebhooks
 	if r.KeyBody != nil {
 		t.KeyBody = *r.KeyBody
 	}

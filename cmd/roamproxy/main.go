@@ -52,6 +52,7 @@ type commands struct {
 	Pause      pauseCmd      `cmd:"" help:"Hold all calls of the running roamproxy for a while, deliberately."`
 	Resume     resumeCmd     `cmd:"" help:"End the pause of the running roamproxy's quotas."`
 	Purge      purgeCmd      `cmd:"" help:"Remove cached answers of the running roamproxy."`
+	Webhook    webhookCmd    `cmd:"" help:"Subscribe to Roam's webhooks, list or end subscriptions, by way of the running roamproxy."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print the completion of commands and flags for a shell."`
 	Man        manCmd        `cmd:"" help:"Print the manual page."`

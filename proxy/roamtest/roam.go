@@ -82,7 +82,8 @@ type Roam struct {
 	revoked []string // credentials that a call has revoked
 	oauth   *OAuth   // nil: no authorization server
 
-	outbox           []delivery // caused by the call being answered
+	bare             map[string]bool // subscriptions of v0, by id
+	outbox           []delivery      // caused by the call being answered
 	delivered        int
 	failedDeliveries []object
 }
@@ -110,7 +111,7 @@ func New(o Options) *Roam {
 	if o.WebhookTransport == nil {
 		o.WebhookTransport = &http.Transport{DisableKeepAlives: true}
 	}
-	r := &Roam{options: o, started: time.Now(), bucket: newBucket(o.Rate, o.Burst), headers: make(map[string]http.Header), data: newData(o.Users)}
+	r := &Roam{options: o, started: time.Now(), bucket: newBucket(o.Rate, o.Burst), headers: make(map[string]http.Header), bare: make(map[string]bool), data: newData(o.Users)}
 	r.routes = r.table()
 	return r
 }

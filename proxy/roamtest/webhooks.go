@@ -43,6 +43,9 @@ func (r *Roam) webhookSubscribe(in *request) (int, any) {
 		}
 	}
 	s := in.copied("event", "url", "filter").with(object{"id": id("webhook", r.data.created)})
+	if !in.v1 {
+		r.bare[s.text("id")] = true
+	}
 	r.data.created++
 	r.data.subscriptions = append(r.data.subscriptions, s)
 	return http.StatusOK, s
@@ -68,7 +71,8 @@ type delivery struct {
 	body           []byte
 }
 
-// report queues a webhook for everybody subscribed to the event; v0 names the same events with other words. The lock is held.
+// report queues a webhook for everybody subscribed to the event; v0 names the same events with other words, and sends the object alone,
+// without the name of the event around it. The lock is held.
 func (r *Roam) report(event string, fields object) {
 	for _, s := range r.data.subscriptions {
 		if !matches(s.text("event"), event) {
@@ -76,7 +80,16 @@ func (r *Roam) report(event string, fields object) {
 		}
 		r.delivered++
 		d := delivery{id: "msg_" + id("delivery", r.delivered), event: s.text("event"), url: s.text("url")}
-		d.body, _ = json.Marshal(object{"type": d.event, "timestamp": stamp(time.Now()), "data": object{}.with(fields)})
+		shown := object{}.with(fields)
+		if r.bare[s.text("id")] {
+			delete(shown, "chatId")
+			if event == "chat.message" {
+				shown.with(object{"type": "message", "contentType": "text"})
+			}
+		} else {
+			shown = object{"type": d.event, "timestamp": stamp(time.Now()), "data": shown}
+		}
+		d.body, _ = json.Marshal(shown)
 		r.outbox = append(r.outbox, d)
 	}
 }

@@ -33,15 +33,20 @@ type Result string
 
 // The results.
 const (
-	Accepted   Result = "accepted"    // every receiver took it
-	Failed     Result = "failed"      // a receiver did not
-	Repeated   Result = "repeated"    // its id was seen before
-	Challenged Result = "challenged"  // Roam verified the URL
-	Forged     Result = "forged"      // no secret made the signature
-	Outdated   Result = "outdated"    // its timestamp is more than five minutes off
-	Malformed  Result = "malformed"   // too large, no JSON, or without the headers of a webhook
-	NotFound   Result = "not_allowed" // another method or path
+	Accepted   Result = "accepted"   // every receiver took it
+	Failed     Result = "failed"     // a receiver did not
+	Repeated   Result = "repeated"   // its id was seen before
+	Challenged Result = "challenged" // Roam verified the URL
+	Forged     Result = "forged"     // no secret made the signature
+	Outdated   Result = "outdated"   // its timestamp is more than five minutes off
+	Malformed  Result = "malformed"  // too large, no JSON, or without the headers of a webhook
+	NotFound   Result = "not_found"  // another method or path
 )
+
+// Results returns all of them.
+func Results() []Result {
+	return []Result{Accepted, Failed, Repeated, Challenged, Forged, Outdated, Malformed, NotFound}
+}
 
 // Options describe a Receiver. Path, Secrets and Invalidate are required.
 type Options struct {

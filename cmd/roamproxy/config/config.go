@@ -24,6 +24,7 @@ type Config struct {
 	Cache       Cache        `key:"cache"`
 	Routes      []Route      `key:"routes"`
 	Writes      Writes       `key:"writes"`
+	Webhooks    Webhooks     `key:"webhooks"`
 	Redis       Redis        `key:"redis"`
 	Limits      Limits       `key:"limits"`
 	Log         Log          `key:"log"`
@@ -105,6 +106,7 @@ type CacheRule struct {
 	Match    string    `key:"match"`
 	TTL      *TTL      `key:"ttl"`
 	Stale    *Duration `key:"stale"`
+	Webhooks *Duration `key:"ttl_with_webhooks"`
 	PageSize *int      `key:"page_size"`
 	KeyBody  *bool     `key:"key_body"`
 }
@@ -113,6 +115,15 @@ type CacheRule struct {
 type CacheDrop struct {
 	After  string   `key:"after"`
 	Routes []string `key:"routes"`
+}
+
+// Webhooks is where Roam reports changes.
+type Webhooks struct {
+	Listen     string   `key:"listen"` // "": nowhere
+	Path       string   `key:"path"`
+	SecretFile string   `key:"secret_file"`
+	Forward    []string `key:"forward"`
+	Trust      Duration `key:"trust"`
 }
 
 // Writes says what is remembered of writes.
@@ -175,6 +186,7 @@ func Default(getenv func(string) string) Config {
 		Quotas:      []Quota{quota},
 		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},
 		Writes:      Writes{Remember: Duration(2 * time.Minute)},
+		Webhooks:    Webhooks{Path: "/", Trust: Duration(10 * time.Minute)},
 		Redis:       Redis{Prefix: "roamproxy", Replicas: 2},
 		Limits: Limits{
 			MaxConnections: 4000, MaxCalls: 2000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second),

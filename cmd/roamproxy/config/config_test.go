@@ -38,10 +38,10 @@ func TestExampleIsTheDefaults(t *testing.T) {
 			t.Errorf("api_key = %q", got)
 		}
 		c.Credentials[0].APIKey = Credential{}.APIKey
-		if len(c.Tools)+len(c.Hosts)+len(c.Browsers)+len(c.Cache.Rules)+len(c.Cache.Drop)+len(c.Routes) > 0 {
+		if len(c.Tools)+len(c.Hosts)+len(c.Browsers)+len(c.Cache.Rules)+len(c.Cache.Drop)+len(c.Routes)+len(c.Webhooks.Forward) > 0 {
 			t.Error("a list is not empty")
 		}
-		c.Tools, c.Hosts, c.Browsers, c.Cache.Rules, c.Cache.Drop, c.Routes = nil, nil, nil, nil, nil, nil
+		c.Tools, c.Hosts, c.Browsers, c.Cache.Rules, c.Cache.Drop, c.Routes, c.Webhooks.Forward = nil, nil, nil, nil, nil, nil, nil
 	}
 	if !reflect.DeepEqual(example.Config, usual.Config) {
 		t.Errorf("config.example.yaml says\n%+v, the defaults are\n%+v", example.Config, usual.Config)

@@ -10,6 +10,7 @@ func (l *Loaded) CheckFrozen(now Config) error {
 		{"listen", l.Listen, now.Listen},
 		{"listen_group", l.ListenGroup, now.ListenGroup},
 		{"admin.listen", l.Admin.Listen, now.Admin.Listen},
+		{"webhooks.listen", l.Webhooks.Listen, now.Webhooks.Listen},
 		{"state_dir", l.StateDir, now.StateDir},
 		{"limits.read_header_timeout", l.Limits.ReadHeaderTimeout, now.Limits.ReadHeaderTimeout},
 		{"limits.idle_timeout", l.Limits.IdleTimeout, now.Limits.IdleTimeout},

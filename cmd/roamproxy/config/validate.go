@@ -52,6 +52,7 @@ func (c Config) Validate(sources map[string]string) []Mistake {
 	c.checkTools(v)
 	c.checkCache(v)
 	c.checkRoutes(v)
+	c.checkWebhooks(v)
 	c.checkRedis(v)
 	v.want(c.StateDir != "", "state_dir", "there is no home directory to keep the state in; set state_dir or STATE_DIRECTORY")
 	v.want(c.Limits.MaxConnections >= 1, "limits.max_connections", "want at least 1, not %d", c.Limits.MaxConnections)
@@ -266,6 +267,28 @@ func value[T any](p *T) (v T) {
 		v = *p
 	}
 	return v
+}
+
+func (c Config) checkWebhooks(v *checker) {
+	h := c.Webhooks
+	if h.Listen == "" {
+		v.want(h.SecretFile == "" && len(h.Forward) == 0, "webhooks.listen", "is needed: without it no webhook arrives")
+		for i, r := range c.Cache.Rules {
+			v.want(value(r.Webhooks) == 0, fmt.Sprintf("cache.rules[%d].ttl_with_webhooks", i), "needs webhooks.listen")
+		}
+		return
+	}
+	_, port, err := net.SplitHostPort(h.Listen)
+	v.want(err == nil && port != "", "webhooks.listen", "want an address and a port, such as 127.0.0.1:8090, not %q", h.Listen)
+	v.want(port == "0" || h.Listen != c.Listen && h.Listen != c.Admin.Listen, "webhooks.listen", "%s is taken by another listener of roamproxy", h.Listen)
+	v.want(strings.HasPrefix(h.Path, "/") && !strings.ContainsAny(h.Path, "?#% "), "webhooks.path", "want a path such as /roam-webhooks, not %q", h.Path)
+	v.want(h.Trust > 0, "webhooks.trust", "want more than 0")
+	v.want(h.SecretFile != "", "webhooks.secret_file", "is needed: without Roam's signing secret anybody could send webhooks")
+	for i, to := range h.Forward {
+		u, err := url.Parse(to)
+		v.want(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"), fmt.Sprintf("webhooks.forward[%d]", i),
+			"want an address such as http://127.0.0.1:3000/hook")
+	}
 }
 
 func (c Config) checkRoutes(v *checker) {

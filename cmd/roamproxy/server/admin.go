@@ -21,6 +21,8 @@ func (r *Server) adminPages(c config.Config, gate func(http.Handler) http.Handle
 	pages.Handle("POST /api/pause", r.pause)
 	pages.Handle("POST /api/resume", r.resume)
 	pages.Handle("POST /-/reload", r.answerReload)
+	pages.Handle("GET /api/webhooks", r.subscriptions)
+	pages.Handle("POST /api/webhooks", r.subscriptions)
 	if c.Admin.Debug {
 		pages.Handle("GET /debug/pprof/*", pprof.Index)
 		pages.Handle("GET /debug/pprof/profile", pprof.Profile)

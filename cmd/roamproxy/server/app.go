@@ -43,6 +43,8 @@ type app struct {
 	writes   *repeat.Memory       // that outlive a reload
 	streams  *eventstream.Streams // the same
 
+	webhooks webhooks
+
 	connections *limiter.Shares // those that have a request under way, by tool
 
 	mu  sync.RWMutex // guards now; held for reading while a request enters a snapshot, so that none enters a replaced one
@@ -70,6 +72,8 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.health, a.observer = a.metrics.Health, newObserver(a.metrics, log)
 	a.budgets = a.openBudgets()
+	a.observer.succeeded = func() { a.webhooks.revoked.Store(nil) }
+	a.health.Check("webhooks", a.webhooks.credentialGone)
 	if err := a.change(c); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"roamproxy/metrics"
 	"roamproxy/proxy"
+	"roamproxy/proxy/webhook"
 )
 
 // observer passes events of the proxy on to metrics and log.
@@ -15,6 +16,8 @@ type observer struct {
 	log     *zap.Logger // what changes
 	access  *zap.Logger // a line a call, fewer under a flood
 	looked  bool        // statusChanged was called before
+
+	succeeded func() // called when Roam answers a call with success
 }
 
 func newObserver(m *metrics.Metrics, log *zap.Logger) *observer {
@@ -33,6 +36,9 @@ type snapshotObserver struct {
 // Sent counts a call to Roam.
 func (r snapshotObserver) Sent(quota, route string, status int, d time.Duration) {
 	r.quotas[quota].Sent(route, status, d)
+	if status/100 == 2 {
+		r.succeeded()
+	}
 }
 
 // Left counts an answered request, and writes its line.
@@ -87,6 +93,18 @@ func decisions(v proxy.Report) []zap.Field {
 		zap.String("cache_status", v.Decisions.CacheStatus), zap.String("quota", v.Quota), zap.Int("urgency", v.Decisions.Urgency),
 		zap.Int64("longest_wait_ms", v.Decisions.LongestWait.Milliseconds()), zap.Int64("queue_ms", v.Queue.Milliseconds()),
 		zap.Int("attempts", v.Attempts), zap.String("code", v.Code),
+	}
+}
+
+// webhook counts a delivery of Roam's, and writes a line about one that is not as usual.
+func (r *observer) webhook(result webhook.Result, e webhook.Event, forwarded time.Duration) {
+	r.metrics.Webhook(string(result), forwarded)
+	level := zap.InfoLevel
+	if result == webhook.Failed || result == webhook.Forged {
+		level = zap.WarnLevel
+	}
+	if line := r.access.Check(level, "webhook"); line != nil {
+		line.Write(zap.String("result", string(result)), zap.String("event", short(e.Name)), zap.Int64("forward_ms", forwarded.Milliseconds()))
 	}
 }
 

@@ -23,16 +23,18 @@ type Server struct {
 	read         func() (*config.Loaded, error) // the configuration, again; nil: there is none to read
 	reloading    sync.Mutex                     // one reload at a time
 	tools, admin *http.Server
+	hooks        *http.Server    // of Roam's webhooks; nil: there is no listener for them
 	conns        [2]*connLimiter // of tools and admin
 	pages        swapHandler     // of admin
 	Addr         string          // where tools connect
 	AdminAddr    string
+	WebhookAddr  string // where Roam's webhooks arrive; "": nowhere
 	failed       chan error
 }
 
 // Start listens first, so that what is wrong shows at once. read is for reloads.
 func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*Server, error) {
-	r := &Server{log: log, read: read, failed: make(chan error, 2), conns: [2]*connLimiter{newConnLimiter(), newConnLimiter()}}
+	r := &Server{log: log, read: read, failed: make(chan error, 3), conns: [2]*connLimiter{newConnLimiter(), newConnLimiter()}}
 	gate, err := adminGate(c.Admin)
 	if err != nil {
 		return nil, err
@@ -46,9 +48,17 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 		forTools.Close()
 		return nil, listenError(err, "admin.listen", c.Admin.Listen)
 	}
-	if r.app, err = newApp(c, log.Logger, forTools.Addr(), forAdmin.Addr()); err != nil {
-		forTools.Close()
-		forAdmin.Close()
+	listeners := []net.Listener{forTools, forAdmin}
+	if c.Webhooks.Listen != "" {
+		forHooks, err := net.Listen("tcp", c.Webhooks.Listen)
+		if err != nil {
+			closeAll(listeners)
+			return nil, listenError(err, "webhooks.listen", c.Webhooks.Listen)
+		}
+		listeners = append(listeners, forHooks)
+	}
+	if r.app, err = newApp(c, log.Logger, addresses(listeners)...); err != nil {
+		closeAll(listeners)
 		return nil, err
 	}
 	r.pages.set(r.adminPages(c, gate))
@@ -61,10 +71,37 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	r.conns[1].attach(r.admin)
 	go r.serve(r.tools, forTools)
 	go r.serve(r.admin, forAdmin)
+	if len(listeners) > 2 {
+		r.serveWebhooks(listeners[2], c.Limits)
+	}
 	version, _ := Version()
 	log.Info("serving", zap.String("version", version), zap.String("listen", r.Addr), zap.String("admin", r.AdminAddr),
 		zap.String("upstream", c.Upstream.URL))
 	return r, nil
+}
+
+// serveWebhooks serves what Roam reports, on a listener that the whole internet may reach.
+func (r *Server) serveWebhooks(l net.Listener, limits config.Limits) {
+	r.WebhookAddr = l.Addr().String()
+	r.hooks = r.newHTTPServer(&r.webhooks, limits)
+	r.hooks.ReadTimeout, r.hooks.WriteTimeout = webhookReadTime, 2*webhookReadTime
+	conns := newConnLimiter()
+	conns.setLimit(webhookConnections)
+	conns.attach(r.hooks)
+	go r.serve(r.hooks, l)
+}
+
+func addresses(listeners []net.Listener) (all []net.Addr) {
+	for _, l := range listeners {
+		all = append(all, l.Addr())
+	}
+	return all
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }
 
 func (r *Server) newHTTPServer(h http.Handler, l config.Limits) *http.Server {
@@ -111,6 +148,9 @@ func (r *Server) Stop(l config.Limits) {
 	if err := r.tools.Shutdown(ctx); err != nil {
 		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
 		r.tools.Close()
+	}
+	if r.hooks != nil {
+		r.hooks.Shutdown(ctx)
 	}
 	r.admin.Close()
 	r.app.Close()

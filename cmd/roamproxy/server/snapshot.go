@@ -39,10 +39,19 @@ func (a *app) change(c config.Config) error {
 	if last == nil {
 		last = &snapshot{}
 	}
+	receiver := a.webhooks.receiver.Load()
+	if last.proxy == nil || !reflect.DeepEqual(c.Webhooks, last.config.Webhooks) {
+		var err error
+		if receiver, err = a.newReceiver(c.Webhooks); err != nil {
+			return err
+		}
+	}
 	g, err := a.build(c, last)
 	if err != nil {
 		return err
 	}
+	a.webhooks.receiver.Store(receiver)
+	a.webhooks.trust.Store(int64(c.Webhooks.Trust))
 	a.connections.Resize(shareOfConnections(c.Limits.MaxConnections))
 	for _, q := range c.Quotas {
 		a.configure(a.quotas[q.Name], c, q, g.session)
@@ -127,7 +136,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies,
 		Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes, Streams: a.streams,
 	}
-	o.Tables = Tables(c)
+	o.Tables, o.Webhooks = Tables(c), a.webhooksArrive
 	if o.Tools, err = proxyTools(c.Tools); err != nil {
 		return nil, err
 	}

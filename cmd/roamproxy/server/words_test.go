@@ -12,6 +12,7 @@ import (
 	"roamproxy/limiter"
 	"roamproxy/metrics"
 	"roamproxy/proxy"
+	"roamproxy/proxy/webhook"
 )
 
 // Headers, metrics, pages, log and documents have one word for one thing. Cache, limiter and metrics do not import each other, so
@@ -22,6 +23,16 @@ func TestWordsAreTheSameEverywhere(t *testing.T) {
 	}
 	if got, want := metrics.Outcomes(), []string{limiter.Sent, limiter.Refused, limiter.Canceled, limiter.Expired}; !slices.Equal(got, want) {
 		t.Errorf("outcomes of a wait are %q in metrics, want %q", got, want)
+	}
+}
+
+func TestWebhookResultsAreTheSameEverywhere(t *testing.T) {
+	var want []string
+	for _, r := range webhook.Results() {
+		want = append(want, string(r))
+	}
+	if got := metrics.WebhookResults(); !slices.Equal(got, want) {
+		t.Errorf("results of a webhook are %q in metrics, want %q", got, want)
 	}
 }
 

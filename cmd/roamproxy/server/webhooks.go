@@ -1,0 +1,122 @@
+package server
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy/webhook"
+)
+
+const (
+	// webhookConnections caps the connections of the webhook listener. Roam sends events one by one.
+	webhookConnections = 100
+	// webhookReadTime bounds the arrival of a delivery. Roam gives up after 3 s.
+	webhookReadTime = 5 * time.Second
+	// maxSecretFile bounds the file with the signing secrets, of which there are two at the most.
+	maxSecretFile = 4 << 10
+)
+
+// webhooks is Roam's way to report changes. The zero value receives nothing.
+type webhooks struct {
+	receiver atomic.Pointer[webhook.Receiver] // nil: they are off
+	trust    atomic.Int64                     // time.Duration
+	revoked  atomic.Pointer[string]           // the event by which Roam said that a credential is gone; nil: none since a call succeeded
+}
+
+// ServeHTTP answers as an address where nothing is, when webhooks are off.
+func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if receiver := h.receiver.Load(); receiver != nil {
+		receiver.ServeHTTP(w, r)
+		return
+	}
+	w.WriteHeader(http.StatusNotFound)
+}
+
+// Last returns when the latest genuine delivery arrived; zero: none has.
+func (h *webhooks) last() time.Time {
+	if receiver := h.receiver.Load(); receiver != nil {
+		return receiver.Last()
+	}
+	return time.Time{}
+}
+
+// webhooksArrive reports whether a genuine delivery arrived lately, so that answers may be cached for longer.
+func (a *app) webhooksArrive() bool {
+	last := a.webhooks.last()
+	return !last.IsZero() && time.Since(last) < time.Duration(a.webhooks.trust.Load())
+}
+
+// newReceiver makes what receives webhooks by this configuration; nil where they are off.
+func (a *app) newReceiver(c config.Webhooks) (*webhook.Receiver, error) {
+	if c.Listen == "" {
+		return nil, nil
+	}
+	o := webhook.Options{
+		Path:       c.Path,
+		Secrets:    func() ([]string, error) { return readSecrets(c.SecretFile) },
+		Invalidate: func(e webhook.Event) { a.invalidate(e) },
+		Transport:  &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: webhookReadTime},
+		Observe:    a.observer.webhook,
+	}
+	for _, to := range c.Forward {
+		u, err := url.Parse(to)
+		if err != nil {
+			return nil, errors.New("webhooks.forward: an address cannot be parsed")
+		}
+		o.Forward = append(o.Forward, u)
+	}
+	r, err := webhook.New(o)
+	if err != nil {
+		return nil, fmt.Errorf("webhooks.secret_file: %w", err)
+	}
+	return r, nil
+}
+
+// invalidate has the cache forget what an event reports, and remembers that a credential is gone.
+func (a *app) invalidate(e webhook.Event) {
+	if e.Name == "token.revoked" || e.Name == "app.uninstalled" {
+		a.log.Error("Roam reports that a credential is gone", zap.String("event", e.Name))
+		a.webhooks.revoked.Store(&e.Name)
+	}
+	a.current().proxy.InvalidateEvent(e.Name, e.Chat)
+}
+
+// credentialGone is the check that is red from token.revoked or app.uninstalled until a call succeeds.
+func (h *webhooks) credentialGone() error {
+	if event := h.revoked.Load(); event != nil {
+		return fmt.Errorf("Roam sent the webhook %s, and no call has succeeded since; check the credential and reload", *event)
+	}
+	return nil
+}
+
+// readSecrets returns the lines of a file, without white space and empty ones. It is read for each delivery, so that a rotated secret is
+// in force at once.
+func readSecrets(path string) (all []string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxSecretFile))
+	if err != nil {
+		return nil, err
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(content)); lines.Scan(); {
+		if line := strings.TrimSpace(lines.Text()); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all, nil
+}
