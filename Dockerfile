@@ -28,7 +28,7 @@ LABEL org.opencontainers.image.title="roamproxy" \
 COPY --from=build /roamproxy /roamproxy
 COPY --from=build --chown=65532:65532 /state /var/lib/roamproxy
 # Without a volume a container that is created anew starts with a full bucket.
-ENV STATE_DIRECTORY=/var/lib/roamproxy
+ENV STATE_DIRECTORY=/var/lib/roamproxy PATH=/
 VOLUME /var/lib/roamproxy
 USER 65532:65532
 EXPOSE 8080 9190

@@ -334,3 +334,34 @@ func TestAHangupReloads(t *testing.T) {
 		t.Errorf("after SIGHUP a caller without a token was answered %d, and the end was %v; want 401 and a clean exit", status, err)
 	}
 }
+
+// The command reloads the running process, and shows its mistakes.
+func TestTheReloadCommand(t *testing.T) {
+	roam := roamtest.NewServer(roamtest.Options{})
+	defer roam.Close()
+	file := filepath.Join(t.TempDir(), "roamproxy.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("cache: {max_size: 8MiB}\n")
+	r := launch(t, roam.URL, t.TempDir(), "ROAMPROXY_CONFIG="+file)
+	for _, tt := range []struct {
+		name, text string
+		code       int
+		want       string
+	}{
+		{"a good file", "cache: {max_size: 9MiB}\n", 0, `{"reloaded":true}`},
+		{"a bad one", "cahce: {}\n", 1, "cahce: there is no such key; did you mean cache?"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			write(tt.text)
+			code, out, err := invoke(t, []string{"ROAMPROXY_CONFIG=" + file}, "reload", "--url", r.admin)
+			if code != tt.code || !strings.Contains(out+err, tt.want) {
+				t.Errorf("exit %d, %s%s; want %d and %q", code, out, err, tt.code, tt.want)
+			}
+		})
+	}
+}
