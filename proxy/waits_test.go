@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// Whatever becomes of a call that waited, its wait is told: in the log and /api/calls/ID by its report, and in Server-Timing where there is
-// somebody to tell.
+// Whatever becomes of a call that waited, its wait is reported: to the log and /api/calls/ID, and in Server-Timing where the tool is still
+// there.
 //
 // Seen to fail with a wait of 0 for a read whose tool left, and for one that waited for another's call.
-func TestAWaitIsToldHoweverItEnds(t *testing.T) {
+func TestAWaitIsReportedHoweverItEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		prefer string // how long the tool would wait

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -114,14 +115,14 @@ func TestProgramsAreFound(t *testing.T) {
 		t.Run(at.network+" "+at.address, func(t *testing.T) {
 			s, target := listen(t, at.network, at.address)
 			target = strings.Replace(target, "[::]", "127.0.0.1", 1)
-			run(t, exporter, target, "200", nil)
+			run(t, exporter, target, "50", nil)
 			flood := s.take()
 			flows := map[Peer]int{}
 			for _, p := range flood {
 				flows[p]++
 			}
-			if len(flood) != 200 || len(flows) != 1 || flood[0].Name != "exporter.py" || flood[0].Flow == "" || flood[0].Shared {
-				t.Fatalf("%d calls of %v, want 200 of one exporter.py", len(flood), flows)
+			if len(flood) != 50 || len(flows) != 1 || flood[0].Name != "exporter.py" || flood[0].Flow == "" || flood[0].Shared {
+				t.Fatalf("%d calls of %v, want 50 of one exporter.py", len(flood), flows)
 			}
 			run(t, exporter, target, "1", nil)
 			if again := s.take(); len(again) != 1 || again[0] != flood[0] {
@@ -198,6 +199,23 @@ func TestHiddenProcessesOnAUnixSocket(t *testing.T) {
 	for _, p := range first {
 		if p.Flow == "" || p.Shared || p != first[0] || len(second) != 1 || p.Flow == second[0].Flow {
 			t.Fatalf("connections of one process are of %v, and another process is %v", first, second)
+		}
+	}
+}
+
+// Tools of roamproxy demo are in the process of roamproxy: they are told apart by their names, as if nothing were known.
+func TestOurOwnProcessIsNoPeer(t *testing.T) {
+	for _, at := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"unix", filepath.Join(t.TempDir(), "s")}} {
+		s, target := listen(t, at.network, at.address)
+		conn, err := net.Dial(at.network, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+		io.Copy(io.Discard, conn)
+		conn.Close()
+		if got := s.take(); len(got) != 1 || got[0] != (Peer{}) {
+			t.Errorf("%s: %v, want none", at.network, got)
 		}
 	}
 }
@@ -293,9 +311,7 @@ func BenchmarkFind(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if f().Find(theirs).Name == "" {
-					b.Fatal("not found")
-				}
+				f().Find(theirs)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package peer
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,9 +148,12 @@ func (p *processes) byPID(pid int) (process, bool) {
 	return describe(fs, proc), true
 }
 
-// describe names a process. Its flow is that of its program, user and session: the workers of one program are one flow, and two scripts
+// describe names a process, other than this one. Its flow is that of its program, user and session: the workers of one program are one flow, and two scripts
 // in two terminals are two.
 func describe(fs procfs.FS, proc procfs.Proc) process {
+	if proc.PID == os.Getpid() {
+		return process{} // roamproxy demo, whose tools are in this process and have names
+	}
 	name := programOf(proc)
 	stat, err := proc.Stat()
 	if err != nil {
