@@ -33,8 +33,8 @@ type Bucket struct {
 	alone      *limiter.Local
 	earns      time.Time // alone earns nothing before this
 
-	asked       time.Duration // the lease of the question that is on its way
-	pausedUntil time.Time     // as far as is known
+	asked, every time.Duration // the lease of the last question, and how often it wants the replica heard
+	pausedUntil  time.Time     // as far as is known
 
 	learned  shared
 	events   []limiter.Event
@@ -211,7 +211,7 @@ func (b *Bucket) beat() (again time.Duration, err error) {
 	for {
 		b.mu.Lock()
 		interval, _ := b.interval(time.Now())
-		again = interval - time.Since(b.heard)
+		again = min(interval, b.every) - time.Since(b.heard)
 		news := !b.joined || len(b.events) > 0 || b.returned > 0 || b.lower >= 0
 		b.mu.Unlock()
 		if !news && again > 0 {

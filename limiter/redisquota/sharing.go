@@ -110,9 +110,12 @@ func (b *Bucket) question(now time.Time, change func(*question)) (q question, se
 	}
 	change(&q)
 	if q.Calls > 0 {
-		b.weight, b.active = q.Weight, later(b.active, now.Add(mostBeat))
+		b.weight = q.Weight
 	}
-	_, b.asked = b.interval(now)
+	if q.Calls > 1 { // one call may get its token at once, and then there is nothing to be active for
+		b.active = later(b.active, now.Add(mostBeat))
+	}
+	b.every, b.asked = b.interval(now)
 	q.Lease = b.asked.Microseconds()
 	for _, e := range b.events {
 		learned, age := encode(e.Learned, now)
