@@ -5,6 +5,7 @@ import "time"
 // admit refuses a call that came at now when the queue has no place for it, or when it would be dispatched too late.
 func (s *state) admit(now time.Time, c *call) *Refusal {
 	longest := c.deadline.Sub(now)
+	s.promises.keep(now, c.tool.flow().Name)
 	if !s.isFull(c.tool) && s.wait(now, c) <= longest {
 		return nil
 	}
@@ -17,13 +18,15 @@ func (s *state) isFull(t Tool) bool {
 
 // wait returns how long a call like c will wait that comes at now.
 func (s *state) wait(now time.Time, c *call) time.Duration {
-	c.tool.MaxQueue = 0
-	return s.forecast(now).arrive(arrival{tool: c.tool, rank: s.rank(now, c.urgency)}, s.calls.Len()+1, nil).leaves
+	a := arrival{tool: c.tool, rank: s.rank(now, c.urgency)}
+	a.tool.MaxQueue = 0 // it waits in any case
+	return s.forecast(now).arrive(a, s.calls.Len()+1, nil).leaves
 }
 
 // refusal says why a call like c would not be admitted at now, and after how long it would be.
 func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *Refusal {
 	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: s.retryAfter(now, c, longest)}
+	s.promises.add(promise{c.tool, c.urgency, now.Add(r.RetryAfter.Truncate(time.Second) + time.Second)}) // in whole seconds
 	switch {
 	case s.isFull(c.tool):
 		r.Reason = ErrQueueFull
@@ -41,18 +44,22 @@ const punctual = 2 * time.Second
 // that finds, whenever it comes, a call of each other tool before it.
 const rounds = 8
 
-// retryAfter returns after how long a call like c would be admitted and dispatched in time, if no others come. The later it comes,
-// the later it is dispatched. So a call that is dispatched at some moment by coming now need not come sooner than its longest
-// wait before that. From there the forecast is made again, for a caller that is late. In the end the queue is empty.
+// retryAfter returns after how long a call like c would be admitted and dispatched in time, if no others come than those that were
+// told to. The later it comes, the later it is dispatched. So a call that is dispatched at some moment by coming now need not come
+// sooner than its longest wait before that. From there the forecast is made again, for a caller that is late. In the end the queue
+// is empty. In a pause it is the end of the pause at least; a tool that has no other call need not come later either.
 func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.Duration {
-	f := s.forecast(now)
+	f, others := s.forecast(now), s.promises.arrivals(now, s.rank)
 	margin := f.rough // the wait may look a little longer then than it does now
-	fate := f.arrive(arrival{c.tool, s.rank(now, c.urgency), 0}, s.MaxQueue, nil)
-	after := margin + max(fate.enters, fate.leaves-longest)
+	fate := f.arrive(arrival{c.tool, s.rank(now.Add(s.promises.last(now, c.tool)), c.urgency), 0}, s.MaxQueue, others)
+	after := margin + max(fate.enters, fate.leaves-longest, s.pause.remaining(now))
+	if s.pause.remaining(now) > 0 && fate.own == 0 {
+		return margin + max(fate.enters, s.pause.remaining(now))
+	}
 	for range rounds {
 		f = s.forecast(now)
 		comes := after + punctual
-		fate = f.arrive(arrival{c.tool, s.rank(now.Add(comes), c.urgency), comes}, s.MaxQueue, nil)
+		fate = f.arrive(arrival{c.tool, s.rank(now.Add(comes), c.urgency), comes}, s.MaxQueue, others)
 		earliest := max(fate.enters-punctual, margin+fate.leaves-longest)
 		if earliest <= after {
 			return after

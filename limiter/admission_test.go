@@ -66,6 +66,7 @@ type asked struct {
 	told   time.Duration // how long it would wait
 	waited time.Duration
 	turn   time.Duration // at the rate that it found
+	paused bool
 }
 
 // ask has the asker come now.
@@ -74,6 +75,7 @@ func (c crowd) ask(t *testing.T, q *Queue) (a asked) {
 	now := time.Now()
 	a.told = q.state.wait(now, q.state.newCall(now, c.asker))
 	a.turn = seconds(1 / q.state.bucket.Limits(now).Rate)
+	a.paused = q.state.pause.remaining(now) > 0
 	q.mu.Unlock()
 	turn, err := q.Wait(t.Context(), c.asker)
 	a.err, a.waited = err, time.Since(now)
@@ -130,7 +132,9 @@ func TestRetryAfterIsTrue(t *testing.T) {
 		c := drawCrowd(rt)
 		var first, again asked
 		synctest.Test(t, func(t *testing.T) { first, again = c.scene(t) })
-		if first.err != nil && again.err != nil {
+		// In a pause a tool without other calls is told its end; it may wait less than a call of every other tool takes then.
+		short := first.paused && c.asker.Longest < time.Duration(len(c.tools)+1)*first.turn+c.takes+punctual
+		if first.err != nil && again.err != nil && !short {
 			rt.Fatalf("refused (%v), and again when it came back then: %v after %v", first.err, again.err, again.waited)
 		}
 	})

@@ -128,12 +128,12 @@ func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (fate futur
 	mine, entered, last := &call{}, false, time.Duration(0)
 	for !entered || len(others) > 0 {
 		due, own := f.due(), f.calls.FlowLen(a.tool.flow().Name)
-		room := f.calls.Len() < maxQueue && (a.tool.MaxQueue <= 0 || own < a.tool.MaxQueue)
+		room := !entered && f.hasRoom(a, maxQueue, max(a.at, last), others)
 		switch {
-		case len(others) > 0 && others[0].at < due && (entered || !room || others[0].at <= max(a.at, last+punctual)):
+		case len(others) > 0 && others[0].at < due && (entered || others[0].at <= max(a.at, last) || !room && due == never):
 			f.push(others[0], nil)
-			others = others[1:]
-		case !entered && room && (a.at < due || a.at == 0):
+			last, others = max(last, others[0].at), others[1:]
+		case room && (a.at < due || a.at == 0):
 			entered, fate.enters, fate.own = true, max(a.at, last), own
 			f.push(a, mine)
 		default:
@@ -151,6 +151,21 @@ func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (fate futur
 			return fate
 		}
 	}
+}
+
+// hasRoom reports whether the queue has a place for a at a time, beside those of the others that come within a moment.
+func (f *forecast) hasRoom(a arrival, maxQueue int, at time.Duration, others []arrival) bool {
+	flow := a.tool.flow().Name
+	all, own := f.calls.Len(), f.calls.FlowLen(flow)
+	for _, o := range others {
+		if o.at > at+punctual {
+			break
+		}
+		if all++; o.tool.flow().Name == flow {
+			own++
+		}
+	}
+	return all < maxQueue && (a.tool.MaxQueue <= 0 || own < a.tool.MaxQueue)
 }
 
 // push adds a call that cannot leave before it comes.

@@ -182,8 +182,8 @@ func TestLineIsBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		_, err = f.post("third")
-		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != time.Second+moment {
-			t.Errorf("the line is full: Retry-After = %v, want 1s and a moment", r.RetryAfter)
+		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != 2*time.Second+moment {
+			t.Errorf("the queue is full: Retry-After = %v, want 2s and a moment: the first place is promised to the other", r.RetryAfter)
 		}
 	})
 }

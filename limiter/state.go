@@ -19,6 +19,7 @@ type state struct {
 
 	calls     *fairqueue.Queue[*call]
 	deadlines deadlines
+	promises  promises
 	refreshes []*call     // background calls that the dispatcher answers at once
 	inFlight  []time.Time // when each call that holds a slot left, the earliest first
 	held      mean        // how long a slot is held

@@ -1,0 +1,60 @@
+package limiter
+
+import (
+	"slices"
+	"time"
+)
+
+// promise is a time at which a refused caller was told to come again. Until it passes, or a call of its flow comes, it counts as
+// a queued call, so that each refused caller is told a time of its own. A promise keeps nobody out: the queue admits whoever comes.
+type promise struct {
+	tool    Tool
+	urgency int
+	at      time.Time
+}
+
+// promises are sorted by time.
+type promises []promise
+
+// arrivals drops the promises that have passed and returns the others as the forecast wants them.
+func (p *promises) arrivals(now time.Time, rank func(time.Time, int) int64) []arrival {
+	*p = slices.DeleteFunc(*p, func(o promise) bool { return o.at.Add(punctual).Before(now) })
+	all := make([]arrival, len(*p))
+	for i, o := range *p {
+		all[i] = arrival{o.tool, rank(o.at, o.urgency), max(o.at.Sub(now), 0)}
+	}
+	return all
+}
+
+// last returns how long after now the last promise to the flow of t is.
+func (p promises) last(now time.Time, t Tool) time.Duration {
+	for _, o := range slices.Backward(p) {
+		if o.tool.flow().Name == t.flow().Name {
+			return max(o.at.Sub(now), 0)
+		}
+	}
+	return 0
+}
+
+// maxPromises bounds memory and the forecast's work. At one call a second it is a crowd that takes a quarter of an hour.
+const maxPromises = 1000
+
+// add notes a promise.
+func (p *promises) add(o promise) {
+	if len(*p) >= maxPromises {
+		return
+	}
+	i, _ := slices.BinarySearchFunc(*p, o, func(a, b promise) int { return a.at.Compare(b.at) })
+	for i < len(*p) && (*p)[i].at.Equal(o.at) {
+		i++
+	}
+	*p = slices.Insert(*p, i, o)
+}
+
+// keep ends the earliest promise to this flow that is due at now: its caller came.
+func (p *promises) keep(now time.Time, flow string) {
+	i := slices.IndexFunc(*p, func(o promise) bool { return o.tool.flow().Name == flow })
+	if i >= 0 && !(*p)[i].at.After(now) {
+		*p = slices.Delete(*p, i, i+1)
+	}
+}
