@@ -4,12 +4,11 @@ import "time"
 
 // admit refuses a call that came at now when the queue has no place for it, or when it would be dispatched too late.
 func (s *state) admit(now time.Time, c *call) *Refusal {
-	longest := c.deadline.Sub(now)
 	s.promises.keep(now, c.tool.flow().Name)
-	if !s.isFull(c.tool) && s.wait(now, c) <= longest {
+	if !s.isFull(c.tool) && s.wait(now, c) <= c.longest {
 		return nil
 	}
-	return s.refusal(now, c, longest, 0)
+	return s.refusal(now, c, c.longest, 0)
 }
 
 func (s *state) isFull(t Tool) bool {

@@ -72,7 +72,7 @@ func (q *Queue) give(now time.Time, n step) bool {
 	case taken && !q.closed:
 		c = q.state.pop(time.Now(), n.demand)
 	case n.take && !taken:
-		q.state.tokenAt = now.Add(n.wait)
+		q.state.tokenAt, q.state.tokenFor = now.Add(n.wait), n.demand.Reserve
 	}
 	if c != nil {
 		c.ready <- decision{permit: q.state.permit(time.Now(), q, c)}

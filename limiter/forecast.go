@@ -10,15 +10,16 @@ import (
 // forecast says when queued calls will be dispatched, if no others come and Roam answers as it did. It copies the queue and
 // dispatches the copy: 1,000 calls take some 40 µs (BenchmarkAdmission). All times are from the moment it was made.
 type forecast struct {
-	calls *fairqueue.Queue[*call]
-	plan  Plan
-	cost  float64 // tokens that go for one of our calls: other replicas take the rest
-	at    time.Duration
-	times []time.Duration // when calls were dispatched, or will be; those in flight come first
-	slots int
-	held  time.Duration // how long each call holds its slot
-	rough time.Duration // how far the forecast may be off
-	probe bool          // the next call is the probe, whose answer all others wait for
+	calls   *fairqueue.Queue[*call]
+	plan    Plan
+	cost    float64 // tokens that go for one of our calls: other replicas take the rest
+	at      time.Duration
+	times   []time.Duration // when calls were dispatched, or will be; those in flight come first
+	slots   int
+	held    time.Duration // how long each call holds its slot
+	reserve float64       // that batch tools leave to the others
+	rough   time.Duration // how far the forecast may be off
+	probe   bool          // the next call is the probe, whose answer all others wait for
 }
 
 // moment is how long a call may take to leave that has its token: the dispatcher wakes up, and the state is written.
@@ -27,7 +28,7 @@ const moment = time.Millisecond
 func (s *state) forecast(now time.Time) *forecast {
 	f := &forecast{
 		calls: s.calls.Clone(), plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
-		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment,
+		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment, reserve: s.reserve(now),
 	}
 	f.times = make([]time.Duration, 0, len(s.inFlight)+min(s.calls.Len(), 1000)+1)
 	if f.plan.grows() {
@@ -67,9 +68,9 @@ func (f *forecast) next() (*call, time.Duration) {
 	if f.calls.Len() == 0 {
 		return nil, 0
 	}
-	need := f.calls.Need(0)
+	need := f.calls.Need(f.reserve)
 	at := f.spend(need)
-	return f.calls.Pop(need, 0).Value, at
+	return f.calls.Pop(need, f.reserve).Value, at
 }
 
 // due returns when the next call will be dispatched.
@@ -77,7 +78,7 @@ func (f *forecast) due() time.Duration {
 	if f.calls.Len() == 0 {
 		return never
 	}
-	return f.plan.When(f.slot(), f.calls.Need(0)-1, f.cost)
+	return f.plan.When(f.slot(), f.calls.Need(f.reserve)-1, f.cost)
 }
 
 // spend lets a call leave that needs so many tokens, and returns when that is.

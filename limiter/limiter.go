@@ -63,17 +63,19 @@ type Tool struct {
 	Flow     string // whose part of the queue its calls are: tools of one flow share a turn; empty: Name
 	Weight   int    // share of the quota while others wait too; below 1 counts as 1
 	MaxQueue int    // calls of this tool's flow in the queue; 0: as many as the queue holds
+	Batch    bool   // background work: leaves the reserve of the burst to the others
 }
 
 func (t Tool) flow() fairqueue.Flow {
-	return fairqueue.Flow{Name: cmp.Or(t.Flow, t.Name), Weight: t.Weight}
+	return fairqueue.Flow{Name: cmp.Or(t.Flow, t.Name), Weight: t.Weight, Batch: t.Batch}
 }
 
 // Caller describes one call to the queue.
 type Caller struct {
 	Tool    Tool
 	Urgency int           // RFC 9218: 0 to 7, Usual where the tool says nothing; others are brought into that range
-	Longest time.Duration // longest wait, capped by MaxWait; below 0: MaxWait
+	MaxWait time.Duration // a call that would wait longer is not admitted; 0: Options.MaxWait
+	Longest time.Duration // how long the tool itself waits, whatever happens; below 0: as long as it takes
 }
 
 // Urgencies of RFC 9218, section 4.1: from 0, the most urgent, to 7.

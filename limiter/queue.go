@@ -12,9 +12,10 @@ type Options struct {
 	Sharing      Sharing       // nil: no other process uses this quota
 	Learned      Learned       // of an earlier process
 	MaxInFlight  int           // calls in flight at once; 10
-	MaxWait      time.Duration // longest a call may wait; 60 s
+	MaxWait      time.Duration // a call that would wait longer is not admitted; 60 s
 	MaxQueue     int           // calls in the queue, all tools together; 1000
 	DefaultPause time.Duration // a 429 without a usable Retry-After; 10 s
+	Reserve      float64       // part of the burst in force that batch tools leave to the others
 	MaxPause     time.Duration // a longer Retry-After is probed after this long; 5 min
 	Adapt        bool          // learn from refusals how much of the quota is left for us
 	Paused       time.Duration // Roam's pause from before a restart lasts this long; 0: none, below 0: over but not yet probed

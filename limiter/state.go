@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"cmp"
 	"container/heap"
 	"slices"
 	"time"
@@ -27,6 +28,7 @@ type state struct {
 	pause     pause
 	heldUntil time.Time // a pause by hand ends
 	tokenAt   time.Time // the bucket said that there is no token before this
+	tokenFor  float64   // for a call that leaves so large a reserve
 	returned  int       // tokens whose calls left in the moment of their dispatch
 	sleeps    time.Time // the dispatcher looks again by itself at this time
 	learned   Learned   // what the other replicas know of
@@ -55,8 +57,11 @@ type call struct {
 	urgency    int
 	background bool // not queued: it goes at once or not at all
 	arrived    time.Time
-	entered    time.Time // this time; a call that Roam refused is queued again
-	deadline   time.Time
+	entered    time.Time     // this time; a call that Roam refused is queued again
+	longest    time.Duration // that it may wait by the forecast, to be admitted
+	deadline   time.Time     // the earlier of the following two
+	promoted   time.Time     // urgency no longer matters from here on; zero: it does not any more
+	expires    time.Time     // it is refused
 	due        int           // in state.deadlines
 	ready      chan decision // of one place, so that the dispatcher does not wait for the call to take it
 }
@@ -68,17 +73,24 @@ type decision struct {
 
 // newCall returns what caller asks for at now.
 func (s *state) newCall(now time.Time, caller Caller) *call {
-	longest := s.MaxWait
-	if caller.Longest >= 0 {
-		longest = min(longest, caller.Longest)
+	longest := cmp.Or(caller.MaxWait, s.MaxWait)
+	c := &call{
+		tool: caller.Tool, urgency: min(max(caller.Urgency, 0), mildest),
+		arrived: now, entered: now, promoted: now.Add(longest), expires: now.Add(2 * longest), longest: longest,
+		ready: make(chan decision, 1),
 	}
-	return &call{
-		tool:     caller.Tool,
-		urgency:  min(max(caller.Urgency, 0), mildest),
-		arrived:  now,
-		entered:  now,
-		deadline: now.Add(longest),
-		ready:    make(chan decision, 1),
+	if own := caller.Longest; own >= 0 {
+		c.longest = min(longest, own)
+		c.expires = now.Add(min(own, 2*longest))
+	}
+	c.next()
+	return c
+}
+
+// next sets the deadline to what comes first.
+func (c *call) next() {
+	if c.deadline = c.expires; !c.promoted.IsZero() && c.promoted.Before(c.expires) {
+		c.deadline = c.promoted
 	}
 }
 
@@ -108,7 +120,7 @@ func (s *state) requeue(now time.Time, c *call) {
 
 func (s *state) entered(c *call) {
 	heap.Push(&s.deadlines, c)
-	if s.calls.Len() == 1 || c.deadline.Before(s.sleeps) {
+	if s.calls.Len() == 1 || c.deadline.Before(s.sleeps) || s.tokenFor > 0 {
 		s.wake()
 	}
 }
@@ -122,9 +134,10 @@ func (s *state) remove(c *call) {
 // favour makes c at least as well off as a call that caller made now.
 func (s *state) favour(now time.Time, c *call, caller Caller) {
 	other := s.newCall(now, caller)
-	if other.deadline.After(c.deadline) {
-		c.deadline = other.deadline
+	if other.expires.After(c.expires) {
+		c.expires = other.expires
 	}
+	c.next()
 	if !c.item.Queued() {
 		return
 	}
@@ -138,14 +151,22 @@ func (s *state) favour(now time.Time, c *call, caller Caller) {
 	}
 }
 
-// expire refuses the calls whose longest wait has ended by now.
+// expire refuses the calls whose wait has ended by now. A call that has waited for max_wait was admitted, and favoured calls came
+// later: it goes before them from here on, unless a pause lasts until it would expire.
 func (s *state) expire(now time.Time) {
 	for len(s.deadlines) > 0 && !s.deadlines[0].deadline.After(now) {
 		c := s.deadlines[0]
+		if c.deadline.Before(c.expires) && now.Add(s.pause.remaining(now)).Before(c.expires) {
+			c.promoted = time.Time{}
+			c.next()
+			s.calls.Promote(c.item)
+			heap.Fix(&s.deadlines, c.due)
+			continue
+		}
 		s.remove(c)
 		waited := time.Since(c.entered)
 		s.Observer.Waited(c.tool.Name, Expired, waited)
-		c.ready <- decision{err: s.refusal(time.Now(), c, c.deadline.Sub(c.arrived), waited)}
+		c.ready <- decision{err: s.refusal(time.Now(), c, c.longest, waited)}
 	}
 }
 
@@ -169,13 +190,13 @@ func (s *state) next(now time.Time) (n step) {
 	if len(s.refreshes) > 0 {
 		n.refresh = s.refreshes[0]
 		s.refreshes = s.refreshes[1:]
-		n.take, n.demand = s.isIdle(now), s.demand()
+		n.take, n.demand = s.isIdle(now), s.demand(now)
 		n.demand.Margin = min(spare, s.bucket.Limits(now).Burst-1)
 		return n
 	}
 	blocked, wait := s.blocked(now)
 	if n.take = !blocked; n.take {
-		n.demand = s.demand()
+		n.demand = s.demand(now)
 	} else if n.returned == 0 {
 		s.expire(now)
 		n.sleep = s.sleep(now, wait)
@@ -184,12 +205,21 @@ func (s *state) next(now time.Time) (n step) {
 }
 
 // demand is what the next call asks of the bucket.
-func (s *state) demand() Demand {
+func (s *state) demand(now time.Time) Demand {
 	d := Demand{Calls: s.calls.Len()}
+	if need := s.calls.Need(s.reserve(now)); d.Calls > 0 {
+		d.Reserve = need - 1
+	}
 	for f := range s.calls.Flows() {
 		d.Weight += max(f.Weight, 1)
 	}
 	return d
+}
+
+// reserve returns how many tokens batch tools leave to the others: never so many that their calls could not be sent at all.
+func (s *state) reserve(now time.Time) float64 {
+	burst := s.bucket.Limits(now).Burst
+	return max(min(s.Reserve*burst, burst-1), 0)
 }
 
 // blocked reports whether no call could leave at now even with a token, and how long until a token or the end of a pause could
@@ -200,7 +230,7 @@ func (s *state) blocked(now time.Time) (bool, time.Duration) {
 		return true, 0
 	case s.pause.remaining(now) > 0 || s.onHold(now) > 0:
 		return true, max(s.pause.remaining(now), s.onHold(now))
-	case now.Before(s.tokenAt):
+	case now.Before(s.tokenAt) && s.calls.Need(s.reserve(now)) >= 1+s.tokenFor:
 		return true, s.tokenAt.Sub(now)
 	}
 	return false, 0
@@ -225,7 +255,7 @@ func (s *state) pop(now time.Time, d Demand) *call {
 	if blocked, _ := s.blocked(now); blocked {
 		return nil
 	}
-	item := s.calls.Pop(1+d.Reserve, 0)
+	item := s.calls.Pop(1+d.Reserve, s.reserve(now))
 	if item == nil {
 		return nil
 	}
