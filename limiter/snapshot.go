@@ -44,3 +44,21 @@ func (s *state) snapshot(now time.Time) State {
 	}
 	return is
 }
+
+// Forecast returns how many calls like caller's would go at once now, and how long the first one waits that would not.
+func (q *Queue) Forecast(caller Caller) (calls int, wait time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s, now := &q.state, time.Now()
+	c := s.newCall(now, caller)
+	if wait := s.wait(now, c); wait > 0 {
+		return 0, wait
+	}
+	f, a := s.forecast(now), arrival{tool: c.tool, rank: s.rank(now, c.urgency)}
+	for a.tool.MaxQueue = 0; calls < 10_000; calls++ { // a header needs no more
+		if wait = f.arrive(a, s.MaxQueue+calls+1, nil).leaves; wait > 0 {
+			break
+		}
+	}
+	return calls, wait
+}

@@ -10,17 +10,18 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// preferences is what the request says about its place in the line.
+// preferences is what the request says about its place in the queue.
 type preferences struct {
 	urgency int
-	longest time.Duration
-	applied string // of Preference-Applied
+	most    time.Duration // longest wait of a call that is admitted, as configured
+	longest time.Duration // that the tool asked for itself; below 0: none
+	applied string        // of Preference-Applied
 }
 
 // parsePreferences reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
 // malformed counts as not sent; urgency is for a tool that sends none.
 func parsePreferences(h http.Header, urgency int, most time.Duration) preferences {
-	w := preferences{urgency: urgency, longest: most}
+	w := preferences{urgency: urgency, most: most, longest: -1}
 	if values := h["Priority"]; len(values) > 0 {
 		if dictionary, err := httpsfv.UnmarshalDictionary(values); err == nil {
 			if member, ok := dictionary.Get("u"); ok {

@@ -175,7 +175,7 @@ func TestARefusalIsHonest(t *testing.T) {
 		if got := w.Header().Get("Roamproxy-Error"); got != "wait_too_long" {
 			t.Errorf("Roamproxy-Error = %q", got)
 		}
-		if got := w.Header().Get("Ratelimit"); got != `"roam";r=0;t=1` {
+		if got := w.Header().Get("Ratelimit"); got != `"roam";r=0;t=11` { // ten wait before the next one
 			t.Errorf("RateLimit = %q", got)
 		}
 		before := h.roam.Calls()

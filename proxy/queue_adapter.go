@@ -19,7 +19,7 @@ func (c *cachedCall) Queue() (idle, paused bool) {
 const queueFirst = 10 * time.Millisecond
 
 // MaxWait is how long the cache lets this request wait for a call of another.
-func (c *cachedCall) MaxWait() time.Duration { return c.by.longestWait() + queueFirst }
+func (c *cachedCall) MaxWait() time.Duration { return c.by.lastWait() + queueFirst }
 
 // Join has the fill wait as a call of that request would, where that is better.
 func (f *fill) Join(by cache.Requester) {
@@ -43,5 +43,5 @@ func (f *fill) Expired(by cache.Requester) error {
 		n += waiting
 	}
 	wait := s.PausedFor + time.Duration(math.Ceil(float64(n)/s.Rate*float64(time.Second)))
-	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-v.longestWait(), 0), Waited: v.longestWait()}
+	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-v.longestWait(), 0), Waited: v.lastWait()}
 }

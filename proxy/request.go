@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/rand"
 	"net/http"
 	"strings"
@@ -74,13 +75,30 @@ func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *request {
 
 // caller is how a call of this request is queued.
 func (v *request) caller() limiter.Caller {
-	return limiter.Caller{Tool: v.tool.line, Urgency: v.preferences.urgency, Longest: v.preferences.longest}
+	return limiter.Caller{Tool: v.tool.line, Urgency: v.preferences.urgency, MaxWait: v.preferences.most, Longest: v.preferences.longest}
 }
 
-// longestWait is how long a call of this request may be queued.
+// rateLimited is an ordinary call of the request's tool, or of a tool that is not known.
+func (v *request) rateLimited() limiter.Caller {
+	c := limiter.Caller{Urgency: limiter.Usual, Longest: -1}
+	if v.tool != nil {
+		c.Tool = v.tool.line
+	}
+	return c
+}
+
+// longestWait is how long a call of this request may have to wait to be admitted.
 func (v *request) longestWait() time.Duration {
 	if v.preferences.longest < 0 {
-		return v.upstream.quota.MaxWait
+		return cmp.Or(v.preferences.most, v.upstream.quota.MaxWait)
+	}
+	return v.preferences.longest
+}
+
+// lastWait is how long a call of this request can be queued: where favoured calls come later, an admitted one waits up to twice as long.
+func (v *request) lastWait() time.Duration {
+	if v.preferences.longest < 0 {
+		return 2 * v.longestWait()
 	}
 	return v.preferences.longest
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"roamproxy/cache"
+	"roamproxy/limiter"
 )
 
 // mark adds what every response says. The request's id is that of this request: one of Roam's would be of another request where the
@@ -21,7 +22,7 @@ func (p *Proxy) mark(h http.Header, v *request, cacheStatus string) {
 	if v.Attempts > 0 && v.Cache != cache.Stale {
 		v.RoamID = h.Get(idHeader)
 	}
-	policy, limit := v.upstream.rateLimit.fields()
+	policy, limit := v.upstream.rateLimit.fields(v.rateLimited())
 	h.Set(idHeader, v.ID)
 	h.Add("Cache-Status", cacheStatus)
 	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds()))
@@ -90,34 +91,43 @@ func (v *request) forwarded() string {
 	return "roamproxy; fwd=bypass"
 }
 
-// rateLimit is the quota in header fields (IETF draft-ietf-httpapi-ratelimit-headers). A tenth of a second is short enough for a
-// figure in whole calls, and long enough that a stream of hits does not ask the queue each time.
+// rateLimit is the quota in header fields (IETF draft-ietf-httpapi-ratelimit-headers), for each tool: r calls of it would go at once,
+// and the next one after t seconds. A tenth of a second is short enough for figures in whole calls, and long enough that a stream of
+// hits does not ask the queue each time.
 type rateLimit struct {
 	quota Quota
 
-	mu            sync.Mutex // guards the following
+	mu    sync.Mutex // guards the following
+	tools map[string]rateLimitFields
+}
+
+type rateLimitFields struct {
 	policy, limit string
 	at            time.Time
 }
 
-const rateLimitAge = 100 * time.Millisecond
+const (
+	rateLimitAge = 100 * time.Millisecond
+	// rateLimitTools bounds the tools that are remembered: more than there are names.
+	rateLimitTools = 1000
+)
 
-func (t *rateLimit) fields() (policy, limit string) {
+func (t *rateLimit) fields(caller limiter.Caller) (policy, limit string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); t.at.IsZero() || now.Sub(t.at) >= rateLimitAge {
-		t.at = now
-		state := t.quota.Queue.State()
-		next := math.Ceil(1 / t.quota.Rate)
-		if state.Paused {
-			next = max(math.Ceil(state.PausedFor.Seconds()), 1)
+	now := time.Now()
+	f, known := t.tools[caller.Tool.Name]
+	if !known || now.Sub(f.at) >= rateLimitAge {
+		calls, wait := t.quota.Queue.Forecast(caller)
+		f = rateLimitFields{
+			policy: fmt.Sprintf(`"%s";q=%.0f;w=%.0f`, t.quota.Name, t.quota.Burst, math.Ceil(t.quota.Burst/t.quota.Rate)),
+			limit:  fmt.Sprintf(`"%s";r=%d;t=%.0f`, t.quota.Name, calls, max(math.Ceil(wait.Seconds()), 1)),
+			at:     now,
 		}
-		remaining := math.Floor(state.Tokens)
-		if state.Paused || len(state.Waiting) > 0 {
-			remaining = 0 // a call that comes now waits
+		if t.tools == nil || len(t.tools) >= rateLimitTools {
+			t.tools = make(map[string]rateLimitFields)
 		}
-		t.policy = fmt.Sprintf(`"%s";q=%.0f;w=%.0f`, t.quota.Name, t.quota.Burst, math.Ceil(t.quota.Burst/t.quota.Rate))
-		t.limit = fmt.Sprintf(`"%s";r=%.0f;t=%.0f`, t.quota.Name, remaining, next)
+		t.tools[caller.Tool.Name] = f
 	}
-	return t.policy, t.limit
+	return f.policy, f.limit
 }

@@ -22,7 +22,8 @@ type Tool struct {
 	Credential  string              // empty: the first
 	Weight      int
 	MaxQueue    int
-	MaxWait     time.Duration // longest wait in the line; 0: the quota's
+	MaxWait     time.Duration // a call that would wait longer is refused; 0: the quota's
+	Batch       bool          // leaves the reserve of the burst to the others
 	CallsPerDay int           // to Roam, every attempt a call; 0: any number
 	Allow       []string      // "METHOD path" as path.Match has it, METHOD may be *; none: everything
 }
@@ -54,7 +55,7 @@ func newTools(configured []Tool, upstreams map[string]*upstream, met func(string
 				return nil, fmt.Errorf("proxy: tool %s: %q is not METHOD path", c.Name, pattern)
 			}
 		}
-		known := &tool{Tool: c, upstream: u, here: new(atomic.Int64), line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue}}
+		known := &tool{Tool: c, upstream: u, here: new(atomic.Int64), line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue, Batch: c.Batch}}
 		t.known = append(t.known, known)
 		for _, digest := range c.Tokens {
 			t.byToken[digest] = known

@@ -78,6 +78,7 @@ type Quota struct {
 	DefaultPause Duration `key:"default_pause"`
 	MaxPause     Duration `key:"max_pause"`
 	Adapt        bool     `key:"adapt"`
+	Reserve      float64  `key:"reserve"`
 }
 
 // Tool is a program that may call.
@@ -87,6 +88,7 @@ type Tool struct {
 	TokenFile   string     `key:"token_file"`
 	Credential  string     `key:"credential"`
 	Weight      int        `key:"weight"`
+	Batch       bool       `key:"batch"`
 	MaxQueue    int        `key:"max_queue"`
 	MaxWait     Duration   `key:"max_wait"`
 	CallsPerDay DailyCalls `key:"calls_per_day"`
@@ -209,7 +211,7 @@ func (o OAuth) IsSet() bool {
 }
 
 func (q *Quota) defaults() {
-	q.Rate, q.Burst, q.Jitter, q.Adapt = 1, 10, Duration(200*time.Millisecond), true
+	q.Rate, q.Burst, q.Jitter, q.Adapt, q.Reserve = 1, 10, Duration(200*time.Millisecond), true, 0.5
 	q.MaxWait, q.MaxQueue = Duration(time.Minute), 1000
 	q.DefaultPause, q.MaxPause = Duration(10*time.Second), Duration(5*time.Minute)
 }

@@ -175,6 +175,7 @@ func (c Config) checkQuotas(v *checker) {
 		v.want(q.MaxQueue >= 1, key+".max_queue", "want at least 1, not %d", q.MaxQueue)
 		v.want(q.DefaultPause > 0, key+".default_pause", "want more than 0")
 		v.want(q.MaxPause > 0, key+".max_pause", "want more than 0")
+		v.want(q.Reserve >= 0 && q.Reserve < 1, key+".reserve", "want a part of the burst, from 0 to below 1, not %v", q.Reserve)
 	}
 }
 

@@ -220,5 +220,5 @@ func fillTimeout(c config.Config) time.Duration {
 			silence = max(silence, time.Duration(*r.Timeout))
 		}
 	}
-	return wait + 2*max(silence, time.Duration(c.Upstream.Timeout))
+	return 2*wait + 2*max(silence, time.Duration(c.Upstream.Timeout)) // an admitted call waits up to twice as long
 }

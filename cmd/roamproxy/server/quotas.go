@@ -101,13 +101,13 @@ func (a *app) configure(l *quota, c config.Config, q config.Quota, session *redi
 		}
 		return ""
 	})
-	a.health.Check("queue of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, time.Duration(q.MaxWait)) })
+	a.health.Check("queue of quota "+q.Name, func() error { return stuck(l.queue.State().Oldest, 2*time.Duration(q.MaxWait)) })
 }
 
 func bounds(c config.Config, q config.Quota) limiter.Options {
 	return limiter.Options{
 		MaxInFlight: c.Upstream.MaxInFlight, MaxWait: time.Duration(q.MaxWait), MaxQueue: q.MaxQueue,
-		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause), Adapt: q.Adapt,
+		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause), Adapt: q.Adapt, Reserve: q.Reserve,
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 func proxyTools(configured []config.Tool) ([]proxy.Tool, error) {
 	var all []proxy.Tool
 	for _, t := range configured {
-		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, MaxWait: time.Duration(t.MaxWait),
+		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, Batch: t.Batch, MaxWait: time.Duration(t.MaxWait),
 			CallsPerDay: int(t.CallsPerDay), Allow: t.Allow}
 		for _, sum := range t.TokenSHA256 {
 			raw, err := hex.DecodeString(sum)
