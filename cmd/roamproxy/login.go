@@ -32,7 +32,7 @@ const loginTime = 10 * time.Minute
 // Run shows a page to open and waits for the browser to come back, or, where that runs on another machine, for the address at
 // which it ended to be pasted. What it obtains goes to state_dir and nowhere else.
 func (l loginCmd) Run(p *program) error {
-	loaded, err := config.Load(l.Config, p.getenv, nil)
+	loaded, err := config.LoadWithoutFiles(l.Config, p.getenv, nil) // those of other credentials may be readable by the service alone
 	if err != nil {
 		return err
 	}
