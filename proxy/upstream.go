@@ -80,6 +80,9 @@ func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
 	c.left.Store(&start)
 	c.sent.Store(true)
+	if c.write != nil {
+		c.write.Sent()
+	}
 	res, err := i.next.RoundTrip(req)
 	took := time.Since(start)
 	c.took += took

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/proxy/repeat"
 )
 
 // upstreamCall is one call to Roam with all its attempts. It belongs to the fill, or to the request that is passed through, which makes
@@ -20,12 +21,13 @@ type upstreamCall struct {
 	perDay   int                       // how many calls the tool may make in a day; 0: any number
 	reserved bool                      // one of them is kept for this call
 
-	subscribes bool // its response is an event stream without end
+	write      *repeat.Pending // nil: a repeat of it may be sent
+	subscribes bool            // its response is an event stream without end
 }
 
 // newCall makes a call for a request.
 func (v *request) newCall() *upstreamCall {
-	c := &upstreamCall{route: v.Route, timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay, subscribes: v.subscribes}
+	c := &upstreamCall{route: v.Route, timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay, subscribes: v.subscribes, write: v.write}
 	c.Caller = v.caller()
 	return c
 }

@@ -18,13 +18,25 @@ type Pending struct {
 	id     id
 	owner  string // of the claim in the Shared store
 	number uint64
-	began  time.Time
 	done   chan struct{} // closed when the write has ended
+	sent   time.Time     // guarded by memory; zero: not yet
 
 	once   sync.Once
 	shared Shared             // that has the claim; nil: none
 	stop   context.CancelFunc // ends the renewal of the claim
 	renews sync.WaitGroup
+}
+
+// Sent reports that the write is on its way to Roam. It may be called again for another attempt.
+func (p *Pending) Sent() {
+	p.memory.mu.Lock()
+	defer p.memory.mu.Unlock()
+	p.sent = time.Now()
+}
+
+// isLate reports whether a client may have given up waiting for the answer. The lock of the memory is held.
+func (p *Pending) isLate(now time.Time) bool {
+	return !p.sent.IsZero() && now.Sub(p.sent) >= clientTimeout
 }
 
 // NotSent reports that Roam did not execute the write. Nothing is remembered, and the next write with the key is sent.

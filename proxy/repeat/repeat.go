@@ -50,8 +50,8 @@ func (e *TooLargeError) Error() string {
 const answerLife = time.Hour
 
 // A client that times out closes its connection and may repeat at once, so that the repeat arrives before the end of that
-// connection is noticed. A write without a key therefore waits up to lateClose for an equal one that has been in progress for
-// clientTimeout: few clients time out sooner, and Roam answers most writes sooner.
+// connection is noticed. A write without a key therefore waits up to lateClose for an equal one that was sent clientTimeout ago:
+// few clients time out sooner, and Roam answers most writes sooner.
 const (
 	clientTimeout = time.Second
 	lateClose     = 100 * time.Millisecond
@@ -115,12 +115,12 @@ func (m *Memory) enter(w Write, given bool) (p, first *Pending, r *Record) {
 		if r := m.records.get(key, now); r != nil {
 			return nil, nil, r
 		}
-		if len(same) > 0 && !given && now.Sub(same[0].began) >= clientTimeout {
-			return nil, same[0], nil
+		if i := slices.IndexFunc(same, func(p *Pending) bool { return p.isLate(now) }); i >= 0 && !given {
+			return nil, same[i], nil
 		}
 	}
 	m.last++
-	p = &Pending{memory: m, write: w, id: key, owner: rand.Text(), number: m.last, began: now, done: make(chan struct{})}
+	p = &Pending{memory: m, write: w, id: key, owner: rand.Text(), number: m.last, done: make(chan struct{})}
 	m.running[key] = append(m.running[key], p)
 	return p, nil, nil
 }

@@ -309,6 +309,7 @@ func TestARepeatThatOvertakesTheEndOfTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(nil)
 		p := begin(t, m, message("hello"))
+		p.Sent()
 		time.Sleep(2 * time.Second)
 		time.AfterFunc(20*time.Millisecond, func() { p.Unknown(504) })
 		if got := outcome(t, m, message("hello"), time.Minute); got != unknown504 {
@@ -325,7 +326,13 @@ func TestEqualWritesAtOnceAreBothSent(t *testing.T) {
 		if got := outcome(t, m, message("hello"), 0); got != "sent" || time.Since(start) > 0 {
 			t.Errorf("the second: %s after %v, want it sent at once", got, time.Since(start))
 		}
-		time.Sleep(2 * time.Second) // the first takes long
+		time.Sleep(2 * time.Second) // the first is queued
+		start = time.Now()
+		if got := outcome(t, m, message("hello"), 0); got != "sent" || time.Since(start) > 0 {
+			t.Errorf("one beside a queued one: %s after %v, want it sent at once", got, time.Since(start))
+		}
+		p.Sent()
+		time.Sleep(2 * time.Second) // and Roam takes long
 		start = time.Now()
 		if got := outcome(t, m, message("hello"), 0); got != "sent" || time.Since(start) > lateClose {
 			t.Errorf("the third: %s after %v, want it sent within %v", got, time.Since(start), lateClose)
