@@ -36,6 +36,9 @@ func (p *Proxy) repeated(v *request) bool {
 		p.fail(v, err)
 		return true
 	}
+	if key == "" && v.rule.Supersede != "" {
+		return false // a later one replaces it, as of heartbeats: it may be executed twice
+	}
 	w := repeat.Write{Tool: v.Tool, Key: key, Resend: strings.EqualFold(v.own.Get(repeatHeader), "send")}
 	remember, err := p.fingerprint(v, &w)
 	if err != nil {

@@ -40,6 +40,7 @@ func TestARepeatedWrite(t *testing.T) {
 		{"after Roam's own error", roamtest.Status(500, "{}"), post, nil, "500", "200", 2},
 		{"after an answer", roamtest.Status(200, "{}"), post, nil, "200", "200", 2},
 		{"that reads", roamtest.ResetBefore().Times(2), "POST /v1/chat.search", nil, "502 upstream_unreachable", "502 upstream_unreachable", 2},
+		{"that a later one replaces", roamtest.ResetBefore().Times(2), "POST /v1/chat.typing", nil, "502 upstream_unreachable", "502 upstream_unreachable", 2},
 		{"that its tool wants to be sent", roamtest.ResetBefore(), post, []string{"Roamproxy-Repeat", "send"}, "502 upstream_unreachable", "200", 2},
 		{"under a key, after silence", roamtest.Hang(), post, []string{key, "k"}, "504 upstream_timeout", "504 outcome_unknown", 1},
 		{"under a key, after Roam's own error", roamtest.Status(500, "{}"), post, []string{key, `"k"`}, "500", "500", 1},
