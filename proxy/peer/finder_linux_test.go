@@ -186,6 +186,43 @@ func TestHiddenProcessesHaveAnOwner(t *testing.T) {
 	}
 }
 
+// Containers of one pod share the network and not the processes: their cgroups tell them apart, and name a service of systemd.
+func TestHiddenProcessesInCgroups(t *testing.T) {
+	hidden := NewFinder()
+	hidden.processes = newProcesses(t.TempDir())
+	s, target := listenWith(t, hidden, "tcp", "127.0.0.1:0")
+	parent, err := os.MkdirTemp(hidden.cgroups.root, "roamproxy-test-")
+	if err != nil {
+		t.Skip("no cgroup can be made here: ", err)
+	}
+	t.Cleanup(func() { os.Remove(parent) })
+	file := script(t, "hidden.py")
+	peers := map[string]Peer{}
+	for _, name := range []string{"standup.service", "0123456789abcdef"} {
+		cgroup := filepath.Join(parent, name)
+		if err := os.Mkdir(cgroup, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.Remove(cgroup) })
+		dir, err := os.Open(cgroup)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dir.Close()
+		run(t, file, target, "3", &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())})
+		for _, p := range s.take() {
+			if peers[name] != (Peer{}) && p != peers[name] {
+				t.Errorf("%s is %v and %v", name, p, peers[name])
+			}
+			peers[name] = p
+		}
+	}
+	service, container := peers["standup.service"], peers["0123456789abcdef"]
+	if service.Name != "standup" || container.Name != "" || service.Flow == container.Flow || !service.Shared || !strings.HasPrefix(container.Flow, "cgroup ") {
+		t.Errorf("a service is %v and a container %v, want standup and no name, and a cgroup each", service, container)
+	}
+}
+
 // On a Unix socket a hidden process is told apart by its group, which needs no /proc.
 func TestHiddenProcessesOnAUnixSocket(t *testing.T) {
 	hidden := NewFinder()
