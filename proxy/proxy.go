@@ -6,6 +6,7 @@
 //	  │  identify    which tool: token → tool; is this method and path allowed?
 //	  │  recognize   which Roam method, is it a read, how long cached, how long may it wait?
 //	  ├─ a cacheable read ──► cached: cache.Do, a fresh answer, or one fill shared by all who ask the same
+//	  │  supersede   is it a queued pulse, of which only the newest is sent?
 //	  │  repeated    does it repeat a write of unknown outcome, or an Idempotency-Key that was answered?
 //	  └─ anything else ─────► passThrough: httputil.ReverseProxy, as it comes
 //	  ▼  both reach Roam only through upstream.chain, one chain of http.RoundTrippers (upstream.go)
@@ -89,6 +90,7 @@ type Proxy struct {
 	upstreams map[string]*upstream // by credential
 	usual     *upstream
 	buffers   buffers
+	pulses    pulses
 	silent    *log.Logger
 }
 
@@ -143,7 +145,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.cached(v)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):
 		p.fail(v, cache.ErrOnlyIfCached)
-	case p.isWrite(v) && p.repeated(v): // and is answered
+	case p.supersede(v), p.isWrite(v) && p.repeated(v): // and is answered
 	default:
 		p.passThrough(v)
 	}

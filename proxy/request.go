@@ -29,6 +29,7 @@ type Report struct {
 	Peer                string // address that the request came from; of a Unix socket "@" or ""
 	Agent               string // product of the User-Agent, without its version
 	Decisions           Decisions
+	Superseded          bool   // a newer write about the same subject was sent in its place
 	Repeat              string // of a write that was not sent again: unknown or replayed
 	Err                 error  // for the log: what went wrong on the way to Roam
 }

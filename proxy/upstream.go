@@ -27,6 +27,7 @@ type upstream struct {
 //	gate         while Roam refuses the credential, no call is sent
 //	reserving    a tool that may make so many calls a day has one left
 //	limiter      waits in the queue for a slot and a token; on 429 the whole queue pauses and the call is queued again
+//	newestBody   of superseded writes the newest is sent
 //	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
 //	spending     the call counts for its tool's day
 //	instrument   counts and times what was really sent, without the time in the queue
@@ -42,7 +43,7 @@ func newUpstream(o Options, c Credential) (*upstream, error) {
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
 	next = &spending{next: next, budgets: o.Budgets}
 	u.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
-	u.chain = &limiter.Transport{Next: u.credential, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: u.credential.Renewed}
+	u.chain = &limiter.Transport{Next: &newestBody{next: u.credential}, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: u.credential.Renewed}
 	u.chain = &reserving{next: u.chain, budgets: o.Budgets}
 	u.chain = &credential.Gate{Next: u.chain, Credential: u.credential, Identity: identity(u.chain, o.Upstream)}
 	u.chain = &eventstream.Transport{Next: u.chain, Streams: o.Streams, Upstream: c.Name, Tool: toolOf, Subscribes: subscribes}

@@ -18,6 +18,7 @@ type upstreamCall struct {
 	left     atomic.Pointer[time.Time] // when it was sent last
 	took     time.Duration             // from sending to the response header, over all attempts
 	timeout  time.Duration             // of Roam's silence; 0: the upstream's
+	newest   func() []byte             // returns the body to send, for a write that can be superseded; nil: its own
 	perDay   int                       // how many calls the tool may make in a day; 0: any number
 	reserved bool                      // one of them is kept for this call
 

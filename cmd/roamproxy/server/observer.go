@@ -53,6 +53,9 @@ func (r *observer) Answered(v proxy.Report) {
 	if v.Repeat != "" {
 		r.metrics.Repeated(v.Repeat)
 	}
+	if v.Superseded {
+		r.metrics.Superseded(v.Route)
+	}
 	level := zap.InfoLevel
 	if v.Status >= 500 {
 		level = zap.WarnLevel

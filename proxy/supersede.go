@@ -1,0 +1,224 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"roamproxy/cache"
+	"roamproxy/limiter"
+)
+
+// An agent shows that it is typing every two seconds, and a status is set anew every few minutes. While such a write is queued, the
+// next one about the same subject makes it worthless. So of the queued writes of one tool, route and subject only the newest is
+// sent, in the place of the first, and its response answers all of them.
+//
+//	first  ──► pulse: queued ──────────────── slot and token ──► newestBody ──► Roam
+//	second ──► joins: its body replaces the first's │                            │
+//	third  ──► joins: its body replaces the second's│   from here on none joins  ▼
+//	   ◄──────────────────────── the response, Roamproxy-Superseded: yes for all but the newest
+//
+// A write whose bytes were sent is never superseded. These writes say how things are now, so they may be repeated: one of unknown
+// outcome is not remembered.
+
+// supersedeHeader marks the response to a write that was not sent, because a newer one was.
+const supersedeHeader = "Roamproxy-Superseded"
+
+// maxPulse bounds the body of a write that can be superseded, and its response. Such writes have some hundred bytes.
+const maxPulse = 64 << 10
+
+// pulses holds the queued writes that can be superseded. The zero value is ready.
+type pulses struct {
+	mu     sync.Mutex // guards the following, and the fields of each pulse that say so
+	queued map[pulseKey]*pulse
+}
+
+type pulseKey struct{ tool, upstream, target, subject string }
+
+// pulse is one queued write and all that joined it.
+type pulse struct {
+	of   *pulses
+	key  pulseKey
+	call *upstreamCall
+	done chan struct{}
+
+	// Guarded by pulses.mu.
+	newest  *request
+	body    []byte // of the newest
+	waiting int    // requests that wait for the response
+	cancel  context.CancelFunc
+
+	// Written before done is closed.
+	response *http.Response // its body is in answer
+	answer   []byte
+	err      error
+}
+
+// supersede answers a write that can be superseded, and reports whether it did: a write without a subject is like any other.
+func (p *Proxy) supersede(v *request) bool {
+	if v.rule.Supersede == "" || v.Method != http.MethodPost || v.r.Header[keyHeader] != nil || v.r.ContentLength > maxPulse {
+		return false
+	}
+	body, whole, err := readStart(p.upload(v), maxPulse)
+	if err != nil {
+		p.fail(v, err)
+		return true
+	}
+	subject, ok := bodyField(bytes.NewReader(body), subjectFields(v.rule.Supersede)...)
+	if !whole || !ok {
+		v.r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(body), v.r.Body), v.r.Body}
+		return false
+	}
+	pulse := p.join(v, pulseKey{v.tool.line.Name, v.upstream.name, v.r.URL.RequestURI(), subject}, body)
+	select {
+	case <-pulse.done:
+		p.giveSuperseded(v, pulse)
+	case <-v.r.Context().Done():
+		pulse.leave()
+		p.fail(v, context.Cause(v.r.Context()))
+	}
+	return true
+}
+
+// subjectFields are the names of a subject: v0 calls a chat chat, v1 chatId.
+func subjectFields(field string) []string {
+	if field == "chatId" {
+		return []string{"chatId", "chat"}
+	}
+	return []string{field}
+}
+
+// readStart reads at most most bytes, and reports whether that is all.
+func readStart(r io.Reader, most int64) (body []byte, whole bool, err error) {
+	body, err = io.ReadAll(io.LimitReader(r, most+1))
+	return body, int64(len(body)) <= most, err
+}
+
+// join makes v the newest of the queued writes about its subject, or begins a new one.
+func (p *Proxy) join(v *request, key pulseKey, body []byte) *pulse {
+	s := &p.pulses
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.queued[key]; q != nil {
+		q.newest, q.body = v, body
+		q.waiting++
+		q.call.Favour(v.caller())
+		return q
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(v.r.Context()))
+	q := &pulse{of: s, key: key, call: v.newCall(), done: make(chan struct{}), newest: v, body: body, waiting: 1, cancel: cancel}
+	q.call.newest = q.take
+	if s.queued == nil {
+		s.queued = make(map[pulseKey]*pulse)
+	}
+	s.queued[key] = q
+	out := p.outgoing(q.call.within(ctx), v.r)
+	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	go p.send(q, v.upstream.chain, out)
+	return q
+}
+
+// send waits in the queue, sends the newest, and gives its response to all.
+func (p *Proxy) send(q *pulse, chain http.RoundTripper, out *http.Request) {
+	defer q.cancel()
+	q.response, q.err = chain.RoundTrip(out)
+	if q.err == nil {
+		q.answer, _, q.err = readStart(q.response.Body, maxPulse)
+		q.response.Body.Close()
+		if q.err != nil {
+			q.err = &limiter.SendError{Err: q.err, Sent: true}
+		}
+	}
+	q.end()
+	close(q.done)
+}
+
+// take ends the time in which others may join, and returns the body to send.
+func (q *pulse) take() []byte {
+	q.end()
+	q.of.mu.Lock()
+	defer q.of.mu.Unlock()
+	return q.body
+}
+
+func (q *pulse) end() {
+	q.of.mu.Lock()
+	defer q.of.mu.Unlock()
+	if q.of.queued[q.key] == q {
+		delete(q.of.queued, q.key)
+	}
+}
+
+// leave takes a request away whose tool has left. When all have left, the call is abandoned.
+func (q *pulse) leave() {
+	q.of.mu.Lock()
+	defer q.of.mu.Unlock()
+	if q.waiting--; q.waiting > 0 {
+		return
+	}
+	if q.of.queued[q.key] == q {
+		delete(q.of.queued, q.key)
+	}
+	q.cancel()
+}
+
+// isNewest reports whether it is this request's body that was sent.
+func (q *pulse) isNewest(v *request) bool {
+	q.of.mu.Lock()
+	defer q.of.mu.Unlock()
+	return q.newest == v
+}
+
+// giveSuperseded answers one of the requests that the response is for.
+func (p *Proxy) giveSuperseded(v *request, q *pulse) {
+	newest := q.isNewest(v)
+	if newest {
+		v.call = q.call
+	} else {
+		v.Superseded = true
+		v.w.Header().Set(supersedeHeader, "yes")
+	}
+	if q.err != nil {
+		p.fail(v, q.err)
+		return
+	}
+	v.Status, v.Code = q.response.StatusCode, q.response.Header.Get("Roamproxy-Error")
+	if newest {
+		v.sent(q.call)
+		p.settle(v)
+	}
+	h := q.response.Header.Clone()
+	cache.RemoveHopByHop(h)
+	p.clean(h, v)
+	p.mark(h, v, v.forwarded())
+	merge(v.w.Header(), h)
+	if bodyAllowed(v.Status) {
+		v.w.Header().Set("Content-Length", strconv.Itoa(len(q.answer)))
+	}
+	w := &toolWriter{ResponseWriter: v.w}
+	w.WriteHeader(v.Status)
+	if bodyAllowed(v.Status) {
+		w.Write(q.answer)
+	}
+}
+
+// newestBody is the step that gives a call about to be sent the body of the newest write about its subject.
+type newestBody struct{ next http.RoundTripper }
+
+func (s *newestBody) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := callOf(req.Context())
+	if c == nil || c.newest == nil {
+		return s.next.RoundTrip(req)
+	}
+	body := c.newest()
+	req.Body.Close()
+	out := req.Clone(req.Context())
+	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return s.next.RoundTrip(out)
+}

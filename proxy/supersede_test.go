@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pulser makes writes one after another while the bucket is empty, and returns what Roam saw and what each was answered.
+type pulser struct {
+	*house
+	seen  []string // bodies
+	all   sync.WaitGroup
+	mu    sync.Mutex
+	codes []string
+}
+
+func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*plan)) *pulser {
+	p := &pulser{}
+	e := &echo{}
+	e.answer = func(r *http.Request) (*http.Response, error) {
+		p.seen = append(p.seen, r.URL.RequestURI()+" "+string(e.body))
+		if answer != nil {
+			return answer(), nil
+		}
+		return reply(r, 200, `{"ok":true}`), nil
+	}
+	p.house = build(t, nil, e, changes...)
+	p.bucket.Lower(time.Now(), 0)
+	return p
+}
+
+// write makes a call that waits, and returns when it is queued.
+func (p *pulser) write(ctx context.Context, target, body string, header ...string) {
+	p.all.Go(func() {
+		w := p.do(ctx, "POST", target, body, header...)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.codes = append(p.codes, fmt.Sprintf("%s %d %s", body, w.Code, w.Header().Get(supersedeHeader)))
+	})
+	synctest.Wait()
+}
+
+func TestOnlyTheNewestPulseIsSent(t *testing.T) {
+	const typing = "/v1/chat.typing"
+	for _, tt := range []struct {
+		name   string
+		writes [][2]string // target, body
+		want   []string
+	}{
+		{"pulses of one chat", [][2]string{{typing, `{"chatId":"C-1","n":1}`}, {typing, `{"chatId":"C-1","n":2}`}, {typing, `{"chatId":"C-1","n":3}`}}, []string{`/v1/chat.typing {"chatId":"C-1","n":3}`}},
+		{"pulses of two chats", [][2]string{{typing, `{"chatId":"C-1"}`}, {typing, `{"chatId":"C-2"}`}}, []string{`/v1/chat.typing {"chatId":"C-1"}`, `/v1/chat.typing {"chatId":"C-2"}`}},
+		{"pulses of v0", [][2]string{{"/v0/chat.typing", `{"chat":"C-1","n":1}`}, {"/v0/chat.typing", `{"chat":"C-1","n":2}`}}, []string{`/v0/chat.typing {"chat":"C-1","n":2}`}},
+		{"messages are never superseded", [][2]string{{"/v1/chat.post", `{"chatId":"C-1","n":1}`}, {"/v1/chat.post", `{"chatId":"C-1","n":2}`}}, []string{`/v1/chat.post {"chatId":"C-1","n":1}`, `/v1/chat.post {"chatId":"C-1","n":2}`}},
+		{"a pulse without a subject is like any other", [][2]string{{typing, `{"email":"a@example.com"}`}, {typing, `{"email":"b@example.com"}`}}, []string{`/v1/chat.typing {"email":"a@example.com"}`, `/v1/chat.typing {"email":"b@example.com"}`}},
+		{"by configuration", [][2]string{{"/v1/board.set", `{"board":"b","n":1}`}, {"/v1/board.set", `{"board":"b","n":2}`}}, []string{`/v1/board.set {"board":"b","n":2}`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPulser(t, nil, func(p *plan) {
+					p.proxy.Tables.Routes = []Route{{Match: "POST /v1/board.set", Supersede: new("board")}}
+				})
+				for _, w := range tt.writes {
+					p.write(t.Context(), w[0], w[1])
+				}
+				p.all.Wait()
+				if !slices.Equal(p.seen, tt.want) {
+					t.Errorf("Roam saw %q, want %q", p.seen, tt.want)
+				}
+				for _, got := range p.codes {
+					superseded := !slices.ContainsFunc(tt.want, func(sent string) bool { return strings.HasSuffix(sent, strings.Fields(got)[0]) })
+					if !strings.Contains(got, " 200 ") || strings.HasSuffix(got, "yes") != superseded {
+						t.Errorf("answered %q; superseded should be %v", got, superseded)
+					}
+				}
+			})
+		})
+	}
+}
+
+// The place in the queue is that of the first, or a pulse each two seconds would never be sent behind a long queue.
+func TestANewerPulseKeepsThePlaceOfTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulser(t, nil)
+		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
+		p.write(t.Context(), "/v1/chat.post", `{"chatId":"C-1","text":"the answer"}`)
+		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
+		p.all.Wait()
+		want := []string{`/v1/chat.typing {"chatId":"C-1","n":2}`, `/v1/chat.post {"chatId":"C-1","text":"the answer"}`}
+		if !slices.Equal(p.seen, want) {
+			t.Errorf("Roam saw %q, want %q: no pulse after the answer", p.seen, want)
+		}
+	})
+}
+
+func TestAPulseOutlivesTheToolThatBeganIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulser(t, nil)
+		leaves, cancel := context.WithCancel(t.Context())
+		p.write(leaves, "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
+		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
+		cancel()
+		p.all.Wait()
+		if want := []string{`/v1/chat.typing {"chatId":"C-1","n":2}`}; !slices.Equal(p.seen, want) {
+			t.Errorf("Roam saw %q, want %q", p.seen, want)
+		}
+	})
+}
+
+func TestAPulseThatNobodyWaitsForIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulser(t, nil)
+		leaves, cancel := context.WithCancel(t.Context())
+		p.write(leaves, "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
+		p.write(leaves, "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
+		cancel()
+		p.all.Wait()
+		time.Sleep(time.Minute)
+		if len(p.seen) > 0 {
+			t.Errorf("Roam saw %q, want nothing", p.seen)
+		}
+	})
+}
+
+// A pulse that comes when the one before was sent is a write of its own.
+func TestASentPulseIsNotSuperseded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulser(t, func() *http.Response {
+			time.Sleep(5 * time.Second)
+			return reply(&http.Request{}, 200, `{"ok":true}`)
+		})
+		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
+		time.Sleep(2 * time.Second)
+		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
+		p.all.Wait()
+		if len(p.seen) != 2 {
+			t.Errorf("Roam saw %q, want both", p.seen)
+		}
+	})
+}
+
+// A pulse of unknown outcome says nothing about the next one. Seen to refuse typing for two minutes after one time-out.
+func TestAPulseOfUnknownOutcomeIsNotRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		status := 504
+		p := newPulser(t, func() *http.Response { return reply(&http.Request{}, status, ``) })
+		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1"}`)
+		time.Sleep(3 * time.Second)
+		status = 200
+		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1"}`)
+		p.all.Wait()
+		if want := []string{`{"chatId":"C-1"} 504 `, `{"chatId":"C-1"} 200 `}; !slices.Equal(p.codes, want) {
+			t.Errorf("answered %q, want %q", p.codes, want)
+		}
+	})
+}
