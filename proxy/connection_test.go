@@ -185,3 +185,23 @@ func TestAToolThatSendsDropByDropIsGivenUp(t *testing.T) {
 		time.Sleep(2 * time.Second) // for the one that drips to notice
 	})
 }
+
+// Nor may one that is refused and never sends the rest of its body.
+//
+// Seen to fail with net/http's own wait for the rest, which has no end.
+func TestARefusedToolThatDoesNotSendIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := connected(t, build(t, nil, &echo{}))
+		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 20\r\n\r\n{")
+		start := time.Now()
+		in := bufio.NewReader(conn)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != 421 || time.Since(start) > patience {
+			t.Fatalf("%v, %v after %v, want 421 within %v", res, err, time.Since(start), patience)
+		}
+		io.Copy(io.Discard, res.Body)
+		if _, err := in.ReadByte(); err == nil || time.Since(start) > time.Minute {
+			t.Errorf("after %v: %v, want the end of the connection", time.Since(start), err)
+		}
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
@@ -133,6 +134,9 @@ func roamCode(code Code) string {
 	return string(code)
 }
 
+// linger is how long the rest of a refused request's body is waited for: its tool reads the response when it has sent all.
+const linger = 5 * time.Second
+
 // fail answers with a problem of our own, in a form that Roam's clients can read.
 func (p *Proxy) fail(v *request, err error) {
 	r := v.r
@@ -168,6 +172,7 @@ func (p *Proxy) fail(v *request, err error) {
 	text, _ := json.Marshal(body)
 	text = append(text, '\n')
 	h.Set("Content-Length", strconv.Itoa(len(text)))
+	http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(linger)) // for the rest of a body net/http waits before it writes, and without end
 	w := &toolWriter{ResponseWriter: v.w}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {

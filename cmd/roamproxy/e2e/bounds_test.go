@@ -138,13 +138,23 @@ func TestOneToolDoesNotTakeAllConnections(t *testing.T) {
 		go func() {
 			if res, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
 				refused <- fmt.Sprint(res.StatusCode, " ", res.Header.Get("Roamproxy-Error"), " ", res.Close)
+			} else {
+				refused <- "closed"
 			}
 		}()
 	}
+	told := 0
 	for range 60 - 33 {
-		if got := <-refused; got != "429 queue_full true" {
+		switch got := <-refused; got {
+		case "429 queue_full true":
+			told++
+		case "closed": // it made room for another before it had read that
+		default:
 			t.Errorf("a request beyond two thirds of the connections: %s, want 429 queue_full, and the connection closed", got)
 		}
+	}
+	if told == 0 {
+		t.Error("no request was told why it is refused")
 	}
 	for range 3 {
 		conn := dial(t, r.Addr, "")
