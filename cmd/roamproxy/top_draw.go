@@ -111,9 +111,9 @@ func (d *drawing) refusals(all []status.Refusals) {
 		return
 	}
 	d.line("")
-	d.line("%-8s  %-20s %6s  %-16s %s", "LATEST", "REFUSED, LAST 10 MIN", "CALLS", "REASON", "ITS REQUEST")
+	d.line("%-8s %-15s %5s %-14s %s", "REFUSED", "TOOL, 10 MIN", "CALLS", "REASON", "LATEST REQUEST")
 	for _, r := range all[:min(len(all), 8)] {
-		d.line("%s  %-20s %6d  %-16s %s %s", r.Latest.UTC().Format(time.TimeOnly), cut(r.Tool, 20), r.Count, r.Reason, r.Last.Route, r.Last.ID)
+		d.line("%s %-15s %5d %-14s %s %s", r.Latest.UTC().Format(time.TimeOnly), cut(r.Tool, 15), r.Count, r.Reason, r.Last.ID, r.Last.Route)
 	}
 }
 

@@ -62,18 +62,21 @@ func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
 		}},
 		Tools:    []status.ToolStatus{{Name: "exporter", Share: .75, Counts: status.Counts{Calls: 5, Sent: 3}}},
 		Cache:    status.CacheStatus{Routes: []status.RouteStatus{{Route: "/v1/\x1b[2Jevil", Counts: status.Counts{Calls: 5}}}},
-		Refusals: []status.Refusals{{Tool: "bot", Reason: "queue_full", Count: 721, Latest: time.Unix(999_999, 0), Last: status.Call{Status: 429, ID: "x"}}},
+		Refusals: []status.Refusals{{Tool: "bot", Reason: "queue_full", Count: 721, Latest: time.Unix(999_999, 0), Last: status.Call{Status: 429, ID: "GALBXRBDYMKKS4WZTKK47HGKH4"}}},
 		Checks:   []metrics.CheckResult{{Name: "credential org", Problem: "Roam answered 401 to it"}},
 	}
 	got := topPicture(s, 100)
 	for _, want := range []string{
 		"PAUSED, next try in 8 s", "██████████·········· 5.0 of 10", "4 waiting, the oldest for 3.0 s", "▄█ 6 in ten minutes", "at most 4", "exporter             █████████··· 3 queued, 2 with Roam, 0 being read",
-		"█ 7 by roamproxy", "█ 2 by Roam", "13:46:39  bot                     721  queue_full",
+		"█ 7 by roamproxy", "█ 2 by Roam", "13:46:39 bot               721 queue_full     ",
 		"shared by 3 replicas", "75 %", "/v1/?[2Jevil", "queue_full", "RED credential org: Roam answered 401 to it",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
 		}
+	}
+	if narrow := topPicture(s, 80); !strings.Contains(narrow, "GALBXRBDYMKKS4WZTKK47HGKH4") {
+		t.Errorf("in a terminal of 80 a request id is cut off:\n%s", narrow)
 	}
 	for _, width := range []int{100, 40} {
 		advice := strings.Join(strings.Fields(topPicture(s, width)), " ")
