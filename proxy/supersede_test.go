@@ -3,10 +3,12 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,23 +17,27 @@ import (
 // pulser makes writes one after another while the bucket is empty, and returns what Roam saw and what each was answered.
 type pulser struct {
 	*house
-	seen  []string // bodies
 	all   sync.WaitGroup
-	mu    sync.Mutex
+	mu    sync.Mutex // guards the following
+	seen  []string   // by Roam: targets and bodies
 	codes []string
 }
 
 func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*plan)) *pulser {
 	p := &pulser{}
-	e := &echo{}
-	e.answer = func(r *http.Request) (*http.Response, error) {
-		p.seen = append(p.seen, r.URL.RequestURI()+" "+string(e.body))
+	p.house = build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		p.mu.Lock()
+		p.seen = append(p.seen, r.URL.RequestURI()+" "+string(body))
+		p.mu.Unlock()
 		if answer != nil {
 			return answer(), nil
 		}
 		return reply(r, 200, `{"ok":true}`), nil
-	}
-	p.house = build(t, nil, e, changes...)
+	}), changes...)
 	p.bucket.Lower(time.Now(), 0)
 	return p
 }
@@ -148,11 +154,12 @@ func TestASentPulseIsNotSuperseded(t *testing.T) {
 // A pulse of unknown outcome says nothing about the next one. Seen to refuse typing for two minutes after one time-out.
 func TestAPulseOfUnknownOutcomeIsNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		status := 504
-		p := newPulser(t, func() *http.Response { return reply(&http.Request{}, status, ``) })
+		var status atomic.Int64
+		status.Store(504)
+		p := newPulser(t, func() *http.Response { return reply(&http.Request{}, int(status.Load()), ``) })
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1"}`)
 		time.Sleep(3 * time.Second)
-		status = 200
+		status.Store(200)
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1"}`)
 		p.all.Wait()
 		if want := []string{`{"chatId":"C-1"} 504 `, `{"chatId":"C-1"} 200 `}; !slices.Equal(p.codes, want) {
