@@ -68,7 +68,11 @@ func (l Learned) limits(now time.Time, configured Limits) Limits {
 	if l.At.IsZero() {
 		return configured
 	}
-	passed := max(now.Sub(l.At).Seconds(), 0)
+	return l.after(max(now.Sub(l.At).Seconds(), 0), configured)
+}
+
+// after returns what is in force so many seconds after At.
+func (l Learned) after(passed float64, configured Limits) Limits {
 	mark := min(max(l.Left*gone, l.Rate), configured.Rate)
 	rate := grow(l.Rate, passed*growth)
 	if until := growsTo(l.Rate, mark) / growth; passed > until {

@@ -10,7 +10,10 @@ func (a *Adaptive) Plan(now time.Time) Plan {
 	level := a.Level(now)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	p := Plan{now: now, learned: a.learned, configured: a.bucket.Limits(), limits: a.limits(now), level: level, carryover: a.carryover()}
+	p := Plan{
+		learned: a.learned, age: now.Sub(a.learned.At).Seconds(),
+		configured: a.bucket.Limits(), limits: a.limits(now), level: level, carryover: a.carryover(),
+	}
 	p.times = make([]time.Duration, a.guarded(p.limits))
 	for _, t := range a.times[max(len(a.times)-len(p.times), 0):] {
 		p.left(t.Sub(now))
@@ -20,15 +23,16 @@ func (a *Adaptive) Plan(now time.Time) Plan {
 
 // Plan foretells when tokens can be spent. Times are from the moment it was made.
 type Plan struct {
-	now        time.Time
 	learned    Learned
+	age        float64 // of what was learned, in seconds
 	configured Limits
 	limits     Limits // at
 	at         time.Duration
 	level      float64
 	carryover  carryover       // of the pause
 	times      []time.Duration // when the last calls left, a ring of as many as the guard allows; empty: it is not in force
-	calls      int             // that were put there
+	next       int             // in times, the oldest where it is full
+	full       bool
 }
 
 // Next spends cost tokens at a time, or as soon after it as keep tokens are left, and returns when that is. The times of
@@ -42,17 +46,20 @@ func (p *Plan) Next(at time.Duration, keep, cost float64) time.Duration {
 
 // left notes that a call left at a time.
 func (p *Plan) left(at time.Duration) {
-	if n := len(p.times); n > 0 {
-		p.times[p.calls%n] = at
-		p.calls++
+	if len(p.times) == 0 {
+		return
+	}
+	p.times[p.next] = at
+	if p.next++; p.next == len(p.times) {
+		p.next, p.full = 0, true
 	}
 }
 
 // When returns when Next would spend them.
 func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
 	at = max(at, p.at)
-	if n := len(p.times); n > 0 && p.calls >= n && p.limits != p.configured {
-		at = max(at, p.times[p.calls%n]+seconds(float64(n)/p.limits.Rate))
+	if p.full && p.limits != p.configured {
+		at = max(at, p.times[p.next]+seconds(float64(len(p.times))/p.limits.Rate))
 	}
 	level := min(p.level+p.limits.Rate*1e-9*float64(at-p.at), p.limits.Burst)
 	missing := cost + keep - level - tolerance/unit
@@ -79,7 +86,7 @@ func (p *Plan) pass(at time.Duration) {
 	p.level += p.limits.Rate * 1e-9 * float64(at-p.at)
 	p.at = at
 	if p.grows() && p.limits != p.configured {
-		p.limits = p.learned.limits(p.now.Add(at), p.configured)
+		p.limits = p.learned.after(max(p.age+1e-9*float64(at), 0), p.configured)
 	}
 	p.level = min(p.level, p.limits.Burst)
 }
