@@ -45,7 +45,7 @@ type CheckResult struct {
 	Note    string `json:"note,omitempty"` // for the operator to know, although the check is well
 }
 
-// Results returns the results of all checks and notes, in the order in which they were added.
+// Results returns the results of all checks, and the notes that are not empty, in the order in which they were added.
 func (h *Health) Results() []CheckResult {
 	h.mu.Lock()
 	checks, notes, draining := h.checks, h.notes, h.draining
@@ -65,7 +65,9 @@ func (h *Health) Results() []CheckResult {
 		add(c.name, problem)
 	}
 	for _, n := range notes {
-		results = append(results, CheckResult{Name: n.name, OK: true, Note: n.ask()})
+		if note := n.ask(); note != "" {
+			results = append(results, CheckResult{Name: n.name, OK: true, Note: note})
+		}
 	}
 	return results
 }

@@ -49,3 +49,19 @@ func TestReadinessNamesWhatToFix(t *testing.T) {
 		})
 	}
 }
+
+// Seen to fail with notes that were listed as checks while they said nothing.
+func TestANoteIsShownWhileItSaysSomething(t *testing.T) {
+	recent := NewRecent()
+	counted := metrics.New(metrics.Options{Recorder: recent})
+	text := ""
+	counted.Health.Note("quota roam", func() string { return text })
+	admin := New(counted, recent).Admin(func(next http.Handler) http.Handler { return next })
+	for _, text = range []string{"", "paused by hand for another 3s"} {
+		w := httptest.NewRecorder()
+		admin.ServeHTTP(w, httptest.NewRequest("GET", "/readyz?verbose", nil))
+		if got := w.Body.String(); w.Code != 200 || strings.Contains(got, "quota roam") != (text != "") || !strings.Contains(got, text) {
+			t.Errorf("with the note %q: %d %s", text, w.Code, got)
+		}
+	}
+}
