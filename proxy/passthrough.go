@@ -16,15 +16,15 @@ import (
 // flushed piece by piece.
 func (p *Proxy) passThrough(v *request) {
 	v.call = v.newCall()
-	ctx, cancel := context.WithCancelCause(v.r.Context())
+	ctx, cancel := v.callContext()
 	defer cancel(nil)
 	in := v.r.WithContext(v.call.within(ctx))
 	if in.Body = p.upload(v); in.Method == http.MethodGet || in.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
 		in.ContentLength = 0
 	}
-	w := &passWriter{toolWriter: toolWriter{ResponseWriter: v.w}, header: make(http.Header), interim: interim{p: p, v: v}, keepAlive: p.o.KeepAlive, cancel: cancel}
-	defer w.stop()
+	w := &passWriter{toolWriter: toolWriter{ResponseWriter: v.w}, header: make(http.Header), interim: interim{p: p, v: v}, keepAlive: p.o.KeepAlive, cancel: cancel, whole: v.write != nil && v.write.HasKey()}
 	defer func() {
+		w.stop()
 		if v.Err == nil {
 			v.Err = w.err
 		}
@@ -89,6 +89,8 @@ type passWriter struct {
 	keepAlive time.Duration // longest silence of an event stream
 	cancel    context.CancelCauseFunc
 	events    *eventstream.Writer // nil: it is no event stream
+	gone      bool                // the tool has left, and the response is read all the same
+	whole     bool                // the response is read to its end although the tool has left: a repeat gets it
 }
 
 func (w *passWriter) Header() http.Header { return w.header }
@@ -102,19 +104,37 @@ func (w *passWriter) WriteHeader(status int) {
 	merge(w.ResponseWriter.Header(), w.header)
 	w.toolWriter.WriteHeader(status)
 	if eventstream.CanComment(w.header) {
-		w.events = eventstream.NewWriter(&w.toolWriter, w.keepAlive, w.cancel)
+		failed := func(err error) {
+			if !w.whole {
+				w.cancel(err)
+			}
+		}
+		w.events = eventstream.NewWriter(&w.toolWriter, w.keepAlive, failed)
 	}
 }
 
 func (w *passWriter) Write(p []byte) (int, error) {
-	if w.events != nil {
-		return w.events.Write(p)
+	if w.gone {
+		return len(p), nil
 	}
-	return w.toolWriter.Write(p)
+	n, err := 0, error(nil)
+	if w.events != nil {
+		n, err = w.events.Write(p)
+	} else {
+		n, err = w.toolWriter.Write(p)
+	}
+	if err != nil && w.whole {
+		w.gone = true
+		return len(p), nil
+	}
+	return n, err
 }
 
 // FlushError sends on what was written.
 func (w *passWriter) FlushError() error {
+	if w.gone {
+		return nil
+	}
 	if w.events != nil {
 		return w.events.FlushError()
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -104,6 +105,14 @@ func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err err
 	}
 	w.Fingerprint = repeat.Fingerprint(v.Method, target(v.r), v.r.URL.RawQuery, digest)
 	return true, nil
+}
+
+// callContext returns the context of the request's call, and cancel.
+func (v *request) callContext() (context.Context, context.CancelCauseFunc) {
+	if v.write != nil {
+		return v.write.Outlive(v.r.Context())
+	}
+	return context.WithCancelCause(v.r.Context())
 }
 
 // replay gives the first answer again.

@@ -94,6 +94,49 @@ func TestARepeatAfterItsToolLeft(t *testing.T) {
 	})
 }
 
+// With a key, a call goes on when its tool gives up, and the repeat gets its answer.
+//
+// Seen to fail with calls that end with their tools: 504.
+func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+		h := build(t, roam, nil, unmetered)
+		post := func(ctx context.Context) *httptest.ResponseRecorder {
+			return h.do(ctx, "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`, "Idempotency-Key", "k")
+		}
+		roam.Script(roamtest.Delay(10 * time.Second))
+		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
+		defer leave()
+		go post(ctx)
+		time.Sleep(6 * time.Second)
+		if w := post(t.Context()); w.Code != 200 || w.Header().Get("Idempotent-Replayed") != "true" || roam.Calls() != 1 {
+			t.Errorf("the repeat: %s after %d calls, want the answer of the first", outcome(w), roam.Calls())
+		}
+	})
+}
+
+// A call that outlives its tool ends with the process.
+func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+		h := build(t, roam, nil, unmetered)
+		roam.Script(roamtest.Hang())
+		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
+		defer leave()
+		over := make(chan time.Time)
+		go func() {
+			h.do(ctx, "POST", "/v1/chat.post", "{}", "Idempotency-Key", "k")
+			over <- time.Now()
+		}()
+		time.Sleep(6 * time.Second)
+		closed := time.Now()
+		h.o.Writes.Close()
+		if ended := <-over; ended.Sub(closed) > time.Second {
+			t.Errorf("it ended %v after the process, want at once", ended.Sub(closed))
+		}
+	})
+}
+
 // What was not sent is sent when it is repeated: a tool that left the queue, and one that was refused.
 func TestARepeatOfWhatWasNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

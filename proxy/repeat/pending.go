@@ -27,11 +27,40 @@ type Pending struct {
 	renews sync.WaitGroup
 }
 
+// HasKey reports whether the write has an Idempotency-Key.
+func (p *Pending) HasKey() bool { return p.write.Key != "" }
+
 // Sent reports that the write is on its way to Roam. It may be called again for another attempt.
 func (p *Pending) Sent() {
 	p.memory.mu.Lock()
 	defer p.memory.mu.Unlock()
 	p.sent = time.Now()
+}
+
+// Outlive returns the context of the write's call, which ends with ctx, and cancel. With a key it does not end with ctx once the
+// write was sent: its client timed out, and will repeat it to get the answer.
+func (p *Pending) Outlive(ctx context.Context) (_ context.Context, cancel context.CancelCauseFunc) {
+	if p.write.Key == "" {
+		return context.WithCancelCause(ctx)
+	}
+	call, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	left := context.AfterFunc(ctx, func() {
+		if !p.wasSent() {
+			end(context.Cause(ctx))
+		}
+	})
+	closed := context.AfterFunc(p.memory.ctx, func() { end(context.Canceled) })
+	return call, func(cause error) {
+		left()
+		closed()
+		end(cause)
+	}
+}
+
+func (p *Pending) wasSent() bool {
+	p.memory.mu.Lock()
+	defer p.memory.mu.Unlock()
+	return !p.sent.IsZero()
 }
 
 // isLate reports whether a client may have given up waiting for the answer. The lock of the memory is held.

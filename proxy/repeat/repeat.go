@@ -59,6 +59,9 @@ const (
 
 // Memory decides what happens to a write. It may be used by many goroutines.
 type Memory struct {
+	ctx    context.Context // of the calls that outlive their clients
+	cancel context.CancelFunc
+
 	mu       sync.Mutex // guards the following; not held while Shared is asked
 	remember time.Duration
 	shared   Shared
@@ -69,8 +72,13 @@ type Memory struct {
 
 // New returns an empty Memory that remembers nothing of unknown outcome before Configure is called.
 func New() *Memory {
-	return &Memory{records: newStore(), running: make(map[id][]*Pending)}
+	m := &Memory{records: newStore(), running: make(map[id][]*Pending)}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	return m
 }
+
+// Close ends the calls that outlive their clients.
+func (m *Memory) Close() { m.cancel() }
 
 // Configure sets how long writes of unknown outcome are remembered (0: not at all), and where replicas share what they
 // remember (nil: this process is alone). Records are kept.

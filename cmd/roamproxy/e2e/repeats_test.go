@@ -143,6 +143,18 @@ func TestAClientThatGivesUpAndRepeats(t *testing.T) {
 	oneMessage(t, roam)
 }
 
+// With a key it gets the answer: the first call goes on without it.
+func TestAClientThatGivesUpAndRepeatsUnderAKey(t *testing.T) {
+	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
+	roam.Script(roamtest.Delay(3 * time.Second).On("POST /v1/chat.post"))
+	script := strings.Replace(hastyScript, "timeout=1.5", `timeout=1.5, headers={"Idempotency-Key": "k"}`, 1)
+	script = strings.Replace(script, "total=2, read=2", "total=5, read=5", 1)
+	if got := clientRetries(t, "http://"+r.Addr, "/usr/bin/python3", "import requests", "-c", script); got != "200" {
+		t.Errorf("the client ends with %q, want 200", got)
+	}
+	oneMessage(t, roam)
+}
+
 func oneMessage(t *testing.T, roam *roamtest.Server) {
 	t.Helper()
 	n := 0

@@ -144,6 +144,7 @@ func (a *app) current() *snapshot {
 // Close ends everything. No request may be under way.
 func (a *app) Close() {
 	a.cancel()
+	a.writes.Close()
 	a.background.Wait()
 	g := a.current()
 	g.cache.Close()

@@ -148,6 +148,7 @@ func (r *Server) Stop(l config.Limits) {
 	if err := r.tools.Shutdown(ctx); err != nil {
 		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
 		r.tools.Close()
+		r.writes.Close()
 	}
 	if r.hooks != nil {
 		r.hooks.Shutdown(ctx)
