@@ -115,9 +115,6 @@ func overload(configured Limits) time.Duration {
 	return max(episode, seconds(enough/configured.Rate))
 }
 
-// measurement is how many calls Roam let through in so many seconds, between two moments at which it had nothing left.
-type measurement struct{ calls, seconds float64 }
-
 // refused returns what a refusal at now teaches. The zero measurement teaches nothing.
 func (l Learned) refused(now time.Time, configured Limits, m measurement) Learned {
 	if !l.At.IsZero() && now.Sub(l.At) < overload(configured) {

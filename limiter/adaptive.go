@@ -16,21 +16,10 @@ type Adaptive struct {
 	mu       sync.Mutex // guards the following
 	off      bool
 	learned  Learned
-	sent     int           // calls, but for the refused
-	inFlight int           // calls
-	times    []time.Time   // when the last calls were sent, as many as the burst has
-	last     refusal       // the latest; zero: unknown
-	start    refusal       // of the overload that last belongs to
-	paused   time.Duration // all pauses so far, but for the present one
-	since    time.Time     // of the present pause; zero: none
+	inFlight int         // calls
+	times    []time.Time // when the last calls were sent, as many as the burst has
+	history  history
 	slots    slots
-}
-
-// refusal is a moment at which Roam had nothing left.
-type refusal struct {
-	at     time.Time // when the refused call was sent
-	sent   int       // calls before it
-	paused time.Duration
 }
 
 // Sample is what was true when a call was sent.
@@ -121,7 +110,7 @@ func (a *Adaptive) Sent(now time.Time) Sample {
 		a.times = append(a.times[:0], a.times[len(a.times)-n:]...)
 	}
 	a.times = append(a.times, now)
-	a.sent++
+	a.history.sent++
 	a.inFlight++
 	if level+1 > is.Burst-lacks {
 		a.slots.starve(a.inFlight)
@@ -143,7 +132,7 @@ func (a *Adaptive) Ended(_ Sample, unused bool) {
 	defer a.mu.Unlock()
 	a.inFlight--
 	if unused {
-		a.sent--
+		a.history.sent--
 		a.times = a.times[:max(len(a.times)-1, 0)]
 	}
 }
@@ -153,56 +142,33 @@ func (a *Adaptive) Ended(_ Sample, unused bool) {
 func (a *Adaptive) Refused(now time.Time, s Sample, first, probe bool) {
 	a.mu.Lock()
 	a.inFlight--
-	a.sent--
-	if a.since.IsZero() {
-		a.since = now
-	}
+	a.history.refused(now, first)
 	if !first {
-		a.last.sent--
 		a.slots.refusedToo()
 		a.mu.Unlock()
 		return
 	}
 	if !a.off {
-		m := a.measure(now, s)
+		m := a.history.measure(s.left, a.bucket.Limits(), a.rate(now))
 		if !probe {
 			a.learned = a.learned.refused(now, a.bucket.Limits(), m)
 			a.slots.refused(s.burst, a.inFlight)
 		}
 		if a.learned.At.Equal(now) {
-			a.start = a.last
+			a.history.start = a.history.last
 		}
 	}
 	a.mu.Unlock()
 	a.Lower(now, 0) // whatever we believed, Roam says that nothing is left
 }
 
-// measure notes the refusal of s, and returns what was measured between it and an earlier one.
-func (a *Adaptive) measure(now time.Time, s Sample) (m measurement) {
-	from, here := a.last, refusal{s.left, a.sent, a.paused}
-	m = a.between(now, from, here)
-	if from.at.IsZero() || m.calls >= apart {
-		a.start = here
+// rate returns the mean rate that the replicas have used together since a moment, at now; nil where only our calls count. The lock
+// is held.
+func (a *Adaptive) rate(now time.Time) func(since time.Time) float64 {
+	if !a.shared {
+		return nil
 	}
-	if a.last = here; !from.at.IsZero() && m.calls >= enough {
-		return m
-	}
-	m = a.between(now, a.start, here)
-	if m.seconds < overload(a.bucket.Limits()).Seconds() {
-		return measurement{}
-	}
-	return m
-}
-
-// between returns what Roam let through from one refusal to another. A replica does not know of the others' calls, and takes what
-// the bucket gave to all of them while there was no pause.
-func (a *Adaptive) between(now time.Time, from, to refusal) measurement {
-	m := measurement{calls: float64(to.sent - from.sent), seconds: to.at.Sub(from.at).Seconds()}
-	if a.shared {
-		mean := (a.limits(from.at).Rate + a.limits(now).Rate) / 2
-		m.calls = mean * (m.seconds - (to.paused - from.paused).Seconds())
-	}
-	return m
+	return func(since time.Time) float64 { return (a.limits(since).Rate + a.limits(now).Rate) / 2 }
 }
 
 // Idle reports that at now no call is queued. A full bucket then loses what comes in, so nothing can be measured across it.
@@ -211,7 +177,7 @@ func (a *Adaptive) Idle(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if level > a.limits(now).Burst-lacks {
-		a.last, a.start = refusal{}, refusal{}
+		a.history.forget()
 	}
 }
 
@@ -219,7 +185,7 @@ func (a *Adaptive) Idle(now time.Time) {
 func (a *Adaptive) Interrupted() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.last, a.start = refusal{}, refusal{}
+	a.history.forget()
 }
 
 // lacks is what a full bucket may lack, since it is counted in whole millionths of calls.
@@ -229,16 +195,14 @@ const lacks = 0.01
 func (a *Adaptive) Paused(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.since = now
+	a.history.since = now
 }
 
 // Resumed reports that a pause is over, in which the bucket may have earned too much.
 func (a *Adaptive) Resumed(now time.Time) {
 	a.mu.Lock()
 	level := a.carryover().tokens(a.limits(now))
-	if !a.since.IsZero() {
-		a.paused, a.since = a.paused+now.Sub(a.since), time.Time{}
-	}
+	a.history.resumed(now)
 	a.mu.Unlock()
 	if level < math.Inf(1) {
 		a.Lower(now, level)
@@ -251,9 +215,9 @@ type carryover float64
 // carryover returns what the present pause leaves. The lock is held.
 func (a *Adaptive) carryover() carryover {
 	switch {
-	case a.off || a.since.IsZero():
+	case a.off || a.history.since.IsZero():
 		return carryover(math.Inf(1)) // no refusal began it
-	case a.last.at.After(a.learned.At):
+	case a.history.last.at.After(a.learned.At):
 		return 0
 	}
 	return carryover(ready * a.bucket.Limits().Burst)
@@ -282,7 +246,8 @@ func (a *Adaptive) Reset() {
 }
 
 func (a *Adaptive) reset() {
-	a.learned, a.last, a.start, a.slots = Learned{}, refusal{}, refusal{}, slots{}
+	a.learned, a.slots = Learned{}, slots{}
+	a.history.forget()
 }
 
 // Switch turns learning on or off. Off, it forgets what was learned.

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// history plays calls and refusals to an Adaptive at a call a second, and a burst of ten. Its time is its own.
-type history struct {
+// story plays calls and refusals to an Adaptive at a call a second, and a burst of ten. Its time is its own.
+type story struct {
 	*Adaptive
 	now time.Time
 }
 
-func newHistory(t *testing.T) *history {
+func newStory(t *testing.T) *story {
 	t.Helper()
 	b, err := NewLocal(1, 10, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &history{NewAdaptive(b, false), time.Now()}
+	return &story{NewAdaptive(b, false), time.Now()}
 }
 
-func (h *history) passes(seconds float64) {
+func (h *story) passes(seconds float64) {
 	h.now = h.now.Add(time.Duration(seconds * float64(time.Second)))
 }
 
 // calls has Roam let so many calls through, one a second, each with a token.
-func (h *history) calls(n int) {
+func (h *story) calls(n int) {
 	for range n {
 		h.passes(1)
 		h.Adaptive.bucket.Take(h.now, Demand{})
@@ -34,7 +34,7 @@ func (h *history) calls(n int) {
 }
 
 // refusal has Roam refuse a call, and let the probe through that follows ten seconds later.
-func (h *history) refusal() {
+func (h *story) refusal() {
 	h.Refused(h.now, h.Sent(h.now), true, false)
 	h.passes(10)
 	probe := h.Sent(h.now)
@@ -44,14 +44,14 @@ func (h *history) refusal() {
 
 func TestWhatIsMeasured(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		story func(h *history)
-		want  float64 // what is left; 1, or 0.995: nothing was measured
+		name string
+		play func(h *story)
+		want float64 // what is left; 1, or 0.995: nothing was measured
 	}{
-		{"nothing at the first refusal", func(h *history) { h.calls(100); h.refusal() }, 1},
-		{"16 calls since the last, the probe among them", func(h *history) { h.calls(9); h.refusal(); h.passes(35); h.calls(15); h.refusal() }, 16.0 / 60},
-		{"15 calls in a minute are measured as an overload", func(h *history) { h.refusal(); h.passes(36); h.calls(14); h.refusal() }, 15.0 / 60},
-		{"an overload of less than a minute is not", func(h *history) {
+		{"nothing at the first refusal", func(h *story) { h.calls(100); h.refusal() }, 1},
+		{"16 calls since the last, the probe among them", func(h *story) { h.calls(9); h.refusal(); h.passes(35); h.calls(15); h.refusal() }, 16.0 / 60},
+		{"15 calls in a minute are measured as an overload", func(h *story) { h.refusal(); h.passes(36); h.calls(14); h.refusal() }, 15.0 / 60},
+		{"an overload of less than a minute is not", func(h *story) {
 			h.refusal()
 			h.passes(600)
 			h.calls(32)
@@ -61,15 +61,15 @@ func TestWhatIsMeasured(t *testing.T) {
 			h.passes(20)
 			h.refusal()
 		}, 33.0 / 642},
-		{"refusals within a minute count once", func(h *history) { h.refusal(); h.calls(20); h.refusal() }, 1},
-		{"an overload is measured from its first refusal", func(h *history) {
+		{"refusals within a minute count once", func(h *story) { h.refusal(); h.calls(20); h.refusal() }, 1},
+		{"an overload is measured from its first refusal", func(h *story) {
 			for range 6 {
 				h.refusal()
 				h.calls(2)
 			}
 			h.refusal()
 		}, 15.0 / 60},
-		{"the time before an overload is not part of it", func(h *history) {
+		{"the time before an overload is not part of it", func(h *story) {
 			h.refusal()
 			h.passes(100)
 			h.calls(40) // apart
@@ -79,24 +79,24 @@ func TestWhatIsMeasured(t *testing.T) {
 			}
 			h.refusal()
 		}, 15.0 / 60},
-		{"a bucket that was full for want of calls", func(h *history) { h.refusal(); h.passes(100); h.Idle(h.now); h.calls(20); h.refusal() }, 0.995},
-		{"calls that were held by hand", func(h *history) { h.refusal(); h.calls(20); h.Interrupted(); h.passes(60); h.refusal() }, 0.995},
-		{"one that was not full", func(h *history) { h.refusal(); h.calls(50); h.Idle(h.now); h.refusal() }, 51.0 / 60},
-		{"a call given back is none", func(h *history) {
+		{"a bucket that was full for want of calls", func(h *story) { h.refusal(); h.passes(100); h.Idle(h.now); h.calls(20); h.refusal() }, 0.995},
+		{"calls that were held by hand", func(h *story) { h.refusal(); h.calls(20); h.Interrupted(); h.passes(60); h.refusal() }, 0.995},
+		{"one that was not full", func(h *story) { h.refusal(); h.calls(50); h.Idle(h.now); h.refusal() }, 51.0 / 60},
+		{"a call given back is none", func(h *story) {
 			h.refusal()
 			h.passes(34)
 			h.calls(16)
 			h.Ended(h.Sent(h.now), true)
 			h.refusal()
 		}, 17.0 / 60},
-		{"a call without an answer may have reached Roam", func(h *history) {
+		{"a call without an answer may have reached Roam", func(h *story) {
 			h.refusal()
 			h.passes(34)
 			h.calls(16)
 			h.Ended(h.Sent(h.now), false)
 			h.refusal()
 		}, 18.0 / 60},
-		{"a refused probe begins the count anew", func(h *history) {
+		{"a refused probe begins the count anew", func(h *story) {
 			h.refusal()
 			h.calls(20)
 			h.Refused(h.now, h.Sent(h.now), true, true)
@@ -104,7 +104,7 @@ func TestWhatIsMeasured(t *testing.T) {
 			h.calls(16)
 			h.refusal()
 		}, 16.0 / 30},
-		{"those refused in the same moment count as none", func(h *history) {
+		{"those refused in the same moment count as none", func(h *story) {
 			first, second, third := h.Sent(h.now), h.Sent(h.now), h.Sent(h.now)
 			h.Refused(h.now, first, true, false)
 			h.Refused(h.now, second, false, false)
@@ -115,8 +115,8 @@ func TestWhatIsMeasured(t *testing.T) {
 		}, 17.0 / 60},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHistory(t)
-			if tt.story(h); !near(h.Learned().Left, max(tt.want, h.Learned().Rate)) {
+			h := newStory(t)
+			if tt.play(h); !near(h.Learned().Left, max(tt.want, h.Learned().Rate)) {
 				t.Errorf("%v of the rate seems to be left (%+v), want %v", h.Learned().Left, h.Learned(), tt.want)
 			}
 		})
@@ -125,7 +125,7 @@ func TestWhatIsMeasured(t *testing.T) {
 
 // While the burst is not whole, no more calls than the burst leave in the time that the rate needs for as many.
 func TestGuard(t *testing.T) {
-	h := newHistory(t)
+	h := newStory(t)
 	if wait := h.Take(h.now, Demand{}); wait != 0 {
 		t.Fatalf("a full bucket has the first call wait %v", wait)
 	}
@@ -167,32 +167,32 @@ func TestGuard(t *testing.T) {
 }
 
 func TestTokensAfterAPause(t *testing.T) {
-	level := func(story func(h *history)) float64 {
-		h := newHistory(t)
-		story(h)
+	level := func(play func(h *story)) float64 {
+		h := newStory(t)
+		play(h)
 		return h.Level(h.now)
 	}
 	for _, tt := range []struct {
-		name  string
-		story func(h *history)
-		want  float64
+		name string
+		play func(h *story)
+		want float64
 	}{
-		{"three after the first of an episode", func(h *history) { h.refusal() }, 3},
-		{"none while the episode goes on", func(h *history) { h.refusal(); h.refusal() }, 0},
-		{"no more than came in", func(h *history) {
+		{"three after the first of an episode", func(h *story) { h.refusal() }, 3},
+		{"none while the episode goes on", func(h *story) { h.refusal(); h.refusal() }, 0},
+		{"no more than came in", func(h *story) {
 			h.Refused(h.now, h.Sent(h.now), true, false)
 			h.passes(1)
 			h.Resumed(h.now)
 		}, 0.99},
-		{"less than the burst", func(h *history) {
+		{"less than the burst", func(h *story) {
 			h.SetLearned(Learned{Rate: 0.5, Burst: 1, Left: 0.5, At: h.now.Add(-2 * time.Minute)})
 			h.refusal()
 		}, 0.2},
-		{"all, where nothing was refused", func(h *history) { h.Resumed(h.now) }, 10},
-		{"all, where nothing is learned", func(h *history) { h.Switch(false); h.refusal() }, 10},
+		{"all, where nothing was refused", func(h *story) { h.Resumed(h.now) }, 10},
+		{"all, where nothing is learned", func(h *story) { h.Switch(false); h.refusal() }, 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := level(tt.story); !near(got, tt.want) {
+			if got := level(tt.play); !near(got, tt.want) {
 				t.Errorf("the bucket holds %v tokens, want %v", got, tt.want)
 			}
 		})
@@ -200,7 +200,7 @@ func TestTokensAfterAPause(t *testing.T) {
 }
 
 // leaves has so many calls leave in the same moment.
-func (h *history) leaves(n int) (calls []Sample) {
+func (h *story) leaves(n int) (calls []Sample) {
 	for range n {
 		calls = append(calls, h.Sent(h.now))
 	}
@@ -208,7 +208,7 @@ func (h *history) leaves(n int) (calls []Sample) {
 }
 
 func TestSlotsThatRefusalsTeach(t *testing.T) {
-	refused := func(h *history, calls []Sample) { // all but the first two
+	refused := func(h *story, calls []Sample) { // all but the first two
 		for i, c := range calls[2:] {
 			h.Refused(h.now, c, i == 0, false)
 		}
@@ -219,48 +219,48 @@ func TestSlotsThatRefusalsTeach(t *testing.T) {
 		h.Resumed(h.now)
 	}
 	for _, tt := range []struct {
-		name  string
-		story func(h *history)
-		want  int // of 10
+		name string
+		play func(h *story)
+		want int // of 10
 	}{
-		{"no bound", func(h *history) { h.calls(3) }, 10},
-		{"eight of ten refused", func(h *history) { refused(h, h.leaves(10)) }, 2},
-		{"all but one refused: never less than two", func(h *history) {
+		{"no bound", func(h *story) { h.calls(3) }, 10},
+		{"eight of ten refused", func(h *story) { refused(h, h.leaves(10)) }, 2},
+		{"all but one refused: never less than two", func(h *story) {
 			calls := h.leaves(10)
 			for i, c := range calls[1:] {
 				h.Refused(h.now, c, i == 0, false)
 			}
 			h.Answered(calls[0])
 		}, 2},
-		{"a call that is alone is refused for another reason", func(h *history) { h.Refused(h.now, h.Sent(h.now), true, false) }, 10},
-		{"so is one that follows at the rate", func(h *history) {
+		{"a call that is alone is refused for another reason", func(h *story) { h.Refused(h.now, h.Sent(h.now), true, false) }, 10},
+		{"so is one that follows at the rate", func(h *story) {
 			h.leaves(1)
 			h.passes(1)
 			h.Refused(h.now, h.Sent(h.now), true, false)
 		}, 10},
-		{"and a probe", func(h *history) { h.leaves(2); h.Refused(h.now, h.Sent(h.now), true, true) }, 10},
-		{"one more after 200 answers", func(h *history) { refused(h, h.leaves(10)); h.calls(198) }, 3},
-		{"and not before", func(h *history) { refused(h, h.leaves(10)); h.calls(197) }, 2},
-		{"one more when calls wait although there are tokens", func(h *history) {
+		{"and a probe", func(h *story) { h.leaves(2); h.Refused(h.now, h.Sent(h.now), true, true) }, 10},
+		{"one more after 200 answers", func(h *story) { refused(h, h.leaves(10)); h.calls(198) }, 3},
+		{"and not before", func(h *story) { refused(h, h.leaves(10)); h.calls(197) }, 2},
+		{"one more when calls wait although there are tokens", func(h *story) {
 			refused(h, h.leaves(10))
 			h.passes(20)
 			h.leaves(2)
 		}, 3},
-		{"not when there are none", func(h *history) {
+		{"not when there are none", func(h *story) {
 			refused(h, h.leaves(10))
 			h.Lower(h.now, 0)
 			h.leaves(2)
 		}, 2},
-		{"forgotten", func(h *history) { refused(h, h.leaves(10)); h.Reset() }, 10},
+		{"forgotten", func(h *story) { refused(h, h.leaves(10)); h.Reset() }, 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := newHistory(t)
-			if tt.story(h); h.Slots(10) != tt.want {
+			h := newStory(t)
+			if tt.play(h); h.Slots(10) != tt.want {
 				t.Errorf("%d slots, want %d", h.Slots(10), tt.want)
 			}
 		})
 	}
-	h := newHistory(t)
+	h := newStory(t)
 	refused(h, h.leaves(10))
 	if got := h.Slots(1); got != 1 {
 		t.Errorf("%d slots of 1", got)
@@ -268,7 +268,7 @@ func TestSlotsThatRefusalsTeach(t *testing.T) {
 }
 
 func TestNewsOfWhatIsLearned(t *testing.T) {
-	h := newHistory(t)
+	h := newStory(t)
 	for i, c := range h.leaves(4)[1:] {
 		h.Refused(h.now, c, i == 0, false)
 	}
@@ -301,7 +301,7 @@ func TestAPauseOfBeforeTheStart(t *testing.T) {
 
 // What replicas learn is estimated from the bucket that they share: none sees the calls of the others.
 func TestWhatAReplicaMeasures(t *testing.T) {
-	h := newHistory(t)
+	h := newStory(t)
 	h.shared = true
 	h.refusal()
 	h.passes(50) // in which the others may have sent all that the bucket gave
