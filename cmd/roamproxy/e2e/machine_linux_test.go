@@ -188,18 +188,14 @@ func newSpoilable(t *testing.T, mountpoint bool) spoilable {
 // command is roamproxy as nobody.
 func (s spoilable) command(t *testing.T, roam string) *exec.Cmd {
 	t.Helper()
-	program, config := filepath.Join(s.beside, "roamproxy"), filepath.Join(s.beside, "roamproxy.yaml")
-	if _, err := os.Stat(program); err != nil { // it lies where only we may look
-		self, err := os.Executable()
-		if err == nil {
-			err = errors.Join(os.Link(self, program), os.WriteFile(config, []byte(fast), 0o644))
-		}
-		if err != nil {
+	own, config := filepath.Join(s.beside, "roamproxy"), filepath.Join(s.beside, "roamproxy.yaml")
+	if _, err := os.Stat(own); err != nil { // the one of all tests is where only their user may look
+		if err := errors.Join(os.Link(program(t), own), os.WriteFile(config, []byte(fast), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	cmd := prepare(t, roam, s.path, "ROAMPROXY_CONFIG="+config)
-	cmd.Path, cmd.Dir = program, s.beside
+	cmd.Path, cmd.Dir = own, s.beside
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	return cmd
 }

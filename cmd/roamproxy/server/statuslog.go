@@ -90,12 +90,16 @@ func lasting(key string, s float64) zap.Field {
 	return zap.Stringer(key, time.Duration(s*float64(time.Second)).Round(100*time.Millisecond))
 }
 
-// statusChanged logs what changed. The first time everything that is not ready counts as changed.
+// statusChanged logs what changed. The first time it also logs what was not ready from the start.
 func (r *observer) statusChanged(before, now status.Status) {
+	var all []statusChange
 	if !r.looked {
-		r.looked, before.Checks = true, nil
+		r.looked = true
+		unknown := before
+		unknown.Checks = nil
+		all = statusChanges(unknown, before)
 	}
-	for _, c := range statusChanges(before, now) {
+	for _, c := range append(all, statusChanges(before, now)...) {
 		r.log.Log(c.level, c.text, c.fields...)
 	}
 }
