@@ -122,7 +122,9 @@ func BenchmarkPassThrough(b *testing.B) {
 			b.ReportAllocs()
 			used := processorTime()
 			for b.Loop() {
-				res, err := client.Get(address + "/v1/meeting.search")
+				req, _ := http.NewRequest("GET", address+"/v1/meeting.search", nil)
+				req.Header.Set("X-Own", "1") // so that no equal call would do
+				res, err := client.Do(req)
 				if err != nil || res.StatusCode != 200 {
 					b.Fatal(res, err)
 				}
