@@ -6,37 +6,35 @@ import (
 )
 
 // Learned is what Roam's refusals have taught about a quota. A 429 although the bucket held a token means that another client
-// spends the quota, that Roam limits in another way than configured, or nothing at all. Only refusals and the calls that Roam let
-// through between them can be observed.
+// spends the quota, that Roam limits in another way than configured, or nothing at all. Only refusals, and the calls that Roam
+// lets through between them, can be observed.
 //
-// Measuring. Roam had nothing left at each of two refusals, so the calls that it let through in between are what was left for us.
-// The count may be off by one or two, so at least 16 calls are needed. Where refusals follow each other with fewer calls in
-// between, Roam is overloaded; then a minute is measured, from the first of them.
+// Measuring. Roam had nothing left at each of two refusals. So the calls that it let through in between are what was left for us.
+// The count may be off by one or two, so a measurement needs 16 calls. Where refusals follow each other with fewer calls in
+// between, Roam is overloaded. Then a minute is measured, from the first of them.
 //
-// Episodes. Refusals within a minute of the last change are one overload and change nothing but the pause: a short disturbance
-// costs its pauses. TFRC (RFC 5348, section 5.2) counts losses in the same way. So does the first refusal in 150 calls: it may be
-// an accident, and costs 1 % of the rate.
+// Episodes. Refusals within a minute of the last change belong to one overload. They change nothing but the pause, so a short
+// disturbance costs its pauses. TFRC counts losses in the same way (RFC 5348, section 5.2). A refusal that measures nothing, or
+// the first one in 150 calls, may be an accident. It costs 1 % of the rate.
 //
-// The rate after a measurement is a tenth below what was left, but at least half of what it was. It grows by a 220th of itself
-// with each call that it allows. From 0.9 of what is left to 1 this takes 23 calls, which save 1.3 tokens at Roam, and the pause
-// saves more; to use all that up, the rate must grow to about 1.15. So one refusal comes after 60 to 80 calls, whatever the rate,
-// and nothing is lost: Roam's bucket is neither full nor asked in vain for long. Twenty calls above 1.2 without a refusal show
-// that the other client has stopped, so from there on the rate grows six times as fast. To notice it sooner than after 50 calls
-// is impossible with 2 % refused: only a refusal, or a call that should have been refused, tells anything.
+// The rate. After a measurement it is a tenth below what was left, and at least half of what it was. It grows by a 220th of itself
+// with each call that it allows. From 0.9 of what is left to 1 this takes 23 calls, which save 1.3 tokens at Roam; the pause saves
+// some more. To use all that up the rate must grow to 1.1 or 1.2. So a refusal comes after 60 to 80 calls, whatever the rate, and
+// hardly a token is lost: Roam's bucket does not fill up meanwhile. A rate of 1.2 without a refusal shows that the other client
+// has stopped, and from there on it grows six times as fast. Nothing tells sooner: only a refusal, or none where one had to
+// come, tells anything, and with 2 % refused that is once in 50 calls.
 //
-// The burst is halved by each episode and grows by a call with every hundred. Until it is whole again the bucket's rule, burst +
-// rate × time, is replaced by the strictest that has the same rate: at most burst calls in any burst / rate seconds. It suits
-// limiters with fixed or sliding windows as well. The rate stays half a percent below the configured one meanwhile, so that calls
-// which overtake each other on the way do not break it.
+// The burst. Each episode halves it, and it grows by a call with every hundred. Until it is whole again, the bucket's rule, burst +
+// rate × time, is too loose for a limiter with windows. The strictest rule with the same rate is in force then: at most burst calls
+// in any burst / rate seconds. The rate stays half a percent below the configured one, because calls overtake each other on the way.
 //
-// After a pause the bucket begins with at most three tokens, and with none when an episode goes on: what came in during a pause
-// may have been spent by the other client. If it was not, it is in Roam's bucket, as the reserve that makes refusals rare.
+// After a pause the bucket holds at most three tokens of ten, and none while an episode goes on. What came in during the pause may
+// have been spent by the other client. If not, Roam's bucket holds it, as the reserve that makes refusals rare.
 //
-// Weak spots. Another client that spends in groups as large as the whole burst leaves too little to measure: up to half of the rest
-// stays unused. Beside one that spends nine tenths, 3 % are refused. After it has starved us for many minutes, recovery takes
-// minutes too.
+// Weak spots. Another client that spends in groups as large as the burst leaves too little to measure: a third of the rest may stay
+// unused, or more. Beside one that spends nine tenths, 3 % are refused. Recovery takes minutes after it has starved us for many.
 //
-// All of this is arithmetic on one value, which says how it was at one moment: so it can be stored, or shared by replicas.
+// All of this is arithmetic on one value, which says how it was at one moment. So it can be stored, and shared by replicas.
 type Learned struct {
 	Rate  float64   `json:"rate"`  // calls a second, at At
 	Burst float64   `json:"burst"` // calls at once, at At
