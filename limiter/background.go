@@ -13,7 +13,7 @@ func (s *state) isIdle(now time.Time) bool {
 
 // busy says why a background call gets no permit at now; nil when the bucket is to be asked.
 func (s *state) busy(now time.Time) *Refusal {
-	if s.isIdle(now) && s.bucket.Level(now)+tolerance/unit >= min(1+spare, s.bucket.Limits(now).Burst) {
+	if s.isIdle(now) && s.bucket.Level(now)-s.margin(now)+tolerance/unit >= min(1+spare, s.bucket.Limits(now).Burst) {
 		return nil
 	}
 	return s.refuseRefresh(now)

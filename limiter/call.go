@@ -52,11 +52,11 @@ func (c *Call) Sent() bool {
 
 // trace begins an attempt, and returns a context by which net/http reports of it.
 func (c *Call) trace(ctx context.Context) context.Context {
-	a := &attempt{}
+	a, permit := &attempt{}, c.permit
 	c.attempt = a
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
-		WroteRequest:         func(httptrace.WroteRequestInfo) { a.written.Store(true) },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { a.written.Store(true); permit.wrote() },
 		GotFirstResponseByte: func() { a.answered.Store(true) },
 	})
 }

@@ -17,6 +17,7 @@ type forecast struct {
 	times   []time.Duration // when calls were dispatched, or will be; those in flight come first
 	slots   int
 	held    time.Duration // how long each call holds its slot
+	margin  float64       // tokens held back
 	reserve float64       // that batch tools leave to the others
 	rough   time.Duration // how far the forecast may be off
 	probe   bool          // the next call is the probe, whose answer all others wait for
@@ -28,15 +29,15 @@ const moment = time.Millisecond
 func (s *state) forecast(now time.Time) *forecast {
 	f := &forecast{
 		calls: s.calls.Clone(), plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
-		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment, reserve: s.reserve(now),
+		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
 	}
 	f.times = make([]time.Duration, 0, len(s.inFlight)+min(s.calls.Len(), 1000)+1)
 	if f.plan.grows() {
 		f.rough += seconds(1/f.plan.limits.Rate) / 4 // the bucket credits a rate that grows when it is asked
 	}
 	if s.pause.state == PauseOpen {
-		for _, left := range s.inFlight {
-			f.times = append(f.times, left.Sub(now))
+		for _, p := range s.inFlight {
+			f.times = append(f.times, p.left.Sub(now))
 		}
 	} else {
 		f.afterPause(s, now)
@@ -56,7 +57,7 @@ func (f *forecast) afterPause(s *state, now time.Time) {
 	}
 	left := now
 	if n := len(s.inFlight); n > 0 && !s.pause.elsewhere { // nothing left after the probe
-		left = s.inFlight[n-1]
+		left = s.inFlight[n-1].left
 	}
 	f.times = append(f.times, left.Sub(now))
 	f.at = max(left.Sub(now)+f.held, 0)
@@ -78,12 +79,12 @@ func (f *forecast) due() time.Duration {
 	if f.calls.Len() == 0 {
 		return never
 	}
-	return f.plan.When(f.slot(), f.calls.Need(f.reserve)-1, f.cost)
+	return f.plan.When(f.slot(), f.calls.Need(f.reserve)-1+f.margin, f.cost)
 }
 
 // spend lets a call leave that needs so many tokens, and returns when that is.
 func (f *forecast) spend(need float64) time.Duration {
-	f.at = f.plan.Next(f.slot(), need-1, f.cost)
+	f.at = f.plan.Next(f.slot(), need-1+f.margin, f.cost)
 	at := f.at
 	f.times = append(f.times, at)
 	if f.probe {

@@ -13,7 +13,7 @@ func stands(rate, burst, level float64, o Options, held time.Duration, left ...t
 	s.held, s.wake = mean(held), func() {}
 	b.Restore(s.epoch, level)
 	for _, ago := range left {
-		s.inFlight = append(s.inFlight, s.epoch.Add(-ago))
+		s.inFlight = append(s.inFlight, &Permit{left: s.epoch.Add(-ago)})
 	}
 	return &s, s.epoch
 }

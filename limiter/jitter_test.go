@@ -39,7 +39,7 @@ func TestTheLineSeesHowMuchTheNetworkVaries(t *testing.T) {
 		if got := f.queue.State().Jitter; got < 180*time.Millisecond || got > 200*time.Millisecond {
 			t.Errorf("%v, want nearly the 200ms by which the network varies", got)
 		}
-		for range spreadSize {
+		for range delaysSize {
 			ask(50*time.Millisecond, "{}")
 		}
 		if got := f.queue.State().Jitter; got != 0 {

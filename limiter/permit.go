@@ -15,6 +15,7 @@ type Permit struct {
 	settled    bool // Roam has answered
 	released   bool
 	left       time.Time
+	written    time.Time // zero: not yet
 }
 
 // Answered reports that Roam let the call through, whatever it then made of it. After a pause this ends the pause.
@@ -55,11 +56,26 @@ func (p *Permit) end(unused bool) {
 	}
 }
 
-// timed reports that the first byte of the answer is here, for a call whose sending took no time worth speaking of.
+// wrote reports that the whole request was written.
+func (p *Permit) wrote() {
+	p.queue.mu.Lock()
+	defer p.queue.mu.Unlock()
+	p.written = time.Now()
+	d := &p.queue.state.delays
+	d.written, d.longest = true, max(d.longest, min(p.written.Sub(p.left), mostDelay))
+}
+
+// timed reports that the first byte of the response is here, for a call whose sending took no time worth speaking of.
 func (p *Permit) timed() {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
-	p.queue.state.jitter.add(time.Since(p.left))
+	d := delay{way: time.Since(p.left)}
+	if !p.written.IsZero() {
+		d.stall = p.written.Sub(p.left)
+		d.way -= d.stall
+	}
+	p.queue.state.delays.add(d)
+	p.queue.look() // more or less may be held back
 }
 
 // answered reports whether p was the probe that ends the pause.
@@ -92,6 +108,7 @@ func (s *state) throttled(now time.Time, p *Permit, pause time.Duration) bool {
 	}
 	pause = min(pause, s.MaxPause)
 	s.pause.begin(now, pause)
+	s.delays.longest = 0 // the level is what Roam says, from here on
 	s.publish(EventThrottled)
 	if s.bucket.Learned() != s.learned {
 		s.publish(EventLearned)
@@ -103,7 +120,7 @@ func (s *state) throttled(now time.Time, p *Permit, pause time.Duration) bool {
 
 // released ends p. unused: its call was not sent.
 func (s *state) released(now time.Time, p *Permit, unused bool) {
-	s.vacate(p.left)
+	s.vacate(p)
 	if unused {
 		if p.bucket == s.bucket {
 			s.returned++

@@ -15,6 +15,7 @@ type Options struct {
 	MaxWait      time.Duration // a call that would wait longer is not admitted; 60 s
 	MaxQueue     int           // calls in the queue, all tools together; 1000
 	DefaultPause time.Duration // a 429 without a usable Retry-After; 10 s
+	Jitter       time.Duration // that the bucket holds tokens back for already
 	Reserve      float64       // part of the burst in force that batch tools leave to the others
 	MaxPause     time.Duration // a longer Retry-After is probed after this long; 5 min
 	Adapt        bool          // learn from refusals how much of the quota is left for us

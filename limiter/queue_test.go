@@ -217,15 +217,15 @@ func TestNobodyWaitsBeyondTheDeadline(t *testing.T) {
 func TestSlotsAreABoundOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 100, 100, 0, Options{MaxInFlight: 2})
-		f.takes = time.Second
+		f.takes = 1100 * time.Millisecond
 		start := time.Now()
 		var calls sync.WaitGroup
 		for range 6 {
 			calls.Go(func() { f.post("bot") })
 		}
 		calls.Wait()
-		if got := time.Since(start); got != 3*time.Second {
-			t.Errorf("6 calls of 1s in 2 slots took %v, want 3s", got)
+		if got := time.Since(start); got != 3300*time.Millisecond {
+			t.Errorf("6 calls of 1.1s in 2 slots took %v, want 3.3s", got)
 		}
 		if got := f.queue.State().Tokens; got != 100 {
 			t.Errorf("%v tokens left, want 100: none is spent on a call that cannot leave", got)

@@ -29,9 +29,9 @@ func (q *Queue) State() State {
 func (s *state) snapshot(now time.Time) State {
 	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
 	is := State{
-		Tokens: s.bucket.Level(now), Rate: limits.Rate, Burst: limits.Burst, Paid: configured, Waiting: make(map[string]int),
+		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: limits.Rate, Burst: limits.Burst, Paid: configured, Waiting: make(map[string]int),
 		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.onHold(now),
-		Jitter: s.jitter.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
+		Jitter: s.delays.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
 		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}
 	if is.Shared && part.Replicas == 0 { // alone it has its share

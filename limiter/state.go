@@ -21,10 +21,10 @@ type state struct {
 	calls     *fairqueue.Queue[*call]
 	deadlines deadlines
 	promises  promises
-	refreshes []*call     // background calls that the dispatcher answers at once
-	inFlight  []time.Time // when each call that holds a slot left, the earliest first
-	held      mean        // how long a slot is held
-	jitter    spread
+	refreshes []*call   // background calls that the dispatcher answers at once
+	inFlight  []*Permit // that hold a slot, the earliest first
+	held      mean      // how long a slot is held
+	delays    delays
 	pause     pause
 	heldUntil time.Time // a pause by hand ends
 	tokenAt   time.Time // the bucket said that there is no token before this
@@ -106,6 +106,9 @@ func (s *state) rank(arrived time.Time, urgency int) int64 {
 func (s *state) enter(c *call) {
 	if s.calls.Len() == 0 && s.pause.state == PauseOpen {
 		s.bucket.Idle(c.entered)
+	}
+	if s.calls.Len() == 0 && s.bucket.Level(c.entered) > s.bucket.Limits(c.entered).Burst-lacks {
+		s.delays.longest = 0
 	}
 	c.item = s.calls.Push(c.tool.flow(), s.rank(c.arrived, c.urgency), c)
 	s.entered(c)
@@ -191,7 +194,7 @@ func (s *state) next(now time.Time) (n step) {
 		n.refresh = s.refreshes[0]
 		s.refreshes = s.refreshes[1:]
 		n.take, n.demand = s.isIdle(now), s.demand(now)
-		n.demand.Margin = min(spare, s.bucket.Limits(now).Burst-1)
+		n.demand.Margin += min(spare, s.bucket.Limits(now).Burst-1)
 		return n
 	}
 	blocked, wait := s.blocked(now)
@@ -206,7 +209,7 @@ func (s *state) next(now time.Time) (n step) {
 
 // demand is what the next call asks of the bucket.
 func (s *state) demand(now time.Time) Demand {
-	d := Demand{Calls: s.calls.Len()}
+	d := Demand{Calls: s.calls.Len(), Margin: s.margin(now)}
 	if need := s.calls.Need(s.reserve(now)); d.Calls > 0 {
 		d.Reserve = need - 1
 	}
@@ -219,7 +222,7 @@ func (s *state) demand(now time.Time) Demand {
 // reserve returns how many tokens batch tools leave to the others: never so many that their calls could not be sent at all.
 func (s *state) reserve(now time.Time) float64 {
 	burst := s.bucket.Limits(now).Burst
-	return max(min(s.Reserve*burst, burst-1), 0)
+	return max(min(s.Reserve*burst, burst-1-s.margin(now)), 0)
 }
 
 // blocked reports whether no call could leave at now even with a token, and how long until a token or the end of a pause could
@@ -265,18 +268,18 @@ func (s *state) pop(now time.Time, d Demand) *call {
 
 // permit gives c leave to be sent.
 func (s *state) permit(now time.Time, q *Queue, c *call) *Permit {
-	s.inFlight = append(s.inFlight, now)
 	p := &Permit{Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, sample: s.bucket.Sent(now)}
 	if s.pause.state == PauseShut {
 		s.pause.state, p.probe = PauseProbing, true
 	}
+	s.inFlight = append(s.inFlight, p)
 	s.Observer.Waited(c.tool.Name, Sent, p.Waited)
 	return p
 }
 
-// vacate frees the slot of a call that left at this time.
-func (s *state) vacate(left time.Time) {
-	i := slices.IndexFunc(s.inFlight, left.Equal)
+// vacate frees the slot of p.
+func (s *state) vacate(p *Permit) {
+	i := slices.Index(s.inFlight, p)
 	s.inFlight = slices.Delete(s.inFlight, i, i+1)
 }
 
