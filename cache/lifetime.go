@@ -59,7 +59,10 @@ func initialAge(h http.Header, sent, received time.Time) time.Duration {
 	return ageOf(h) + max(received.Sub(sent), 0)
 }
 
-func (e *Entry) age(now time.Time) time.Duration { return e.Age + max(now.Sub(e.Received), 0) }
+func (e *Entry) age(now time.Time) time.Duration {
+	// Go's clock stands still while the machine is suspended, and the wall clock can be set: what is old by either is old.
+	return e.Age + max(now.Sub(e.Received), now.Round(0).Sub(e.Received.Round(0)), 0)
+}
 
 // ttl is how long the entry is fresh still; below zero when it is no longer.
 func (e *Entry) ttl(r Rule, now time.Time) time.Duration {

@@ -40,6 +40,7 @@ func drawCrowd(t *rapid.T) crowd {
 		MaxQueue:    rapid.SampledFrom([]int{5, 30, 1000}).Draw(t, "max_queue"),
 		MaxWait:     10 * time.Hour,
 		MaxPause:    time.Hour,
+		Jitter:      mostDelay, // what is held back for delays changes while the call waits
 		Adapt:       rapid.Bool().Draw(t, "adapt"),
 	}
 	if c.options.Adapt && rapid.Bool().Draw(t, "learned") {

@@ -2,17 +2,30 @@ package limiter
 
 import "time"
 
-// boot names this run of the machine; "" where that cannot be known. uptime is how long it has run at began.
+// boot names this run of the machine; "" where that cannot be known. start and asleep are the machine's uptime, and how long of it
+// the machine was suspended, at began.
 var (
-	boot, uptime = machine()
-	began        = time.Now()
+	boot          = bootID()
+	start, asleep = uptime()
+	began         = time.Now()
 )
 
-// up is how long the machine has run at now. Nobody sets that clock, unlike the wall's, and it stands still while the machine
-// sleeps: between two moments of one run it never tells more than has passed.
-func up(now time.Time) time.Duration { return uptime + now.Sub(began) }
+// Now returns the time by a clock that runs while the machine is suspended. Go's own stands still then, so a pause would outlast
+// the night. The difference of two such times is what has passed; as a date it may be ahead.
+func Now() time.Time { return time.Now().Add(suspended()) }
 
-// passed is how long before now k was true, as far as can be known, and rather less than more: what is refilled too much is a 429.
+// suspended returns how long the machine was suspended since the process began. The two clocks are read one after the other, and
+// what is less than a tenth of a second is taken for that.
+func suspended() time.Duration {
+	_, total := uptime()
+	return max(total-asleep, 0).Truncate(100 * time.Millisecond)
+}
+
+// up returns how long the machine has run at now, suspended or not. Nobody sets that clock, unlike the wall's.
+func up(now time.Time) time.Duration { return start + now.Sub(began) + suspended() }
+
+// passed returns how long before now k was true, as far as can be known, and rather less than more: what is refilled too much is a
+// 429.
 func (k Kept) passed(now time.Time) time.Duration {
 	passed := now.Round(0).Sub(k.At)
 	if boot != "" && k.Boot == boot {

@@ -4,5 +4,8 @@ package limiter
 
 import "time"
 
-// machine knows nothing: the wall clock is believed.
-func machine() (boot string, uptime time.Duration) { return "", 0 }
+// bootID knows nothing: the wall clock is believed.
+func bootID() string { return "" }
+
+// uptime knows nothing: time is Go's.
+func uptime() (total, asleep time.Duration) { return 0, 0 }

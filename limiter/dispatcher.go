@@ -34,7 +34,8 @@ func (q *Queue) look() {
 func (q *Queue) advance() time.Duration {
 	for {
 		q.mu.Lock()
-		now := time.Now()
+		now := q.now()
+		q.state.resumed(now)
 		q.replace(now)
 		next := q.state.next(now)
 		bucket := q.state.bucket
@@ -68,14 +69,14 @@ func (q *Queue) give(now time.Time, n step) bool {
 	case n.refresh != nil && taken && !q.closed && q.state.pause.state == PauseOpen:
 		c = n.refresh // a call may have come meanwhile: the token that was left is for it
 	case n.refresh != nil:
-		n.refresh.ready <- decision{err: q.state.refuseRefresh(time.Now())}
+		n.refresh.ready <- decision{err: q.state.refuseRefresh(q.now())}
 	case taken && !q.closed:
-		c = q.state.pop(time.Now(), n.demand)
+		c = q.state.pop(q.now(), n.demand)
 	case n.take && !taken:
 		q.state.tokenAt, q.state.tokenFor = now.Add(n.wait), n.demand.Reserve
 	}
 	if c != nil {
-		c.ready <- decision{permit: q.state.permit(time.Now(), q, c)}
+		c.ready <- decision{permit: q.state.permit(q.now(), q, c)}
 	}
 	return !taken || c != nil
 }
@@ -88,7 +89,7 @@ func (q *Queue) keep() {
 	q.keeping.Lock()
 	defer q.keeping.Unlock()
 	q.mu.Lock()
-	k := q.state.kept(time.Now())
+	k := q.state.kept(q.now())
 	q.mu.Unlock()
 	q.keeper.Keep(k)
 }

@@ -8,7 +8,7 @@ import "time"
 func (q *Queue) Pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.state.heldUntil = time.Now().Add(max(d, 0))
+	q.state.heldUntil = q.now().Add(max(d, 0))
 	q.state.bucket.Interrupted()
 	q.state.changed()
 }

@@ -22,7 +22,7 @@ type Permit struct {
 func (p *Permit) Answered() {
 	q := p.queue
 	q.mu.Lock()
-	ended := q.state.answered(time.Now(), p)
+	ended := q.state.answered(p.queue.now(), p)
 	q.mu.Unlock()
 	if ended {
 		q.keep()
@@ -34,7 +34,7 @@ func (p *Permit) Answered() {
 func (p *Permit) Throttled(pause time.Duration) {
 	q := p.queue
 	q.mu.Lock()
-	began := q.state.throttled(time.Now(), p, pause)
+	began := q.state.throttled(p.queue.now(), p, pause)
 	q.mu.Unlock()
 	if began {
 		q.keep()
@@ -52,7 +52,7 @@ func (p *Permit) end(unused bool) {
 	defer p.queue.mu.Unlock()
 	if !p.released {
 		p.released = true
-		p.queue.state.released(time.Now(), p, unused)
+		p.queue.state.released(p.queue.now(), p, unused)
 	}
 }
 
@@ -60,7 +60,7 @@ func (p *Permit) end(unused bool) {
 func (p *Permit) wrote() {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
-	p.written = time.Now()
+	p.written = p.queue.now()
 	d := &p.queue.state.delays
 	d.written, d.longest = true, max(d.longest, min(p.written.Sub(p.left), mostDelay))
 }
@@ -69,7 +69,7 @@ func (p *Permit) wrote() {
 func (p *Permit) timed() {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
-	d := delay{way: time.Since(p.left)}
+	d := delay{way: p.queue.now().Sub(p.left)}
 	if !p.written.IsZero() {
 		d.stall = p.written.Sub(p.left)
 		d.way -= d.stall

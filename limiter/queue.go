@@ -22,6 +22,8 @@ type Options struct {
 	Paused       time.Duration // Roam's pause from before a restart lasts this long; 0: none, below 0: over but not yet probed
 	Keeper       Keeper        // writes level and pause down before a call leaves; nil: they are not kept
 	Observer     Observer      // nil: none
+
+	now func() time.Time // tests have the machine suspended
 }
 
 func (o Options) withDefaults() Options {
@@ -43,6 +45,9 @@ func (o Options) withDefaults() Options {
 	if o.Observer == nil {
 		o.Observer = noObserver{}
 	}
+	if o.now == nil {
+		o.now = Now
+	}
 	return o
 }
 
@@ -57,7 +62,8 @@ type Queue struct {
 	replacement *replacement
 	closed      bool
 
-	wake    chan struct{} // of one place: the dispatcher should look again
+	now     func() time.Time // a clock that runs while the machine is suspended
+	wake    chan struct{}    // of one place: the dispatcher should look again
 	stop    chan struct{}
 	stopped chan struct{}
 }
@@ -67,6 +73,7 @@ func New(o Options) *Queue {
 	o = o.withDefaults()
 	q := &Queue{
 		keeper:  o.Keeper,
+		now:     o.now,
 		state:   newState(o),
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
@@ -107,7 +114,7 @@ func (q *Queue) Again(ctx context.Context, p *Permit) (*Permit, error) {
 		return q.TryWait(ctx, Caller{Tool: p.call.tool})
 	}
 	q.mu.Lock()
-	now := time.Now()
+	now := q.now()
 	if q.closed {
 		defer q.mu.Unlock()
 		return nil, q.state.dismissal(now, now.Sub(p.call.entered))
@@ -125,7 +132,7 @@ func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 		return nil, context.Cause(ctx)
 	}
 	q.mu.Lock()
-	now := time.Now()
+	now := q.now()
 	if q.closed {
 		defer q.mu.Unlock()
 		return nil, q.state.dismissal(now, 0)
@@ -151,7 +158,7 @@ func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 func (q *Queue) enqueue(caller Caller) (*call, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	now := time.Now()
+	now := q.now()
 	c := q.state.newCall(now, caller)
 	var refusal *Refusal
 	if q.closed {
@@ -191,7 +198,7 @@ func (q *Queue) abandon(c *call) {
 	default:
 	}
 	q.state.remove(c)
-	q.state.Observer.Waited(c.tool.Name, Canceled, time.Since(c.entered))
+	q.state.Observer.Waited(c.tool.Name, Canceled, q.now().Sub(c.entered))
 	q.mu.Unlock()
 }
 
@@ -199,17 +206,17 @@ func (q *Queue) abandon(c *call) {
 func (q *Queue) favour(c *call, caller Caller) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.state.favour(time.Now(), c, caller)
+	q.state.favour(q.now(), c, caller)
 }
 
 // Resume ends a pause, also one of Pause. After a 429 the next call is still sent alone, as the probe. It reports whether there was
 // a pause.
 func (q *Queue) Resume() bool {
 	q.mu.Lock()
-	held := q.state.release(time.Now())
+	held := q.state.release(q.now())
 	paused := q.state.pause.state == PauseShut
 	if paused {
-		q.state.pause.until = time.Now()
+		q.state.pause.until = q.now()
 		q.state.publish(EventResumed)
 		q.look()
 	}
@@ -234,7 +241,7 @@ func (q *Queue) Close() {
 	q.mu.Lock()
 	first := !q.closed
 	q.closed = true
-	q.state.dismiss(time.Now())
+	q.state.dismiss(q.now())
 	q.mu.Unlock()
 	if first {
 		close(q.stop)

@@ -8,7 +8,7 @@ import "time"
 func (q *Queue) Reconfigure(o Options) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.state.reconfigure(time.Now(), o.withDefaults())
+	q.state.reconfigure(q.now(), o.withDefaults())
 	q.state.changed()
 }
 
@@ -55,7 +55,7 @@ func (q *Queue) follower(s Sharing) func(News) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if q.state.sharing == s {
-			q.state.follow(time.Now(), n)
+			q.state.follow(q.now(), n)
 		}
 	}
 }

@@ -142,7 +142,7 @@ func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
 
 // reconfigure puts other bounds in force.
 func (s *state) reconfigure(now time.Time, o Options) {
-	o.Bucket, o.Sharing, o.Keeper, o.Observer = s.Bucket, s.Sharing, s.Keeper, s.Observer
+	o.Bucket, o.Sharing, o.Keeper, o.Observer, o.now = s.Bucket, s.Sharing, s.Keeper, s.Observer, s.now
 	s.Options = o
 	if latest := now.Add(o.MaxPause); s.pause.state == PauseShut && s.pause.until.After(latest) {
 		s.pause.until = latest

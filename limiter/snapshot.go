@@ -23,7 +23,7 @@ type State struct {
 func (q *Queue) State() State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.state.snapshot(time.Now())
+	return q.state.snapshot(q.now())
 }
 
 func (s *state) snapshot(now time.Time) State {
@@ -49,7 +49,7 @@ func (s *state) snapshot(now time.Time) State {
 func (q *Queue) Forecast(caller Caller) (calls int, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s, now := &q.state, time.Now()
+	s, now := &q.state, q.now()
 	c := s.newCall(now, caller)
 	if wait := s.wait(now, c); wait > 0 {
 		return 0, wait

@@ -26,17 +26,18 @@ type state struct {
 	held      mean      // how long a slot is held
 	delays    delays
 	pause     pause
-	heldUntil time.Time // a pause by hand ends
-	tokenAt   time.Time // the bucket said that there is no token before this
-	tokenFor  float64   // for a call that leaves so large a reserve
-	returned  int       // tokens whose calls left in the moment of their dispatch
-	sleeps    time.Time // the dispatcher looks again by itself at this time
-	learned   Learned   // what the other replicas know of
-	dismissed int       // calls that were queued when the queue was closed, and come again
+	heldUntil time.Time     // a pause by hand ends
+	tokenAt   time.Time     // the bucket said that there is no token before this
+	tokenFor  float64       // for a call that leaves so large a reserve
+	returned  int           // tokens whose calls left in the moment of their dispatch
+	sleeps    time.Time     // the dispatcher looks again by itself at this time
+	asleep    time.Duration // that the machine was suspended since the process began
+	learned   Learned       // what the other replicas know of
+	dismissed int           // calls that were queued when the queue was closed, and come again
 }
 
 func newState(o Options) state {
-	now := time.Now()
+	now := o.now()
 	s := state{Options: o, bucket: NewAdaptive(o.Bucket, o.Sharing != nil), sharing: o.Sharing, epoch: now, calls: fairqueue.New[*call]()}
 	s.bucket.Switch(o.Adapt)
 	s.bucket.SetLearned(o.Learned)
@@ -167,9 +168,9 @@ func (s *state) expire(now time.Time) {
 			continue
 		}
 		s.remove(c)
-		waited := time.Since(c.entered)
+		waited := s.now().Sub(c.entered)
 		s.Observer.Waited(c.tool.Name, Expired, waited)
-		c.ready <- decision{err: s.refusal(time.Now(), c, c.longest, waited)}
+		c.ready <- decision{err: s.refusal(s.now(), c, c.longest, waited)}
 	}
 }
 
@@ -183,9 +184,9 @@ type step struct {
 	wait     time.Duration // what the bucket answered
 }
 
-// next decides what to do at now.
+// next decides what to do at now. A call whose token is there goes even if its wait has just ended, or ended while the process
+// was stopped: its tool may wait still.
 func (s *state) next(now time.Time) (n step) {
-	s.expire(now.Add(-1)) // a call whose token comes at its very deadline still gets it
 	n.returned, s.returned = s.returned, 0
 	if n.returned > 0 {
 		s.tokenAt = time.Time{}
@@ -239,13 +240,40 @@ func (s *state) blocked(now time.Time) (bool, time.Duration) {
 	return false, 0
 }
 
+// mostSleep is how long the dispatcher sleeps while calls are queued: its timer stands still while the machine is suspended.
+const mostSleep = time.Second
+
+// resumed lets the time that the machine was suspended count for pauses and tokens, but not for the calls: their tools were
+// suspended with it, and those that are still connected want their answers.
+func (s *state) resumed(now time.Time) {
+	asleep := now.Sub(time.Now()).Round(100 * time.Millisecond)
+	more := asleep - s.asleep
+	if s.asleep = asleep; more <= 0 {
+		return
+	}
+	for _, c := range s.deadlines {
+		c.arrived, c.entered, c.expires = c.arrived.Add(more), c.entered.Add(more), c.expires.Add(more)
+		if !c.promoted.IsZero() {
+			c.promoted = c.promoted.Add(more)
+		}
+		c.next()
+	}
+	for _, p := range s.inFlight {
+		p.left = p.left.Add(more)
+		if !p.written.IsZero() {
+			p.written = p.written.Add(more)
+		}
+	}
+	s.tokenAt = time.Time{}
+}
+
 // sleep returns the shorter of wait, where there is one, and the time to the next deadline.
 func (s *state) sleep(now time.Time, wait time.Duration) time.Duration {
 	if wait == 0 {
 		wait = rest
 	}
 	if len(s.deadlines) > 0 {
-		wait = min(wait, max(s.deadlines[0].deadline.Sub(now), 1))
+		wait = min(wait, max(s.deadlines[0].deadline.Sub(now), 1), mostSleep)
 	}
 	s.sleeps = now.Add(wait)
 	return wait
@@ -253,7 +281,6 @@ func (s *state) sleep(now time.Time, wait time.Duration) time.Duration {
 
 // pop removes the call that the token which was just taken is for; nil: none may leave any more.
 func (s *state) pop(now time.Time, d Demand) *call {
-	s.expire(now.Add(-1))
 	s.tokenAt = time.Time{}
 	if blocked, _ := s.blocked(now); blocked {
 		return nil

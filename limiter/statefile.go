@@ -40,11 +40,14 @@ func decodeState(body []byte) (k Kept, err error) {
 
 // kept returns what is true at now.
 func (s *state) kept(now time.Time) Kept {
-	k := Kept{At: now.Round(0), Paused: s.pause.state != PauseOpen, Level: s.bucket.Level(now), Learned: s.bucket.Learned()}
+	wall := time.Now().Round(0) // now is no date
+	k := Kept{At: wall, Paused: s.pause.state != PauseOpen, Level: s.bucket.Level(now), Learned: s.bucket.Learned()}
 	if k.Paused {
-		k.Until = s.pause.until.Round(0)
+		k.Until = wall.Add(s.pause.until.Sub(now))
 	}
-	k.Learned.At = k.Learned.At.Round(0)
+	if !k.Learned.At.IsZero() {
+		k.Learned.At = wall.Add(k.Learned.At.Sub(now))
+	}
 	return k
 }
 
