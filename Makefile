@@ -12,7 +12,7 @@ RACE := $(if $(shell command -v $${CC:-cc}),-race)
 PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl docker-compose:docker-compose nginx:nginx-light node:nodejs /usr/bin/python3:python3-requests,python3-httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test cover check fmt vet arrows bench fuzz soak release image
+.PHONY: help jobs demo run test cover check fmt vet arrows bench fuzz soak release image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -140,6 +140,9 @@ release: ## programs for PLATFORMS, with bills of materials and check sums, in d
 	  name=roamproxy-$(VERSION)-$${p%/*}-$${p#*/}; echo "$$name"; \
 	  GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build -trimpath -buildvcs=true -ldflags='-s -w' -o "dist/$$name" ./cmd/roamproxy || exit 1; done
 	@$(GO) run -trimpath ./deploy/release dist
+
+jobs: ## five typical jobs in simulated time: calls asked for, sent to Roam, seconds, and the least that is possible
+	@$(GO) test -count=1 -v -run '^TestJobs$$' ./proxy | sed -n '/job  /,/^$$/p'
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
 	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy/e2e

@@ -46,7 +46,9 @@ func (p *Proxy) repeated(v *request) bool {
 		p.fail(v, err)
 		return true
 	}
-	v.chat = v.namedChat()
+	if v.chat = v.namedChat(); v.chat != "" {
+		p.pulses.endTyping(v)
+	}
 	if !remember {
 		return false
 	}

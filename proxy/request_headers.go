@@ -90,7 +90,7 @@ func (v *request) isShareable() bool {
 		return false
 	}
 	for name := range v.r.Header {
-		if !isShareable(name) && !isForCache(name) {
+		if !isShareable(name) && !isForCache(name) && !strings.HasPrefix(name, "Content-") { // there is no body to describe
 			return false
 		}
 	}

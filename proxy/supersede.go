@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"path"
 	"strconv"
 	"sync"
 
@@ -20,6 +21,9 @@ import (
 //	second ──► joins: its body replaces the first's │                            │
 //	third  ──► joins: its body replaces the second's│   from here on none joins  ▼
 //	   ◄──────────────────────── the response, Roamproxy-Superseded: yes for all but the newest
+//
+// A message to the chat makes a queued pulse of typing there worthless too, so that no pulse is sent after the answer that it announced:
+// such a pulse is answered at once, with {"ok":true} and the same field.
 //
 // A write whose bytes were sent is never superseded. These writes say how things are now, so they may be repeated: one of unknown
 // outcome is not remembered.
@@ -49,6 +53,7 @@ type pulse struct {
 	newest  *request
 	body    []byte // of the newest
 	waiting int    // requests that wait for the response
+	ended   bool   // a message made it worthless
 	cancel  context.CancelFunc
 
 	// Written before done is closed.
@@ -168,6 +173,26 @@ func (q *pulse) leave() {
 	q.cancel()
 }
 
+// endTyping ends the queued pulse of typing in a chat, because a message of the same tool says more.
+func (s *pulses) endTyping(v *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, q := range s.queued {
+		if key.tool == v.tool.line.Name && key.upstream == v.upstream.name && key.subject == v.chat && path.Base(key.target) == "chat.typing" {
+			q.ended = true
+			delete(s.queued, key)
+			q.cancel()
+		}
+	}
+}
+
+// wasEnded reports whether a message made the pulse worthless before it was sent.
+func (q *pulse) wasEnded() bool {
+	q.of.mu.Lock()
+	defer q.of.mu.Unlock()
+	return q.ended
+}
+
 // isNewest reports whether it is this request's body that was sent.
 func (q *pulse) isNewest(v *request) bool {
 	q.of.mu.Lock()
@@ -177,6 +202,10 @@ func (q *pulse) isNewest(v *request) bool {
 
 // giveSuperseded answers one of the requests that the response is for.
 func (p *Proxy) giveSuperseded(v *request, q *pulse) {
+	if q.wasEnded() {
+		p.giveEnded(v)
+		return
+	}
 	newest := q.isNewest(v)
 	if newest {
 		v.call = q.call
@@ -206,6 +235,20 @@ func (p *Proxy) giveSuperseded(v *request, q *pulse) {
 	if bodyAllowed(v.Status) {
 		w.Write(q.answer)
 	}
+}
+
+// giveEnded answers a pulse that a message made worthless.
+func (p *Proxy) giveEnded(v *request) {
+	const body = `{"ok":true}`
+	v.Superseded, v.Status = true, http.StatusOK
+	h := v.w.Header()
+	h.Set(supersedeHeader, "yes")
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	p.mark(h, v, v.forwarded())
+	w := &toolWriter{ResponseWriter: v.w}
+	w.WriteHeader(v.Status)
+	io.WriteString(w, body)
 }
 
 // newestBody is the step that gives a call about to be sent the body of the newest write about its subject.

@@ -90,17 +90,50 @@ func TestOnlyTheNewestPulseIsSent(t *testing.T) {
 	}
 }
 
+// A pulse announces an answer, so it is worthless once the answer is queued.
+func TestAMessageEndsTheTypingInItsChat(t *testing.T) {
+	for _, tt := range []struct {
+		name, write, body string
+		ended             bool
+	}{
+		{"the answer", "/v1/chat.post", `{"chatId":"C-1"}`, true},
+		{"a piece of it", "/v1/chat.appendStream", `{"chatId":"C-1","text":"x"}`, true},
+		{"a message elsewhere", "/v1/chat.post", `{"chatId":"C-2"}`, false},
+		{"a message to nobody knows whom", "/v1/chat.post", `{"email":"a@example.com"}`, false},
+		{"a write of another kind", "/v1/group.rename", `{"chatId":"C-1"}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPulser(t, nil)
+				p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
+				p.write(t.Context(), tt.write, tt.body)
+				p.all.Wait()
+				if typed := len(p.seen) == 2; typed == tt.ended {
+					t.Errorf("Roam saw %q; the typing should be ended: %v", p.seen, tt.ended)
+				}
+				want := `{"chatId":"C-1","n":1} 200 `
+				if tt.ended {
+					want += "yes"
+				}
+				if !slices.Contains(p.codes, want) {
+					t.Errorf("answered %q, want %q among them", p.codes, want)
+				}
+			})
+		})
+	}
+}
+
 // The place in the queue is that of the first, or a pulse each two seconds would never be sent behind a long queue.
 func TestANewerPulseKeepsThePlaceOfTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPulser(t, nil)
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
-		p.write(t.Context(), "/v1/chat.post", `{"chatId":"C-1","text":"the answer"}`)
+		p.write(t.Context(), "/v1/chat.post", `{"chatId":"C-2","text":"the answer"}`)
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
 		p.all.Wait()
-		want := []string{`/v1/chat.typing {"chatId":"C-1","n":2}`, `/v1/chat.post {"chatId":"C-1","text":"the answer"}`}
+		want := []string{`/v1/chat.typing {"chatId":"C-1","n":2}`, `/v1/chat.post {"chatId":"C-2","text":"the answer"}`}
 		if !slices.Equal(p.seen, want) {
-			t.Errorf("Roam saw %q, want %q: no pulse after the answer", p.seen, want)
+			t.Errorf("Roam saw %q, want %q", p.seen, want)
 		}
 	})
 }
