@@ -75,7 +75,7 @@ func (c listCmd) Run(p *program) error {
 		Webhooks []struct{ ID, Event, URL string }
 	}
 	if err := json.Unmarshal(body, &list); err != nil {
-		return fmt.Errorf("Roam's answer is not a list of webhooks: %w", err)
+		return fmt.Errorf("the answer of Roam is not a list of webhooks: %w", err)
 	}
 	for _, w := range list.Webhooks {
 		fmt.Fprintf(p.out, "%-36s  %-22s  %s\n", w.ID, w.Event, w.URL)

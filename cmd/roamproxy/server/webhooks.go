@@ -96,7 +96,7 @@ func (a *app) invalidate(e webhook.Event) {
 // credentialGone is the check that is red from token.revoked or app.uninstalled until a call succeeds.
 func (h *webhooks) credentialGone() error {
 	if event := h.revoked.Load(); event != nil {
-		return fmt.Errorf("Roam sent the webhook %s, and no call has succeeded since; check the credential and reload", *event)
+		return fmt.Errorf("the webhook %s came from Roam, and no call has succeeded since; check the credential and reload", *event)
 	}
 	return nil
 }
