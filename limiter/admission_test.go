@@ -103,12 +103,12 @@ func (c crowd) scene(t *testing.T) (first, again asked) {
 	if c.quiet > 0 {
 		f.script = append(f.script, says(429, "Retry-After", fmt.Sprint(c.quiet)))
 	}
-	go f.call(t.Context(), "POST", &Trip{Caller: Caller{Tool: c.tools[0], Urgency: Usual, Longest: -1}}, "{}")
+	go f.call(t.Context(), "POST", &Call{Caller: Caller{Tool: c.tools[0], Urgency: Usual, Longest: -1}}, "{}")
 	synctest.Wait()
 	for i, v := range c.before {
 		go func() {
 			time.Sleep(v.at + time.Duration(i)) // one after another, so that a schedule is the same each time
-			f.call(t.Context(), "POST", &Trip{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: -1}}, "{}")
+			f.call(t.Context(), "POST", &Call{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: -1}}, "{}")
 		}()
 	}
 	time.Sleep(c.asks)

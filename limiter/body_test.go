@@ -30,14 +30,14 @@ func TestACallWithoutABodyOnTheWire(t *testing.T) {
 		queue := New(Options{Bucket: local})
 		network := &http.Transport{DisableCompression: true}
 		rt := &Transport{Next: network, Queue: queue, Bodies: NewBodies(0, "")}
-		call := func() *Trip {
-			trip := from("bot")
-			req, _ := http.NewRequestWithContext(WithTrip(t.Context(), trip), tt.method, "http://"+l, nil)
+		call := func() *Call {
+			made := from("bot")
+			req, _ := http.NewRequestWithContext(WithCall(t.Context(), made), tt.method, "http://"+l, nil)
 			if res, err := rt.RoundTrip(req); err == nil {
 				io.Copy(io.Discard, res.Body)
 				res.Body.Close()
 			}
-			return trip
+			return made
 		}
 		call()
 		if got := call().Attempts; got != tt.attempts || len(heads) != 1+got {

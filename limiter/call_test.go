@@ -27,9 +27,9 @@ func TestASpareCallTakesOnlyWhatNobodyWaitsFor(t *testing.T) {
 			tt.bring(f)
 			synctest.Wait()
 			before, start := f.calls(), time.Now()
-			trip := from("refresh")
-			trip.Background = true
-			_, err := f.call(t.Context(), "GET", trip, "")
+			made := from("refresh")
+			made.Background = true
+			_, err := f.call(t.Context(), "GET", made, "")
 			if time.Since(start) != 0 && tt.want != nil {
 				t.Errorf("%s: refused after %v, want at once", tt.name, time.Since(start))
 			}
@@ -80,9 +80,9 @@ func TestASpareCallThatRoamRefusesDoesNotGoRoundAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
 		f.script = append(f.script, says(429, "Retry-After", "5"))
-		trip := from("refresh")
-		trip.Background = true
-		_, err := f.call(t.Context(), "GET", trip, "")
+		made := from("refresh")
+		made.Background = true
+		_, err := f.call(t.Context(), "GET", made, "")
 		refusalOf(t, err, ErrPaused)
 		if s := f.queue.State(); f.calls() != 1 || s.InFlight != 0 || !s.Paused {
 			t.Errorf("%d sends, %d slots taken, paused = %v; want 1, 0 and true", f.calls(), s.InFlight, s.Paused)
@@ -95,9 +95,9 @@ func TestASpareCallDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
 		for range 30 {
-			trip := from("refresh")
-			trip.Background = true
-			go f.call(t.Context(), "GET", trip, "")
+			made := from("refresh")
+			made.Background = true
+			go f.call(t.Context(), "GET", made, "")
 		}
 		synctest.Wait()
 		if got := f.calls(); got != 9 {
@@ -135,18 +135,18 @@ func TestFavouredCallStandsAsItsMostFavouredAsker(t *testing.T) {
 			}
 			synctest.Wait()
 			start := time.Now()
-			trip := from("flood")
+			made := from("flood")
 			if tt.early {
 				for _, c := range tt.joins {
-					trip.Favour(c)
+					made.Favour(c)
 				}
 			}
 			done := make(chan time.Duration)
-			go func() { f.call(t.Context(), "POST", trip, "{}"); done <- time.Since(start) }()
+			go func() { f.call(t.Context(), "POST", made, "{}"); done <- time.Since(start) }()
 			time.Sleep(500 * time.Millisecond)
 			if !tt.early {
 				for _, c := range tt.joins {
-					trip.Favour(c)
+					made.Favour(c)
 				}
 			}
 			if got := <-done; got != tt.want {
@@ -167,15 +167,15 @@ func TestFavouredCallWaitsAsLongAsItsMostPatientAsker(t *testing.T) {
 			f.script = append(f.script, says(429, "Retry-After", "30"))
 			go f.post("bot")
 			synctest.Wait()
-			trip := within(time.Minute, "bot")
+			made := within(time.Minute, "bot")
 			if tt.early { // on its own it would be refused at once
-				trip = within(time.Second, "bot")
-				trip.Favour(within(time.Minute, "other").Caller)
+				made = within(time.Second, "bot")
+				made.Favour(within(time.Minute, "other").Caller)
 			}
 			done := make(chan error)
-			go func() { _, err := f.call(t.Context(), "POST", trip, "{}"); done <- err }()
+			go func() { _, err := f.call(t.Context(), "POST", made, "{}"); done <- err }()
 			time.Sleep(10 * time.Second)
-			trip.Favour(Caller{Tool: Tool{Name: "third"}, Longest: 0})
+			made.Favour(Caller{Tool: Tool{Name: "third"}, Longest: 0})
 			if err := <-done; err != nil {
 				t.Errorf("%s: %v, want a turn after the pause", tt.name, err)
 			}

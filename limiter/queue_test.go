@@ -90,12 +90,12 @@ func TestWeightsShareTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 10, 1, 0, Options{MaxWait: time.Hour})
 		for i := range 400 {
-			trip := from("light")
+			made := from("light")
 			if i%2 == 0 {
-				trip = from("heavy")
-				trip.Caller.Tool.Weight = 4
+				made = from("heavy")
+				made.Caller.Tool.Weight = 4
 			}
-			go f.call(t.Context(), "POST", trip, "{}")
+			go f.call(t.Context(), "POST", made, "{}")
 		}
 		time.Sleep(20*time.Second - 1)
 		synctest.Wait()
@@ -120,9 +120,9 @@ func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
 		f.post("bot")
 		order := make(chan string, 3)
 		ask := func(name string, urgency int) {
-			trip := from("bot")
-			trip.Caller.Urgency = urgency
-			f.call(t.Context(), "POST", trip, "{}")
+			made := from("bot")
+			made.Caller.Urgency = urgency
+			f.call(t.Context(), "POST", made, "{}")
 			order <- name
 		}
 		go ask("usual", Usual)
@@ -169,7 +169,7 @@ func TestLineIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxQueue: 5})
 		f.post("bot")
-		small := func() *Trip { return &Trip{Caller: Caller{Tool: Tool{Name: "small", MaxQueue: 2}, Longest: -1}} }
+		small := func() *Call { return &Call{Caller: Caller{Tool: Tool{Name: "small", MaxQueue: 2}, Longest: -1}} }
 		for range 2 {
 			go f.call(t.Context(), "POST", small(), "{}")
 		}

@@ -156,12 +156,12 @@ func newFixture(t *testing.T, perSecond float64, burst int, jitter time.Duration
 }
 
 // call sends one call of a tool and reads its answer; the error is RoundTrip's.
-func (f *fixture) call(ctx context.Context, method string, trip *Trip, body string) (int, error) {
+func (f *fixture) call(ctx context.Context, method string, made *Call, body string) (int, error) {
 	var r io.Reader
 	if body != "" {
 		r = strings.NewReader(body)
 	}
-	req, err := http.NewRequestWithContext(WithTrip(ctx, trip), method, "http://roam/v1/"+trip.Caller.Tool.Name, r)
+	req, err := http.NewRequestWithContext(WithCall(ctx, made), method, "http://roam/v1/"+made.Caller.Tool.Name, r)
 	if err != nil {
 		return 0, err
 	}
@@ -177,14 +177,14 @@ func (f *fixture) post(tool string) (int, error) {
 	return f.call(context.Background(), "POST", from(tool), "{}")
 }
 
-func from(tool string) *Trip {
-	return &Trip{Caller: Caller{Tool: Tool{Name: tool}, Urgency: Usual, Longest: -1}}
+func from(tool string) *Call {
+	return &Call{Caller: Caller{Tool: Tool{Name: tool}, Urgency: Usual, Longest: -1}}
 }
 
-func within(d time.Duration, tool string) *Trip {
-	trip := from(tool)
-	trip.Caller.Longest = d
-	return trip
+func within(d time.Duration, tool string) *Call {
+	made := from(tool)
+	made.Caller.Longest = d
+	return made
 }
 
 // refusalOf fails the test unless err is a Refusal for this reason.

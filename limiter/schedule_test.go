@@ -151,7 +151,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 			}
 			defer cancel()
 			_, err := (&fixture{roam: f.roam, queue: queue(), rt: &Transport{Next: f.roam, Queue: queue(), Bodies: f.rt.Bodies}}).
-				call(ctx, "POST", &Trip{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: v.longest}}, "{}")
+				call(ctx, "POST", &Call{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: v.longest}}, "{}")
 			mu.Lock()
 			defer mu.Unlock()
 			v.ended, v.err, v.times = time.Now(), err, v.times+1

@@ -18,9 +18,9 @@ func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{})
 		f.post("opener") // the only token, so that the other two wait side by side
 		f.script = append(f.script, says(429, "Retry-After", "3"))
-		trip := from("first")
+		made := from("first")
 		done := make(chan int)
-		go func() { status, _ := f.call(t.Context(), "POST", trip, `{"text":"hello"}`); done <- status }()
+		go func() { status, _ := f.call(t.Context(), "POST", made, `{"text":"hello"}`); done <- status }()
 		synctest.Wait()
 		go f.post("second")
 		if got := <-done; got != 200 {
@@ -30,8 +30,8 @@ func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
 		if j := f.journal(); len(j) != 3 || j[2].path != "/v1/first" || j[2].body != `{"text":"hello"}` {
 			t.Errorf("sent = %+v, want the first call twice, whole, before the second", j)
 		}
-		if trip.Attempts != 2 || trip.Waited != 4*time.Second {
-			t.Errorf("trip = %d attempts, %v waited, want 2 and 4s", trip.Attempts, trip.Waited)
+		if made.Attempts != 2 || made.Waited != 4*time.Second {
+			t.Errorf("made = %d attempts, %v waited, want 2 and 4s", made.Attempts, made.Waited)
 		}
 		time.Sleep(time.Minute)
 	})
