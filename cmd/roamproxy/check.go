@@ -10,6 +10,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/limiter/statefile"
 	"roamproxy/proxy"
 )
 
@@ -40,6 +41,9 @@ func (c checkCmd) Run(p *program) error {
 	}
 	for _, w := range l.Warnings {
 		fmt.Fprintln(p.err, "roamproxy: warning:", w)
+	}
+	if err := statefile.Check(l.StateDir); err != nil {
+		fmt.Fprintln(p.err, "roamproxy: warning: as this user serve would not start: state_dir:", err)
 	}
 	out := *p
 	if c.Quiet {

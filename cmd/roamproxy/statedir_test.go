@@ -25,6 +25,9 @@ func TestAStateDirectoryThatOthersWriteStartsNothing(t *testing.T) {
 			if code != 1 || !strings.Contains(said, dir+" can be written by others") {
 				t.Errorf("exit %d, %q; want 1 and who can write what", code, said)
 			}
+			if _, _, said := invoke(t, env, "check"); !strings.Contains(said, "warning: as this user serve would not start: state_dir: statefile: "+dir) {
+				t.Errorf("check says %q, want a warning", said)
+			}
 			if left, _ := os.ReadDir(dir); len(left) > 0 {
 				t.Errorf("%v was written there", left)
 			}

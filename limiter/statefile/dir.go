@@ -40,6 +40,15 @@ func Open(path string) (*Dir, error) {
 	return d, nil
 }
 
+// Check returns the ErrUnsafe that Open would, and changes nothing.
+func Check(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil // Open creates it, or reports later what is in the way
+	}
+	return private(path, info)
+}
+
 // Path returns the path as it was given to Open.
 func (d *Dir) Path() string { return d.path }
 

@@ -48,6 +48,9 @@ func TestWhoMayWriteTheDirectory(t *testing.T) {
 					t.Skip("it takes root to give a directory away")
 				}
 			}
+			if err := Check(path); errors.Is(err, ErrUnsafe) != tt.unsafe {
+				t.Errorf("Check: %v, want unsafe = %v", err, tt.unsafe)
+			}
 			if _, err := Open(path); errors.Is(err, ErrUnsafe) != tt.unsafe || !tt.unsafe && err != nil {
 				t.Errorf("Open: %v, want unsafe = %v", err, tt.unsafe)
 			} else if err != nil && !strings.Contains(err.Error(), path) {

@@ -17,16 +17,15 @@ func (r *redactor) answer(res *http.Response) {
 	res.Status = r.text(res.Status)
 	r.header(res.Header)
 	r.header(res.Trailer) // the names; the values come with the end of the body
-	if res.Body == nil {
+	if res.Body == nil || res.Body == http.NoBody {
 		return
 	}
-	body := res.Body
-	res.Body = &trailed{body, res, r}
+	res.Body = &trailed{res.Body, res, r}
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols: // nobody asked for another protocol, in which anything could follow
 		r.withhold(res)
 		return
-	case body == http.NoBody, res.ContentLength == 0:
+	case res.ContentLength == 0:
 		return
 	}
 	if res.StatusCode/100 != 2 {

@@ -16,6 +16,7 @@ type redactor struct {
 	forms   []form
 	starts  [256]bool // what a form may begin with, in either case
 	window  int       // no occurrence is longer
+	inNames bool      // whether the name of a header field may be taken for one that holds a secret
 }
 
 // form is one way to write a secret.
@@ -25,7 +26,7 @@ type form struct {
 }
 
 const (
-	// minEncoded is the shortest secret that is looked for in hex and base64: of a shorter one, chance writes these everywhere.
+	// minEncoded is the shortest secret that is looked for in hex, in base64 and in names: chance writes a shorter one everywhere.
 	minEncoded = 4
 	// maxEscaped is how many bytes may stand for one of a form: `\\u0072` in UTF-16 has 14, `&amp;#x0072;` has 12.
 	maxEscaped = 16
@@ -34,13 +35,14 @@ const (
 )
 
 func newRedactor(secrets ...string) *redactor {
-	r := &redactor{}
+	r := &redactor{inNames: true}
 	longest := 0
 	for _, secret := range secrets {
 		if secret == "" {
 			continue
 		}
 		r.secrets = append(r.secrets, secret)
+		r.inNames = r.inNames && len(secret) >= minEncoded
 		for _, f := range formsOf(secret) {
 			r.forms = append(r.forms, f)
 			r.starts[f.letters[0]], r.starts[strings.ToUpper(string(f.letters[:1]))[0]] = true, true
@@ -167,7 +169,7 @@ func (r *redactor) text(s string) string {
 // header redacts the values in h, which is the response's own, and removes the fields whose name holds a secret.
 func (r *redactor) header(h http.Header) {
 	for name, values := range h {
-		if r.text(name) != name {
+		if r.inNames && r.text(name) != name {
 			delete(h, name)
 			continue
 		}

@@ -232,6 +232,18 @@ func readAll(t *testing.T, r *redactor, s string) string {
 	return string(got)
 }
 
+// A secret of a letter or two is in the name of every field. Those stay.
+func TestAShortSecretLeavesNames(t *testing.T) {
+	h := http.Header{"Content-Type": {"text/x"}}
+	if newRedactor("t").header(h); h["Content-Type"] == nil || h.Get("Content-Type") != "*ex*/x" {
+		t.Errorf("%v, want the name as it was and the value redacted", h)
+	}
+	h = http.Header{"X-Rmk-A-Very-Secret-Key": {"1"}, "X-Other": {"2"}}
+	if newRedactor(hidden).header(h); len(h) != 1 || h.Get("X-Other") != "2" {
+		t.Errorf("%v, want the field whose name is the secret gone", h)
+	}
+}
+
 func TestWhatIsNoSecretStays(t *testing.T) {
 	r := newRedactor(awkward, "")
 	for _, s := range []string{"", "%", "%4", `\`, `\u00`, "&", "&#", "&#x;", "&amp;", "rmk-", awkward[:len(awkward)-1], awkward[1:], "\x00", "ünïcödé", "%e2%82%ac"} {
