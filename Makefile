@@ -142,7 +142,7 @@ release: ## programs for PLATFORMS, with bills of materials and check sums, in d
 	@$(GO) run -trimpath ./deploy/release dist
 
 jobs: ## five typical jobs in simulated time: calls asked for, sent to Roam, seconds, and the least that is possible
-	@$(GO) test -count=1 -v -run '^TestJobs$$' ./proxy | sed -n '/job  /,/^$$/p'
+	@$(GO) test -count=1 -v -run '^TestJobs$$' ./proxy | awk '/job  /,/^ *$$/'
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
 	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy/e2e

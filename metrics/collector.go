@@ -37,6 +37,7 @@ type State struct {
 	CacheBytes  int64
 	CacheCount  int
 	Tools       map[string]ToolState // every tool that is a label
+	Webhooks    WebhookState
 }
 
 // NamedQuota is the state of one quota. Its Length, Slots and Open are by label: known tools have a zero, others share one value.
@@ -225,7 +226,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 // State reads everything now. No lock of this package is held while the sources are asked.
 func (m *Metrics) State() State {
-	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.lastReloadOK.Load(), Tools: make(map[string]ToolState)}
+	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.lastReloadOK.Load(), Tools: make(map[string]ToolState), Webhooks: m.webhookState.get()}
 	for _, check := range s.Checks {
 		s.Ready = s.Ready && check.OK
 	}

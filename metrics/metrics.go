@@ -41,6 +41,7 @@ type Metrics struct {
 	webhooks                                       *prometheus.CounterVec
 	reloaded, reloadedAt, webhookLast              prometheus.Gauge
 	webhookForward                                 prometheus.Observer
+	webhookState                                   webhookState
 	linesDropped                                   prometheus.Counter
 
 	mu       sync.RWMutex // guards seriesOf

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -242,3 +243,35 @@ func BenchmarkPage(b *testing.B) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+func TestThePageShowsWebhooks(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		arrange func(*metrics.Metrics)
+		want    string
+	}{
+		{"there is no listener", func(*metrics.Metrics) {}, ""},
+		{"none has arrived", func(m *metrics.Metrics) { m.WebhooksOn() }, "none has arrived yet."},
+		{"some have", func(m *metrics.Metrics) {
+			m.WebhooksOn()
+			m.Webhook("accepted", time.Second)
+			m.Webhook("accepted", time.Second)
+			m.Webhook("failed", time.Second)
+			m.Webhook("forged", 0)
+		}, "2 forwarded, 1 not taken by a receiver, 1 refused as not genuine."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			monitor, m := newMonitor()
+			tt.arrange(m)
+			res, err := http.Get(admin(t, monitor).URL + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			page, _ := io.ReadAll(res.Body)
+			if got := strings.Contains(string(page), "webhooks:"); got != (tt.want != "") || !strings.Contains(string(page), tt.want) {
+				t.Errorf("the page lacks %q, or says too much:\n%s", tt.want, page)
+			}
+		})
+	}
+}

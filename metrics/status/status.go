@@ -20,8 +20,9 @@ type Status struct {
 	Tools       []ToolStatus          `json:"tools"`
 	Cache       CacheStatus           `json:"cache"`
 	Credentials []CredentialStatus    `json:"credentials"`
-	Refusals    []Refusals            `json:"refusals"` // of the last ten minutes, the latest first
-	Reloaded    bool                  `json:"reloaded"` // the last reload succeeded
+	Webhooks    *WebhookStatus        `json:"webhooks,omitempty"` // nil: there is no listener for them
+	Refusals    []Refusals            `json:"refusals"`           // of the last ten minutes, the latest first
+	Reloaded    bool                  `json:"reloaded"`           // the last reload succeeded
 }
 
 // QuotaStatus is one quota now.
@@ -102,6 +103,26 @@ type RouteStatus struct {
 	Route string `json:"route"`
 	Saved int    `json:"saved"`
 	Counts
+}
+
+// WebhookStatus is what became of Roam's webhooks since the start.
+type WebhookStatus struct {
+	Last     *time.Time `json:"last,omitempty"` // the latest genuine one
+	Accepted int        `json:"accepted"`
+	Failed   int        `json:"failed"`  // a receiver did not take it
+	Refused  int        `json:"refused"` // not genuine
+}
+
+// webhookStatus returns nil where there is no listener for webhooks.
+func webhookStatus(now metrics.WebhookState) *WebhookStatus {
+	if !now.On {
+		return nil
+	}
+	s := &WebhookStatus{Accepted: now.Accepted, Failed: now.Failed, Refused: now.Refused}
+	if !now.Last.IsZero() {
+		s.Last = &now.Last
+	}
+	return s
 }
 
 // CredentialStatus is the state of a credential.

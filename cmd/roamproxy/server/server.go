@@ -83,6 +83,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 // serveWebhooks serves what Roam reports, on a listener that the whole internet may reach.
 func (r *Server) serveWebhooks(l net.Listener, limits config.Limits) {
 	r.WebhookAddr = l.Addr().String()
+	r.metrics.WebhooksOn()
 	r.hooks = r.newHTTPServer(&r.webhooks, limits)
 	r.hooks.ReadTimeout, r.hooks.WriteTimeout = webhookReadTime, 2*webhookReadTime
 	conns := newConnLimiter()
