@@ -17,7 +17,7 @@ type Answer struct {
 	Stream io.ReadCloser // an answer that was not to be kept, to be read once and closed
 	Length int64         // of the body; -1 when it is not known
 
-	Result string        // hit, miss, shared, stale or bypass
+	Result Result
 	Stored bool          // it is kept now
 	Age    time.Duration // since Roam made it
 	TTL    time.Duration // how long it is fresh still; below 0 when stale

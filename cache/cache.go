@@ -41,13 +41,16 @@ import (
 // ErrOnlyIfCached answers a request that wanted a kept answer or none (RFC 9111, section 5.2.1.7).
 var ErrOnlyIfCached = errors.New("cache: nothing fresh is kept, and only-if-cached was asked for")
 
-// Results of Do, the same words in headers, metrics and logs.
+// Result is how Do came by an answer. Metrics, log and status page use the same words.
+type Result string
+
+// The results of Do.
 const (
-	Hit    = "hit"
-	Miss   = "miss"
-	Shared = "shared"
-	Stale  = "stale"
-	Bypass = "bypass"
+	Hit    Result = "hit"
+	Miss   Result = "miss"
+	Shared Result = "shared"
+	Stale  Result = "stale"
+	Bypass Result = "bypass"
 )
 
 // Details say why an answer is stale.

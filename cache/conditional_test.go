@@ -148,7 +148,7 @@ func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 		c := open(t, Options{})
 		r := &roam{answer: func(int) (*http.Response, error) { return response(200, "{}", tt.header...), nil }}
 		q := groups(tt.condition...)
-		for _, result := range []string{Miss, Hit} {
+		for _, result := range []Result{Miss, Hit} {
 			a, err := c.Do(t.Context(), q, r)
 			if err != nil || a.Result != result || a.Unchanged(q.Request) != tt.want {
 				t.Errorf("%s, on a %s: unchanged = %v (%v), want %v", tt.name, result, a.Unchanged(q.Request), err, tt.want)

@@ -73,6 +73,6 @@ func (e *Entry) size(key Key) int64 {
 // rounded is what the allocator takes for n bytes: its sizes are up to an eighth apart, and the small ones 16.
 func rounded(n int) int { return n + n/8 + 8 }
 
-func (e *Entry) answer(result string, r Rule, now time.Time) *Answer {
+func (e *Entry) answer(result Result, r Rule, now time.Time) *Answer {
 	return &Answer{Status: e.Status, Header: e.Header, Body: e.Body, Length: int64(len(e.Body)), Result: result, Age: e.age(now), TTL: e.ttl(r, now)}
 }

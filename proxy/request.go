@@ -18,8 +18,8 @@ type Report struct {
 	RoamID              string // X-Request-Id of Roam's answer, where it has one: what to tell Roam's support
 	Tool, Method, Route string
 	Quota               string
-	Status              int    // 499: the tool went away before an answer began
-	Cache               string // hit, miss, shared, stale or bypass
+	Status              int // 499: the tool went away before an answer began
+	Cache               cache.Result
 	Paged               bool   // the answer was cut out of a wide page that was there: a call that only the page saved
 	Code                string // of an answer of our own; empty when it is Roam's
 	Queue, Upstream     time.Duration

@@ -45,7 +45,7 @@ func (r snapshotObserver) Sent(quota, route string, status int, d time.Duration)
 func (r *observer) Answered(v proxy.Report) {
 	r.metrics.Answered(metrics.Answer{
 		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
-		Cache: v.Cache, Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
+		Cache: string(v.Cache), Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
 	})
 	if line := r.log.Check(zap.DebugLevel, "decisions of a call"); line != nil {
 		line.Write(decisions(v)...)
@@ -66,7 +66,7 @@ func (r *observer) Answered(v proxy.Report) {
 	}
 	fields := []zap.Field{
 		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("method", v.Method), zap.String("route", short(v.Route)),
-		zap.Int("status", v.Status), zap.String("cache", v.Cache),
+		zap.Int("status", v.Status), zap.String("cache", string(v.Cache)),
 		zap.Int64("queue_ms", v.Queue.Milliseconds()), zap.Int64("upstream_ms", v.Upstream.Milliseconds()),
 		zap.Int64("total_ms", v.Total.Milliseconds()),
 		zap.Int("attempts", v.Attempts), zap.String("peer", v.Peer), zap.String("user_agent", short(v.Agent)),

@@ -18,7 +18,7 @@ import (
 // Headers, metrics, pages, log and documents have one word for one thing. Cache, limiter and metrics do not import each other, so
 // their words meet here.
 func TestWordsAreTheSameEverywhere(t *testing.T) {
-	if got, want := metrics.Results(), []string{cache.Hit, cache.Miss, cache.Shared, cache.Stale, cache.Bypass}; !slices.Equal(got, want) {
+	if got, want := metrics.Results(), []string{string(cache.Hit), string(cache.Miss), string(cache.Shared), string(cache.Stale), string(cache.Bypass)}; !slices.Equal(got, want) {
 		t.Errorf("results of the cache are %q in metrics, want %q", got, want)
 	}
 	if got, want := metrics.Outcomes(), []string{limiter.Sent, limiter.Refused, limiter.Canceled, limiter.Expired}; !slices.Equal(got, want) {
