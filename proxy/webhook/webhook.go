@@ -98,7 +98,11 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
 	if err != nil {
-		r.refuse(w, Malformed, http.StatusRequestEntityTooLarge)
+		status := http.StatusRequestTimeout // it came too slowly, or ended early
+		if errors.As(err, new(*http.MaxBytesError)) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		r.refuse(w, Malformed, status)
 		return
 	}
 	if challenge, ok := challenge(body); ok {

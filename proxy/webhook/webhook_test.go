@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -131,6 +133,7 @@ func TestOnlyGenuineDeliveriesDoAnything(t *testing.T) {
 		{"no JSON", nil, signed(t, secret, "m", now, "hello"), 400, Malformed},
 		{"a list", nil, signed(t, secret, "m", now, "[]"), 400, Malformed},
 		{"too large", nil, signed(t, secret, "m", now, `{"x":"`+strings.Repeat("x", maxBody)+`"}`), 413, Malformed},
+		{"too slow", func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded)) }, signed(t, secret, "m", now, message), 408, Malformed},
 		{"a GET", func(r *http.Request) { r.Method = "GET" }, signed(t, secret, "m", now, message), 404, NotFound},
 		{"another path", func(r *http.Request) { r.URL.Path = "/" }, signed(t, secret, "m", now, message), 404, NotFound},
 		{"an encoded path", func(r *http.Request) { r.URL.RawPath = "/%72oam" }, signed(t, secret, "m", now, message), 404, NotFound},
