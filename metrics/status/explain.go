@@ -62,8 +62,13 @@ func (e *Explanation) addEvents(q *quotaEvents) {
 			sent[p.tool]++
 		}
 	}
+	if e.Attempts > 1 { // each of which had a permit
+		sent[e.Tool] -= e.Attempts
+	}
 	for tool, n := range sent {
-		e.Before = append(e.Before, Share{tool, n})
+		if n > 0 {
+			e.Before = append(e.Before, Share{tool, n})
+		}
 	}
 	slices.SortFunc(e.Before, func(a, b Share) int { return cmp.Or(b.N-a.N, cmp.Compare(a.Tool, b.Tool)) })
 	for f := range q.full.backward() {

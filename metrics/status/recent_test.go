@@ -371,3 +371,27 @@ func TestTheExplanationKnowsAPauseByHand(t *testing.T) {
 		}
 	})
 }
+
+// Seen to fail with a call that Roam refused once: it was told that a call of its own tool was sent meanwhile, which was itself.
+func TestACallDoesNotWaitForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, counted, q := quiet("bot", "exporter")
+		time.Sleep(time.Second)
+		q.Waited("bot", "sent", 0)
+		q.PauseBegan(time.Second)
+		time.Sleep(2 * time.Second)
+		q.PauseEnded()
+		q.Waited("exporter", "sent", 0)
+		time.Sleep(time.Second)
+		q.Waited("bot", "sent", 3*time.Second)
+		time.Sleep(time.Second)
+		counted.Answered(metrics.Answer{
+			ID: "a", Tool: "bot", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 2,
+			Queue: 3 * time.Second, Upstream: time.Second, Duration: 4 * time.Second,
+		})
+		explanation, _ := m.Explain("a")
+		if want := []Share{{"exporter", 1}}; !slices.Equal(explanation.Before, want) {
+			t.Errorf("sent meanwhile: %v, want %v", explanation.Before, want)
+		}
+	})
+}

@@ -260,7 +260,7 @@ func TestAStatusIsToldAndAPauseIsLogged(t *testing.T) {
 		body = told
 		return res.StatusCode == 200
 	})
-	for _, want := range []string{"the line stood still, because Roam had answered 429", "It was sent 2 times", `"attempts":2`} {
+	for _, want := range []string{"the queue was paused, because Roam had answered 429", "It was sent 2 times", `"attempts":2`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q is not in %s", want, body)
 		}
