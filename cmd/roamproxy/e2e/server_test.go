@@ -245,7 +245,7 @@ func TestReadinessIsRedForWhatAnOperatorMustMend(t *testing.T) {
 	}
 }
 
-func TestAStatusIsToldAndAPauseIsLogged(t *testing.T) {
+func TestACallIsExplainedAndAPauseIsLogged(t *testing.T) {
 	var log lockedBuffer
 	r, roam := serving(t, roamtest.Options{}, &log, nil)
 	c, base, admin := client(t), "http://"+r.Addr, "http://"+r.AdminAddr
