@@ -60,14 +60,17 @@ func (r *Refusal) Unwrap() error { return r.Reason }
 // Tool is whose call it is, as far as the queue is concerned. The same name always comes with the same values, but for a reload.
 type Tool struct {
 	Name     string
-	Flow     string // whose part of the queue its calls are: tools of one flow share a turn; empty: Name
+	Flow     string // of the program behind it: tools of one flow share a turn and their part of all that is bounded; empty: Name
 	Weight   int    // share of the quota while others wait too; below 1 counts as 1
 	MaxQueue int    // calls of this tool's flow in the queue; 0: as many as the queue holds
 	Batch    bool   // background work: leaves the reserve of the burst to the others
 }
 
+// FlowName returns Flow, or Name where that is empty: what the tool is called where resources are shared.
+func (t Tool) FlowName() string { return cmp.Or(t.Flow, t.Name) }
+
 func (t Tool) flow() fairqueue.Flow {
-	return fairqueue.Flow{Name: cmp.Or(t.Flow, t.Name), Weight: t.Weight, Batch: t.Batch}
+	return fairqueue.Flow{Name: t.FlowName(), Weight: t.Weight, Batch: t.Batch}
 }
 
 // Caller describes one call to the queue.

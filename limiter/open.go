@@ -46,8 +46,8 @@ func (o *OpenResponses) Open() map[string]int {
 const tooManyOpenRetry = 5 * time.Second
 
 // check refuses a call of a tool that may have no open response now.
-func (o *OpenResponses) check(tool string) error {
-	if o == nil || o.places.May(tool, 1) {
+func (o *OpenResponses) check(tool Tool) error {
+	if o == nil || o.places.May(tool.FlowName(), 1) {
 		return nil
 	}
 	return tooManyOpen()
@@ -56,35 +56,35 @@ func (o *OpenResponses) check(tool string) error {
 func tooManyOpen() error { return &Refusal{Reason: ErrTooManyOpen, RetryAfter: tooManyOpenRetry} }
 
 // send takes a place for a call that is about to be sent.
-func (o *OpenResponses) send(tool string) error {
+func (o *OpenResponses) send(tool Tool) error {
 	if o == nil {
 		return nil
 	}
-	if !o.places.Take(tool, 1) {
+	if !o.places.Take(tool.FlowName(), 1) {
 		return tooManyOpen()
 	}
-	o.count(o.calls, tool, 1)
+	o.count(o.calls, tool.Name, 1)
 	return nil
 }
 
 // fail gives the place of a call back that has no response.
-func (o *OpenResponses) fail(tool string) {
+func (o *OpenResponses) fail(tool Tool) {
 	if o != nil {
-		o.count(o.calls, tool, -1)
-		o.places.Release(tool, 1)
+		o.count(o.calls, tool.Name, -1)
+		o.places.Release(tool.FlowName(), 1)
 	}
 }
 
 // read counts a call's response as open until its body was read to the end or closed.
-func (o *OpenResponses) read(tool string, body io.ReadCloser) io.ReadCloser {
+func (o *OpenResponses) read(tool Tool, body io.ReadCloser) io.ReadCloser {
 	if o == nil {
 		return body
 	}
-	o.count(o.calls, tool, -1)
-	o.count(o.open, tool, 1)
+	o.count(o.calls, tool.Name, -1)
+	o.count(o.open, tool.Name, 1)
 	return &openBody{ReadCloser: body, end: sync.OnceFunc(func() {
-		o.count(o.open, tool, -1)
-		o.places.Release(tool, 1)
+		o.count(o.open, tool.Name, -1)
+		o.places.Release(tool.FlowName(), 1)
 	})}
 }
 

@@ -107,3 +107,28 @@ func TestOneToolDoesNotTakeAllBytes(t *testing.T) {
 		})
 	}
 }
+
+// A program that uses several names has one part of what is bounded. It is shown under its names all the same.
+//
+// Seen to fail with a part for each name.
+func TestNamesOfOneFlowHaveOnePart(t *testing.T) {
+	open := NewOpenResponses(4)
+	other := Tool{Name: "other"}
+	for i := range 6 {
+		tool := Tool{Name: fmt.Sprint("name-", i), Flow: "program"}
+		if err := open.send(tool); (err == nil) != (i < 4) {
+			t.Errorf("open response %d of the program: %v, want 4 and no more", i+1, err)
+		}
+	}
+	for i := range 3 {
+		if err := open.send(other); (err == nil) != (i < 2) {
+			t.Errorf("open response %d of another program: %v, want 2, which is half, and no more", i+1, err)
+		}
+	}
+	if got := open.Calls(); got["name-0"] != 1 || got["other"] != 2 || got["program"] != 0 {
+		t.Errorf("shown are %v, want each under its name", got)
+	}
+	if got := other.FlowName(); got != "other" {
+		t.Errorf("a tool without a flow is %q where resources are shared, want its name", got)
+	}
+}

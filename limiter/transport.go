@@ -42,14 +42,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if call == nil {
 		call = &Call{Caller: Caller{Urgency: Usual, Longest: -1}}
 	}
-	tool := call.Caller.Tool.Name
+	tool := call.Caller.Tool
 	if err := t.Open.check(tool); err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
 		return nil, err
 	}
-	held, err := t.Bodies.hold(tool, req.Body)
+	held, err := t.Bodies.hold(tool.FlowName(), req.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ type failure struct {
 func (t *Transport) send(req *http.Request, held *body, permit *Permit, call *Call) (res *http.Response, _ *failure) {
 	defer func() {
 		if res == nil {
-			t.Open.fail(call.Caller.Tool.Name)
+			t.Open.fail(call.Caller.Tool)
 			permit.Release()
 		}
 	}()
@@ -125,7 +125,7 @@ func (t *Transport) send(req *http.Request, held *body, permit *Permit, call *Ca
 // is not worth a connection.
 const discardable = 16 << 10
 
-func (t *Transport) discard(res *http.Response, tool string) {
+func (t *Transport) discard(res *http.Response, tool Tool) {
 	io.CopyN(io.Discard, res.Body, discardable)
 	res.Body.Close()
 	t.Open.fail(tool)

@@ -79,7 +79,7 @@ func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err err
 	sum := sha256.New()
 	if v.r.ContentLength != 0 {
 		body := p.upload(v)
-		v.body, err = p.o.Bodies.Hold(v.tool.line.Name, struct {
+		v.body, err = p.o.Bodies.Hold(v.tool.line.FlowName(), struct {
 			io.Reader
 			io.Closer
 		}{io.TeeReader(body, sum), body})

@@ -116,7 +116,7 @@ func (p *Proxy) leave(v *request) {
 		v.tool.here.Add(-1)
 	}
 	if v.connected {
-		p.o.Connections.Release(v.Tool, 1)
+		p.o.Connections.Release(v.tool.line.FlowName(), 1)
 	}
 	v.Total = time.Since(v.arrived)
 	v.Decisions = Decisions{v.rule.CachedBy, v.w.Header().Get("Cache-Status"), v.preferences.urgency, v.longestWait()}

@@ -82,7 +82,7 @@ func (p *Proxy) identify(v *request) (known bool) {
 		return false
 	}
 	if p.o.Connections != nil {
-		if v.connected = p.o.Connections.Take(v.Tool, 1); !v.connected {
+		if v.connected = p.o.Connections.Take(t.line.FlowName(), 1); !v.connected {
 			v.w.Header().Set("Connection", "close") // it is a connection that the tool may not have
 			p.fail(v, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
 			return false
