@@ -191,11 +191,13 @@ func (a *Adaptive) Interrupted() {
 // lacks is what a full bucket may lack, since it is counted in whole millionths of calls.
 const lacks = 0.01
 
-// Paused reports a pause that an earlier process saw begin.
+// Paused reports a pause that an earlier process, or another replica, saw begin.
 func (a *Adaptive) Paused(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.history.since = now
+	if a.history.since.IsZero() {
+		a.history.since = now
+	}
 }
 
 // Resumed reports that a pause is over, in which the bucket may have earned too much.
@@ -276,5 +278,8 @@ func (a *Adaptive) SetLearned(l Learned) {
 		a.reset()
 	default:
 		a.learned = l
+		if a.shared {
+			a.history.heard(l.At)
+		}
 	}
 }

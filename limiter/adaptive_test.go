@@ -317,3 +317,23 @@ func TestWhatAReplicaMeasures(t *testing.T) {
 		t.Errorf("the guard has a replica wait %v", wait)
 	}
 }
+
+// A refusal that another replica learned from is where the next measurement of this one begins.
+func TestARefusalOfAnotherReplica(t *testing.T) {
+	h := newStory(t)
+	h.shared = true
+	h.refusal()
+	h.passes(1000)
+	h.Paused(h.now)
+	h.SetLearned(Learned{Rate: 0.6, Burst: 5, Left: 0.6, At: h.now})
+	h.passes(10)
+	h.Resumed(h.now)
+	if got := h.Level(h.now); got > 3 {
+		t.Errorf("after another's pause the bucket holds %v tokens, want 3 at most", got)
+	}
+	h.passes(70)
+	h.refusal()
+	if got, want := h.Learned().Left, (0.6+0.995)/2*70/80; !near(got, want) {
+		t.Errorf("%v of the rate seems to be left, want %v: 70 of 80 seconds at a rate that grew from 0.6 to 0.995", got, want)
+	}
+}

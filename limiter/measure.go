@@ -39,6 +39,14 @@ func (h *history) resumed(now time.Time) {
 	}
 }
 
+// heard reports a refusal that another replica learned from.
+func (h *history) heard(at time.Time) {
+	if at.After(h.last.at) {
+		h.last = refusal{at, h.sent, h.paused}
+		h.start = h.last
+	}
+}
+
 // forget makes the next refusal the first one: tokens were lost, or calls held, so that nothing can be measured across this moment.
 func (h *history) forget() { h.last, h.start = refusal{}, refusal{} }
 

@@ -105,6 +105,7 @@ func (s *state) followPause(now time.Time, n News) {
 		return
 	case p.state == PauseOpen:
 		p.begin(now, n.Remaining)
+		s.bucket.Paused(now)
 		s.Observer.PauseBegan(n.Remaining)
 	case p.state == PauseProbing && !p.elsewhere && !isNew:
 		return

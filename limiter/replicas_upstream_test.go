@@ -1,0 +1,113 @@
+package limiter_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"roamproxy/limiter"
+)
+
+// board is what two replicas know together, with 20 ms between an event and its news. Of a pause, the replica that was refused
+// sends the probe.
+type board struct {
+	mu     sync.Mutex // guards the following
+	news   limiter.News
+	until  time.Time
+	prober *replica
+	all    []*replica
+}
+
+// replica is the limiter.Sharing of one of them.
+type replica struct {
+	*board
+	follow func(limiter.News)
+}
+
+func (r *replica) Part() limiter.Part {
+	return limiter.Part{Rate: 1 / float64(len(r.all)), Burst: modelBurst, Replicas: len(r.all)}
+}
+
+func (r *replica) Follow(f func(limiter.News)) { r.follow = f }
+
+func (r *replica) Publish(e limiter.Event) {
+	time.AfterFunc(20*time.Millisecond, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch e.Kind {
+		case limiter.EventThrottled:
+			r.news.State, r.until, r.prober = limiter.PauseShut, e.Until, r
+			r.news.Generation++
+		case limiter.EventAnswered:
+			r.news.State = limiter.PauseOpen
+		case limiter.EventLearned:
+			if e.Learned.At.Sub(r.news.Learned.At) > time.Second { // one overload is learned once
+				r.news.Learned = e.Learned
+			}
+		}
+		for _, other := range r.all {
+			n := r.news
+			n.Remaining = max(time.Until(r.until), 0)
+			if n.State == limiter.PauseShut && other != r.prober {
+				n.State = limiter.PauseProbing
+			}
+			other.follow(n)
+		}
+	})
+}
+
+// twoReplicas share a bucket, and get every other call each.
+func twoReplicas() client {
+	return client{"two replicas", func(t *testing.T, l *lab) (func(context.Context) error, func()) {
+		bucket, err := limiter.NewLocal(l.rate, l.burst, jitter(l.rate))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &board{news: limiter.News{State: limiter.PauseOpen}}
+		b.all = []*replica{{board: b}, {board: b}}
+		var transports []*limiter.Transport
+		for _, r := range b.all {
+			q := limiter.New(limiter.Options{Bucket: bucket, Sharing: r, Adapt: true, MaxWait: time.Hour})
+			transports = append(transports, &limiter.Transport{Next: l, Queue: q, Bodies: limiter.NewBodies(0, "")})
+		}
+		var calls atomic.Int64
+		return func(ctx context.Context) error {
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://roam.example/v1/test", nil)
+				res, err := transports[calls.Add(1)%2].RoundTrip(req)
+				if err != nil {
+					return err
+				}
+				return res.Body.Close()
+			}, func() {
+				for _, transport := range transports {
+					transport.Queue.Close()
+				}
+			}
+	}}
+}
+
+// Replicas learn together what another client leaves of their quota, although each sees only some of the calls and refusals. Now and
+// then both are refused in the same moment, so it is a little more than for one process.
+func TestReplicasBesideAnotherClient(t *testing.T) {
+	for _, header := range []retryAfter{trueWait, tenAlways} {
+		for _, share := range []float64{0.25, 0.5, 0.75} {
+			t.Run(fmt.Sprintf("%v of the rate, %s", share, header), func(t *testing.T) {
+				u := beside(t, twoReplicas(), models()[0], header, 1, func(ctx context.Context, l *lab) { l.steady(ctx, share) })
+				t.Logf("refused %.1f %%, %.1f in the first ten minutes; used %.3f of the rest", 100*u.refused, 100*u.early, u.used)
+				if u.refused > 0.035 || u.used < 0.97 {
+					t.Errorf("%.1f %% refused and %.3f of the rest used, want at most 3.5 and at least 0.97", 100*u.refused, u.used)
+				}
+			})
+		}
+		t.Run("trouble, "+string(header), func(t *testing.T) {
+			r := recovers(t, twoReplicas(), models()[0], header, 1, func(l *lab) { l.trouble(30 * time.Second) })
+			if t.Logf("%+v", r); r.minute < 0.95 || r.minutes < 0.95 {
+				t.Errorf("30 s after the trouble %.2f of the rate were used in a minute and %.2f in five, want 0.95", r.minute, r.minutes)
+			}
+		})
+	}
+}
