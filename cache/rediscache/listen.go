@@ -28,13 +28,22 @@ func (r *Tier) listen() {
 				if d, ok := decodeDropped(m.Message); ok {
 					select {
 					case r.said <- d:
-					default: // watch will see that something was missed
+					default:
+						r.suspect()
 					}
 				}
 			})
 		}
+		r.suspect()
 		r.sleep(waking)
 	}
+}
+
+// suspect has watch look often for a while: messages may have been missed.
+func (r *Tier) suspect() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.missed = time.Now().Add(suspicion)
 }
 
 // heed forgets, and counts itself among those who have.
@@ -60,7 +69,8 @@ func (r *Tier) heed() {
 
 // watch looks whether something was dropped that no message told of, and tells what could not be told.
 func (r *Tier) watch() {
-	for r.ctx.Err() == nil {
+	r.suspect()
+	for last := time.Now(); r.ctx.Err() == nil; {
 		r.sleep(waking)
 		client := r.o.Client()
 		if client == nil {
@@ -80,7 +90,13 @@ func (r *Tier) watch() {
 				return false
 			})
 		}
-		r.catchUp(client)
+		r.mu.Lock()
+		missed := time.Now().Before(r.missed)
+		r.mu.Unlock()
+		if missed || time.Since(last) >= resting {
+			r.catchUp(client)
+			last = time.Now()
+		}
 	}
 }
 

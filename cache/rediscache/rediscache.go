@@ -35,7 +35,9 @@ const (
 	redisTime = 50 * time.Millisecond  // for one answer of Redis; a call needs two of them, a token's and a count's, and waits 250 ms at most
 	lockLife  = 3 * time.Second        // of a fill, held for longer as long as its replica lives
 	hearing   = 100 * time.Millisecond // for the others to forget what a write dropped
-	waking    = 100 * time.Millisecond // between looks at whether something was dropped that was not heard of
+	waking    = 100 * time.Millisecond // between looks at whether something was dropped that was not heard of, where that may be
+	resting   = 2 * time.Second        // between those looks while the channel is up: three idle replicas do little else
+	suspicion = 3 * time.Second        // after the channel was down, or too much was said, for which messages may have been missed
 	mostSaid  = 1000                   // routes in one message; whoever has more drops everything
 )
 
@@ -52,7 +54,8 @@ type Options struct {
 // A hit in memory never asks Redis. So every replica's memory must be told of a drop: by a message, which each answers by
 // counting itself, and the write's answer waits for all who were sent it, up to 100 ms. The channel is a sharded one: in a Cluster
 // all listen at the node that counts them, and elsewhere it is like any other. A replica that heard nothing, because its
-// channel was down, sees within 100 ms that drops were counted which it knows nothing of, and forgets those routes.
+// channel was down, sees within 100 ms that drops were counted which it knows nothing of, and forgets those routes. Where the
+// channel seemed to be up it sees it within 2 s.
 type Tier struct {
 	o                         Options
 	claims, puts, drops, ends *rueidis.Lua
@@ -63,6 +66,7 @@ type Tier struct {
 	known  map[string]string // the generation of each route, as heard
 	number int64             // drops that were heard of
 	untold []func(string) bool
+	missed time.Time // until then messages may have been missed
 
 	said   chan dropped
 	ctx    context.Context
