@@ -86,7 +86,7 @@ func (b *Bucket) Reconfigure(perSecond, burst float64, jitter, maxPause time.Dur
 		return b.alone.Reconfigure(share, 1, 0)
 	}
 	if b.alone, err = limiter.NewLocal(share, 1, 0); err == nil {
-		b.leaveAt(time.Now())
+		b.leaveAt(limiter.Now())
 	}
 	return err
 }
@@ -131,7 +131,7 @@ func (b *Bucket) Take(now time.Time, d limiter.Demand) time.Duration {
 		}
 		b.session.lost(err)
 		b.session.soon()
-		now = time.Now()
+		now = limiter.Now()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -210,8 +210,8 @@ func (b *Bucket) SetLimits(now time.Time, l limiter.Limits) {
 func (b *Bucket) beat() (again time.Duration, err error) {
 	for {
 		b.mu.Lock()
-		interval, _ := b.interval(time.Now())
-		again = min(interval, b.every) - time.Since(b.heard)
+		interval, _ := b.interval(limiter.Now())
+		again = min(interval, b.every) - limiter.Now().Sub(b.heard)
 		news := !b.joined || len(b.events) > 0 || b.returned > 0 || b.lower >= 0
 		b.mu.Unlock()
 		if !news && again > 0 {
@@ -240,7 +240,7 @@ func (b *Bucket) leave() {
 	left := b.joined
 	b.joined, b.returned, b.lower, b.next = false, 0, -1, time.Time{}
 	if left {
-		b.alone.SetLimits(time.Now(), limiter.Limits{Rate: b.limits.Rate / float64(b.session.o.Replicas), Burst: 1})
+		b.alone.SetLimits(limiter.Now(), limiter.Limits{Rate: b.limits.Rate / float64(b.session.o.Replicas), Burst: 1})
 		b.leaveAt(b.heard.Add(b.lease))
 		b.keepEvents()
 	}

@@ -90,13 +90,16 @@ func (s *Session) run(ctx context.Context, key string, q question) (r reply, err
 	if client == nil {
 		return r, errNotConnected
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
-	defer cancel()
-	args := func() []string { text, _ := json.Marshal(q); return []string{string(text)} } // of numbers and strings: cannot fail
-	result := client.Do(ctx, client.B().Evalsha().Sha1(s.quotaSHA).Numkeys(1).Key(key).Arg(args()...).Build())
+	do := func(command rueidis.Completed) rueidis.RedisResult {
+		ctx, cancel := context.WithTimeout(ctx, s.patience)
+		defer cancel()
+		return client.Do(ctx, command)
+	}
+	arg := func() string { text, _ := json.Marshal(q); return string(text) } // of numbers and strings: cannot fail
+	result := do(client.B().Evalsha().Sha1(s.quotaSHA).Numkeys(1).Key(key).Arg(arg()).Build())
 	if e, ok := rueidis.IsRedisErr(result.Error()); ok && e.IsNoScript() {
 		q.Check = true
-		result = client.Do(ctx, client.B().Eval().Script(quotaScript).Numkeys(1).Key(key).Arg(args()...).Build())
+		result = do(client.B().Eval().Script(quotaScript).Numkeys(1).Key(key).Arg(arg()).Build())
 	}
 	if err = result.DecodeJSON(&r); err == nil {
 		err = r.check()

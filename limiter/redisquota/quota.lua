@@ -30,6 +30,7 @@ local function read()
     if type(q[name]) ~= 'string' then return end
   end
   if not whole(q, numbers) or q.every < 1 then return end
+  if q.state ~= 'open' and q.state ~= 'shut' and q.state ~= 'probing' then return end
   for _, m in pairs(q.members) do
     if type(m) ~= 'table' or not whole(m, fields) or m.weight < 1 then return end
   end

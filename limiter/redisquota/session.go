@@ -47,8 +47,8 @@ const (
 	late = 600 * time.Millisecond
 	// forget: a crashed machine is repaired or replaced by then.
 	forget = 10 * time.Minute
-	// patience is for one reply: a Redis that answers within 250 ms is usable. A call may stand behind a beat, and then waits twice this.
-	patience = 350 * time.Millisecond
+	// patience is for one reply: a Redis that answers within 250 ms is usable, on a busy machine too. A call may stand behind a beat, and then waits twice this.
+	patience = 500 * time.Millisecond
 	// retry is between attempts to reach Redis again.
 	retry = 250 * time.Millisecond
 	// renew is after how many attempts there is another connection: to the server that has the name now, with what the files hold now.

@@ -77,7 +77,7 @@ func (b *Bucket) ask(ctx context.Context, change func(*question)) (reply, error)
 	b.asking <- struct{}{}
 	defer func() { <-b.asking }()
 	b.mu.Lock()
-	now := time.Now()
+	now := limiter.Now()
 	q, events, lower := b.question(now, change)
 	b.mu.Unlock()
 
@@ -89,7 +89,7 @@ func (b *Bucket) ask(ctx context.Context, change func(*question)) (reply, error)
 		b.mu.Unlock()
 		return r, err
 	}
-	news := b.reply(time.Now(), q, r)
+	news := b.reply(limiter.Now(), q, r)
 	follow := b.follow
 	b.mu.Unlock()
 	follow(news)
