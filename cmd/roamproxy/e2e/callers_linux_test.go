@@ -101,9 +101,9 @@ func TestACalmScriptBesideAnUnnamedFlood(t *testing.T) {
 			calm := pythonScript(t, "calm.py")
 			for i := range 3 {
 				wait := startScript(t, calm, target, "1", "0")
-				for r.QueueState("roam").Waiting["calm.py"] == 0 && by(roam.Journal(), "calm.py") == i {
-					<-time.After(time.Millisecond)
-				}
+				eventually(t, "the calm script's call is queued under its name, or sent", func() bool {
+					return r.QueueState("roam").Waiting["calm.py"] > 0 || by(roam.Journal(), "calm.py") > i
+				})
 				since := time.Now()
 				if out := wait(); out != "200\n" {
 					t.Fatalf("the calm script is answered %q, with %v waiting", out, r.QueueState("roam").Waiting)
