@@ -41,7 +41,7 @@ func TestCompressedAnswersThatExpand(t *testing.T) {
 				w.Header().Set("Content-Encoding", "gzip")
 				w.Write(packed.Bytes())
 			}))
-			defer upstream.Close()
+			t.Cleanup(upstream.Close) // after roamproxy was killed, whose connections it would wait for
 			cmd := prepare(t, upstream.URL, t.TempDir(), inFile(t, fast))
 			cmd.Path = program
 			if procs := controlGroup(t, container); procs != "" {

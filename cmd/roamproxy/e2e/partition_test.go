@@ -21,7 +21,7 @@ func TestWorkspacesOnOneRedis(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{"ok":true,"workspace":"of `+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer rmk-")+`"}`)
 	}))
-	defer upstream.Close()
+	t.Cleanup(upstream.Close) // after roamproxy was killed, whose connections it would wait for
 	redis := redistest.NewRedis(t)
 	start := func(key string, inFile bool) string {
 		env := []string{"ROAMPROXY_REDIS_URL=" + redis.URL(), "ROAM_API_KEY=" + key}
