@@ -146,6 +146,7 @@ jobs: ## five typical jobs in simulated time: calls asked for, sent to Roam, sec
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
 	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy/e2e
+	SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 1h -run '^(TestFloodOnEveryUpstream|TestRecovery.*|TestBeside.*|TestAloneNothingIsRefused)$$' ./limiter
 
 image: ## the container image; BUILD_DIGEST=sha256:… and RUN_DIGEST=sha256:… pin what it is made of
 	docker build -t roamproxy --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) --build-arg BUILD_DIGEST=$(BUILD_DIGEST) --build-arg RUN_DIGEST=$(RUN_DIGEST) .
