@@ -22,7 +22,10 @@ func (p *Proxy) passThrough(v *request) {
 	if in.Body = p.upload(v); in.Method == http.MethodGet || in.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
 		in.ContentLength = 0
 	}
-	w := &passWriter{toolWriter: toolWriter{ResponseWriter: v.w}, header: make(http.Header), interim: interim{p: p, v: v}, keepAlive: p.o.KeepAlive, cancel: cancel, whole: v.write != nil && v.write.HasKey()}
+	w := &passWriter{
+		toolWriter: toolWriter{ResponseWriter: v.w}, header: make(http.Header), interim: interim{p: p, v: v},
+		keepAlive: p.o.KeepAlive, cancel: cancel, whole: v.write != nil && v.write.HasKey(),
+	}
 	defer func() {
 		w.stop()
 		if v.Err == nil {

@@ -160,7 +160,8 @@ func TestARepeatOfWhatWasNotSent(t *testing.T) {
 func TestAReplayedAnswer(t *testing.T) {
 	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
 	h := build(t, roam, nil, unmetered)
-	roam.Script(roamtest.Status(201, `{"ok":true,"id":7}`, "Content-Type", "application/json", "Location", "http://roam.example/v1/x", "Set-Cookie", "a=b", "X-Request-Id", "roam-1", "Date", "Mon, 01 Jan 2024 00:00:00 GMT"))
+	roam.Script(roamtest.Status(201, `{"ok":true,"id":7}`, "Content-Type", "application/json", "Location", "http://roam.example/v1/x",
+		"Set-Cookie", "a=b", "X-Request-Id", "roam-1", "Date", "Mon, 01 Jan 2024 00:00:00 GMT"))
 	post := func(body, tool string) *httptest.ResponseRecorder {
 		return h.do(t.Context(), "POST", "/v1/chat.post", body, "Idempotency-Key", "k", "Roamproxy-Tool", tool)
 	}

@@ -54,7 +54,10 @@ type content struct {
 // Open reads the calls of today from a file in dir. If the file cannot be understood the error says so, and every tool with a
 // limit has used up its day: nobody knows how much of it is left.
 func Open(dir *statefile.Dir) (*Counts, error) {
-	c := &Counts{file: dir.File("budgets.json", fileVersion), day: dayOf(time.Now()), reserved: make(map[string]int), unreported: make(map[string]int)}
+	c := &Counts{
+		file: dir.File("budgets.json", fileVersion), day: dayOf(time.Now()),
+		reserved: make(map[string]int), unreported: make(map[string]int),
+	}
 	c.read()
 	return c, c.unread
 }
@@ -75,7 +78,8 @@ func (c *Counts) read() {
 	}
 	if err != nil {
 		c.used = nil
-		c.unread = fmt.Errorf("budget: the calls of today are unknown, so calls_per_day counts as used up until midnight UTC; to begin anew, remove %s: %w", c.file.Path(), err)
+		c.unread = fmt.Errorf("budget: the calls of today are unknown, so calls_per_day counts as used up until midnight UTC; "+
+			"to begin anew, remove %s: %w", c.file.Path(), err)
 		return
 	}
 	c.used, c.unread = make(map[string]int), nil

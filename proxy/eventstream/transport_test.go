@@ -88,7 +88,10 @@ func TestAStreamThatRoamKeepsClosing(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		lives, pause time.Duration
-	}{{"at once", 0, 0}, {"and reopens after a second", 0, time.Second}, {"after ten seconds", 10 * time.Second, 0}, {"after fifty seconds", 50 * time.Second, time.Second}} {
+	}{
+		{"at once", 0, 0}, {"and reopens after a second", 0, time.Second},
+		{"after ten seconds", 10 * time.Second, 0}, {"after fifty seconds", 50 * time.Second, time.Second},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				roam := &server{status: 200, kind: "text/event-stream", lives: max(tt.lives, time.Nanosecond)}

@@ -103,7 +103,8 @@ func plainNumbers(v any) any {
 
 // reading lists the words that begin or end the name of an MCP tool that changes nothing, such as meeting_search.
 var reading = []string{
-	"search", "info", "list", "get", "read", "find", "fetch", "lookup", "resolve", "query", "describe", "history", "transcript", "prompt", "export", "count", "show", "view",
+	"search", "info", "list", "get", "read", "find", "fetch", "lookup", "resolve", "query", "describe", "history", "transcript", "prompt",
+	"export", "count", "show", "view",
 }
 
 // reads reports whether an MCP tool only reads, by its name. For one that is named otherwise the repeat is refused: a caller
