@@ -19,7 +19,7 @@ type processes struct {
 	search chan struct{} // one search at a time, so that a flood of connections does not multiply the work
 	// The following belong to the search that is under way.
 	rests time.Time // until when nothing is searched for
-	found []int     // pids that had a socket, the last one first
+	found []int     // pids that had a socket, the last one first; ours to begin with, for roamproxy demo
 
 	mu     sync.Mutex // guards the following
 	inodes map[uint32]process
@@ -40,7 +40,7 @@ const (
 )
 
 func newProcesses(root string) *processes {
-	return &processes{root: root, search: make(chan struct{}, 1), inodes: make(map[uint32]process)}
+	return &processes{root: root, search: make(chan struct{}, 1), found: []int{os.Getpid()}, inodes: make(map[uint32]process)}
 }
 
 // byInode returns the process that holds a socket, where it is visible and found in time.
