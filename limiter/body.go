@@ -123,7 +123,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	if c.body.size+int64(n) <= inMemory {
 		shares.Add(tool, int64(n))
 	} else if !shares.Take(tool, int64(n)) {
-		return 0, &Refusal{Reason: ErrQueueFull, RetryAfter: leastPause}
+		return 0, &Refusal{Reason: ErrBytesFull, RetryAfter: leastPause}
 	}
 	c.body.size += int64(n)
 	return n, err

@@ -13,7 +13,7 @@ import (
 type Call struct {
 	Caller     Caller
 	Background bool // sent only with a token that no other call waits for, as by Queue.TryWait; refused, and not sent again, otherwise
-	Owner      any  // of whoever makes the call, for the steps behind a Transport; this package does not look at it
+	Owner      any  // what the maker of the call adds for the steps behind a Transport; this package does not look at it
 
 	Waited   time.Duration // in the queue, over all attempts
 	Attempts int           // how often it was sent
@@ -22,7 +22,7 @@ type Call struct {
 	attempt *attempt // the latest
 
 	mu     sync.Mutex // guards all below; taken before a Queue's lock
-	early  []Caller   // who joined before the call was queued
+	early  []Caller   // that joined before the call was queued
 	queue  *Queue
 	queued *call
 }

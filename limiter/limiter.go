@@ -31,6 +31,8 @@ import (
 var (
 	// ErrQueueFull says that the queue, or the tool's part of it, is at its bound.
 	ErrQueueFull = errors.New("limiter: the queue is full")
+	// ErrBytesFull is an ErrQueueFull: the bodies of the tool's queued calls take as much as they may.
+	ErrBytesFull = fmt.Errorf("%w: too many bytes of bodies", ErrQueueFull)
 	// ErrWaitTooLong says that the call would wait, or has waited, for longer than it may.
 	ErrWaitTooLong = errors.New("limiter: the wait is longer than the call may wait")
 	// ErrPaused says that Roam answered 429 and its pause outlasts the call's longest wait.

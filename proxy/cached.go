@@ -200,7 +200,7 @@ func (p *Proxy) stream(v *request, w *toolWriter, a *cache.Answer) {
 }
 
 // questionSize bounds the body of a POST that reads. Roam's are a few hundred bytes; what is larger goes through unkept, so that
-// what is read before the line is little.
+// what is read before the call is queued is little.
 const questionSize = 64 << 10
 
 // asked reads the body of a question. One that is too large for a question is put back.

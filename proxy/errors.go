@@ -95,11 +95,17 @@ func sentence(err error, code Code) string {
 	case codeBudget:
 		return "This tool has used up its calls of today; the call was not sent and may be repeated after midnight UTC."
 	case codeQueueFull:
-		return "The line is full; the call was not sent and may be repeated."
+		switch {
+		case errors.Is(err, limiter.ErrBytesFull):
+			return "The bodies of this tool's queued calls take as much as they may (limits.queue_bytes); the call was not sent and may be repeated."
+		case errors.Is(err, errTooManyCalls):
+			return "This tool has as many requests in progress as it may (limits.max_calls, limits.max_connections); the call was not sent and may be repeated."
+		}
+		return "The queue is full; the call was not sent and may be repeated."
 	case codeWaitTooLong:
-		return "The call's turn would come after its longest wait; it was not sent and may be repeated."
+		return "The call would be queued for longer than it may wait; it was not sent and may be repeated."
 	case codePaused:
-		return "Roam asked for quiet for longer than the call may wait; it was not sent and may be repeated."
+		return "Roam asked for a pause that is longer than the call may wait; it was not sent and may be repeated."
 	case codeTooManyOpen:
 		return "The tool is reading as many responses as it may (upstream.max_open); the call was not sent and may be repeated once one of them has ended."
 	case codeShuttingDown:
@@ -180,7 +186,7 @@ func (p *Proxy) fail(v *request, err error) {
 	}
 }
 
-// Throttled tells whether an error is about the quota rather than about Roam, so that an old answer may stand in for it.
+// Throttled reports whether an error is about the quota rather than about Roam, so that an old answer may stand in for it.
 func Throttled(err error) bool {
 	var refusal *limiter.Refusal
 	return errors.As(err, &refusal) && !errors.Is(err, limiter.ErrClosed)

@@ -168,7 +168,7 @@ func TestARefusalIsHonest(t *testing.T) {
 		time.Sleep(2 * rateLimitAge)
 		start := time.Now()
 		w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Prefer", "wait=3")
-		want := `{"error":"ratelimited","message":"The call's turn would come after its longest wait; it was not sent and may be repeated.","ok":false,"reason":"wait_too_long","retry_after":8}` + "\n"
+		want := `{"error":"ratelimited","message":"The call would be queued for longer than it may wait; it was not sent and may be repeated.","ok":false,"reason":"wait_too_long","retry_after":8}` + "\n"
 		if w.Code != 429 || time.Since(start) != 0 || w.Body.String() != want || w.Header().Get("Retry-After") != "8" || w.Header().Get("Preference-Applied") != "wait=3" {
 			t.Errorf("%d after %v: %s %v\nwant %s", w.Code, time.Since(start), w.Body, w.Header(), want)
 		}

@@ -61,7 +61,7 @@ type Credential struct {
 	Quota  string // by name
 }
 
-// Quota is a line and how it is shown to tools.
+// Quota is a queue, and how its quota is shown to tools.
 type Quota struct {
 	Name        string
 	Queue       *limiter.Queue
@@ -151,7 +151,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Problems tells, by credential, what an operator must mend. All is well where it is nil.
+// Problems tells, by credential, what an operator must repair; nil: all is well.
 func (p *Proxy) Problems() map[string]error {
 	problems := make(map[string]error)
 	for name, l := range p.upstreams {

@@ -8,7 +8,7 @@ import (
 	"roamproxy/limiter"
 )
 
-// Queue tells the cache whether a call of this request would be sent at once. A background refresh wants a token that leaves one for
+// Queue reports to the cache whether a call of this request would be sent at once. A background refresh wants a token that leaves one for
 // the next caller.
 func (c *cachedCall) Queue() (idle, paused bool) {
 	s := c.by.upstream.quota.Queue.State()

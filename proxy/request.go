@@ -12,7 +12,7 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// Report is what is told of a request when it has ended, for metrics and log.
+// Report describes a request that has ended, for metrics and log.
 type Report struct {
 	ID                  string // the tool's X-Request-Id, or ours; the answer has it too
 	RoamID              string // X-Request-Id of Roam's answer, where it has one: what to tell Roam's support
@@ -34,7 +34,7 @@ type Report struct {
 	Err                 error  // for the log: what went wrong on the way to Roam
 }
 
-// Decisions are what roamproxy decided about a request before it went on, for a reader who wonders why.
+// Decisions are what roamproxy decided about a request before it went on, for an operator who asks why.
 type Decisions struct {
 	Rule        string        // the rule that matched the route; "": none
 	CacheStatus string        // as answered (RFC 9211)
@@ -51,7 +51,7 @@ type request struct {
 	own         http.Header // what the tool says to roamproxy; r.Header is what Roam may see
 	refusal     error       // of the guard
 	arrived     time.Time
-	tool        *tool // nil until it is known who asks
+	tool        *tool // nil until it is identified
 	connected   bool  // its connection is counted
 	upstream    *upstream
 	rule        Treatment

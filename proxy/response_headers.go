@@ -47,7 +47,7 @@ func cloneShared(h http.Header) http.Header {
 }
 
 // clean makes Roam's header fields fit for the tool. A cookie would be the credential's session, which is no tool's. Which web pages may
-// read a response Roam says of its own address: next to what roamproxy says, a browser would heed neither. A redirect within Roam
+// read a response Roam says of its own address: next to what roamproxy says, a browser would follow neither. A redirect within Roam
 // leads to the address that the tool called; any other is the tool's to follow or not.
 func (p *Proxy) clean(h http.Header, v *request) {
 	delete(h, "Set-Cookie")

@@ -64,6 +64,9 @@ func newTools(configured []Tool, upstreams map[string]*upstream, met func(string
 	return t, nil
 }
 
+// errTooManyCalls is a limiter.ErrQueueFull: the tool has as many requests in progress, or connections, as it may.
+var errTooManyCalls = fmt.Errorf("%w: too many requests of one tool in progress", limiter.ErrQueueFull)
+
 // identify finds out who asks and whether it may, and answers where not.
 func (p *Proxy) identify(v *request) (known bool) {
 	t := p.tools.asking(v)
@@ -78,13 +81,13 @@ func (p *Proxy) identify(v *request) (known bool) {
 	}
 	v.Quota = v.upstream.quota.Name
 	if n := t.here.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
-		p.fail(v, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
+		p.fail(v, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
 		return false
 	}
 	if p.o.Connections != nil {
 		if v.connected = p.o.Connections.Take(t.line.FlowName(), 1); !v.connected {
 			v.w.Header().Set("Connection", "close") // it is a connection that the tool may not have
-			p.fail(v, &limiter.Refusal{Reason: limiter.ErrQueueFull, RetryAfter: time.Second})
+			p.fail(v, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
 			return false
 		}
 	}

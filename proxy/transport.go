@@ -30,7 +30,7 @@ type TransportOptions struct {
 // away, has most likely ended the others, and each would cost a call. So only calls that are in flight fail.
 type Transport struct{ *http.Transport }
 
-// Of an idle connection that a firewall or a balancer forgot, nothing tells until a call is lost on it. So one that was idle for
+// Of an idle connection that a firewall or a balancer forgot, nothing shows until a call is lost on it. So one that was idle for
 // longer than this is closed. At the usual call a second one connection stays in use; after a rest the next call makes a new one,
 // for some 100 ms. net/http measures it by the wall clock, so that it holds over a suspend too.
 const idleConnTimeout = 5 * time.Second
@@ -120,7 +120,7 @@ func Trust(file string) (*x509.CertPool, error) {
 // ErrLoop says that a call to Roam would come to roamproxy again, and again.
 var ErrLoop = errors.New("the upstream is roamproxy itself; set upstream.url to Roam's address")
 
-// Loop tells whether the upstream's name leads to one of our own addresses. A name that cannot be resolved now is no loop: it is
+// Loop reports whether the upstream's name leads to one of our own addresses. A name that cannot be resolved now is no loop: it is
 // looked at again whenever a connection is made.
 func Loop(ctx context.Context, upstream *url.URL, own []net.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -136,7 +136,7 @@ func Loop(ctx context.Context, upstream *url.URL, own []net.Addr) error {
 	return nil
 }
 
-// ourselves tells whether one of own is reached at to. A listener on every address is reached at each of the machine's.
+// ourselves reports whether one of own is reached at to. A listener on every address is reached at each of the machine's.
 func ourselves(to netip.AddrPort, own []net.Addr) bool {
 	for _, addr := range own {
 		tcp, ok := addr.(*net.TCPAddr)
@@ -151,7 +151,7 @@ func ourselves(to netip.AddrPort, own []net.Addr) bool {
 	return false
 }
 
-// local tells whether an address is one of this machine's.
+// local reports whether an address is one of this machine's.
 func local(ip netip.Addr) bool {
 	if ip.IsLoopback() || ip.IsUnspecified() {
 		return true

@@ -62,7 +62,7 @@ func parsePage(body []byte) (p page, ok bool) {
 	return p, true
 }
 
-// element reads the next value, and tells where it is.
+// element reads the next value and returns it with its place.
 func element(in *json.Decoder) (json.RawMessage, span, error) {
 	var value json.RawMessage
 	err := in.Decode(&value)

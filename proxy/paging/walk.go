@@ -135,7 +135,7 @@ func (p *Pages) walk(k *walk) (*Part, error) {
 // wholeSize bounds a page that is read to be cut and not to be kept.
 const wholeSize = 8 << 20
 
-// whole reads a page that the tool wants nobody to keep. What is no page of a list may be larger, and stays a stream.
+// whole reads a page that is not to be cached. What is no page of a list may be larger, and stays a stream.
 func whole(a *cache.Answer) error {
 	if a.Stream == nil || a.Result != cache.Bypass {
 		return nil
@@ -165,7 +165,7 @@ func readable(a *cache.Answer) (page, bool) {
 	return parsePage(a.Body)
 }
 
-// perhapsWhole tells whether an answer without nextCursor may be of a list that has no pages at all. A tool that does not
+// perhapsWhole reports whether an answer without nextCursor may be of a list that has no pages at all. A tool that does not
 // expect any would take the first ten for everything.
 func (p *Pages) perhapsWhole(k *walk, pg page) bool {
 	return pg.nextAt == (span{}) && k.at == (place{}) && len(pg.items) > k.limit && p.shapes.of(k.List) != wide
