@@ -99,6 +99,9 @@ limiter/redisquota limiter/buckettest
 metrics/status metrics
 proxy proxy/repeat
 proxy proxy/budget
+proxy proxy/rpc
+proxy/repeat proxy/rpc
+cmd/roamproxy/config proxy/rpc
 proxy proxy/eventstream
 cmd/roamproxy/server proxy/eventstream
 proxy/budget limiter/statefile

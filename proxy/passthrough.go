@@ -36,6 +36,7 @@ func (p *Proxy) passThrough(v *request) {
 		Rewrite: func(r *httputil.ProxyRequest) {
 			p.address(r.Out, r.In)
 			if v.body != nil {
+				v.body.Seek(0, io.SeekStart) // a step may have read it
 				r.Out.Body, r.Out.ContentLength = v.body, v.body.Size()
 			}
 		},

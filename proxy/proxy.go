@@ -5,6 +5,7 @@
 //	  │  refuse      a local program, not a web page; no CONNECT; HTTP/1.0 responses close
 //	  │  identify    which tool: token → tool; is this method and path allowed?
 //	  │  recognize   which Roam method, is it a read, how long cached, how long may it wait?
+//	  │  messages    of an agent (POST /mcp): which JSON-RPC methods and tools, and are they allowed?
 //	  ├─ a cacheable read ──► cached: cache.Do, a fresh answer, or one fill shared by all who ask the same
 //	  │  supersede   is it a queued pulse, of which only the newest is sent?
 //	  │  repeated    does it repeat a write of unknown outcome, or an Idempotency-Key that was answered?
@@ -141,6 +142,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.ContentLength > p.o.MaxBody:
 		p.fail(v, &http.MaxBytesError{Limit: p.o.MaxBody})
+	case v.isMCP() && p.readMessages(v): // and is answered
 	case (v.rule.Keeps() || v.isShareable()) && !eventstream.Wanted(r.Header): // the cache would wait for the end of a stream
 		p.cached(v)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):

@@ -29,8 +29,7 @@ const (
 // isWrite reports whether the request may change something at Roam. A rule with key_body says of a POST that it reads.
 func (p *Proxy) isWrite(v *request) bool { return writes(v.Method, v.Route) && !v.rule.Keeps() }
 
-// repeated decides whether a write is sent. If it is not, repeated has answered it and returns true. It reads the body of the
-// request, which waits in v.body from then on.
+// repeated decides whether a write is sent. If it is not, repeated has answered it and returns true. It holds the body.
 func (p *Proxy) repeated(v *request) bool {
 	key, err := repeat.ParseKey(v.r.Header[keyHeader])
 	if err != nil {
@@ -74,39 +73,40 @@ func (p *Proxy) repeated(v *request) bool {
 	return false
 }
 
-// fingerprint holds the body and identifies what the write sends. It reports false for an MCP message that changes nothing.
+// fingerprint holds the body and identifies what the write sends. It reports false for MCP messages that change nothing.
 func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err error) {
 	sum := sha256.New()
-	if v.r.ContentLength != 0 {
-		body := p.upload(v)
-		v.body, err = p.o.Bodies.Hold(v.tool.line.FlowName(), struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(body, sum), body})
-		if err != nil {
-			return false, err
-		}
+	if v.body != nil {
+		_, err = io.Copy(sum, v.body)
+		v.body.Seek(0, io.SeekStart)
+	} else if v.r.ContentLength != 0 {
+		err = p.hold(v, sum)
+	}
+	if err != nil {
+		return false, err
 	}
 	digest := repeat.Digest(sum.Sum(nil))
-	if v.Route == mcpRoute && v.body != nil {
-		method, _ := bodyField(v.body, "method")
-		v.subscribes = method == mcpSubscribe
-		if _, err := v.body.Seek(0, io.SeekStart); err != nil {
-			return false, err
-		}
-		call, ok := repeat.ToolCall(v.body)
-		if _, err := v.body.Seek(0, io.SeekStart); err != nil {
-			return false, err
-		}
+	if v.messages != nil {
+		calls, ok := repeat.ToolCalls(v.messages.Messages)
 		if !ok && w.Key == "" {
 			return false, nil
 		}
 		if ok {
-			digest = call
+			digest = calls
 		}
 	}
 	w.Fingerprint = repeat.Fingerprint(v.Method, target(v.r), v.r.URL.RawQuery, digest)
 	return true, nil
+}
+
+// hold reads the body of the request, which waits in v.body from then on. What is read is written to copied as well.
+func (p *Proxy) hold(v *request, copied io.Writer) (err error) {
+	body := p.upload(v)
+	v.body, err = p.o.Bodies.Hold(v.tool.line.Name, struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(body, copied), body})
+	return err
 }
 
 // callContext returns the context of the request's call, and cancel.

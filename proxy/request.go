@@ -10,6 +10,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/limiter"
 	"roamproxy/proxy/repeat"
+	"roamproxy/proxy/rpc"
 )
 
 // Report describes a request that has ended, for metrics and log.
@@ -57,6 +58,7 @@ type request struct {
 	rule        Treatment
 	preferences preferences
 	body        *limiter.HeldBody // of a write; nil: it has none, or it is no write
+	messages    *rpc.Body         // that were posted to /mcp; nil: none that can be read
 	subscribes  bool              // it asks for an event stream without end
 	write       *repeat.Pending   // nil: a repeat of it may be sent
 	chat        string            // that a write names; "": none

@@ -1,0 +1,43 @@
+package rpc
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Reads reports whether a tool only reads, by its name. In doubt it does not.
+func Reads(name string) bool {
+	all := Words(name)
+	if len(all) == 0 || slices.Contains(all, "and") || slices.Contains(all, "or") { // get_or_create
+		return false
+	}
+	return isReading(all[0]) || isReading(all[len(all)-1])
+}
+
+// isReading reports whether a word at the begin or end of a tool's name says that it changes nothing, as in meeting_search.
+func isReading(word string) bool {
+	switch word {
+	case "search", "info", "list", "get", "read", "find", "fetch", "lookup", "resolve", "query", "describe", "history", "transcript", "prompt",
+		"export", "count", "show", "view":
+		return true
+	}
+	return false
+}
+
+// Words splits meeting_search, meeting.search, meeting-search and meetingSearch.
+func Words(name string) []string {
+	var spaced strings.Builder
+	before := ' '
+	for _, c := range name {
+		if unicode.IsUpper(c) && unicode.IsLower(before) {
+			spaced.WriteRune(' ')
+		}
+		if !unicode.IsLetter(c) && !unicode.IsDigit(c) {
+			c = ' '
+		}
+		spaced.WriteRune(unicode.ToLower(c))
+		before = c
+	}
+	return strings.Fields(spaced.String())
+}
