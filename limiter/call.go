@@ -72,7 +72,7 @@ func (c *Call) Favour(caller Caller) {
 		c.early = append(c.early, caller)
 		return
 	}
-	c.queue.favour(c.queued, caller)
+	favour(c.queue, c.queued, caller)
 }
 
 // wait waits in q for the permit of the next attempt. Where one of its callers is admitted, all are. The time counts however that ends.
@@ -105,11 +105,18 @@ func (c *Call) join(q *Queue) (*call, error) {
 		if err != nil {
 			queued, err = q.enqueue(other)
 		} else {
-			q.favour(queued, other)
+			favour(q, queued, other)
 		}
 	}
 	if err == nil {
 		c.queue, c.queued = q, queued
 	}
 	return queued, err
+}
+
+// favour makes a queued call at least as well off as a call that caller made now.
+func favour(q *Queue, c *call, caller Caller) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.state.favour(q.now(), c, caller)
 }

@@ -22,14 +22,6 @@ func (q *Queue) dispatch() {
 	}
 }
 
-// look wakes the dispatcher.
-func (q *Queue) look() {
-	select {
-	case q.wake <- struct{}{}:
-	default: // it will look anyway
-	}
-}
-
 // advance gives every permit that it can, and returns how long until something could change by itself.
 func (q *Queue) advance() time.Duration {
 	for {

@@ -41,6 +41,13 @@ func (p *Permit) Throttled(pause time.Duration) {
 	}
 }
 
+// defaultPause is for a 429 that does not say how long.
+func (p *Permit) defaultPause() time.Duration {
+	p.queue.mu.Lock()
+	defer p.queue.mu.Unlock()
+	return p.queue.state.DefaultPause
+}
+
 // Release frees the slot. A probe that ends without an answer leaves the question to the next call. Calling it again does nothing.
 func (p *Permit) Release() { p.end(false) }
 
@@ -75,7 +82,7 @@ func (p *Permit) timed() {
 		d.way -= d.stall
 	}
 	p.queue.state.delays.add(d)
-	p.queue.look() // more or less may be held back
+	p.queue.state.wake() // more or less may be held back
 }
 
 // answered reports whether p was the probe that ends the pause.

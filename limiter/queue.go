@@ -79,19 +79,17 @@ func New(o Options) *Queue {
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 	}
-	q.state.wake = q.look
+	q.state.wake = func() {
+		select {
+		case q.wake <- struct{}{}:
+		default: // the dispatcher will look anyway
+		}
+	}
 	if o.Sharing != nil {
 		o.Sharing.Follow(q.follower(o.Sharing))
 	}
 	go q.dispatch()
 	return q
-}
-
-// defaultPause is for a 429 that does not say how long.
-func (q *Queue) defaultPause() time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.state.DefaultPause
 }
 
 // Wait queues a call until it may be sent. The error is a *Refusal, at once or at the call's longest wait, or the cause of ctx when
@@ -144,7 +142,7 @@ func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 	c := q.state.newCall(now, caller)
 	c.background = true
 	q.state.refreshes = append(q.state.refreshes, c)
-	q.look()
+	q.state.wake()
 	q.mu.Unlock()
 	a := <-c.ready // the dispatcher answers as soon as it looks
 	if a.permit != nil && ctx.Err() != nil {
@@ -202,11 +200,15 @@ func (q *Queue) abandon(c *call) {
 	q.mu.Unlock()
 }
 
-// favour makes c at least as well off as a call that caller made now.
-func (q *Queue) favour(c *call, caller Caller) {
+// Pause holds all calls for d, because an operator wants that, and replaces a pause by hand that there is. Calls are queued or
+// refused as in a pause after a 429. It ends by itself, or with Resume. Roam refused nothing, so no probe is needed then. It is this
+// process's alone: replicas go on, and a restart ends it.
+func (q *Queue) Pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.state.favour(q.now(), c, caller)
+	q.state.heldUntil = q.now().Add(max(d, 0))
+	q.state.bucket.Interrupted()
+	q.state.changed()
 }
 
 // Resume ends a pause, also one of Pause. After a 429 the next call is still sent alone, as the probe. It reports whether there was
@@ -218,7 +220,7 @@ func (q *Queue) Resume() bool {
 	if paused {
 		q.state.pause.until = q.now()
 		q.state.publish(EventResumed)
-		q.look()
+		q.state.wake()
 	}
 	q.mu.Unlock()
 	q.keep()

@@ -27,7 +27,7 @@ func (q *Queue) Replace(b Bucket, s Sharing) {
 	r := &replacement{b, s, make(chan struct{})}
 	q.mu.Lock()
 	q.replacement = r
-	q.look()
+	q.state.wake()
 	q.mu.Unlock()
 	select {
 	case <-r.done:

@@ -74,7 +74,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		case failed != nil:
 			return nil, &SendError{Err: failed.err, Sent: failed.connected}
 		case res.StatusCode == http.StatusTooManyRequests:
-			permit.Throttled(retryAfter(res.Header, time.Now(), t.Queue.defaultPause()))
+			permit.Throttled(retryAfter(res.Header, time.Now(), permit.defaultPause()))
 			t.discard(res, tool)
 			permit.Release()
 		default:
