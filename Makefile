@@ -74,6 +74,7 @@ cmd/roamproxy/server metrics
 cmd/roamproxy/server metrics/status
 cmd/roamproxy/server proxy
 cmd/roamproxy/server proxy/webhook
+proxy/webhook cache
 cmd/roamproxy/server proxy/credential
 cmd/roamproxy/server proxy/peer
 cmd/roamproxy/e2e cmd/roamproxy/config

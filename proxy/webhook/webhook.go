@@ -19,6 +19,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"roamproxy/cache"
 )
 
 const (
@@ -184,7 +186,7 @@ func (r *Receiver) send(ctx context.Context, to *url.URL, header http.Header, bo
 		return errors.New("its URL is unusable")
 	}
 	for name, values := range header {
-		if !isConnectionField(name) {
+		if !cache.IsHopByHop(name) && name != "Content-Length" {
 			out.Header[name] = values
 		}
 	}
@@ -200,13 +202,4 @@ func (r *Receiver) send(ctx context.Context, to *url.URL, header http.Header, bo
 		return fmt.Errorf("it answered %d", res.StatusCode)
 	}
 	return nil
-}
-
-// isConnectionField reports whether a header field is for one connection alone (RFC 9110, section 7.6.1), or is set anew for the next.
-func isConnectionField(name string) bool {
-	switch name {
-	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length":
-		return true
-	}
-	return false
 }
