@@ -4,28 +4,26 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 // always keeps n calls like caller queued until ctx ends, and counts those that were sent and those that waited and were refused.
-func (f *fixture) always(ctx context.Context, n int, caller Caller, calls *sync.WaitGroup) (sent, expired *int) {
-	sent, expired = new(int), new(int)
-	var mu sync.Mutex
+func (f *fixture) always(ctx context.Context, n int, caller Caller, calls *sync.WaitGroup) (sent, expired *atomic.Int64) {
+	sent, expired = new(atomic.Int64), new(atomic.Int64)
 	for range n {
 		calls.Go(func() {
 			for ctx.Err() == nil {
 				start := time.Now()
 				p, err := f.queue.Wait(ctx, caller)
-				mu.Lock()
 				switch {
 				case err == nil:
-					*sent++
+					sent.Add(1)
 				case ctx.Err() == nil && time.Since(start) > 0:
-					*expired++
+					expired.Add(1)
 				}
-				mu.Unlock()
 				if err == nil {
 					p.Answered()
 					p.Release()
@@ -60,8 +58,8 @@ func TestAdmittedMeansDispatched(t *testing.T) {
 				time.Sleep(20 * time.Minute)
 				stop()
 				calls.Wait()
-				if *sent < tt.least || *expired > 0 || *usual > 0 {
-					t.Errorf("%d calls of u=7 were sent, and %d of them and %d others waited and were refused; want at least %d and none", *sent, *expired, *usual, tt.least)
+				if sent.Load() < int64(tt.least) || expired.Load() > 0 || usual.Load() > 0 {
+					t.Errorf("%d calls of u=7 were sent, and %d of them and %d others waited and were refused; want at least %d and none", sent.Load(), expired.Load(), usual.Load(), tt.least)
 				}
 			})
 		})
@@ -151,7 +149,8 @@ func TestABatchToolLeavesTheReserve(t *testing.T) {
 				exporter.Tool.Batch = true
 				sent, _ := f.always(ctx, 30, exporter, &calls)
 				time.Sleep(20 * time.Second)
-				longest, clicks, before, start := time.Duration(0), 0, *sent, time.Now()
+				longest, clicks, before, start := time.Duration(0), 0, sent.Load(), time.Now()
+				var mu sync.Mutex // guards longest
 				for range 40 {
 					var five sync.WaitGroup
 					for range 5 {
@@ -160,6 +159,8 @@ func TestABatchToolLeavesTheReserve(t *testing.T) {
 							if _, err := f.post("clicks"); err != nil {
 								t.Error(err)
 							}
+							mu.Lock()
+							defer mu.Unlock()
 							longest = max(longest, time.Since(begun))
 						})
 						clicks++
@@ -167,7 +168,7 @@ func TestABatchToolLeavesTheReserve(t *testing.T) {
 					five.Wait()
 					time.Sleep(30 * time.Second)
 				}
-				got := float64(*sent - before)
+				got := float64(sent.Load() - before)
 				if want := time.Since(start).Seconds() - float64(clicks); longest > tt.within || got < 0.99*want-1 {
 					t.Errorf("five calls took up to %v and the exporter sent %v, want %v and 99 %% of %v", longest, got, tt.within, want)
 				}
@@ -191,8 +192,8 @@ func TestABatchToolDoesNotStarve(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		stop()
 		calls.Wait()
-		if share := float64(*batch) / float64(*batch+*other); share < 0.47 || share > 0.53 {
-			t.Errorf("the batch tool sent %d of %d calls, want half", *batch, *batch+*other)
+		if share := float64(batch.Load()) / float64(batch.Load()+other.Load()); share < 0.47 || share > 0.53 {
+			t.Errorf("the batch tool sent %d of %d calls, want half", batch.Load(), batch.Load()+other.Load())
 		}
 	})
 }
