@@ -19,8 +19,12 @@ func archived(folder, root string) [][2]string {
 		{manual, filepath.Join(folder, manual)},
 		{"README.md", filepath.Join(root, "README.md")},
 		{"CHANGELOG.md", filepath.Join(root, "CHANGELOG.md")},
+		{"ARCHITECTURE.md", filepath.Join(root, "ARCHITECTURE.md")},
+		{"SECURITY.md", filepath.Join(root, "SECURITY.md")},
+		{"deploy/TOOLS.md", filepath.Join(root, "deploy/TOOLS.md")},
+		{"deploy/OPERATING.md", filepath.Join(root, "deploy/OPERATING.md")},
 		{"config.example.yaml", filepath.Join(root, "config.example.yaml")},
-		{"config.schema.json", filepath.Join(root, "deploy/config.schema.json")},
+		{"deploy/config.schema.json", filepath.Join(root, "deploy/config.schema.json")},
 		{"roamproxy.service", filepath.Join(root, "deploy/systemd/roamproxy.service")},
 	}
 }

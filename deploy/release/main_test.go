@@ -144,7 +144,8 @@ func TestAnArchiveHasWhatItsUserNeeds(t *testing.T) {
 	}
 	want := map[string]int64{
 		"program/roamproxy": 0o755, "program/roamproxy.1": 0o644, "program/README.md": 0o644, "program/CHANGELOG.md": 0o644,
-		"program/config.example.yaml": 0o644, "program/config.schema.json": 0o644, "program/roamproxy.service": 0o644,
+		"program/ARCHITECTURE.md": 0o644, "program/SECURITY.md": 0o644, "program/deploy/TOOLS.md": 0o644, "program/deploy/OPERATING.md": 0o644,
+		"program/config.example.yaml": 0o644, "program/deploy/config.schema.json": 0o644, "program/roamproxy.service": 0o644,
 	}
 	if !maps.Equal(modes, want) {
 		t.Errorf("it has %v, want %v", modes, want)
