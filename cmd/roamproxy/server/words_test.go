@@ -36,13 +36,13 @@ func TestWebhookResultsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
-// Seen to fail with a code that README did not have.
+// Seen to fail with a code that deploy/TOOLS.md did not have.
 func TestCodesAreDocumented(t *testing.T) {
-	readme, alerts := file(t, "README.md"), file(t, "deploy/prometheus/alerts.yaml")
+	tools, alerts := file(t, "deploy/TOOLS.md"), file(t, "deploy/prometheus/alerts.yaml")
 	var shared []string
 	for _, r := range reasons() {
-		if !strings.Contains(readme, "`"+r.Code+"`") {
-			t.Errorf("README does not say what %s is", r.Code)
+		if !strings.Contains(tools, "`"+r.Code+"`") {
+			t.Errorf("deploy/TOOLS.md does not say what %s is", r.Code)
 		}
 		if r.Text == "" || !r.Refusal && r.Limit {
 			t.Errorf("the reason %+v is not whole", r)

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// documents are all texts for people, by their path in the repository.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	texts := make(map[string]string)
+	for _, pattern := range []string{"*.md", "deploy/*.md", "deploy/*/*.md", "proxy/*.md"} {
+		paths, err := filepath.Glob(filepath.Join("../..", pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %v, %v", pattern, paths, err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[path] = string(text)
+		}
+	}
+	return texts
+}
+
+// codeBlock matches a block of code, with its language and its content.
+var codeBlock = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```")
+
+// anchors returns the anchors of a document's headings, as GitHub makes them.
+func anchors(text string) map[string]bool {
+	found := make(map[string]bool)
+	text = codeBlock.ReplaceAllString(text, "")
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		found[strings.ReplaceAll(plain, " ", "-")] = true
+	}
+	return found
+}
+
+// Every link between the documents leads to a file, and to a heading in it.
+func TestLinksLeadSomewhere(t *testing.T) {
+	texts := documents(t)
+	for path, text := range texts {
+		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			file, anchor, _ := strings.Cut(link[1], "#")
+			to := path
+			if file != "" {
+				to = filepath.Join(filepath.Dir(path), file)
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s links to %s: %v", path, link[1], err)
+			} else if anchor != "" && !anchors(texts[to])[anchor] {
+				t.Errorf("%s links to %s, and there is no such heading", path, link[1])
+			}
+		}
+	}
+}
+
+// What the documents show as configuration is one.
+func TestConfigurationsInTheDocumentsAreGood(t *testing.T) {
+	key := func(name string) string {
+		return map[string]string{"ROAM_API_KEY": "rmk-test", "HOME": t.TempDir()}[name]
+	}
+	count := 0
+	for path, text := range documents(t) {
+		for _, block := range codeBlock.FindAllStringSubmatch(text, -1) {
+			if block[1] != "yaml" {
+				continue
+			}
+			count++
+			file := filepath.Join(t.TempDir(), "roamproxy.yaml")
+			if err := os.WriteFile(file, []byte(block[2]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out, problems bytes.Buffer
+			if code := run(t.Context(), []string{"check", "-q", "-no-files", "-config", file}, key, &out, &problems); code != exitOK {
+				t.Errorf("%s: exit %d, %s%s of\n%s", path, code, out.String(), problems.String(), block[2])
+			}
+		}
+	}
+	if count < 5 {
+		t.Errorf("the documents have %d configurations, want at least 5", count)
+	}
+}
+
+// Somebody in a hurry reads the README. What it says beyond that belongs in the other documents.
+func TestReadmeIsShort(t *testing.T) {
+	text := documents(t)["../../README.md"]
+	if got, want := len(strings.Fields(text)), 1500; got > want {
+		t.Errorf("the README has %d words, want at most %d", got, want)
+	}
+	_, table, _ := strings.Cut(text, "## How do I …\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	if got, want := strings.Count(table, "? | "), 15; got < want {
+		t.Errorf("the README answers %d questions, want at least %d", got, want)
+	}
+}
