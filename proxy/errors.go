@@ -175,10 +175,17 @@ func (p *Proxy) fail(v *request, err error) {
 	h.Set("Roamproxy-Error", string(code))
 	h.Set("Content-Type", "application/json")
 	p.mark(h, v, v.forwarded())
+	http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(linger)) // for the rest of a body net/http waits before it writes, and without end
 	text, _ := json.Marshal(body)
 	text = append(text, '\n')
+	if messages := v.refusedMessages(); messages != nil {
+		v.Status, text = answerMessages(messages, status, body)
+		status = v.Status
+	}
+	if len(text) == 0 {
+		delete(h, "Content-Type")
+	}
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(linger)) // for the rest of a body net/http waits before it writes, and without end
 	w := &toolWriter{ResponseWriter: v.w}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {

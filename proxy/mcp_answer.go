@@ -1,0 +1,45 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+
+	"roamproxy/proxy/rpc"
+)
+
+// maxRefused bounds what is read of messages only to refuse them, in bytes.
+const maxRefused = 64 << 10
+
+// refusedMessages returns the messages that a failed request posted; nil: none that can be read. Those of a request that was refused
+// before it was read are read now: net/http would read them, too, before it sends the response.
+func (v *request) refusedMessages() *rpc.Body {
+	isEarly := v.messages == nil && v.body == nil && v.tool != nil && v.r.ContentLength <= maxRefused
+	if !isEarly || v.Method != http.MethodPost || routeOf(target(v.r)) != mcpRoute {
+		return v.messages
+	}
+	return messagesIn(v.r.Header, io.LimitReader(v.r.Body, maxRefused), 0)
+}
+
+// answerMessages returns the status and the body of an answer of our own to JSON-RPC messages. A model reads the results of its tools
+// and no HTTP: so a call of a tool that was not sent is answered 200, and its result says when to try again.
+func answerMessages(messages *rpc.Body, status int, body map[string]any) (int, []byte) {
+	message, data := fmt.Sprint(body["message"]), map[string]any{"reason": body["reason"]}
+	seconds, waits := body["retry_after"]
+	if waits {
+		data["retryAfterSeconds"] = seconds
+	}
+	e := rpc.Error{Code: status, Message: message, Data: data}
+	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
+		return status, messages.Fail(e)
+	}
+	again := "try again later"
+	if waits {
+		again = fmt.Sprintf("try again in %v s", seconds)
+	}
+	text, isRead := messages.Refuse(e, "not sent; "+again+". "+message)
+	if isRead {
+		status = http.StatusOK
+	}
+	return status, text
+}

@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+const (
+	searchCall = `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"meeting_search","arguments":{"query":"x"}}}`
+	listCall   = `{"jsonrpc":"2.0","id":"b","method":"tools/list"}`
+	initNotice = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
+)
+
+// A refusal of an agent's messages is one that its model can read.
+//
+// Seen to fail when the answer to each was 429 and Roam's form of an error.
+func TestARefusalOfMessages(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		want       string // of the body, where SECONDS stands for Retry-After
+	}{
+		{"a call of a tool", searchCall, 200,
+			`{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","content":[{"type":"text","text":"not sent; try again in SECONDS s. `},
+		{"another request", listCall, 429, `{"jsonrpc":"2.0","id":"b","error":{"code":429,"message":"`},
+		{"a notification", initNotice, 429, ""},
+		{"a call that wants no answer", strings.Replace(searchCall, `"id":7,`, "", 1), 429, ""},
+		{"a response", `{"jsonrpc":"2.0","id":1,"result":{}}`, 429, ""},
+		{"a batch with a call", "[" + initNotice + "," + listCall + "," + searchCall + "]", 200, `[{"jsonrpc":"2.0","id":"b","error":{"code":429,`},
+		{"a batch without one", "[" + listCall + "]", 429, `[{"jsonrpc":"2.0","id":"b","error":{"code":429,`},
+		{"what is no message", "tools/call", 429, `{"error":"ratelimited",`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := build(t, nil, &echo{}, func(p *plan) { p.rate, p.burst = 0.1, 1 })
+				h.post(t.Context())
+				w := h.do(t.Context(), "POST", "/mcp", tt.body, "Prefer", "wait=1", "Content-Type", "application/json")
+				again := w.Header().Get("Retry-After")
+				if seconds, _ := strconv.Atoi(again); seconds < 8 || w.Header().Get("Roamproxy-Error") != "wait_too_long" {
+					t.Errorf("header %v, want Retry-After of 8 s or more, and the code", w.Header())
+				}
+				want := strings.ReplaceAll(tt.want, "SECONDS", again)
+				if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), want) || (want == "") != (w.Body.Len() == 0) {
+					t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, tt.status, want)
+				}
+				if strings.Contains(want, `"error":{`) && !strings.Contains(w.Body.String(), `"retryAfterSeconds":`+again) {
+					t.Errorf("%s does not say retryAfterSeconds", w.Body)
+				}
+				if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+					t.Errorf("%s is no JSON", w.Body)
+				}
+				if got := h.last(); got.Code != "wait_too_long" || got.Status != tt.status {
+					t.Errorf("reported as %d %s", got.Status, got.Code)
+				}
+			})
+		})
+	}
+}
+
+// A tool that has too many requests is refused before its messages are read, and its model can read that, too.
+func TestARefusalBeforeMessagesAreRead(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		status     int
+	}{
+		{"a call", searchCall, 200},
+		{"a call of 64 KiB", strings.Replace(searchCall, `"x"`, `"`+strings.Repeat("x", maxRefused)+`"`, 1), 429},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				e := &echo{answer: func(req *http.Request) (*http.Response, error) { <-release; return reply(req, 200, "{}"), nil }}
+				h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.MaxCalls = 1 })
+				done := make(chan int)
+				go func() { done <- h.post(t.Context()) }()
+				synctest.Wait()
+				if w := h.do(t.Context(), "POST", "/mcp", tt.body); w.Code != tt.status || w.Header().Get("Roamproxy-Error") != "queue_full" {
+					t.Errorf("answered %d %s %v, want %d", w.Code, w.Body, w.Header(), tt.status)
+				}
+				close(release)
+				<-done
+			})
+		})
+	}
+}
+
+// An agent of Go's SDK goes on after a refusal: its model reads it, and the session is whole.
+func TestAnAgentReadsARefusal(t *testing.T) {
+	roam := newMCPRoam(t)
+	h, base := beforeRoam(t, roam.url)
+	session := connect(t, base)
+	h.queue.Pause(time.Minute)
+	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}})
+	if err != nil || !result.IsError || !strings.Contains(result.Content[0].(*mcp.TextContent).Text, "not sent; try again in ") {
+		t.Fatalf("the model reads %+v, %v", result, err)
+	}
+	if _, err := session.ListTools(t.Context(), nil); err == nil {
+		t.Error("a list was answered in a pause")
+	}
+	h.queue.Resume()
+	if result, err = session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}}); err != nil || result.IsError {
+		t.Errorf("after the pause: %+v, %v", result, err)
+	}
+}
+
+// connect begins a session of Go's SDK.
+func connect(t *testing.T, base string, headers ...string) *mcp.ClientSession {
+	t.Helper()
+	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1.0.0"}, nil)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
+		Endpoint: base + "/mcp", HTTPClient: &http.Client{Transport: withHeaders{transport, headers}},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { session.Close() })
+	return session
+}
+
+// withHeaders adds fields to every request.
+type withHeaders struct {
+	next   http.RoundTripper
+	fields []string
+}
+
+func (w withHeaders) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	for i := 0; i+1 < len(w.fields); i += 2 {
+		req.Header.Set(w.fields[i], w.fields[i+1])
+	}
+	return w.next.RoundTrip(req)
+}
