@@ -104,3 +104,35 @@ func TestReadmeIsShort(t *testing.T) {
 		t.Errorf("the README answers %d questions, want at least %d", got, want)
 	}
 }
+
+// The map in ARCHITECTURE.md names files that exist, and every folder with code.
+func TestTheMapIsRight(t *testing.T) {
+	_, table, _ := strings.Cut(documents(t)["../../ARCHITECTURE.md"], "## The map\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := regexp.MustCompile("(?m)^\\| `([\\w/]+)` \\|(.*)$").FindAllStringSubmatch(table, -1)
+	if len(rows) < 20 {
+		t.Fatalf("the map has %d rows, want more", len(rows))
+	}
+	mapped := make(map[string]bool)
+	for _, row := range rows {
+		folder := filepath.Join("../..", row[1])
+		mapped[folder] = true
+		for _, name := range regexp.MustCompile("`([\\w.]+)`").FindAllStringSubmatch(row[2], -1) {
+			path := filepath.Join(folder, name[1])
+			_, err := os.Stat(path)
+			if strings.Contains(name[1], ".") && err != nil {
+				t.Errorf("the map names a file of %s: %v", row[1], err)
+			}
+			mapped[path] = err == nil
+		}
+	}
+	for _, pattern := range []string{"*", "*/*", "*/*/*", "*/*/*/*"} {
+		files, _ := filepath.Glob(filepath.Join("../..", pattern, "*.go"))
+		for _, file := range files {
+			if folder := filepath.Dir(file); !mapped[folder] && !strings.Contains(folder, "/deploy/") {
+				t.Errorf("%s is not in the map", folder)
+				mapped[folder] = true
+			}
+		}
+	}
+}
