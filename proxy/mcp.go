@@ -31,6 +31,10 @@ func (p *Proxy) readMessages(v *request) (answered bool) {
 		v.messages = messagesIn(v.r.Header, v.body, v.body.Size())
 		v.body.Seek(0, io.SeekStart)
 	}
+	if err := v.tool.mayPost(target(v.r), v.messages); err != nil {
+		p.fail(v, err)
+		return true
+	}
 	v.subscribes = v.messages != nil && v.messages.Has(mcpSubscribe)
 	return false
 }

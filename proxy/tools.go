@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"roamproxy/limiter"
 	"roamproxy/proxy/peer"
+	"roamproxy/proxy/rpc"
 )
 
 // Tool is a program that may call.
@@ -25,12 +25,14 @@ type Tool struct {
 	MaxWait     time.Duration // a call that would wait longer is refused; 0: the quota's
 	Batch       bool          // leaves the reserve of the burst to the others
 	CallsPerDay int           // to Roam, every attempt a call; 0: any number
-	Allow       []string      // "METHOD path" as path.Match has it, METHOD may be *; none: everything
+	Allow       []string      // "METHOD path" as path.Match has it, METHOD may be *, or "POST /mcp tools/call meeting_*"; none: everything
 }
 
 // tool is a Tool, ready to be asked.
 type tool struct {
 	Tool
+	paths    []string      // of Allow, those without messages
+	messages []rpc.Pattern // that it may post to /mcp, besides what paths allow
 	line     limiter.Tool
 	upstream *upstream
 	here     *atomic.Int64 // requests under way
@@ -50,12 +52,10 @@ func newTools(configured []Tool, upstreams map[string]*upstream, met func(string
 		if c.Credential != "" && u == nil {
 			return nil, fmt.Errorf("proxy: tool %s: there is no credential %q", c.Name, c.Credential)
 		}
-		for _, pattern := range c.Allow {
-			if _, err := path.Match(pattern, ""); err != nil || !strings.Contains(pattern, " ") {
-				return nil, fmt.Errorf("proxy: tool %s: %q is not METHOD path", c.Name, pattern)
-			}
-		}
 		known := &tool{Tool: c, upstream: u, here: new(atomic.Int64), line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue, Batch: c.Batch}}
+		if err := known.allow(c.Allow); err != nil {
+			return nil, fmt.Errorf("proxy: tool %s: %w", c.Name, err)
+		}
 		t.known = append(t.known, known)
 		for _, digest := range c.Tokens {
 			t.byToken[digest] = known
@@ -137,23 +137,6 @@ func Presented(h http.Header) (token string, ok bool) {
 		return token, token != ""
 	}
 	return "", false
-}
-
-// may decides on the very bytes that are forwarded.
-func (t *tool) may(method, escaped string) error {
-	if len(t.Allow) == 0 {
-		return nil
-	}
-	if ambiguous(escaped) {
-		return errAmbiguous
-	}
-	for _, pattern := range t.Allow {
-		methods, paths, _ := strings.Cut(pattern, " ")
-		if ok, _ := path.Match(paths, escaped); ok && (methods == "*" || methods == method || methods == http.MethodGet && method == http.MethodHead) {
-			return nil
-		}
-	}
-	return errNotAllowed
 }
 
 // ambiguous tells whether a server could read another path than we do.

@@ -15,6 +15,8 @@ const MaxBody = 1 << 20
 // ToolCall is the method that calls a tool of the server.
 const ToolCall = "tools/call"
 
+const promptGet = "prompts/get"
+
 // Message is one JSON-RPC message.
 type Message struct {
 	ID        json.RawMessage // a string or a number; nil: it wants no answer
@@ -92,7 +94,7 @@ func (m *Message) readParams(data []byte) error {
 		return err
 	}
 	switch m.Method {
-	case ToolCall, "prompts/get":
+	case ToolCall, promptGet:
 		m.Arguments = params["arguments"]
 		m.Name, err = text(params["name"])
 	case "resources/read":

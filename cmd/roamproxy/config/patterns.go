@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"roamproxy/proxy/rpc"
 )
 
 // An entry that can never match is a mistake: its author believes that it does.
@@ -27,6 +29,10 @@ func checkPattern(v *checker, key, pattern string) {
 // checkAllow wants a pattern that a request can match: allow compares the method as a whole, and takes no path that servers could
 // read in two ways.
 func checkAllow(v *checker, key, pattern string) {
+	if method, rest, _ := strings.Cut(pattern, " "); strings.HasPrefix(rest, "/mcp ") {
+		checkMessages(v, key, method, rest)
+		return
+	}
 	before := len(v.mistakes)
 	if checkPattern(v, key, pattern); len(v.mistakes) > before {
 		return
@@ -40,9 +46,21 @@ func checkAllow(v *checker, key, pattern string) {
 	case regexp.MustCompile(`\?[^/=&]+=`).MatchString(route):
 		v.bad(key, "%q never matches: allow decides on the path, without the query", pattern)
 	case strings.ContainsFunc(route, func(r rune) bool { return r <= ' ' || r >= 0x7f }) || strings.ContainsAny(route, ";#"):
-		v.bad(key, "%q never matches: a path with a space, a control character, ;, # or a letter beyond ASCII is refused", pattern)
+		v.bad(key, "%q never matches: a path with a space (only POST /mcp has more words), a control character, ;, # or a letter beyond ASCII is refused", pattern)
 	case strings.Contains(route, "//") || regexp.MustCompile(`/\.\.?(/|$)`).MatchString(route) || escapesAnother(route):
 		v.bad(key, "%q never matches: a path with dot segments, // or an escaped /, \\, ?, # or control character is refused", pattern)
+	}
+}
+
+// checkMessages wants a pattern of JSON-RPC messages that can match, such as POST /mcp tools/call meeting_*.
+func checkMessages(v *checker, key, method, rest string) {
+	_, messages, _ := strings.Cut(rest, " ")
+	_, err := rpc.ParsePattern(messages)
+	switch {
+	case method != "POST":
+		v.bad(key, "%q never matches: JSON-RPC messages are posted, so write POST %s", method+" "+rest, rest)
+	case err != nil:
+		v.bad(key, "%q never matches: %v", method+" "+rest, err)
 	}
 }
 
