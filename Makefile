@@ -33,7 +33,7 @@ test: ## every test, with the race detector where there is a C compiler (about 5
 # Of each of these, its own tests and those of the others together run more than 90 of 100 statements.
 COVERED := ./limiter ./cache ./cache/rediscache ./proxy ./proxy/credential
 COMMA := ,
-cover: ## how much of the line, the cache and the proxy the tests run, by package (2 minutes); go tool cover shows the rest
+cover: ## how much of the queue, the cache and the proxy the tests run, by package (2 minutes); go tool cover shows the rest
 	@$(GO) test -coverpkg=$(subst $() ,$(COMMA),$(COVERED)) -coverprofile=/tmp/roamproxy-cover.out $(COVERED)
 	@awk 'NR > 1 { of[$$1] = $$2; ran[$$1] += $$3 } \
 	  END { for (b in of) { p = b; sub("/[^/]*$$", "", p); all[p] += of[b]; if (ran[b]) some[p] += of[b] } \
