@@ -48,13 +48,14 @@ type house struct {
 	mu      sync.Mutex
 	reports []Report
 	sent    int
+	route   string // of the last call that was sent
 }
 
 func (h *house) NewTool(string)    {}
 func (h *house) Answered(v Report) { h.mu.Lock(); h.reports = append(h.reports, v); h.mu.Unlock() }
-func (h *house) Sent(_, _ string, _ int, _ time.Duration) {
+func (h *house) Sent(_, route string, _ int, _ time.Duration) {
 	h.mu.Lock()
-	h.sent++
+	h.sent, h.route = h.sent+1, route
 	h.mu.Unlock()
 }
 

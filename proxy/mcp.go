@@ -35,6 +35,7 @@ func (p *Proxy) readMessages(v *request) (answered bool) {
 		p.fail(v, err)
 		return true
 	}
+	v.label = p.mcpRoutes.label(v.messages)
 	v.subscribes = v.messages != nil && v.messages.Has(mcpSubscribe)
 	return false
 }

@@ -92,6 +92,7 @@ type Proxy struct {
 	usual     *upstream
 	buffers   buffers
 	pulses    pulses
+	mcpRoutes mcpRoutes
 	silent    *log.Logger
 }
 

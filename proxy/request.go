@@ -59,6 +59,7 @@ type request struct {
 	preferences preferences
 	body        *limiter.HeldBody // of a write; nil: it has none, or it is no write
 	messages    *rpc.Body         // that were posted to /mcp; nil: none that can be read
+	label       string            // of these messages, in the place of Route wherever it is shown; "": there are none
 	subscribes  bool              // it asks for an event stream without end
 	write       *repeat.Pending   // nil: a repeat of it may be sent
 	chat        string            // that a write names; "": none
@@ -121,6 +122,7 @@ func (p *Proxy) leave(v *request) {
 		p.o.Connections.Release(v.tool.line.FlowName(), 1)
 	}
 	v.Total = time.Since(v.arrived)
+	v.Route = cmp.Or(v.label, v.Route)
 	v.Decisions = Decisions{v.rule.CachedBy, v.w.Header().Get("Cache-Status"), v.preferences.urgency, v.longestWait()}
 	p.o.Observer.Answered(v.Report)
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ type upstreamCall struct {
 
 // newCall makes a call for a request.
 func (v *request) newCall() *upstreamCall {
-	c := &upstreamCall{route: v.Route, timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay, subscribes: v.subscribes, write: v.write}
+	c := &upstreamCall{route: cmp.Or(v.label, v.Route), timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay, subscribes: v.subscribes, write: v.write}
 	c.Caller = v.caller()
 	return c
 }
