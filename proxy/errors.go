@@ -50,7 +50,7 @@ func describe(err error) (status int, code Code, kind string) {
 		return 501, codeUnsupported, "http_request_error"
 	case errors.As(err, new(*paging.Error)):
 		return 400, codeBadRequest, "http_request_error"
-	case errors.Is(err, errTarget), errors.Is(err, errAmbiguous):
+	case errors.Is(err, errTarget), errors.Is(err, errAmbiguous), errors.Is(err, errHeaderMismatch):
 		return 400, codeBadRequest, "http_request_error"
 	case errors.Is(err, errHost):
 		return 421, codeHost, "http_request_denied"
@@ -179,7 +179,7 @@ func (p *Proxy) fail(v *request, err error) {
 	text, _ := json.Marshal(body)
 	text = append(text, '\n')
 	if messages := v.refusedMessages(); messages != nil {
-		v.Status, text = answerMessages(messages, status, body)
+		v.Status, text = answerMessages(messages, err, status, body)
 		status = v.Status
 	}
 	if len(text) == 0 {

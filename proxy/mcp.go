@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"roamproxy/proxy/eventstream"
@@ -35,8 +37,31 @@ func (p *Proxy) readMessages(v *request) (answered bool) {
 		p.fail(v, err)
 		return true
 	}
+	if v.messages != nil && contradicts(v.r.Header, v.messages) {
+		p.fail(v, errHeaderMismatch)
+		return true
+	}
 	v.label = p.mcpRoutes.label(v.messages)
 	v.subscribes = v.messages != nil && v.messages.Has(mcpSubscribe)
+	return false
+}
+
+// Fields that say what a message is about (MCP 2026-07-28), so that a gateway need not read it.
+const (
+	methodHeader = "Mcp-Method"
+	nameHeader   = "Mcp-Name"
+)
+
+var errHeaderMismatch = errors.New("the fields " + methodHeader + " and " + nameHeader + " contradict the body; the call was not sent")
+
+// contradicts reports whether the header says something else of messages than they do: the next server may believe the header.
+func contradicts(h http.Header, messages *rpc.Body) bool {
+	for _, m := range messages.Messages {
+		differs := func(from string) func(string) bool { return func(value string) bool { return value != from } }
+		if slices.ContainsFunc(h[methodHeader], differs(m.Method)) || m.HasName() && slices.ContainsFunc(h[nameHeader], differs(m.Name)) {
+			return true
+		}
+	}
 	return false
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,13 +24,16 @@ func (v *request) refusedMessages() *rpc.Body {
 
 // answerMessages returns the status and the body of an answer of our own to JSON-RPC messages. A model reads the results of its tools
 // and no HTTP: so a call of a tool that was not sent is answered 200, and its result says when to try again.
-func answerMessages(messages *rpc.Body, status int, body map[string]any) (int, []byte) {
+func answerMessages(messages *rpc.Body, err error, status int, body map[string]any) (int, []byte) {
 	message, data := fmt.Sprint(body["message"]), map[string]any{"reason": body["reason"]}
 	seconds, waits := body["retry_after"]
 	if waits {
 		data["retryAfterSeconds"] = seconds
 	}
 	e := rpc.Error{Code: status, Message: message, Data: data}
+	if errors.Is(err, errHeaderMismatch) {
+		e.Code = rpc.HeaderMismatch
+	}
 	if status != http.StatusTooManyRequests && status != http.StatusServiceUnavailable {
 		return status, messages.Fail(e)
 	}

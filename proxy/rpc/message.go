@@ -15,7 +15,10 @@ const MaxBody = 1 << 20
 // ToolCall is the method that calls a tool of the server.
 const ToolCall = "tools/call"
 
-const promptGet = "prompts/get"
+const (
+	promptGet    = "prompts/get"
+	resourceRead = "resources/read"
+)
 
 // Message is one JSON-RPC message.
 type Message struct {
@@ -97,7 +100,7 @@ func (m *Message) readParams(data []byte) error {
 	case ToolCall, promptGet:
 		m.Arguments = params["arguments"]
 		m.Name, err = text(params["name"])
-	case "resources/read":
+	case resourceRead:
 		m.Name, err = text(params["uri"])
 	}
 	return err
@@ -152,6 +155,11 @@ func text(data json.RawMessage) (s string, err error) {
 		return "", ErrUnreadable
 	}
 	return s, nil
+}
+
+// HasName reports whether messages of this method have a Name.
+func (m Message) HasName() bool {
+	return m.Method == ToolCall || m.Method == promptGet || m.Method == resourceRead
 }
 
 // IsToolCall reports whether the message calls a tool of the server.

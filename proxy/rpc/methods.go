@@ -5,7 +5,7 @@ func Methods() []string {
 	return []string{
 		"initialize", "ping", "server/discover",
 		"tools/list", ToolCall, "prompts/list", promptGet,
-		"resources/list", "resources/read", "resources/templates/list", "resources/subscribe", "resources/unsubscribe",
+		"resources/list", resourceRead, "resources/templates/list", "resources/subscribe", "resources/unsubscribe",
 		"completion/complete", "logging/setLevel", "subscriptions/listen",
 		"tasks/get", "tasks/list", "tasks/result", "tasks/update", "tasks/cancel",
 		"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed",
