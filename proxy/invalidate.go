@@ -43,6 +43,7 @@ func (p *Proxy) settle(v *request) {
 		p.credentialRefused(v)
 	case v.Status < 400 || v.Status >= 500:
 		p.invalidate(v.Method, v.Route, v.chat)
+		p.invalidateCalls(v)
 	}
 }
 
@@ -65,6 +66,7 @@ func (p *Proxy) unsettled(v *request, err error) {
 		return
 	}
 	p.invalidate(v.Method, v.Route, v.chat)
+	p.invalidateCalls(v)
 }
 
 // namedChat returns the chat that a write names in its query or its body, which is held by then, or "".

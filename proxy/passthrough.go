@@ -67,7 +67,7 @@ func (p *Proxy) passed(v *request, res *http.Response) {
 	p.settle(v)
 	p.clean(res.Header, v)
 	p.mark(res.Header, v, v.forwarded())
-	res.Body = &watchedBody{res.Body, v}
+	res.Body = &watchedBody{p.changing(v, res), v}
 }
 
 // watchedBody notes for the log why a response broke off. httputil.ReverseProxy ends the tool's connection then: it must not look
