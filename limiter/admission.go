@@ -25,7 +25,7 @@ func (s *state) wait(now time.Time, c *call) time.Duration {
 // refusal says why a call like c would not be admitted at now, and after how long it would be.
 func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *Refusal {
 	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: s.retryAfter(now, c, longest)}
-	s.promises.add(promise{c.tool, c.urgency, now.Add(r.RetryAfter.Truncate(time.Second) + time.Second)}) // in whole seconds
+	s.promises.add(promise{c.tool, c.urgency, now.Add(r.RetryAfter.Truncate(time.Second) + time.Second), now}) // in whole seconds
 	switch {
 	case s.isFull(c.tool):
 		r.Reason = ErrQueueFull

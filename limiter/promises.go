@@ -11,6 +11,7 @@ type promise struct {
 	tool    Tool
 	urgency int
 	at      time.Time
+	made    time.Time
 }
 
 // promises are sorted by time.
@@ -51,10 +52,27 @@ func (p *promises) add(o promise) {
 	*p = slices.Insert(*p, i, o)
 }
 
-// keep ends the earliest promise to this flow that is due at now: its caller came.
+// early is how long after its promise a caller counts as one that comes too early, and not as another caller. A crowd comes within
+// less, and SDKs that ignore Retry-After try again after half a second to two.
+const early = 500 * time.Millisecond
+
+// keep ends the earliest promise to this flow that is due at now: its caller came. Where none is due, a caller that ignores the time
+// it was told may be here again. It ends the latest promise, or such callers would fill the list with times at which nobody comes.
 func (p *promises) keep(now time.Time, flow string) {
-	i := slices.IndexFunc(*p, func(o promise) bool { return o.tool.flow().Name == flow })
-	if i >= 0 && !(*p)[i].at.After(now) {
-		*p = slices.Delete(*p, i, i+1)
+	latest := -1
+	for i, o := range *p {
+		if o.tool.flow().Name != flow {
+			continue
+		}
+		if !o.at.After(now) {
+			latest = i
+			break
+		}
+		if now.Sub(o.made) >= early {
+			latest = i
+		}
+	}
+	if latest >= 0 {
+		*p = slices.Delete(*p, latest, latest+1)
 	}
 }
