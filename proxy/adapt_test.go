@@ -83,32 +83,36 @@ func TestARefusalByAccidentCostsItsPause(t *testing.T) {
 	}
 }
 
-// What another client leaves is found, used and kept to, from ten minutes after a cold start, for each of some ways in which chance
-// has it. Of an even use little is refused. In groups it leaves little to measure.
+// What another client leaves is found, used and kept to, from ten minutes after a cold start, on average over some ways in which
+// chance has it. Of an even use little is refused. In groups it leaves little to measure: of ten at once, from a fifth to all is
+// used, as the groups meet our own calls or miss them.
 func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 	for _, tt := range []struct {
 		share         float64
 		atOnce        int
 		chances       uint64
-		refused, used float64 // at most and at least, as shares of our calls and of what is left
+		refused, used float64 // at most and at least on average, as shares of our calls and of what is left
 	}{
 		{0, 1, 1, 0, 0.99},
-		{0.25, 1, 2, 0.02, 0.97},
-		{0.5, 1, 4, 0.02, 0.97},
-		{0.75, 1, 2, 0.02, 0.97},
-		{0.5, 5, 1, 0.03, 0.9},
-		{0.5, 10, 1, 0.06, 0.5},
+		{0.25, 1, 2, 0.02, 0.99},
+		{0.5, 1, 4, 0.02, 0.99},
+		{0.75, 1, 2, 0.02, 0.99},
+		{0.5, 5, 4, 0.03, 0.97},
+		{0.5, 10, 8, 0.1, 0.35},
 	} {
 		t.Run(fmt.Sprintf("%.0f %% spent by another, %d at once", 100*tt.share, tt.atOnce), func(t *testing.T) {
+			var refused, used float64
 			for chance := range tt.chances {
 				synctest.Test(t, func(t *testing.T) {
 					s := stranger{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
-					refused, used := shared(t, s, 10*time.Minute, time.Hour)
-					t.Logf("%.1f %% refused, %.0f %% of what was left used", 100*refused, 100*used)
-					if refused > tt.refused || used < tt.used {
-						t.Errorf("%.1f %% refused and %.1f %% of what was left used, want at most %.1f and at least %.0f", 100*refused, 100*used, 100*tt.refused, 100*tt.used)
-					}
+					r, u := shared(t, s, 10*time.Minute, time.Hour)
+					t.Logf("%.1f %% refused, %.0f %% of what was left used", 100*r, 100*u)
+					refused += r / float64(tt.chances)
+					used += u / float64(tt.chances)
 				})
+			}
+			if refused > tt.refused || used < tt.used {
+				t.Errorf("%.1f %% refused and %.1f %% of what was left used, want at most %.1f and at least %.0f", 100*refused, 100*used, 100*tt.refused, 100*tt.used)
 			}
 		})
 	}

@@ -439,7 +439,7 @@ func TestWhatAnAnswerTells(t *testing.T) {
 				t.Errorf("%s = %q, want %q", name, got, want)
 			}
 		}
-		if got := w.Header().Get("Server-Timing"); got != "queue;dur=20, upstream;dur=180" {
+		if got := w.Header().Get("Server-Timing"); got != "queue;dur=200, upstream;dur=180" {
 			t.Errorf("Server-Timing = %q", got)
 		}
 	})

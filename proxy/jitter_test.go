@@ -30,18 +30,17 @@ func (d *delayed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.next.RoundTrip(r)
 }
 
-// What the bucket holds back for jitter is enough, costs nothing of the rate, and is needed.
+// What the bucket holds back for jitter is enough and costs nothing of the rate, whether it was set or was measured on the way.
 //
-// Seen to fail with the jitter not held back.
+// Seen to fail with nothing held back.
 func TestJitterOfTheNetwork(t *testing.T) {
 	const most, lasts = 200 * time.Millisecond, 10 * time.Minute
 	for _, tt := range []struct {
-		name    string
-		jitter  time.Duration
-		refused bool
+		name   string
+		jitter time.Duration
 	}{
-		{"held back", most, false},
-		{"not held back", 0, true},
+		{"set", most},
+		{"measured", 0},
 	} {
 		refused, rate := 0, 1.0
 		for seed := range uint64(5) {
@@ -66,10 +65,10 @@ func TestJitterOfTheNetwork(t *testing.T) {
 				rate = min(rate, float64(len(steady)-1)/took.Seconds())
 			})
 		}
-		if (refused > 0) != tt.refused {
-			t.Errorf("%s: Roam refused %d calls, want some = %v", tt.name, refused, tt.refused)
+		if refused > 0 {
+			t.Errorf("%s: Roam refused %d calls, want none", tt.name, refused)
 		}
-		if !tt.refused && rate < 0.99 {
+		if rate < 0.99 {
 			t.Errorf("%s: %.4f calls a second, want at least 0.99", tt.name, rate)
 		}
 	}
