@@ -28,6 +28,9 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 	if _, err := path.Match(pattern, ""); err != nil || !strings.HasPrefix(pattern, "/") {
 		return 0, fmt.Errorf("%q is not a pattern of paths, such as /v1/group.*", pattern)
 	}
+	if ok, _ := path.Match(pattern, mcpRoute); ok {
+		p.lists.drop()
+	}
 	return p.o.Cache.Drop(func(group string) bool {
 		route, _ := splitGroup(group)
 		ok, _ := path.Match(pattern, route)
@@ -51,6 +54,7 @@ func (p *Proxy) settle(v *request) {
 // call, while the credential is known to be refused, changes nothing.
 func (p *Proxy) credentialRefused(v *request) {
 	if v.Attempts > 0 {
+		p.lists.drop()
 		p.o.Cache.Drop(func(group string) bool { return path.Base(group) == "token.info" })
 	}
 }

@@ -28,7 +28,9 @@ type mcpRoam struct {
 }
 
 func newMCPRoam(t *testing.T) *mcpRoam {
-	r := &mcpRoam{server: mcp.NewServer(&mcp.Implementation{Name: "roam", Version: "1.0.0"}, nil)}
+	r := &mcpRoam{server: mcp.NewServer(&mcp.Implementation{Name: "roam", Version: "1.0.0"}, &mcp.ServerOptions{
+		SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) { c.TTLMs = 60_000 },
+	})}
 	type emoji struct {
 		Emoji string `json:"emoji"`
 	}

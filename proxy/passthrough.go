@@ -65,6 +65,8 @@ func (p *Proxy) passed(v *request, res *http.Response) {
 		v.write.Answered(res)
 	}
 	p.settle(v)
+	res.Body = p.noticed(v, res)
+	p.readList(v, res)
 	p.clean(res.Header, v)
 	p.mark(res.Header, v, v.forwarded())
 	res.Body = &watchedBody{p.changing(v, res), v}

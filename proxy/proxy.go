@@ -93,6 +93,7 @@ type Proxy struct {
 	buffers   buffers
 	pulses    pulses
 	mcpRoutes mcpRoutes
+	lists     mcpLists
 	silent    *log.Logger
 }
 
@@ -143,7 +144,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.ContentLength > p.o.MaxBody:
 		p.fail(v, &http.MaxBytesError{Limit: p.o.MaxBody})
-	case v.isMCP() && p.readMessages(v): // and is answered
+	case v.isMCP() && (p.readMessages(v) || p.keptList(v)): // and is answered
 	case (v.rule.Keeps() || v.isShareable()) && !eventstream.Wanted(r.Header): // the cache would wait for the end of a stream
 		p.cached(v)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):

@@ -60,6 +60,8 @@ type request struct {
 	body        *limiter.HeldBody // of a write; nil: it has none, or it is no write
 	messages    *rpc.Body         // that were posted to /mcp; nil: none that can be read
 	label       string            // of these messages, in the place of Route wherever it is shown; "": there are none
+	list        *listKey          // that it asks for, and that may be kept; nil: none
+	listChanges int               // of all lists, before it was asked for
 	subscribes  bool              // it asks for an event stream without end
 	write       *repeat.Pending   // nil: a repeat of it may be sent
 	chat        string            // that a write names; "": none

@@ -15,10 +15,10 @@ const MaxBody = 1 << 20
 // ToolCall is the method that calls a tool of the server.
 const ToolCall = "tools/call"
 
-const (
-	promptGet    = "prompts/get"
-	resourceRead = "resources/read"
-)
+// PromptGet is the method that asks for a prompt by name.
+const PromptGet = "prompts/get"
+
+const resourceRead = "resources/read"
 
 // Message is one JSON-RPC message.
 type Message struct {
@@ -26,6 +26,7 @@ type Message struct {
 	Method    string          // "": it is a response to a request of the server
 	Name      string          // of the tool or prompt, or the URI of the resource, that it asks for; "": none
 	Arguments json.RawMessage // of the tool or prompt
+	Params    json.RawMessage // all of them, as they came; nil: none
 }
 
 // Body is what one POST carries: a message, or a batch, which MCP had until 2025-06-18.
@@ -82,7 +83,8 @@ func message(data []byte) (m Message, err error) {
 		}
 		return m, nil
 	}
-	if params := top["params"]; len(params) > 0 && params[0] == '{' {
+	m.Params = top["params"]
+	if params := m.Params; len(params) > 0 && params[0] == '{' {
 		err = m.readParams(params)
 	}
 	if err == nil && m.Method == ToolCall && m.Name == "" {
@@ -97,7 +99,7 @@ func (m *Message) readParams(data []byte) error {
 		return err
 	}
 	switch m.Method {
-	case ToolCall, promptGet:
+	case ToolCall, PromptGet:
 		m.Arguments = params["arguments"]
 		m.Name, err = text(params["name"])
 	case resourceRead:
@@ -159,7 +161,7 @@ func text(data json.RawMessage) (s string, err error) {
 
 // HasName reports whether messages of this method have a Name.
 func (m Message) HasName() bool {
-	return m.Method == ToolCall || m.Method == promptGet || m.Method == resourceRead
+	return m.Method == ToolCall || m.Method == PromptGet || m.Method == resourceRead
 }
 
 // IsToolCall reports whether the message calls a tool of the server.

@@ -4,7 +4,7 @@ package rpc
 func Methods() []string {
 	return []string{
 		"initialize", "ping", "server/discover",
-		"tools/list", ToolCall, "prompts/list", promptGet,
+		"tools/list", ToolCall, "prompts/list", PromptGet,
 		"resources/list", resourceRead, "resources/templates/list", "resources/subscribe", "resources/unsubscribe",
 		"completion/complete", "logging/setLevel", "subscriptions/listen",
 		"tasks/get", "tasks/list", "tasks/result", "tasks/update", "tasks/cancel",

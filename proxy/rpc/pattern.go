@@ -26,8 +26,8 @@ func ParsePattern(text string) (p Pattern, err error) {
 			return p, fmt.Errorf("%q is no pattern of path.Match", pattern)
 		}
 	}
-	if p.Name != "" && p.Method != "*" && !p.matchesMethod(ToolCall) && !p.matchesMethod(promptGet) {
-		return p, fmt.Errorf("only %s and %s have a name, not %s", ToolCall, promptGet, p.Method)
+	if p.Name != "" && p.Method != "*" && !p.matchesMethod(ToolCall) && !p.matchesMethod(PromptGet) {
+		return p, fmt.Errorf("only %s and %s have a name, not %s", ToolCall, PromptGet, p.Method)
 	}
 	if p.Method == "*" {
 		return p, errors.New("* matches no /, as in tools/list; leave it out to select every message")
@@ -47,7 +47,7 @@ func (p Pattern) Matches(m Message) bool {
 		return true
 	}
 	ok, _ := path.Match(p.Name, m.Name)
-	return ok && (m.Method == ToolCall || m.Method == promptGet)
+	return ok && (m.Method == ToolCall || m.Method == PromptGet)
 }
 
 func (p Pattern) matchesMethod(method string) bool {

@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"roamproxy/proxy/eventstream"
+)
+
+// readList reads Roam's response to a request for a list, keeps it, and makes it one for the tool. A response that is no list, or
+// that has more than the list, passes as it is.
+func (p *Proxy) readList(v *request, res *http.Response) {
+	if v.list == nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Encoding") != "" {
+		return
+	}
+	var before bytes.Buffer // what was read, if it passes as it is
+	in := io.TeeReader(io.LimitReader(res.Body, maxList), &before)
+	var text []byte
+	if eventstream.IsStream(res.Header) {
+		text = firstEvent(in)
+	} else {
+		text, _ = io.ReadAll(in)
+	}
+	kept := listIn(text, v.messages.Messages[0].ID)
+	if kept == nil {
+		res.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(&before, res.Body), res.Body}
+		return
+	}
+	if !strings.Contains(res.Header.Get("Cache-Control"), "no-store") {
+		p.lists.keep(*v.list, kept, v.listChanges)
+	}
+	res.Body.Close()
+	text = v.listAnswer(kept)
+	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	res.Header.Set("Content-Type", "application/json")
+	res.Header.Set("Content-Length", strconv.Itoa(len(text)))
+}
+
+// firstEvent returns the data of the first event of a stream that has any.
+func firstEvent(stream io.Reader) (data []byte) {
+	in := bufio.NewScanner(stream)
+	for in.Buffer(nil, maxList); in.Scan(); {
+		line := in.Bytes()
+		if after, ok := bytes.CutPrefix(line, []byte("data:")); ok {
+			data = append(append(data, bytes.TrimPrefix(after, []byte(" "))...), '\n')
+		}
+		if len(line) == 0 && len(bytes.TrimSpace(data)) > 0 {
+			return data
+		}
+	}
+	return nil
+}
+
+// listIn reads the result of the call with this id; nil: it is none, or not to be kept.
+func listIn(text, id []byte) *keptList {
+	var answer struct {
+		ID     json.RawMessage            `json:"id"`
+		Result map[string]json.RawMessage `json:"result"`
+	}
+	if json.Unmarshal(text, &answer) != nil || !bytes.Equal(answer.ID, id) || answer.Result == nil {
+		return nil
+	}
+	ttl := listTTL
+	if said := answer.Result["ttlMs"]; said != nil {
+		ms, err := strconv.ParseInt(string(said), 10, 64)
+		if err != nil {
+			return nil
+		}
+		ttl = time.Duration(max(min(ms, maxListTTL.Milliseconds()), 0)) * time.Millisecond
+	}
+	return &keptList{answer.Result, time.Now().Add(ttl)}
+}
+
+// noticed returns the body of an event stream of MCP, which drops the lists when one of them has changed.
+func (p *Proxy) noticed(v *request, res *http.Response) io.ReadCloser {
+	if v.Route != mcpRoute || !eventstream.IsStream(res.Header) {
+		return res.Body
+	}
+	return &noticedBody{ReadCloser: res.Body, changed: p.lists.drop}
+}
+
+// listChanged ends the names of the notifications that a list has changed.
+const listChanged = `/list_changed"`
+
+type noticedBody struct {
+	io.ReadCloser
+	changed func()
+	last    []byte // of the piece before
+}
+
+func (b *noticedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.last = append(b.last, p[:n]...)
+	if bytes.Contains(b.last, []byte(listChanged)) {
+		b.changed()
+	}
+	if rest := len(listChanged) - 1; len(b.last) > rest {
+		b.last = append(b.last[:0], b.last[len(b.last)-rest:]...)
+	}
+	return n, err
+}
