@@ -94,12 +94,18 @@ func twoReplicas() client {
 // then both are refused in the same moment, so it is a little more than for one process.
 func TestReplicasBesideAnotherClient(t *testing.T) {
 	for _, header := range []retryAfter{trueWait, tenAlways} {
-		for _, share := range []float64{0.25, 0.5, 0.75} {
-			t.Run(fmt.Sprintf("%v of the rate, %s", share, header), func(t *testing.T) {
-				u := beside(t, twoReplicas(), models()[0], header, 1, func(ctx context.Context, l *lab) { l.steady(ctx, share) })
-				t.Logf("refused %.1f %%, %.1f in the first ten minutes; used %.3f of the rest", 100*u.refused, 100*u.early, u.used)
-				if u.refused > 0.035 || u.used < 0.97 {
-					t.Errorf("%.1f %% refused and %.3f of the rest used, want at most 3.5 and at least 0.97", 100*u.refused, u.used)
+		for _, tt := range []struct{ share, refused float64 }{{0.25, 0.045}, {0.5, 0.035}, {0.75, 0.035}} {
+			t.Run(fmt.Sprintf("%v of the rate, %s", tt.share, header), func(t *testing.T) {
+				const hours = 4 // one differs from the next by a third, as the two replicas happen to meet
+				var refused, used float64
+				for range hours {
+					u := beside(t, twoReplicas(), models()[0], header, 1, func(ctx context.Context, l *lab) { l.steady(ctx, tt.share) })
+					t.Logf("refused %.1f %%, %.1f in the first ten minutes; used %.3f of the rest", 100*u.refused, 100*u.early, u.used)
+					refused += u.refused / hours
+					used += u.used / hours
+				}
+				if refused > tt.refused || used < 0.97 {
+					t.Errorf("%.1f %% refused and %.3f of the rest used, want at most %.1f and at least 0.97", 100*refused, used, 100*tt.refused)
 				}
 			})
 		}
