@@ -92,7 +92,11 @@ func (v *request) namedChat() string {
 // invalidate removes the cached answers, of every credential, that a write may have made wrong. chat is the one that the write
 // names, or "".
 func (p *Proxy) invalidate(method, written, chat string) {
-	if e := p.routes.effectOf(method, written); !e.isNone() {
+	p.drop(p.routes.effectOf(method, written), chat)
+}
+
+func (p *Proxy) drop(e effect, chat string) {
+	if !e.isNone() {
 		p.o.Cache.Drop(func(group string) bool { return e.covers(group, chat) })
 	}
 }
@@ -115,6 +119,11 @@ func (t routes) effectOf(method, written string) effect {
 	if !writes(method, written) {
 		return effect{}
 	}
+	return t.effectOfWrite(method, written)
+}
+
+// effectOfWrite returns what a call that is known to write affects, whatever its name says.
+func (t routes) effectOfWrite(method, written string) effect {
 	e := builtinEffect(written)
 	for _, d := range t.Drops {
 		if ok, _ := path.Match(d.After, method+" "+written); ok {

@@ -4,28 +4,31 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 
 	"roamproxy/proxy/eventstream"
 	"roamproxy/proxy/rpc"
 )
 
-// isChange reports whether a message may change something at Roam.
-func isChange(m rpc.Message) bool { return m.IsToolCall() && !rpc.Reads(m.Name) }
+// changes returns those messages of a request that may change something at Roam.
+func (p *Proxy) changes(v *request) (all []rpc.Message) {
+	if v.messages == nil {
+		return nil
+	}
+	for _, m := range v.messages.Messages {
+		if m.IsToolCall() && !p.hints.reads(v.upstream.name, m.Name) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
 
 // invalidateCalls invalidates what the calls of tools among the request's messages affect: the same as the methods of their names.
 func (p *Proxy) invalidateCalls(v *request) {
-	if v.messages == nil {
-		return
-	}
-	for _, m := range v.messages.Messages {
-		if !isChange(m) {
-			continue
-		}
+	for _, m := range p.changes(v) {
 		chat, _ := bodyField(bytes.NewReader(m.Arguments), "chat", "chatId")
 		for _, written := range methodsOf(m.Name) {
-			p.invalidate(http.MethodPost, written, chat)
+			p.drop(p.routes.effectOfWrite(http.MethodPost, written), chat)
 		}
 	}
 }
@@ -49,7 +52,7 @@ func methodsOf(tool string) (all []string) {
 // changing returns the body of a response to the request, which invalidates what the calls of tools in it affect. In an event stream
 // a tool has done its work only when its result comes, long after the header: so each piece invalidates before the tool sees it.
 func (p *Proxy) changing(v *request, res *http.Response) io.ReadCloser {
-	if v.messages == nil || !eventstream.IsStream(res.Header) || !slices.ContainsFunc(v.messages.Messages, isChange) {
+	if !eventstream.IsStream(res.Header) || len(p.changes(v)) == 0 {
 		return res.Body
 	}
 	return &changingBody{res.Body, func() { p.invalidateCalls(v) }}

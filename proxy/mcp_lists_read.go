@@ -38,6 +38,7 @@ func (p *Proxy) readList(v *request, res *http.Response) {
 	if !strings.Contains(res.Header.Get("Cache-Control"), "no-store") {
 		p.lists.keep(*v.list, kept, v.listChanges)
 	}
+	p.hints.learn(v.upstream.name, kept.result["tools"])
 	res.Body.Close()
 	text = v.listAnswer(kept)
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))

@@ -94,6 +94,7 @@ type Proxy struct {
 	pulses    pulses
 	mcpRoutes mcpRoutes
 	lists     mcpLists
+	hints     toolHints
 	silent    *log.Logger
 }
 

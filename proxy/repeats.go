@@ -87,7 +87,7 @@ func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err err
 	}
 	digest := repeat.Digest(sum.Sum(nil))
 	if v.messages != nil {
-		calls, ok := repeat.ToolCalls(v.messages.Messages)
+		calls, ok := repeat.ToolCalls(p.changes(v))
 		if !ok && w.Key == "" {
 			return false, nil
 		}

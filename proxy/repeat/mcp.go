@@ -11,12 +11,12 @@ import (
 )
 
 // ToolCalls returns the digest of the tools/call messages among those of MCP (JSON-RPC 2.0): of name and arguments in canonical
-// form. The id of a repeated message changes, and so may its _meta. Ok is false where none calls a tool that may change something:
-// one that only reads may be repeated.
+// form. The id of a repeated message changes, and so may its _meta. Ok is false where there are none. Calls of tools that only read may
+// be repeated, and should not be among the messages.
 func ToolCalls(messages []rpc.Message) (d Digest, ok bool) {
 	all := sha256.New()
 	for _, m := range messages {
-		if m.IsToolCall() && !rpc.Reads(m.Name) {
+		if m.IsToolCall() {
 			d := digest("tools/call %q %s", m.Name, canonical(m.Arguments))
 			all.Write(d[:])
 			ok = true

@@ -1,0 +1,50 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"roamproxy/cache"
+)
+
+// What a list of tools says of a tool counts for more than its name, for what it invalidates and for its repeats.
+//
+// Seen to fail while names alone decided.
+func TestListsSayWhichToolsRead(t *testing.T) {
+	const list = `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"group_peek","annotations":{"readOnlyHint":true}},` +
+		`{"name":"group_list","annotations":{"readOnlyHint":false}},{"name":"group_rename","annotations":{}}]}}`
+	for _, tt := range []struct {
+		tool    string
+		before  bool // it is taken for one that reads by its name
+		after   bool // and by the list
+		comment string
+	}{
+		{"group_peek", false, true, "a name of no known reading"},
+		{"group_list", true, false, "a name that reads"},
+		{"group_rename", false, false, "no hint"},
+		{"group_info", true, true, "no tool of the list"},
+	} {
+		t.Run(tt.comment, func(t *testing.T) {
+			h := build(t, nil, &echo{answer: func(req *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(req.URL.RequestURI(), "/mcp") {
+					return reply(req, 200, list), nil
+				}
+				return reply(req, 200, `{"ok":true}`), nil
+			}}, unmetered)
+			reads := func() bool {
+				h.do(t.Context(), "GET", "/v1/group.list", "")
+				h.do(t.Context(), "POST", "/mcp", toolCall(tt.tool, "{}"))
+				h.do(t.Context(), "GET", "/v1/group.list", "")
+				return h.last().Cache == cache.Hit
+			}
+			if got := reads(); got != tt.before {
+				t.Errorf("before the list it only reads: %v, want %v", got, tt.before)
+			}
+			h.do(t.Context(), "POST", "/mcp", listMessage("7", "{}"), "Accept", listens)
+			if got := reads(); got != tt.after {
+				t.Errorf("after the list it only reads: %v, want %v", got, tt.after)
+			}
+		})
+	}
+}
