@@ -76,5 +76,6 @@ func (t *tool) mayPost(escaped string, messages *rpc.Body) error {
 
 var (
 	errNotAllowedMessage = fmt.Errorf("%w: allow names other JSON-RPC methods or tools than these", errNotAllowed)
-	errNotAllowedUnread  = fmt.Errorf("%w: allow names JSON-RPC methods, and the body is no message that every server reads alike", errNotAllowed)
+	errNotAllowedUnread  = fmt.Errorf("%w: allow names JSON-RPC methods, and the body is no message that every server reads alike",
+		errNotAllowed)
 )

@@ -84,9 +84,11 @@ func TestPathsBesideMCP(t *testing.T) {
 }
 
 func TestEntriesOfMessagesThatNeverMatch(t *testing.T) {
-	for _, entry := range []string{"GET /mcp tools/list", "POST /v1/x tools/list", "POST /mcp tools/list a", "POST /mcp tools/call a b", "POST /mcp *", "POST /mcp x/y"} {
+	for _, entry := range []string{"GET /mcp tools/list", "POST /v1/x tools/list", "POST /mcp tools/list a", "POST /mcp tools/call a b",
+		"POST /mcp *", "POST /mcp x/y"} {
 		t.Run(entry, func(t *testing.T) {
-			if _, err := newTools([]Tool{{Name: "agent", Allow: []string{entry}}}, nil, nil); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", entry)) {
+			if _, err := newTools([]Tool{{Name: "agent", Allow: []string{entry}}}, nil, nil); err == nil ||
+				!strings.Contains(err.Error(), fmt.Sprintf("%q", entry)) {
 				t.Errorf("error %v, want one that names the entry", err)
 			}
 		})
@@ -107,14 +109,16 @@ func TestAnAgentThatMayOnlyRead(t *testing.T) {
 			if tools, err := session.ListTools(t.Context(), nil); err != nil || len(tools.Tools) == 0 {
 				t.Errorf("the tools: %v, %v", tools, err)
 			}
-			if result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "meeting_search", Arguments: map[string]any{"query": "x"}}); err != nil || result.IsError {
+			if result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "meeting_search",
+				Arguments: map[string]any{"query": "x"}}); err != nil || result.IsError {
 				t.Errorf("a tool that reads: %+v, %v", result, err)
 			}
 			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}})
 			if err == nil || !strings.Contains(err.Error(), http.StatusText(http.StatusForbidden)) {
 				t.Errorf("a tool that writes: %v, want it forbidden", err)
 			}
-			if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "meeting_search", Arguments: map[string]any{"query": "x"}}); err != nil {
+			if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "meeting_search",
+				Arguments: map[string]any{"query": "x"}}); err != nil {
 				t.Errorf("after the refusal: %v", err)
 			}
 		})

@@ -33,7 +33,8 @@ func TestARefusalOfMessages(t *testing.T) {
 		{"a notification", initNotice, 429, ""},
 		{"a call that wants no answer", strings.Replace(searchCall, `"id":7,`, "", 1), 429, ""},
 		{"a response", `{"jsonrpc":"2.0","id":1,"result":{}}`, 429, ""},
-		{"a batch with a call", "[" + initNotice + "," + listCall + "," + searchCall + "]", 200, `[{"jsonrpc":"2.0","id":"b","error":{"code":429,`},
+		{"a batch with a call", "[" + initNotice + "," + listCall + "," + searchCall + "]", 200,
+			`[{"jsonrpc":"2.0","id":"b","error":{"code":429,`},
 		{"a batch without one", "[" + listCall + "]", 429, `[{"jsonrpc":"2.0","id":"b","error":{"code":429,`},
 		{"what is no message", "tools/call", 429, `{"error":"ratelimited",`},
 	} {
@@ -105,7 +106,8 @@ func TestAnAgentReadsARefusal(t *testing.T) {
 		t.Error("a list was answered in a pause")
 	}
 	h.queue.Resume()
-	if result, err = session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}}); err != nil || result.IsError {
+	if result, err = session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add",
+		Arguments: map[string]any{"emoji": "+1"}}); err != nil || result.IsError {
 		t.Errorf("after the pause: %+v, %v", result, err)
 	}
 }

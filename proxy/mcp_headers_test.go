@@ -35,7 +35,8 @@ func TestHeadersThatContradictMessages(t *testing.T) {
 			if refused := e.req == nil; refused != tt.refused {
 				t.Fatalf("refused: %v, want %v", refused, tt.refused)
 			}
-			if tt.refused && (w.Code != 400 || w.Header().Get("Roamproxy-Error") != "bad_request" || !strings.Contains(w.Body.String(), `"error":{"code":-32020,`)) {
+			if tt.refused && (w.Code != 400 || w.Header().Get("Roamproxy-Error") != "bad_request" ||
+				!strings.Contains(w.Body.String(), `"error":{"code":-32020,`)) {
 				t.Errorf("answered %d %s, want 400 and -32020", w.Code, w.Body)
 			}
 		})

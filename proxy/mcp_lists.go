@@ -54,7 +54,8 @@ func (v *request) listKey() (key listKey, ok bool) {
 		return key, false
 	}
 	m := v.messages.Messages[0]
-	if !m.IsRequest() || !isList(m.Method) || len(m.Params) > maxParams || !strings.Contains(strings.Join(v.r.Header["Accept"], ","), "application/json") {
+	if !m.IsRequest() || !isList(m.Method) || len(m.Params) > maxParams ||
+		!strings.Contains(strings.Join(v.r.Header["Accept"], ","), "application/json") {
 		return key, false
 	}
 	params := map[string]json.RawMessage{}
@@ -92,7 +93,8 @@ func (p *Proxy) keptList(v *request) bool {
 	}
 	kept, changes := p.lists.get(key)
 	v.list, v.listChanges = &key, changes
-	if kept == nil || strings.Contains(v.r.Header.Get("Cache-Control"), "no-") || strings.Contains(v.r.Header.Get("Cache-Control"), "max-age=0") {
+	if kept == nil || strings.Contains(v.r.Header.Get("Cache-Control"), "no-") ||
+		strings.Contains(v.r.Header.Get("Cache-Control"), "max-age=0") {
 		return false
 	}
 	v.list = nil
@@ -141,7 +143,8 @@ func (t *tool) mayList(escaped, method string, all json.RawMessage) any {
 		var named struct {
 			Name string `json:"name"`
 		}
-		if json.Unmarshal(item, &named) == nil && t.mayPost(escaped, &rpc.Body{Messages: []rpc.Message{{Method: method, Name: named.Name}}}) == nil {
+		if json.Unmarshal(item, &named) == nil && t.mayPost(escaped,
+			&rpc.Body{Messages: []rpc.Message{{Method: method, Name: named.Name}}}) == nil {
 			allowed = append(allowed, item)
 		}
 	}

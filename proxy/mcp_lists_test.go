@@ -62,7 +62,8 @@ func TestListsAreKept(t *testing.T) {
 					if w.Code != 200 || !strings.Contains(w.Body.String(), "meeting_search") {
 						t.Errorf("answered %d %s", w.Code, w.Body)
 					}
-					if i == 1 && tt.calls == 1 && (!strings.Contains(w.Body.String(), `"id":"b"`) && strings.Contains(body, `"b"`) || !strings.Contains(w.Header().Get("Cache-Status"), "hit")) {
+					if i == 1 && tt.calls == 1 && (!strings.Contains(w.Body.String(), `"id":"b"`) && strings.Contains(body, `"b"`) ||
+						!strings.Contains(w.Header().Get("Cache-Status"), "hit")) {
 						t.Errorf("the kept list is answered %v %s", w.Header(), w.Body)
 					}
 					time.Sleep(tt.after)
@@ -128,7 +129,8 @@ func TestAgentsShareAListUntilItChanges(t *testing.T) {
 	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1.0.0"}, &mcp.ClientOptions{
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { changed <- struct{}{} },
 	})
-	listening, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: base + "/mcp"}, &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})
+	listening, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: base + "/mcp"},
+		&mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -79,8 +79,9 @@ func FuzzParse(f *testing.F) {
 
 func TestReads(t *testing.T) {
 	for name, want := range map[string]bool{
-		"meeting_search": true, "meeting_info": true, "reaction_list": true, "meeting_transcript": true, "meeting_prompt": true, "listReactions": true,
-		"reaction_add": false, "chat_post": false, "get_or_create_chat": false, "searchlight_set": false, "": false,
+		"meeting_search": true, "meeting_info": true, "reaction_list": true, "meeting_transcript": true, "meeting_prompt": true,
+		"listReactions": true,
+		"reaction_add":  false, "chat_post": false, "get_or_create_chat": false, "searchlight_set": false, "": false,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Reads(name); got != want {
