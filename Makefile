@@ -12,7 +12,7 @@ RACE := $(if $(shell command -v $${CC:-cc}),-race)
 PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl docker-compose:docker-compose nginx:nginx-light node:nodejs /usr/bin/python3:python3-requests,python3-httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help jobs demo run test cover check fmt vet arrows bench fuzz soak release image
+.PHONY: help jobs demo run test e2e programs cover check fmt vet arrows bench fuzz soak release image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,20 @@ demo: ## see what it is for: a simulated Roam and three tools, without roamproxy
 run: ## serve, with the key in ROAM_API_KEY
 	@$(GO) run ./cmd/roamproxy serve
 
-test: ## every test, with the race detector where there is a C compiler (about 5 minutes on 2 cores)
+# These start programs or wait for real time: roamproxy as it is shipped, a Redis that fails, Prometheus, a release.
+PROGRAM_TESTS := ./cmd/roamproxy/e2e/... ./limiter/redisquota ./deploy/...
+OTHER_TESTS := $(GO) list ./... | grep -v -e '/e2e' -e '/redisquota$$' -e '/deploy/'
+
+test: programs ## the tests of the code, with the race detector where there is a C compiler (4 minutes on 2 cores)
+	$(GO) test $(RACE) $$($(OTHER_TESTS))
+
+e2e: programs ## the tests that start roamproxy and other programs (7 minutes, most of it waiting)
+	$(GO) test $(RACE) $(PROGRAM_TESTS)
+	cd deploy/verify && $(GO) test ./...
+
+programs:
 	@$(if $(RACE),,echo "no C compiler here: testing without the race detector")
 	@for p in $(PROGRAMS); do command -v $${p%%:*} >/dev/null || echo "no $${p%%:*} here: its tests are left out; to run them: apt-get install $${p##*:}"; done
-	$(GO) test $(RACE) ./...
-	cd deploy/verify && $(GO) test ./...
 
 # Of each of these, its own tests and those of the others together run more than 90 of 100 statements.
 COVERED := ./limiter ./cache ./cache/rediscache ./proxy ./proxy/credential

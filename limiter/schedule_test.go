@@ -98,7 +98,7 @@ func drawSchedule(t *rapid.T) schedule {
 func TestInvariantsOfTheLine(t *testing.T) {
 	dir := t.TempDir()
 	run := 0
-	for range 20 { // of rapid's hundred
+	for range 10 { // of rapid's hundred
 		rapid.Check(t, func(rt *rapid.T) {
 			s := drawSchedule(rt)
 			run++

@@ -98,7 +98,7 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 		{0.5, 1, 4, 0.02, 0.99},
 		{0.75, 1, 2, 0.02, 0.99},
 		{0.5, 5, 4, 0.03, 0.97},
-		{0.5, 10, 8, 0.1, 0.35},
+		{0.5, 10, 4, 0.1, 0.3},
 	} {
 		t.Run(fmt.Sprintf("%.0f %% spent by another, %d at once", 100*tt.share, tt.atOnce), func(t *testing.T) {
 			var refused, used float64

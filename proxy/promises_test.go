@@ -46,7 +46,7 @@ func TestTwentyFiveCallsTakeFifteenSeconds(t *testing.T) {
 //
 // Seen to fail with a bucket that lends a tenth of a token.
 func TestRandomSchedules(t *testing.T) {
-	schedules := 500
+	schedules := 200
 	for seed := range schedules {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
