@@ -246,7 +246,7 @@ const mostSleep = time.Second
 // resumed lets the time that the machine was suspended count for pauses and tokens, but not for the calls: their tools were
 // suspended with it, and those that are still connected want their answers.
 func (s *state) resumed(now time.Time) {
-	asleep := now.Sub(time.Now()).Round(100 * time.Millisecond)
+	asleep := time.Until(now).Round(100 * time.Millisecond)
 	more := asleep - s.asleep
 	if s.asleep = asleep; more <= 0 {
 		return

@@ -28,14 +28,11 @@ type modelFlow struct {
 }
 
 type modelCall struct {
-	name           string
-	flow           *modelFlow
-	class, seq     int
-	rank, tag      int64
-	item           *fairqueue.Item[*modelCall]
-	turnIsPaidFor  bool
-	wasPopped      bool
-	descriptionNow fairqueue.Flow
+	name       string
+	flow       *modelFlow
+	class, seq int
+	rank, tag  int64
+	item       *fairqueue.Item[*modelCall]
 }
 
 const turn = 1 << 30
