@@ -6,8 +6,6 @@ import (
 )
 
 // A server that believes the header would do something else than what allow, repeats and metrics read in the body.
-//
-// Seen to fail while both were passed on.
 func TestHeadersThatContradictMessages(t *testing.T) {
 	resource := `{"id":1,"method":"resources/read","params":{"uri":"roam://a"}}`
 	for _, tt := range []struct {

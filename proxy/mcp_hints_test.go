@@ -9,8 +9,6 @@ import (
 )
 
 // What a list of tools says of a tool counts for more than its name, for what it invalidates and for its repeats.
-//
-// Seen to fail while names alone decided.
 func TestListsSayWhichToolsRead(t *testing.T) {
 	const list = `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"group_peek","annotations":{"readOnlyHint":true}},` +
 		`{"name":"group_list","annotations":{"readOnlyHint":false}},{"name":"group_rename","annotations":{}}]}}`

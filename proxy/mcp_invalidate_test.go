@@ -16,8 +16,6 @@ func toolCall(name, arguments string) string {
 }
 
 // What an agent changes is not read from the cache any more.
-//
-// Seen to fail while only methods of REST invalidated: every read was a hit.
 func TestCallsOfToolsInvalidate(t *testing.T) {
 	const chatA, chatB = "/v1/chat.history?chatId=C-a", "/v1/chat.history?chatId=C-b"
 	for _, tt := range []struct {

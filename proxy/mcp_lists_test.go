@@ -29,7 +29,7 @@ func listMessage(id, params string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/list","params":%s}`, id, params)
 }
 
-// Seen to fail before lists were kept: each row cost two calls.
+// Two agents with the same token and the same list cost one call.
 func TestListsAreKept(t *testing.T) {
 	const kind = "application/json"
 	for _, tt := range []struct {
