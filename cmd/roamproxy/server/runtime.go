@@ -13,7 +13,7 @@ import (
 // more than 200 would leave the garbage of many calls lying about; the memory limit bounds both.
 const collectAt = 200
 
-// perConnection is what a queued call takes at most with its connection: 28.3 KiB, measured on a new one (BenchmarkWaiting), and 4 more
+// perConnection is what a queued call takes at most with its connection: 28 KiB, measured on a new one (BenchmarkWaiting), and 4 more
 // where calls before have left it a larger stack.
 const perConnection = 33 << 10
 
