@@ -84,7 +84,12 @@ func TestConnectionsAreBounded(t *testing.T) {
 	in := bufio.NewReader(mine)
 	var held []net.Conn
 	for range 30 {
-		held = append(held, dial(t, r.Addr, "GET / HTTP/1.1\r\nX: "))
+		other := dial(t, r.Addr, "")
+		if got := answers(t, other, bufio.NewReader(other)); got != 200 { // so it is accepted now, and not many at once later
+			t.Fatalf("a new connection is answered %d", got)
+		}
+		io.WriteString(other, "GET / HTTP/1.1\r\nX: ")
+		held = append(held, other)
 		if got := answers(t, mine, in); got != 200 {
 			t.Fatalf("a connection in use is answered %d", got)
 		}

@@ -18,16 +18,15 @@ func TestAHangupDuringTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := prepare(t, roam.URL, t.TempDir(), "ROAMPROXY_CONFIG="+fifo)
-	go func() {
-		file, err := os.OpenFile(fifo, os.O_WRONLY, 0)
-		if err != nil {
-			return
-		}
-		defer file.Close()
-		cmd.Process.Signal(syscall.SIGHUP)
-		file.WriteString("log: {format: json}\n")
-	}()
-	r := begin(t, cmd)
+	r := start(t, cmd)
+	file, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Process.Signal(syscall.SIGHUP)
+	file.WriteString("log: {format: json}\n")
+	file.Close()
+	r.await(t)
 	if got := post(client(t), r.base); got != 200 {
 		t.Errorf("a call is answered %d, want 200", got)
 	}

@@ -18,6 +18,7 @@ type spawned struct {
 	base, admin string
 	warned      []string     // in its log, before it served
 	said        lockedBuffer // all of its log
+	serving     chan struct{}
 	ended       chan struct{}
 }
 
@@ -37,7 +38,15 @@ func prepare(t *testing.T, roam, state string, env ...string) *exec.Cmd {
 // begin starts a command that was prepared, and returns when it serves.
 func begin(t *testing.T, cmd *exec.Cmd) *spawned {
 	t.Helper()
-	r := &spawned{Cmd: cmd, ended: make(chan struct{})}
+	r := start(t, cmd)
+	r.await(t)
+	return r
+}
+
+// start returns when the process runs, before it serves.
+func start(t *testing.T, cmd *exec.Cmd) *spawned {
+	t.Helper()
+	r := &spawned{Cmd: cmd, serving: make(chan struct{}), ended: make(chan struct{})}
 	stderr, err := r.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +55,6 @@ func begin(t *testing.T, cmd *exec.Cmd) *spawned {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.kill)
-	serving := make(chan struct{})
 	go func() {
 		defer close(r.ended)
 		lines := bufio.NewScanner(stderr)
@@ -61,16 +69,21 @@ func begin(t *testing.T, cmd *exec.Cmd) *spawned {
 			}
 			if line.Msg == "serving" {
 				r.base, r.admin = "http://"+line.Listen, "http://"+line.Admin
-				close(serving)
+				close(r.serving)
 			}
 		}
 	}()
+	return r
+}
+
+// await returns when it serves.
+func (r *spawned) await(t *testing.T) {
+	t.Helper()
 	select {
-	case <-serving:
+	case <-r.serving:
 	case <-r.ended:
 		t.Fatal("roamproxy did not start: ", r.said.String())
 	}
-	return r
 }
 
 // Wait returns when it has ended and said all.
