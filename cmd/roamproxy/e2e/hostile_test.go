@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -121,15 +122,16 @@ func holds(text, secret string) string {
 //
 // Seen to fail with the line that net/http writes about an unsolicited response, and with the body of a 101.
 func TestHostileAnswersShowNothing(t *testing.T) {
-	current := ""
-	upstream := newHostile(t, func(string) string { return current })
-	r := launch(t, upstream.url(), t.TempDir(), "ROAM_API_KEY="+hostileKey, inFile(t, fast))
-	for name, template := range hostileAnswers {
+	for name, answer := range hostileAnswers {
 		t.Run(name, func(t *testing.T) {
-			current = template
+			t.Parallel() // starting takes longest
 			for form, written := range forms(hostileKey) {
-				current = strings.ReplaceAll(current, form, written)
+				answer = strings.ReplaceAll(answer, form, written)
 			}
+			var asked atomic.Int32
+			upstream := newHostile(t, func(string) string { asked.Add(1); return answer })
+			// A process of its own: after a 401 or a 429 roamproxy would not ask for the answers that follow.
+			r := launch(t, upstream.url(), t.TempDir(), "ROAM_API_KEY="+hostileKey, inFile(t, fast))
 			var out everything
 			for _, path := range []string{"/v1/x.get", "/v1/groups.list?" + strings.ReplaceAll(name, " ", "+")} {
 				out.raw(strings.TrimPrefix(r.base, "http://"), "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -138,6 +140,9 @@ func TestHostileAnswersShowNothing(t *testing.T) {
 				out.raw(strings.TrimPrefix(r.admin, "http://"), "GET "+page+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 			}
 			out.raw(strings.TrimPrefix(r.admin, "http://"), "POST /api/resume HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			if asked.Load() == 0 {
+				t.Errorf("the upstream was not asked, so that the test looked at nothing: %s", out.String())
+			}
 			if form := holds(out.String(), hostileKey); form != "" {
 				t.Errorf("an answer shows %s of the key: %s", form, out.String())
 			}
@@ -150,9 +155,6 @@ func TestHostileAnswersShowNothing(t *testing.T) {
 				t.Errorf("check -connect shows %s of the key: %s%s", form, printed, said)
 			}
 		})
-	}
-	if !strings.Contains(r.said.String(), "malformed") {
-		t.Error("no malformed answer is in the log, so that the test looked at nothing")
 	}
 }
 
