@@ -20,59 +20,60 @@ import (
 )
 
 // cached answers a read that may be kept: cache.Do, and from there, on a miss, fill.Fetch.
-func (p *Proxy) cached(v *request) {
-	keepShareable(v.r.Header, v.Method)
-	if part, err := p.page(v); part != nil || err != nil {
+func (p *Proxy) cached(rq *request) {
+	keepShareable(rq.r.Header, rq.Method)
+	if part, err := p.page(rq); part != nil || err != nil {
 		if err != nil {
-			p.fail(v, err)
+			p.fail(rq, err)
 			return
 		}
-		v.Paged = part.Saved
-		p.give(v, part.Answer)
+		rq.Paged = part.Saved
+		p.give(rq, part.Answer)
 		return
 	}
-	body, whole, err := asked(v.w, v.r)
+	body, whole, err := asked(rq.w, rq.r)
 	if err != nil {
-		p.fail(v, err)
+		p.fail(rq, err)
 		return
 	}
 	if !whole {
-		p.passThrough(v)
+		p.passThrough(rq)
 		return
 	}
-	a, err := p.ask(v, v.r, body)
+	a, err := p.ask(rq, rq.r, body)
 	if err != nil {
-		p.fail(v, err)
+		p.fail(rq, err)
 		return
 	}
-	p.give(v, a)
+	p.give(rq, a)
 }
 
 // page answers a request out of wide pages; nil: it is not one for them.
-func (p *Proxy) page(v *request) (*paging.Part, error) {
-	if v.rule.PageSize <= 0 || !v.rule.Keeps() || v.Method != http.MethodGet && v.Method != http.MethodHead {
+func (p *Proxy) page(rq *request) (*paging.Part, error) {
+	if rq.rule.PageSize <= 0 || !rq.rule.Keeps() || rq.Method != http.MethodGet && rq.Method != http.MethodHead {
 		return nil, nil
 	}
 	return p.pages.Answer(paging.Request{
-		HTTP: v.r, List: v.upstream.name + " " + v.Route, PageSize: v.rule.PageSize,
-		Ask: func(r *http.Request) (*cache.Answer, error) { return p.ask(v, r, nil) },
+		HTTP: rq.r, List: rq.upstream.name + " " + rq.Route, PageSize: rq.rule.PageSize,
+		Ask: func(r *http.Request) (*cache.Answer, error) { return p.ask(rq, r, nil) },
 	})
 }
 
 // ask puts a question to the cache: r, which is the tool's or asks for more of the same.
-func (p *Proxy) ask(v *request, r *http.Request, body []byte) (*cache.Answer, error) {
-	c := &cachedCall{p: p, by: v, begun: time.Now(), r: r, body: body, interim: interim{p: p, v: v}}
-	keys := v.upstream.credential.Keys()
+func (p *Proxy) ask(rq *request, r *http.Request, body []byte) (*cache.Answer, error) {
+	c := &cachedCall{p: p, by: rq, begun: time.Now(), r: r, body: body, interim: interim{p: p, rq: rq}}
+	keys := rq.upstream.credential.Keys()
 	c.keys = keys
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
-		Key: cache.NewKey(keys.Partition, r, body), Route: cacheGroup(v.Route, r.URL.RawQuery), Rule: v.rule.Rule, Head: r.Method == http.MethodHead, Shares: true, Request: r.Header, Seal: keys.Seal,
+		Key: cache.NewKey(keys.Partition, r, body), Route: cacheGroup(rq.Route, r.URL.RawQuery), Rule: rq.rule.Rule,
+		Head: r.Method == http.MethodHead, Shares: true, Request: r.Header, Seal: keys.Seal,
 	}, c)
 	c.interim.end()
 	if call := c.done.Load(); call != nil && !call.Background {
-		v.sent(call)
-		v.Queue += time.Duration(c.before.Load())
+		rq.sent(call)
+		rq.Queue += time.Duration(c.before.Load())
 	} else if call := c.awaited.Load(); call != nil && (err != nil || a.Result == cache.Shared) {
-		v.Queue = call.queuedSince(c.begun) // it is another's, or goes on without this request
+		rq.Queue = call.queuedSince(c.begun) // it is another's, or goes on without this request
 	}
 	return a, err
 }
@@ -136,46 +137,46 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 }
 
 // give hands an answer to the tool, or says that the tool has it already.
-func (p *Proxy) give(v *request, a *cache.Answer) {
-	v.Cache, v.Status, v.Code = a.Result, a.Status, a.Header.Get("Roamproxy-Error")
+func (p *Proxy) give(rq *request, a *cache.Answer) {
+	rq.Cache, rq.Status, rq.Code = a.Result, a.Status, a.Header.Get("Roamproxy-Error")
 	if a.Status == http.StatusUnauthorized {
-		p.credentialRefused(v)
+		p.credentialRefused(rq)
 	}
 	from := a.Header
-	unchanged := a.Unchanged(v.r.Header)
+	unchanged := a.Unchanged(rq.r.Header)
 	if unchanged {
-		v.Status, from = http.StatusNotModified, cache.Unchanging(from)
+		rq.Status, from = http.StatusNotModified, cache.Unchanging(from)
 	}
 	from = cloneShared(from)
-	p.clean(from, v)
-	h := v.w.Header()
+	p.clean(from, rq)
+	h := rq.w.Header()
 	merge(h, from)
-	p.mark(h, v, a.CacheStatus())
+	p.mark(h, rq, a.CacheStatus())
 	if a.Result == cache.Hit || a.Result == cache.Stale || a.Age >= time.Second {
 		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))
 	}
-	w := &toolWriter{ResponseWriter: v.w}
+	w := &toolWriter{ResponseWriter: rq.w}
 	if a.Stream != nil {
 		if a.Length >= 0 && bodyAllowed(a.Status) {
 			h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
 		}
-		w.WriteHeader(v.Status)
-		p.stream(v, w, a)
+		w.WriteHeader(rq.Status)
+		p.stream(rq, w, a)
 		return
 	}
-	if bodyAllowed(v.Status) && h["Content-Length"] == nil {
+	if bodyAllowed(rq.Status) && h["Content-Length"] == nil {
 		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
-	w.WriteHeader(v.Status)
-	if bodyAllowed(v.Status) && v.r.Method != http.MethodHead {
+	w.WriteHeader(rq.Status)
+	if bodyAllowed(rq.Status) && rq.r.Method != http.MethodHead {
 		slowest := time.Duration(len(a.Body)/leastPace) * time.Second // it is written at once
-		http.NewResponseController(v.w).SetWriteDeadline(time.Now().Add(patience + slowest))
-		v.w.Write(a.Body)
+		http.NewResponseController(rq.w).SetWriteDeadline(time.Now().Add(patience + slowest))
+		rq.w.Write(a.Body)
 	}
 }
 
 // stream copies an answer that is not kept. One that breaks off does so for the tool too: it must not look whole.
-func (p *Proxy) stream(v *request, w *toolWriter, a *cache.Answer) {
+func (p *Proxy) stream(rq *request, w *toolWriter, a *cache.Answer) {
 	defer a.Stream.Close()
 	piece := p.buffers.Get()
 	defer p.buffers.Put(piece)
@@ -193,7 +194,7 @@ func (p *Proxy) stream(v *request, w *toolWriter, a *cache.Answer) {
 			return
 		}
 		if err != nil {
-			v.Err = err
+			rq.Err = err
 			panic(http.ErrAbortHandler)
 		}
 	}

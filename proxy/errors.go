@@ -144,23 +144,23 @@ func roamCode(code Code) string {
 const linger = 5 * time.Second
 
 // fail answers with a problem of our own, in a form that Roam's clients can read.
-func (p *Proxy) fail(v *request, err error) {
-	r := v.r
-	if v.call != nil {
-		v.sent(v.call)
+func (p *Proxy) fail(rq *request, err error) {
+	r := rq.r
+	if rq.call != nil {
+		rq.sent(rq.call)
 	}
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
 		err = context.Canceled
 	}
 	status, code, kind := describe(err)
-	v.Status, v.Code, v.Err = status, string(code), err
-	p.unsettled(v, err)
+	rq.Status, rq.Code, rq.Err = status, string(code), err
+	p.unsettled(rq, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
 	var roams *paging.Error
 	if errors.As(err, &roams) {
-		body = roams.Body(v.Route)
+		body = roams.Body(rq.Route)
 	}
-	h := v.w.Header()
+	h := rq.w.Header()
 	var refusal *limiter.Refusal
 	if errors.As(err, &refusal) && (status == 429 || status == 503) {
 		seconds := int(max(math.Ceil(refusal.RetryAfter.Seconds()), 1))
@@ -174,19 +174,19 @@ func (p *Proxy) fail(v *request, err error) {
 	h.Set("Proxy-Status", fmt.Sprintf(`roamproxy; error=%s; details="%s"`, kind, code))
 	h.Set("Roamproxy-Error", string(code))
 	h.Set("Content-Type", "application/json")
-	p.mark(h, v, v.forwarded())
-	http.NewResponseController(v.w).SetReadDeadline(time.Now().Add(linger)) // for the rest of a body net/http waits before it writes, and without end
+	p.mark(h, rq, rq.forwarded())
+	http.NewResponseController(rq.w).SetReadDeadline(time.Now().Add(linger)) // for the rest of a body net/http waits before it writes, and without end
 	text, _ := json.Marshal(body)
 	text = append(text, '\n')
-	if messages := v.refusedMessages(); messages != nil {
-		v.Status, text = answerMessages(messages, err, status, body)
-		status = v.Status
+	if messages := rq.refusedMessages(); messages != nil {
+		rq.Status, text = answerMessages(messages, err, status, body)
+		status = rq.Status
 	}
 	if len(text) == 0 {
 		delete(h, "Content-Type")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	w := &toolWriter{ResponseWriter: v.w}
+	w := &toolWriter{ResponseWriter: rq.w}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
 		w.Write(text)

@@ -37,15 +37,15 @@ func Guard(next http.Handler, reach Reach) http.Handler {
 }
 
 // refuse answers those who may not come in, and the preflights of pages that may. It tells whether that was all.
-func (p *Proxy) refuse(v *request) bool {
-	if v.refusal != nil {
-		p.fail(v, v.refusal)
+func (p *Proxy) refuse(rq *request) bool {
+	if rq.refusal != nil {
+		p.fail(rq, rq.refusal)
 		return true
 	}
-	if v.r.Header["Origin"] == nil {
+	if rq.r.Header["Origin"] == nil {
 		return false
 	}
-	return v.welcome()
+	return rq.welcome()
 }
 
 // admit reports why a request is refused, and closes its connection after the answer where another server could find another end
@@ -60,18 +60,18 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request) error {
 }
 
 // welcome tells a browser that the page may have the answer, which is all that a preflight asks (Fetch, section 3.3).
-func (v *request) welcome() (preflight bool) {
-	h, asked := v.w.Header(), v.r.Header
+func (rq *request) welcome() (preflight bool) {
+	h, asked := rq.w.Header(), rq.r.Header
 	h.Set("Access-Control-Allow-Origin", asked.Get("Origin"))
 	h.Add("Vary", "Origin")
 	h.Set("Access-Control-Expose-Headers", "*")
-	if v.r.Method != http.MethodOptions || asked.Get("Access-Control-Request-Method") == "" {
+	if rq.r.Method != http.MethodOptions || asked.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", asked.Get("Access-Control-Request-Method"))
 	h.Set("Access-Control-Allow-Headers", asked.Get("Access-Control-Request-Headers"))
-	v.Status = http.StatusNoContent
-	v.w.WriteHeader(http.StatusNoContent)
+	rq.Status = http.StatusNoContent
+	rq.w.WriteHeader(http.StatusNoContent)
 	return true
 }
 

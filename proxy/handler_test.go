@@ -412,8 +412,8 @@ func TestAToolThatLeftIsNoFailure(t *testing.T) {
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("left"))
 		defer cancel()
 		h.do(ctx, "POST", "/v1/chat.post", "{}")
-		if v := h.last(); v.Status != statusClientGone || h.roam.Calls() != 0 {
-			t.Errorf("status %d with %d calls, want 499 with none", v.Status, h.roam.Calls())
+		if report := h.last(); report.Status != statusClientGone || h.roam.Calls() != 0 {
+			t.Errorf("status %d with %d calls, want 499 with none", report.Status, h.roam.Calls())
 		}
 	})
 }

@@ -51,8 +51,12 @@ type house struct {
 	route   string // of the last call that was sent
 }
 
-func (h *house) NewTool(string)    {}
-func (h *house) Answered(v Report) { h.mu.Lock(); h.reports = append(h.reports, v); h.mu.Unlock() }
+func (h *house) NewTool(string) {}
+func (h *house) Answered(report Report) {
+	h.mu.Lock()
+	h.reports = append(h.reports, report)
+	h.mu.Unlock()
+}
 func (h *house) Sent(_, route string, _ int, _ time.Duration) {
 	h.mu.Lock()
 	h.sent, h.route = h.sent+1, route

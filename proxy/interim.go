@@ -11,8 +11,8 @@ import (
 
 // interim hands Roam's responses of 1xx on to a tool that waits for the final one (RFC 9110, section 15.2).
 type interim struct {
-	p *Proxy
-	v *request
+	p  *Proxy
+	rq *request
 
 	mu     sync.Mutex // guards the following, and the tool's response until it is over
 	passed int
@@ -27,18 +27,18 @@ const mostInterim = 100
 func (i *interim) pass(status int, header http.Header) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.over || i.passed == mostInterim || status == http.StatusContinue || !i.v.r.ProtoAtLeast(1, 1) { // the body is here already, and HTTP/1.0 knows none
+	if i.over || i.passed == mostInterim || status == http.StatusContinue || !i.rq.r.ProtoAtLeast(1, 1) { // the body is here already, and HTTP/1.0 knows none
 		return
 	}
 	i.passed++
-	h := i.v.w.Header()
+	h := i.rq.w.Header()
 	final := maps.Clone(h)
 	clear(h)
 	cache.RemoveHopByHop(header)
-	i.p.clean(header, i.v)
+	i.p.clean(header, i.rq)
 	maps.Copy(h, header)
-	http.NewResponseController(i.v.w).SetWriteDeadline(time.Now().Add(patience))
-	i.v.w.WriteHeader(status)
+	http.NewResponseController(i.rq.w).SetWriteDeadline(time.Now().Add(patience))
+	i.rq.w.WriteHeader(status)
 	clear(h)
 	maps.Copy(h, final)
 }

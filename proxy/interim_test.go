@@ -57,14 +57,14 @@ func TestInterimAnswers(t *testing.T) {
 // Seen to fail with interim answers that are handed on for ever.
 func TestInterimAnswersEnd(t *testing.T) {
 	passed := 0
-	early := &interim{p: &Proxy{}, v: &request{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
+	early := &interim{p: &Proxy{}, rq: &request{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
 	for range 2 * mostInterim {
 		early.pass(http.StatusProcessing, http.Header{})
 	}
 	if passed != mostInterim {
 		t.Errorf("of a flood %d are handed on, want %d", passed, mostInterim)
 	}
-	late := &interim{p: early.p, v: early.v}
+	late := &interim{p: early.p, rq: early.rq}
 	late.end()
 	if late.pass(http.StatusProcessing, http.Header{}); passed != mostInterim {
 		t.Error("one is handed on when the final answer may be under way")

@@ -40,20 +40,20 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 
 // settle invalidates what a write that was answered affects: when Roam executed it (RFC 9111, section 4.4: it need only be no
 // error), and when its outcome is unknown.
-func (p *Proxy) settle(v *request) {
+func (p *Proxy) settle(rq *request) {
 	switch {
-	case v.Status == http.StatusUnauthorized:
-		p.credentialRefused(v)
-	case v.Status < 400 || v.Status >= 500:
-		p.invalidate(v.Method, v.Route, v.chat)
-		p.invalidateCalls(v)
+	case rq.Status == http.StatusUnauthorized:
+		p.credentialRefused(rq)
+	case rq.Status < 400 || rq.Status >= 500:
+		p.invalidate(rq.Method, rq.Route, rq.chat)
+		p.invalidateCalls(rq)
 	}
 }
 
 // credentialRefused invalidates what is known of the credential when Roam answers 401. An answer that is given again without a
 // call, while the credential is known to be refused, changes nothing.
-func (p *Proxy) credentialRefused(v *request) {
-	if v.Attempts > 0 {
+func (p *Proxy) credentialRefused(rq *request) {
+	if rq.Attempts > 0 {
 		p.lists.drop()
 		p.o.Cache.Drop(func(group string) bool { return path.Base(group) == "token.info" })
 	}
@@ -61,31 +61,31 @@ func (p *Proxy) credentialRefused(v *request) {
 
 // unsettled invalidates what a write without an answer affects, for it may have been executed: the connection broke, Roam was
 // silent, or the tool left while the call was in progress.
-func (p *Proxy) unsettled(v *request, err error) {
-	if v.call == nil || v.call.Attempts == 0 {
+func (p *Proxy) unsettled(rq *request, err error) {
+	if rq.call == nil || rq.call.Attempts == 0 {
 		return
 	}
 	var sending *limiter.SendError
 	if errors.As(err, &sending) && !sending.Sent {
 		return
 	}
-	p.invalidate(v.Method, v.Route, v.chat)
-	p.invalidateCalls(v)
+	p.invalidate(rq.Method, rq.Route, rq.chat)
+	p.invalidateCalls(rq)
 }
 
 // namedChat returns the chat that a write names in its query or its body, which is held by then, or "".
-func (v *request) namedChat() string {
-	if noun := family(v.Route); noun != "chat" && noun != "reaction" {
+func (rq *request) namedChat() string {
+	if noun := family(rq.Route); noun != "chat" && noun != "reaction" {
 		return ""
 	}
-	if _, chat := splitGroup(cacheGroup("/chat.history", v.r.URL.RawQuery)); chat != "" {
+	if _, chat := splitGroup(cacheGroup("/chat.history", rq.r.URL.RawQuery)); chat != "" {
 		return chat
 	}
-	if v.body == nil {
+	if rq.body == nil {
 		return ""
 	}
-	chat, _ := bodyField(v.body, "chat", "chatId")
-	v.body.Seek(0, io.SeekStart)
+	chat, _ := bodyField(rq.body, "chat", "chatId")
+	rq.body.Seek(0, io.SeekStart)
 	return chat
 }
 

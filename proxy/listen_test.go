@@ -110,10 +110,10 @@ func BenchmarkToken(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	v := &request{own: http.Header{"Authorization": {"Bearer token999"}}}
+	rq := &request{own: http.Header{"Authorization": {"Bearer token999"}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if known.proven(v) == nil {
+		if known.proven(rq) == nil {
 			b.Fatal("not found")
 		}
 	}

@@ -19,30 +19,30 @@ const mcpRoute = eventstream.MCPPath
 const mcpSubscribe = "subscriptions/listen"
 
 // isMCP reports whether the request posts messages of an agent.
-func (v *request) isMCP() bool { return v.Method == http.MethodPost && v.Route == mcpRoute }
+func (rq *request) isMCP() bool { return rq.Method == http.MethodPost && rq.Route == mcpRoute }
 
-// readMessages reads what an agent posts, once for all steps after it. The body waits in v.body. If readMessages returns true, it has
+// readMessages reads what an agent posts, once for all steps after it. The body waits in rq.body. If readMessages returns true, it has
 // answered the request. Messages that cannot be read are passed through, unless the tool may send only some.
-func (p *Proxy) readMessages(v *request) (answered bool) {
-	if v.r.ContentLength != 0 {
-		if err := p.hold(v, io.Discard); err != nil {
-			p.fail(v, err)
+func (p *Proxy) readMessages(rq *request) (answered bool) {
+	if rq.r.ContentLength != 0 {
+		if err := p.hold(rq, io.Discard); err != nil {
+			p.fail(rq, err)
 			return true
 		}
-		v.r.Body, v.r.ContentLength = v.body, v.body.Size()
-		v.messages = messagesIn(v.r.Header, v.body, v.body.Size())
-		v.body.Seek(0, io.SeekStart)
+		rq.r.Body, rq.r.ContentLength = rq.body, rq.body.Size()
+		rq.messages = messagesIn(rq.r.Header, rq.body, rq.body.Size())
+		rq.body.Seek(0, io.SeekStart)
 	}
-	if err := v.tool.mayPost(target(v.r), v.messages); err != nil {
-		p.fail(v, err)
+	if err := rq.tool.mayPost(target(rq.r), rq.messages); err != nil {
+		p.fail(rq, err)
 		return true
 	}
-	if v.messages != nil && contradicts(v.r.Header, v.messages) {
-		p.fail(v, errHeaderMismatch)
+	if rq.messages != nil && contradicts(rq.r.Header, rq.messages) {
+		p.fail(rq, errHeaderMismatch)
 		return true
 	}
-	v.label = p.mcpRoutes.label(v.messages)
-	v.subscribes = v.messages != nil && v.messages.Has(mcpSubscribe)
+	rq.label = p.mcpRoutes.label(rq.messages)
+	rq.subscribes = rq.messages != nil && rq.messages.Has(mcpSubscribe)
 	return false
 }
 

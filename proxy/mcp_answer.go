@@ -14,12 +14,12 @@ const maxRefused = 64 << 10
 
 // refusedMessages returns the messages that a failed request posted; nil: none that can be read. Those of a request that was refused
 // before it was read are read now: net/http would read them, too, before it sends the response.
-func (v *request) refusedMessages() *rpc.Body {
-	isEarly := v.messages == nil && v.body == nil && v.tool != nil && v.r.ContentLength <= maxRefused
-	if !isEarly || v.Method != http.MethodPost || routeOf(target(v.r)) != mcpRoute {
-		return v.messages
+func (rq *request) refusedMessages() *rpc.Body {
+	isEarly := rq.messages == nil && rq.body == nil && rq.tool != nil && rq.r.ContentLength <= maxRefused
+	if !isEarly || rq.Method != http.MethodPost || routeOf(target(rq.r)) != mcpRoute {
+		return rq.messages
 	}
-	return messagesIn(v.r.Header, io.LimitReader(v.r.Body, maxRefused), 0)
+	return messagesIn(rq.r.Header, io.LimitReader(rq.r.Body, maxRefused), 0)
 }
 
 // answerMessages returns the status and the body of an answer of our own to JSON-RPC messages. A model reads the results of its tools

@@ -11,12 +11,12 @@ import (
 )
 
 // changes returns those messages of a request that may change something at Roam.
-func (p *Proxy) changes(v *request) (all []rpc.Message) {
-	if v.messages == nil {
+func (p *Proxy) changes(rq *request) (all []rpc.Message) {
+	if rq.messages == nil {
 		return nil
 	}
-	for _, m := range v.messages.Messages {
-		if m.IsToolCall() && !p.hints.reads(v.upstream.name, m.Name) {
+	for _, m := range rq.messages.Messages {
+		if m.IsToolCall() && !p.hints.reads(rq.upstream.name, m.Name) {
 			all = append(all, m)
 		}
 	}
@@ -24,8 +24,8 @@ func (p *Proxy) changes(v *request) (all []rpc.Message) {
 }
 
 // invalidateCalls invalidates what the calls of tools among the request's messages affect: the same as the methods of their names.
-func (p *Proxy) invalidateCalls(v *request) {
-	for _, m := range p.changes(v) {
+func (p *Proxy) invalidateCalls(rq *request) {
+	for _, m := range p.changes(rq) {
 		chat, _ := bodyField(bytes.NewReader(m.Arguments), "chat", "chatId")
 		for _, written := range methodsOf(m.Name) {
 			p.drop(p.routes.effectOfWrite(http.MethodPost, written), chat)
@@ -51,11 +51,11 @@ func methodsOf(tool string) (all []string) {
 
 // changing returns the body of a response to the request, which invalidates what the calls of tools in it affect. In an event stream
 // a tool has done its work only when its result comes, long after the header: so each piece invalidates before the tool sees it.
-func (p *Proxy) changing(v *request, res *http.Response) io.ReadCloser {
-	if !eventstream.IsStream(res.Header) || len(p.changes(v)) == 0 {
+func (p *Proxy) changing(rq *request, res *http.Response) io.ReadCloser {
+	if !eventstream.IsStream(res.Header) || len(p.changes(rq)) == 0 {
 		return res.Body
 	}
-	return &changingBody{res.Body, func() { p.invalidateCalls(v) }}
+	return &changingBody{res.Body, func() { p.invalidateCalls(rq) }}
 }
 
 type changingBody struct {

@@ -49,13 +49,13 @@ func isList(method string) bool {
 }
 
 // listKey returns the key of the list that a request asks for.
-func (v *request) listKey() (key listKey, ok bool) {
-	if v.messages == nil || v.messages.Batch || v.r.Header[keyHeader] != nil {
+func (rq *request) listKey() (key listKey, ok bool) {
+	if rq.messages == nil || rq.messages.Batch || rq.r.Header[keyHeader] != nil {
 		return key, false
 	}
-	m := v.messages.Messages[0]
+	m := rq.messages.Messages[0]
 	if !m.IsRequest() || !isList(m.Method) || len(m.Params) > maxParams ||
-		!strings.Contains(strings.Join(v.r.Header["Accept"], ","), "application/json") {
+		!strings.Contains(strings.Join(rq.r.Header["Accept"], ","), "application/json") {
 		return key, false
 	}
 	params := map[string]json.RawMessage{}
@@ -64,8 +64,8 @@ func (v *request) listKey() (key listKey, ok bool) {
 	}
 	delete(params, "_meta")
 	canonical, err := json.Marshal(params)
-	fields := choosing(v.r.Header)
-	key = listKey{v.upstream.name + " " + v.upstream.credential.Keys().Partition, fields, m.Method, string(canonical)}
+	fields := choosing(rq.r.Header)
+	key = listKey{rq.upstream.name + " " + rq.upstream.credential.Keys().Partition, fields, m.Method, string(canonical)}
 	return key, err == nil && len(fields) <= maxParams
 }
 
@@ -86,32 +86,32 @@ func choosing(h http.Header) string {
 }
 
 // keptList answers a request for a list that is kept, and reports whether it did.
-func (p *Proxy) keptList(v *request) bool {
-	key, ok := v.listKey()
+func (p *Proxy) keptList(rq *request) bool {
+	key, ok := rq.listKey()
 	if !ok {
 		return false
 	}
 	kept, changes := p.lists.get(key)
-	v.list, v.listChanges = &key, changes
-	if kept == nil || strings.Contains(v.r.Header.Get("Cache-Control"), "no-") ||
-		strings.Contains(v.r.Header.Get("Cache-Control"), "max-age=0") {
+	rq.list, rq.listChanges = &key, changes
+	if kept == nil || strings.Contains(rq.r.Header.Get("Cache-Control"), "no-") ||
+		strings.Contains(rq.r.Header.Get("Cache-Control"), "max-age=0") {
 		return false
 	}
-	v.list = nil
-	v.Cache, v.Status = cache.Hit, http.StatusOK
-	text := v.listAnswer(kept)
-	h := v.w.Header()
+	rq.list = nil
+	rq.Cache, rq.Status = cache.Hit, http.StatusOK
+	text := rq.listAnswer(kept)
+	h := rq.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
-	p.mark(h, v, fmt.Sprintf("roamproxy; hit; ttl=%d", int(time.Until(kept.until).Seconds())))
-	w := &toolWriter{ResponseWriter: v.w}
+	p.mark(h, rq, fmt.Sprintf("roamproxy; hit; ttl=%d", int(time.Until(kept.until).Seconds())))
+	w := &toolWriter{ResponseWriter: rq.w}
 	w.WriteHeader(http.StatusOK)
 	w.Write(text)
 	return true
 }
 
 // listAnswer returns the response to the request: its own id, what is left of the time, and only what the tool may use.
-func (v *request) listAnswer(kept *keptList) []byte {
+func (rq *request) listAnswer(kept *keptList) []byte {
 	result := make(map[string]any, len(kept.result))
 	for name, value := range kept.result {
 		result[name] = value
@@ -121,14 +121,14 @@ func (v *request) listAnswer(kept *keptList) []byte {
 	}
 	for field, method := range map[string]string{"tools": rpc.ToolCall, "prompts": rpc.PromptGet} {
 		if all := kept.result[field]; all != nil {
-			result[field] = v.tool.mayList(target(v.r), method, all)
+			result[field] = rq.tool.mayList(target(rq.r), method, all)
 		}
 	}
 	text, _ := json.Marshal(struct {
 		Version string          `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
 		Result  any             `json:"result"`
-	}{"2.0", v.messages.Messages[0].ID, result})
+	}{"2.0", rq.messages.Messages[0].ID, result})
 	return append(text, '\n')
 }
 

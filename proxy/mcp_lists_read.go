@@ -15,8 +15,8 @@ import (
 
 // readList reads Roam's response to a request for a list, keeps it, and makes it one for the tool. A response that is no list, or
 // that has more than the list, passes as it is.
-func (p *Proxy) readList(v *request, res *http.Response) {
-	if v.list == nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Encoding") != "" {
+func (p *Proxy) readList(rq *request, res *http.Response) {
+	if rq.list == nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Encoding") != "" {
 		return
 	}
 	var before bytes.Buffer // what was read, if it passes as it is
@@ -27,7 +27,7 @@ func (p *Proxy) readList(v *request, res *http.Response) {
 	} else {
 		text, _ = io.ReadAll(in)
 	}
-	kept := listIn(text, v.messages.Messages[0].ID)
+	kept := listIn(text, rq.messages.Messages[0].ID)
 	if kept == nil {
 		res.Body = struct {
 			io.Reader
@@ -36,11 +36,11 @@ func (p *Proxy) readList(v *request, res *http.Response) {
 		return
 	}
 	if !strings.Contains(res.Header.Get("Cache-Control"), "no-store") {
-		p.lists.keep(*v.list, kept, v.listChanges)
+		p.lists.keep(*rq.list, kept, rq.listChanges)
 	}
-	p.hints.learn(v.upstream.name, kept.result["tools"])
+	p.hints.learn(rq.upstream.name, kept.result["tools"])
 	res.Body.Close()
-	text = v.listAnswer(kept)
+	text = rq.listAnswer(kept)
 	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	res.Header.Set("Content-Type", "application/json")
 	res.Header.Set("Content-Length", strconv.Itoa(len(text)))
@@ -82,8 +82,8 @@ func listIn(text, id []byte) *keptList {
 }
 
 // noticed returns the body of an event stream of MCP, which drops the lists when one of them has changed.
-func (p *Proxy) noticed(v *request, res *http.Response) io.ReadCloser {
-	if v.Route != mcpRoute || !eventstream.IsStream(res.Header) {
+func (p *Proxy) noticed(rq *request, res *http.Response) io.ReadCloser {
+	if rq.Route != mcpRoute || !eventstream.IsStream(res.Header) {
 		return res.Body
 	}
 	return &noticedBody{ReadCloser: res.Body, changed: p.lists.drop}

@@ -96,8 +96,8 @@ func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 				t.Errorf("%s: %d calls, want 3; %d directly, want 26", version, h.roam.Calls(), plain.roam.Calls())
 			}
 			saved := 0
-			for _, v := range h.reports {
-				if v.Paged {
+			for _, report := range h.reports {
+				if report.Paged {
 					saved++
 				}
 			}

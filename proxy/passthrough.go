@@ -14,37 +14,37 @@ import (
 
 // passThrough hands a request to Roam and Roam's response to the tool, as it comes. Responses of unknown length and event streams are
 // flushed piece by piece.
-func (p *Proxy) passThrough(v *request) {
-	v.call = v.newCall()
-	ctx, cancel := v.callContext()
+func (p *Proxy) passThrough(rq *request) {
+	rq.call = rq.newCall()
+	ctx, cancel := rq.callContext()
 	defer cancel(nil)
-	in := v.r.WithContext(v.call.within(ctx))
-	if in.Body = p.upload(v); in.Method == http.MethodGet || in.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
+	in := rq.r.WithContext(rq.call.within(ctx))
+	if in.Body = p.upload(rq); in.Method == http.MethodGet || in.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
 		in.ContentLength = 0
 	}
 	w := &passWriter{
-		toolWriter: toolWriter{ResponseWriter: v.w}, header: make(http.Header), interim: interim{p: p, v: v},
-		keepAlive: p.o.KeepAlive, cancel: cancel, whole: v.write != nil && v.write.HasKey(),
+		toolWriter: toolWriter{ResponseWriter: rq.w}, header: make(http.Header), interim: interim{p: p, rq: rq},
+		keepAlive: p.o.KeepAlive, cancel: cancel, whole: rq.write != nil && rq.write.HasKey(),
 	}
 	defer func() {
 		w.stop()
-		if v.Err == nil {
-			v.Err = w.err
+		if rq.Err == nil {
+			rq.Err = w.err
 		}
 	}()
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			p.address(r.Out, r.In)
-			if v.body != nil {
-				v.body.Seek(0, io.SeekStart) // a step may have read it
-				r.Out.Body, r.Out.ContentLength = v.body, v.body.Size()
+			if rq.body != nil {
+				rq.body.Seek(0, io.SeekStart) // a step may have read it
+				r.Out.Body, r.Out.ContentLength = rq.body, rq.body.Size()
 			}
 		},
-		Transport:      v.upstream.chain,
-		ModifyResponse: func(res *http.Response) error { p.passed(v, res); return nil },
+		Transport:      rq.upstream.chain,
+		ModifyResponse: func(res *http.Response) error { p.passed(rq, res); return nil },
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			v.failedWrite(err)
-			p.fail(v, err)
+			rq.failedWrite(err)
+			p.fail(rq, err)
 		},
 		BufferPool: &p.buffers,
 		ErrorLog:   p.silent,
@@ -53,36 +53,36 @@ func (p *Proxy) passThrough(v *request) {
 }
 
 // upload is the tool's body, bounded in size and in time.
-func (p *Proxy) upload(v *request) io.ReadCloser {
-	return &upload{ReadCloser: http.MaxBytesReader(v.w, v.r.Body, p.o.MaxBody), controller: http.NewResponseController(v.w)}
+func (p *Proxy) upload(rq *request) io.ReadCloser {
+	return &upload{ReadCloser: http.MaxBytesReader(rq.w, rq.r.Body, p.o.MaxBody), controller: http.NewResponseController(rq.w)}
 }
 
 // passed makes Roam's response one for the tool, before its header is written.
-func (p *Proxy) passed(v *request, res *http.Response) {
-	v.Status, v.Code = res.StatusCode, res.Header.Get("Roamproxy-Error")
-	v.sent(v.call)
-	if v.write != nil {
-		v.write.Answered(res)
+func (p *Proxy) passed(rq *request, res *http.Response) {
+	rq.Status, rq.Code = res.StatusCode, res.Header.Get("Roamproxy-Error")
+	rq.sent(rq.call)
+	if rq.write != nil {
+		rq.write.Answered(res)
 	}
-	p.settle(v)
-	res.Body = p.noticed(v, res)
-	p.readList(v, res)
-	p.clean(res.Header, v)
-	p.mark(res.Header, v, v.forwarded())
-	res.Body = &watchedBody{p.changing(v, res), v}
+	p.settle(rq)
+	res.Body = p.noticed(rq, res)
+	p.readList(rq, res)
+	p.clean(res.Header, rq)
+	p.mark(res.Header, rq, rq.forwarded())
+	res.Body = &watchedBody{p.changing(rq, res), rq}
 }
 
 // watchedBody notes for the log why a response broke off. httputil.ReverseProxy ends the tool's connection then: it must not look
 // whole.
 type watchedBody struct {
 	io.ReadCloser
-	v *request
+	rq *request
 }
 
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		b.v.Err = err
+		b.rq.Err = err
 	}
 	return n, err
 }

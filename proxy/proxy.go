@@ -136,23 +136,23 @@ func New(o Options) (*Proxy, error) {
 
 // ServeHTTP answers one request of a tool, step by step.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := p.arrive(w, r)
-	defer p.leave(v)
-	if p.refuse(v) || !p.identify(v) {
+	rq := p.arrive(w, r)
+	defer p.leave(rq)
+	if p.refuse(rq) || !p.identify(rq) {
 		return
 	}
-	p.recognize(v)
+	p.recognize(rq)
 	switch {
 	case r.ContentLength > p.o.MaxBody:
-		p.fail(v, &http.MaxBytesError{Limit: p.o.MaxBody})
-	case v.isMCP() && (p.readMessages(v) || p.keptList(v)): // and is answered
-	case (v.rule.Keeps() || v.isShareable()) && !eventstream.Wanted(r.Header): // the cache would wait for the end of a stream
-		p.cached(v)
+		p.fail(rq, &http.MaxBytesError{Limit: p.o.MaxBody})
+	case rq.isMCP() && (p.readMessages(rq) || p.keptList(rq)): // and is answered
+	case (rq.rule.Keeps() || rq.isShareable()) && !eventstream.Wanted(r.Header): // the cache would wait for the end of a stream
+		p.cached(rq)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):
-		p.fail(v, cache.ErrOnlyIfCached)
-	case p.supersede(v), p.isWrite(v) && p.repeated(v): // and is answered
+		p.fail(rq, cache.ErrOnlyIfCached)
+	case p.supersede(rq), p.isWrite(rq) && p.repeated(rq): // and is answered
 	default:
-		p.passThrough(v)
+		p.passThrough(rq)
 	}
 }
 

@@ -33,8 +33,8 @@ func (f *fill) Expired(by cache.Requester) error {
 	if f.call.sent.Load() {
 		return nil
 	}
-	v := by.(*cachedCall).by
-	s := v.upstream.quota.Queue.State()
+	rq := by.(*cachedCall).by
+	s := rq.upstream.quota.Queue.State()
 	reason, n := limiter.ErrWaitTooLong, 1
 	if s.Paused {
 		reason = limiter.ErrPaused
@@ -43,5 +43,5 @@ func (f *fill) Expired(by cache.Requester) error {
 		n += waiting
 	}
 	wait := s.PausedFor + time.Duration(math.Ceil(float64(n)/s.Rate*float64(time.Second)))
-	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-v.longestWait(), 0), Waited: v.lastWait()}
+	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-rq.longestWait(), 0), Waited: rq.lastWait()}
 }

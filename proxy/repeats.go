@@ -27,67 +27,67 @@ const (
 )
 
 // isWrite reports whether the request may change something at Roam. A rule with key_body says of a POST that it reads.
-func (p *Proxy) isWrite(v *request) bool { return writes(v.Method, v.Route) && !v.rule.Keeps() }
+func (p *Proxy) isWrite(rq *request) bool { return writes(rq.Method, rq.Route) && !rq.rule.Keeps() }
 
 // repeated decides whether a write is sent. If it is not, repeated has answered it and returns true. It holds the body.
-func (p *Proxy) repeated(v *request) bool {
-	key, err := repeat.ParseKey(v.r.Header[keyHeader])
+func (p *Proxy) repeated(rq *request) bool {
+	key, err := repeat.ParseKey(rq.r.Header[keyHeader])
 	if err != nil {
-		p.fail(v, err)
+		p.fail(rq, err)
 		return true
 	}
-	if key == "" && v.rule.Supersede != "" {
+	if key == "" && rq.rule.Supersede != "" {
 		return false // a later one replaces it, as of heartbeats: it may be executed twice
 	}
-	w := repeat.Write{Tool: v.Tool, Key: key, Resend: strings.EqualFold(v.own.Get(repeatHeader), "send")}
-	remember, err := p.fingerprint(v, &w)
+	w := repeat.Write{Tool: rq.Tool, Key: key, Resend: strings.EqualFold(rq.own.Get(repeatHeader), "send")}
+	remember, err := p.fingerprint(rq, &w)
 	if err != nil {
-		p.fail(v, err)
+		p.fail(rq, err)
 		return true
 	}
-	if v.chat = v.namedChat(); v.chat != "" {
-		p.pulses.endTyping(v)
+	if rq.chat = rq.namedChat(); rq.chat != "" {
+		p.pulses.endTyping(rq)
 	}
 	if !remember {
 		return false
 	}
 	begun := time.Now()
-	pending, answer, err := p.o.Writes.Begin(v.r.Context(), w, v.longestWait())
+	pending, answer, err := p.o.Writes.Begin(rq.r.Context(), w, rq.longestWait())
 	switch {
 	case err != nil:
-		v.closeWrite()
+		rq.closeWrite()
 		if errors.As(err, new(*repeat.UnknownError)) {
-			v.Repeat = RepeatUnknown
+			rq.Repeat = RepeatUnknown
 		}
-		p.fail(v, err)
+		p.fail(rq, err)
 		return true
 	case answer != nil:
-		v.closeWrite()
-		p.replay(v, answer)
+		rq.closeWrite()
+		p.replay(rq, answer)
 		return true
 	}
 	if waited := time.Since(begun); waited > 0 && key != "" { // the queue may take what is left of the longest wait
-		v.preferences.longest = max(v.longestWait()-waited, 0)
+		rq.preferences.longest = max(rq.longestWait()-waited, 0)
 	}
-	v.write = pending
+	rq.write = pending
 	return false
 }
 
 // fingerprint holds the body and identifies what the write sends. It reports false for MCP messages that change nothing.
-func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err error) {
+func (p *Proxy) fingerprint(rq *request, w *repeat.Write) (remember bool, err error) {
 	sum := sha256.New()
-	if v.body != nil {
-		_, err = io.Copy(sum, v.body)
-		v.body.Seek(0, io.SeekStart)
-	} else if v.r.ContentLength != 0 {
-		err = p.hold(v, sum)
+	if rq.body != nil {
+		_, err = io.Copy(sum, rq.body)
+		rq.body.Seek(0, io.SeekStart)
+	} else if rq.r.ContentLength != 0 {
+		err = p.hold(rq, sum)
 	}
 	if err != nil {
 		return false, err
 	}
 	digest := repeat.Digest(sum.Sum(nil))
-	if v.messages != nil {
-		calls, ok := repeat.ToolCalls(p.changes(v))
+	if rq.messages != nil {
+		calls, ok := repeat.ToolCalls(p.changes(rq))
 		if !ok && w.Key == "" {
 			return false, nil
 		}
@@ -95,14 +95,14 @@ func (p *Proxy) fingerprint(v *request, w *repeat.Write) (remember bool, err err
 			digest = calls
 		}
 	}
-	w.Fingerprint = repeat.Fingerprint(v.Method, target(v.r), v.r.URL.RawQuery, digest)
+	w.Fingerprint = repeat.Fingerprint(rq.Method, target(rq.r), rq.r.URL.RawQuery, digest)
 	return true, nil
 }
 
-// hold reads the body of the request, which waits in v.body from then on. What is read is written to copied as well.
-func (p *Proxy) hold(v *request, copied io.Writer) (err error) {
-	body := p.upload(v)
-	v.body, err = p.o.Bodies.Hold(v.tool.line.Name, struct {
+// hold reads the body of the request, which waits in rq.body from then on. What is read is written to copied as well.
+func (p *Proxy) hold(rq *request, copied io.Writer) (err error) {
+	body := p.upload(rq)
+	rq.body, err = p.o.Bodies.Hold(rq.tool.line.Name, struct {
 		io.Reader
 		io.Closer
 	}{io.TeeReader(body, copied), body})
@@ -110,26 +110,26 @@ func (p *Proxy) hold(v *request, copied io.Writer) (err error) {
 }
 
 // callContext returns the context of the request's call, and cancel.
-func (v *request) callContext() (context.Context, context.CancelCauseFunc) {
-	if v.write != nil {
-		return v.write.Outlive(v.r.Context())
+func (rq *request) callContext() (context.Context, context.CancelCauseFunc) {
+	if rq.write != nil {
+		return rq.write.Outlive(rq.r.Context())
 	}
-	return context.WithCancelCause(v.r.Context())
+	return context.WithCancelCause(rq.r.Context())
 }
 
 // replay gives the first answer again.
-func (p *Proxy) replay(v *request, a *repeat.Answer) {
-	v.Status, v.Repeat = a.Status, RepeatReplayed
+func (p *Proxy) replay(rq *request, a *repeat.Answer) {
+	rq.Status, rq.Repeat = a.Status, RepeatReplayed
 	from := cloneShared(a.Header)
-	p.clean(from, v)
-	h := v.w.Header()
+	p.clean(from, rq)
+	h := rq.w.Header()
 	merge(h, from)
 	h.Set("Idempotent-Replayed", "true")
-	p.mark(h, v, "roamproxy; detail=replayed")
+	p.mark(h, rq, "roamproxy; detail=replayed")
 	if bodyAllowed(a.Status) {
 		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
-	w := &toolWriter{ResponseWriter: v.w}
+	w := &toolWriter{ResponseWriter: rq.w}
 	w.WriteHeader(a.Status)
 	if bodyAllowed(a.Status) {
 		w.Write(a.Body)
@@ -137,37 +137,37 @@ func (p *Proxy) replay(v *request, a *repeat.Answer) {
 }
 
 // failedWrite reports a write that Roam did not answer.
-func (v *request) failedWrite(err error) {
-	if v.write == nil {
+func (rq *request) failedWrite(err error) {
+	if rq.write == nil {
 		return
 	}
-	if !v.maybeExecuted(err) {
-		v.write.NotSent()
+	if !rq.maybeExecuted(err) {
+		rq.write.NotSent()
 		return
 	}
 	status, _, _ := describe(err)
 	if status != http.StatusBadGateway {
 		status = http.StatusGatewayTimeout // its tool left before the answer
 	}
-	v.write.Unknown(status)
+	rq.write.Unknown(status)
 }
 
 // maybeExecuted reports whether Roam may have executed a call that ended with err.
-func (v *request) maybeExecuted(err error) bool {
+func (rq *request) maybeExecuted(err error) bool {
 	var sending *limiter.SendError
 	if errors.As(err, &sending) {
 		return sending.Sent
 	}
-	return v.call.sent.Load() && !errors.As(err, new(*limiter.Refusal))
+	return rq.call.sent.Load() && !errors.As(err, new(*limiter.Refusal))
 }
 
 // closeWrite frees the body, and ends a write whose end nobody reported.
-func (v *request) closeWrite() {
-	if v.body != nil {
-		v.body.Close()
+func (rq *request) closeWrite() {
+	if rq.body != nil {
+		rq.body.Close()
 	}
-	if v.write != nil {
-		v.write.Close()
+	if rq.write != nil {
+		rq.write.Close()
 	}
 }
 

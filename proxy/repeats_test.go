@@ -88,8 +88,8 @@ func TestARepeatAfterItsToolLeft(t *testing.T) {
 		if got := h.post(t.Context()); got != 504 || roam.Calls() != 1 {
 			t.Errorf("the repeat: %d after %d calls, want 504 after one", got, roam.Calls())
 		}
-		if v := h.last(); v.Code != "outcome_unknown" || v.Repeat != RepeatUnknown {
-			t.Errorf("reported as %q, %q", v.Code, v.Repeat)
+		if report := h.last(); report.Code != "outcome_unknown" || report.Repeat != RepeatUnknown {
+			t.Errorf("reported as %q, %q", report.Code, report.Repeat)
 		}
 	})
 }
@@ -172,8 +172,8 @@ func TestAReplayedAnswer(t *testing.T) {
 		got.Get("Location") != "http://127.0.0.1:8080/v1/x" || got.Get("Set-Cookie")+got.Get("Date") != "" || got.Get("Cache-Status") != "roamproxy; detail=replayed" || got.Get("RateLimit") == "" {
 		t.Errorf("replayed: %d %s %v", w.Code, w.Body, got)
 	}
-	if v := h.last(); v.Repeat != RepeatReplayed || v.Attempts != 0 || got.Get(idHeader) != v.ID {
-		t.Errorf("reported as %+v, with the id %q", v, got.Get(idHeader))
+	if report := h.last(); report.Repeat != RepeatReplayed || report.Attempts != 0 || got.Get(idHeader) != report.ID {
+		t.Errorf("reported as %+v, with the id %q", report, got.Get(idHeader))
 	}
 	if w := post(`{"a":2}`, "bot"); outcome(w) != "422 key_reused" {
 		t.Errorf("another body: %s, want 422", outcome(w))

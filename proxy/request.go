@@ -70,63 +70,63 @@ type request struct {
 
 // arrive begins a request.
 func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *request {
-	v := &request{w: w, r: r, arrived: time.Now(), upstream: p.usual}
-	v.refusal = p.guard.admit(w, r) // reads Upgrade, and Origin even where Connection names it
-	v.own = takeOwn(r.Header)
-	v.Method, v.Cache, v.Tool, v.Route = r.Method, cache.Bypass, "other", "other"
-	v.Peer, v.Agent = r.RemoteAddr, product(r.UserAgent())
-	v.ID, v.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
-	return v
+	rq := &request{w: w, r: r, arrived: time.Now(), upstream: p.usual}
+	rq.refusal = p.guard.admit(w, r) // reads Upgrade, and Origin even where Connection names it
+	rq.own = takeOwn(r.Header)
+	rq.Method, rq.Cache, rq.Tool, rq.Route = r.Method, cache.Bypass, "other", "other"
+	rq.Peer, rq.Agent = r.RemoteAddr, product(r.UserAgent())
+	rq.ID, rq.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
+	return rq
 }
 
 // caller is how a call of this request is queued.
-func (v *request) caller() limiter.Caller {
-	return limiter.Caller{Tool: v.tool.line, Urgency: v.preferences.urgency, MaxWait: v.preferences.most, Longest: v.preferences.longest}
+func (rq *request) caller() limiter.Caller {
+	return limiter.Caller{Tool: rq.tool.line, Urgency: rq.preferences.urgency, MaxWait: rq.preferences.most, Longest: rq.preferences.longest}
 }
 
 // rateLimited is an ordinary call of the request's tool, or of a tool that is not known.
-func (v *request) rateLimited() limiter.Caller {
+func (rq *request) rateLimited() limiter.Caller {
 	c := limiter.Caller{Urgency: limiter.Usual, Longest: -1}
-	if v.tool != nil {
-		c.Tool = v.tool.line
+	if rq.tool != nil {
+		c.Tool = rq.tool.line
 	}
 	return c
 }
 
 // longestWait is how long a call of this request may have to wait to be admitted.
-func (v *request) longestWait() time.Duration {
-	if v.preferences.longest < 0 {
-		return cmp.Or(v.preferences.most, v.upstream.quota.MaxWait)
+func (rq *request) longestWait() time.Duration {
+	if rq.preferences.longest < 0 {
+		return cmp.Or(rq.preferences.most, rq.upstream.quota.MaxWait)
 	}
-	return v.preferences.longest
+	return rq.preferences.longest
 }
 
 // lastWait is how long a call of this request can be queued: where favoured calls come later, an admitted one waits up to twice as long.
-func (v *request) lastWait() time.Duration {
-	if v.preferences.longest < 0 {
-		return 2 * v.longestWait()
+func (rq *request) lastWait() time.Duration {
+	if rq.preferences.longest < 0 {
+		return 2 * rq.longestWait()
 	}
-	return v.preferences.longest
+	return rq.preferences.longest
 }
 
 // sent takes over what became of the request's call.
-func (v *request) sent(c *upstreamCall) {
-	v.Queue, v.Upstream, v.Attempts = c.Waited, c.took, c.Attempts
+func (rq *request) sent(c *upstreamCall) {
+	rq.Queue, rq.Upstream, rq.Attempts = c.Waited, c.took, c.Attempts
 }
 
 // leave ends a request and reports it, even when the answer broke off.
-func (p *Proxy) leave(v *request) {
-	v.closeWrite()
-	if v.tool != nil {
-		v.tool.here.Add(-1)
+func (p *Proxy) leave(rq *request) {
+	rq.closeWrite()
+	if rq.tool != nil {
+		rq.tool.here.Add(-1)
 	}
-	if v.connected {
-		p.o.Connections.Release(v.tool.line.FlowName(), 1)
+	if rq.connected {
+		p.o.Connections.Release(rq.tool.line.FlowName(), 1)
 	}
-	v.Total = time.Since(v.arrived)
-	v.Route = cmp.Or(v.label, v.Route)
-	v.Decisions = Decisions{v.rule.CachedBy, v.w.Header().Get("Cache-Status"), v.preferences.urgency, v.longestWait()}
-	p.o.Observer.Answered(v.Report)
+	rq.Total = time.Since(rq.arrived)
+	rq.Route = cmp.Or(rq.label, rq.Route)
+	rq.Decisions = Decisions{rq.rule.CachedBy, rq.w.Header().Get("Cache-Status"), rq.preferences.urgency, rq.longestWait()}
+	p.o.Observer.Answered(rq.Report)
 }
 
 const idHeader = "X-Request-Id"

@@ -85,11 +85,11 @@ func keepShareable(h http.Header, method string) {
 
 // isShareable reports whether equal requests may share one call although nothing of this route is cached: a read that says nothing
 // which the cache key lacks, and no event stream.
-func (v *request) isShareable() bool {
-	if v.Method != http.MethodGet || v.Route == mcpRoute || strings.Contains(v.r.Header.Get("Accept"), "text/event-stream") {
+func (rq *request) isShareable() bool {
+	if rq.Method != http.MethodGet || rq.Route == mcpRoute || strings.Contains(rq.r.Header.Get("Accept"), "text/event-stream") {
 		return false
 	}
-	for name := range v.r.Header {
+	for name := range rq.r.Header {
 		if !isShareable(name) && !isForCache(name) && !strings.HasPrefix(name, "Content-") { // there is no body to describe
 			return false
 		}

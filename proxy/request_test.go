@@ -67,12 +67,12 @@ func TestAVisitKnowsHowOftenItsCallWasSent(t *testing.T) {
 		h.roam.Script(roamtest.Throttle("2"))
 		start := time.Now()
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
-		if v := h.last(); v.Attempts != 2 || v.Queue != time.Since(start) {
-			t.Errorf("after one 429: %d attempts and %v in the line, want 2 and %v", v.Attempts, v.Queue, time.Since(start))
+		if report := h.last(); report.Attempts != 2 || report.Queue != time.Since(start) {
+			t.Errorf("after one 429: %d attempts and %v in the line, want 2 and %v", report.Attempts, report.Queue, time.Since(start))
 		}
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
-		if v := h.last(); v.Attempts != 0 {
-			t.Errorf("a hit was sent %d times", v.Attempts)
+		if report := h.last(); report.Attempts != 0 {
+			t.Errorf("a hit was sent %d times", report.Attempts)
 		}
 		if h.post(t.Context()); h.last().Attempts != 1 {
 			t.Errorf("a write was sent %d times, want once", h.last().Attempts)

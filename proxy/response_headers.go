@@ -18,14 +18,14 @@ import (
 
 // mark adds what every response says. The request's id is that of this request: one of Roam's would be of another request where the
 // answer was kept.
-func (p *Proxy) mark(h http.Header, v *request, cacheStatus string) {
-	if v.Attempts > 0 && v.Cache != cache.Stale {
-		v.RoamID = h.Get(idHeader)
+func (p *Proxy) mark(h http.Header, rq *request, cacheStatus string) {
+	if rq.Attempts > 0 && rq.Cache != cache.Stale {
+		rq.RoamID = h.Get(idHeader)
 	}
-	policy, limit := v.upstream.rateLimit.fields(v.rateLimited())
-	h.Set(idHeader, v.ID)
+	policy, limit := rq.upstream.rateLimit.fields(rq.rateLimited())
+	h.Set(idHeader, rq.ID)
 	h.Add("Cache-Status", cacheStatus)
-	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", v.Queue.Milliseconds(), v.Upstream.Milliseconds()))
+	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", rq.Queue.Milliseconds(), rq.Upstream.Milliseconds()))
 	h.Add("RateLimit-Policy", policy)
 	h.Add("RateLimit", limit)
 }
@@ -49,7 +49,7 @@ func cloneShared(h http.Header) http.Header {
 // clean makes Roam's header fields fit for the tool. A cookie would be the credential's session, which is no tool's. Which web pages may
 // read a response Roam says of its own address: next to what roamproxy says, a browser would follow neither. A redirect within Roam
 // leads to the address that the tool called; any other is the tool's to follow or not.
-func (p *Proxy) clean(h http.Header, v *request) {
+func (p *Proxy) clean(h http.Header, rq *request) {
 	delete(h, "Set-Cookie")
 	for name := range h {
 		if strings.HasPrefix(name, "Access-Control-") {
@@ -66,7 +66,7 @@ func (p *Proxy) clean(h http.Header, v *request) {
 			to.Scheme = p.o.Upstream.Scheme // that of the address which redirects
 		}
 		if strings.EqualFold(to.Scheme, p.o.Upstream.Scheme) && hostPort(to) == hostPort(p.o.Upstream) {
-			h["Location"][i] = "http://" + v.r.Host + rest[len(to.Host):]
+			h["Location"][i] = "http://" + rq.r.Host + rest[len(to.Host):]
 		}
 	}
 }
@@ -81,11 +81,11 @@ func hostPort(u *url.URL) string {
 }
 
 // forwarded is the Cache-Status (RFC 9211) of an answer that the cache did not give: why it could not.
-func (v *request) forwarded() string {
+func (rq *request) forwarded() string {
 	switch {
-	case v.Method != http.MethodGet && v.Method != http.MethodHead:
+	case rq.Method != http.MethodGet && rq.Method != http.MethodHead:
 		return "roamproxy; fwd=method"
-	case v.rule.Keeps():
+	case rq.rule.Keeps():
 		return "roamproxy; fwd=uri-miss"
 	}
 	return "roamproxy; fwd=bypass"

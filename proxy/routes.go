@@ -230,23 +230,23 @@ func unescaped(path string) string {
 const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
 
 // recognize finds out what the request is to Roam, and how long it may wait.
-func (p *Proxy) recognize(v *request) {
-	v.Route = routeOf(target(v.r))
-	v.rule = p.routes.treatment(v.r.Method, v.Route, v.r.URL.RawQuery)
-	most := v.upstream.quota.MaxWait
-	if v.rule.MaxWait > 0 {
-		most = v.rule.MaxWait
+func (p *Proxy) recognize(rq *request) {
+	rq.Route = routeOf(target(rq.r))
+	rq.rule = p.routes.treatment(rq.r.Method, rq.Route, rq.r.URL.RawQuery)
+	most := rq.upstream.quota.MaxWait
+	if rq.rule.MaxWait > 0 {
+		most = rq.rule.MaxWait
 	}
-	if own := v.tool.MaxWait; own > 0 {
+	if own := rq.tool.MaxWait; own > 0 {
 		most = min(most, own)
 	}
 	urgency := limiter.Usual
-	if v.rule.Urgency != Undecided {
-		urgency = v.rule.Urgency
+	if rq.rule.Urgency != Undecided {
+		urgency = rq.rule.Urgency
 	}
-	v.preferences = parsePreferences(v.own, urgency, most)
-	if v.preferences.applied != "" {
-		v.w.Header().Set("Preference-Applied", v.preferences.applied)
+	rq.preferences = parsePreferences(rq.own, urgency, most)
+	if rq.preferences.applied != "" {
+		rq.w.Header().Set("Preference-Applied", rq.preferences.applied)
 	}
 }
 

@@ -63,30 +63,30 @@ type pulse struct {
 }
 
 // supersede answers a write that can be superseded, and reports whether it did: a write without a subject is like any other.
-func (p *Proxy) supersede(v *request) bool {
-	if v.rule.Supersede == "" || v.Method != http.MethodPost || v.r.Header[keyHeader] != nil || v.r.ContentLength > maxPulse {
+func (p *Proxy) supersede(rq *request) bool {
+	if rq.rule.Supersede == "" || rq.Method != http.MethodPost || rq.r.Header[keyHeader] != nil || rq.r.ContentLength > maxPulse {
 		return false
 	}
-	body, whole, err := readStart(p.upload(v), maxPulse)
+	body, whole, err := readStart(p.upload(rq), maxPulse)
 	if err != nil {
-		p.fail(v, err)
+		p.fail(rq, err)
 		return true
 	}
-	subject, ok := bodyField(bytes.NewReader(body), subjectFields(v.rule.Supersede)...)
+	subject, ok := bodyField(bytes.NewReader(body), subjectFields(rq.rule.Supersede)...)
 	if !whole || !ok {
-		v.r.Body = struct {
+		rq.r.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), v.r.Body), v.r.Body}
+		}{io.MultiReader(bytes.NewReader(body), rq.r.Body), rq.r.Body}
 		return false
 	}
-	pulse := p.join(v, pulseKey{v.tool.line.Name, v.upstream.name, v.r.URL.RequestURI(), subject}, body)
+	pulse := p.join(rq, pulseKey{rq.tool.line.Name, rq.upstream.name, rq.r.URL.RequestURI(), subject}, body)
 	select {
 	case <-pulse.done:
-		p.giveSuperseded(v, pulse)
-	case <-v.r.Context().Done():
+		p.giveSuperseded(rq, pulse)
+	case <-rq.r.Context().Done():
 		pulse.leave()
-		p.fail(v, context.Cause(v.r.Context()))
+		p.fail(rq, context.Cause(rq.r.Context()))
 	}
 	return true
 }
@@ -105,27 +105,27 @@ func readStart(r io.Reader, most int64) (body []byte, whole bool, err error) {
 	return body, int64(len(body)) <= most, err
 }
 
-// join makes v the newest of the queued writes about its subject, or begins a new one.
-func (p *Proxy) join(v *request, key pulseKey, body []byte) *pulse {
+// join makes rq the newest of the queued writes about its subject, or begins a new one.
+func (p *Proxy) join(rq *request, key pulseKey, body []byte) *pulse {
 	s := &p.pulses
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q := s.queued[key]; q != nil {
-		q.newest, q.body = v, body
+		q.newest, q.body = rq, body
 		q.waiting++
-		q.call.Favour(v.caller())
+		q.call.Favour(rq.caller())
 		return q
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(v.r.Context()))
-	q := &pulse{of: s, key: key, call: v.newCall(), done: make(chan struct{}), newest: v, body: body, waiting: 1, cancel: cancel}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(rq.r.Context()))
+	q := &pulse{of: s, key: key, call: rq.newCall(), done: make(chan struct{}), newest: rq, body: body, waiting: 1, cancel: cancel}
 	q.call.newest = q.take
 	if s.queued == nil {
 		s.queued = make(map[pulseKey]*pulse)
 	}
 	s.queued[key] = q
-	out := p.outgoing(q.call.within(ctx), v.r)
+	out := p.outgoing(q.call.within(ctx), rq.r)
 	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	go p.send(q, v.upstream.chain, out)
+	go p.send(q, rq.upstream.chain, out)
 	return q
 }
 
@@ -174,11 +174,11 @@ func (q *pulse) leave() {
 }
 
 // endTyping ends the queued pulse of typing in a chat, because a message of the same tool says more.
-func (s *pulses) endTyping(v *request) {
+func (s *pulses) endTyping(rq *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, q := range s.queued {
-		if key.tool == v.tool.line.Name && key.upstream == v.upstream.name && key.subject == v.chat && path.Base(key.target) == "chat.typing" {
+		if key.tool == rq.tool.line.Name && key.upstream == rq.upstream.name && key.subject == rq.chat && path.Base(key.target) == "chat.typing" {
 			q.ended = true
 			delete(s.queued, key)
 			q.cancel()
@@ -194,60 +194,60 @@ func (q *pulse) wasEnded() bool {
 }
 
 // isNewest reports whether it is this request's body that was sent.
-func (q *pulse) isNewest(v *request) bool {
+func (q *pulse) isNewest(rq *request) bool {
 	q.of.mu.Lock()
 	defer q.of.mu.Unlock()
-	return q.newest == v
+	return q.newest == rq
 }
 
 // giveSuperseded answers one of the requests that the response is for.
-func (p *Proxy) giveSuperseded(v *request, q *pulse) {
+func (p *Proxy) giveSuperseded(rq *request, q *pulse) {
 	if q.wasEnded() {
-		p.giveEnded(v)
+		p.giveEnded(rq)
 		return
 	}
-	newest := q.isNewest(v)
+	newest := q.isNewest(rq)
 	if newest {
-		v.call = q.call
+		rq.call = q.call
 	} else {
-		v.Superseded = true
-		v.w.Header().Set(supersedeHeader, "yes")
+		rq.Superseded = true
+		rq.w.Header().Set(supersedeHeader, "yes")
 	}
 	if q.err != nil {
-		p.fail(v, q.err)
+		p.fail(rq, q.err)
 		return
 	}
-	v.Status, v.Code = q.response.StatusCode, q.response.Header.Get("Roamproxy-Error")
+	rq.Status, rq.Code = q.response.StatusCode, q.response.Header.Get("Roamproxy-Error")
 	if newest {
-		v.sent(q.call)
-		p.settle(v)
+		rq.sent(q.call)
+		p.settle(rq)
 	}
 	h := q.response.Header.Clone()
 	cache.RemoveHopByHop(h)
-	p.clean(h, v)
-	p.mark(h, v, v.forwarded())
-	merge(v.w.Header(), h)
-	if bodyAllowed(v.Status) {
-		v.w.Header().Set("Content-Length", strconv.Itoa(len(q.answer)))
+	p.clean(h, rq)
+	p.mark(h, rq, rq.forwarded())
+	merge(rq.w.Header(), h)
+	if bodyAllowed(rq.Status) {
+		rq.w.Header().Set("Content-Length", strconv.Itoa(len(q.answer)))
 	}
-	w := &toolWriter{ResponseWriter: v.w}
-	w.WriteHeader(v.Status)
-	if bodyAllowed(v.Status) {
+	w := &toolWriter{ResponseWriter: rq.w}
+	w.WriteHeader(rq.Status)
+	if bodyAllowed(rq.Status) {
 		w.Write(q.answer)
 	}
 }
 
 // giveEnded answers a pulse that a message made worthless.
-func (p *Proxy) giveEnded(v *request) {
+func (p *Proxy) giveEnded(rq *request) {
 	const body = `{"ok":true}`
-	v.Superseded, v.Status = true, http.StatusOK
-	h := v.w.Header()
+	rq.Superseded, rq.Status = true, http.StatusOK
+	h := rq.w.Header()
 	h.Set(supersedeHeader, "yes")
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	p.mark(h, v, v.forwarded())
-	w := &toolWriter{ResponseWriter: v.w}
-	w.WriteHeader(v.Status)
+	p.mark(h, rq, rq.forwarded())
+	w := &toolWriter{ResponseWriter: rq.w}
+	w.WriteHeader(rq.Status)
 	io.WriteString(w, body)
 }
 

@@ -68,48 +68,48 @@ func newTools(configured []Tool, upstreams map[string]*upstream, met func(string
 var errTooManyCalls = fmt.Errorf("%w: too many requests of one tool in progress", limiter.ErrQueueFull)
 
 // identify finds out who asks and whether it may, and answers where not.
-func (p *Proxy) identify(v *request) (known bool) {
-	t := p.tools.asking(v)
+func (p *Proxy) identify(rq *request) (known bool) {
+	t := p.tools.asking(rq)
 	if t == nil {
-		v.w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
-		p.fail(v, errUnauthorized)
+		rq.w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
+		p.fail(rq, errUnauthorized)
 		return false
 	}
-	v.tool, v.Tool = t, t.line.Name
+	rq.tool, rq.Tool = t, t.line.Name
 	if t.upstream != nil {
-		v.upstream = t.upstream
+		rq.upstream = t.upstream
 	}
-	v.Quota = v.upstream.quota.Name
+	rq.Quota = rq.upstream.quota.Name
 	if n := t.here.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
-		p.fail(v, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
+		p.fail(rq, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
 		return false
 	}
 	if p.o.Connections != nil {
-		if v.connected = p.o.Connections.Take(t.line.FlowName(), 1); !v.connected {
-			v.w.Header().Set("Connection", "close") // it is a connection that the tool may not have
-			p.fail(v, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
+		if rq.connected = p.o.Connections.Take(t.line.FlowName(), 1); !rq.connected {
+			rq.w.Header().Set("Connection", "close") // it is a connection that the tool may not have
+			p.fail(rq, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
 			return false
 		}
 	}
-	if err := t.may(v.r.Method, target(v.r)); err != nil {
-		p.fail(v, err)
+	if err := t.may(rq.r.Method, target(rq.r)); err != nil {
+		p.fail(rq, err)
 		return false
 	}
 	return true
 }
 
 // asking is who asks; nil: nobody that is known.
-func (t *tools) asking(v *request) *tool {
+func (t *tools) asking(rq *request) *tool {
 	if len(t.known) == 0 {
-		return t.callers.tool(v.own.Get("Roamproxy-Tool"), peer.Of(v.r.Context()), v.Agent, v.Peer)
+		return t.callers.tool(rq.own.Get("Roamproxy-Tool"), peer.Of(rq.r.Context()), rq.Agent, rq.Peer)
 	}
-	return t.proven(v)
+	return t.proven(rq)
 }
 
 // proven is the tool whose token the request has. The digest is looked up: what the time of that tells of digests is of no use to
 // somebody who cannot choose them.
-func (t *tools) proven(v *request) *tool {
-	token, ok := Presented(v.own)
+func (t *tools) proven(rq *request) *tool {
+	token, ok := Presented(rq.own)
 	if !ok {
 		return nil
 	}

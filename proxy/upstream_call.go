@@ -28,9 +28,9 @@ type upstreamCall struct {
 }
 
 // newCall makes a call for a request.
-func (v *request) newCall() *upstreamCall {
-	c := &upstreamCall{route: cmp.Or(v.label, v.Route), timeout: v.rule.Timeout, perDay: v.tool.CallsPerDay, subscribes: v.subscribes, write: v.write}
-	c.Caller = v.caller()
+func (rq *request) newCall() *upstreamCall {
+	c := &upstreamCall{route: cmp.Or(rq.label, rq.Route), timeout: rq.rule.Timeout, perDay: rq.tool.CallsPerDay, subscribes: rq.subscribes, write: rq.write}
+	c.Caller = rq.caller()
 	return c
 }
 

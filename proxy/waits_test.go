@@ -61,15 +61,15 @@ func TestAWaitIsReportedHoweverItEnds(t *testing.T) {
 					synctest.Wait()
 					tt.end(h, func() { throttled.Store(true) }, cancel)
 					all.Wait()
-					for _, v := range h.reports {
-						if v.ID != "it" {
+					for _, report := range h.reports {
+						if report.ID != "it" {
 							continue
 						}
-						if v.Status != tt.status || v.Code != tt.code || v.Queue.Round(time.Second) != tt.wait {
-							t.Errorf("%d %q after a wait of %v, want %d %q after %v", v.Status, v.Code, v.Queue, tt.status, tt.code, tt.wait)
+						if report.Status != tt.status || report.Code != tt.code || report.Queue.Round(time.Second) != tt.wait {
+							t.Errorf("%d %q after a wait of %v, want %d %q after %v", report.Status, report.Code, report.Queue, tt.status, tt.code, tt.wait)
 						}
-						if v.Status != 499 && !strings.Contains(timing, fmt.Sprintf("queue;dur=%d", v.Queue.Milliseconds())) {
-							t.Errorf("Server-Timing: %s, want a queue of %v", timing, v.Queue)
+						if report.Status != 499 && !strings.Contains(timing, fmt.Sprintf("queue;dur=%d", report.Queue.Milliseconds())) {
+							t.Errorf("Server-Timing: %s, want a queue of %v", timing, report.Queue)
 						}
 					}
 				})
