@@ -60,7 +60,7 @@ vet:
 	@staticcheck=$$($(GO) tool -n staticcheck) && cd deploy/verify && $(GO) vet ./... && "$$staticcheck" ./...
 
 # The imports allowed between packages. A line that is missing here is a change of the design. Tests may import
-# proxy/roamtest and proxy/roamtest/redistest as well; nothing that is shipped imports redistest.
+# proxy/roamtest, proxy/roamtest/redistest and cmd/roamproxy/server/servertest as well; nothing that is shipped imports the last two.
 define ARROWS
 cmd/roamproxy cmd/roamproxy/config
 cmd/roamproxy cmd/roamproxy/server
@@ -73,6 +73,10 @@ proxy proxy/paging
 proxy/paging cache
 cmd/roamproxy proxy/roamtest
 cmd/roamproxy/config proxy/credential
+cmd/roamproxy/server/servertest cmd/roamproxy/config
+cmd/roamproxy/server/servertest cmd/roamproxy/server
+cmd/roamproxy/server/servertest proxy/credential
+cmd/roamproxy/server/servertest proxy/roamtest
 cmd/roamproxy/server cache
 cmd/roamproxy/server cache/rediscache
 cmd/roamproxy/server cmd/roamproxy/config
@@ -124,7 +128,7 @@ export ARROWS
 
 arrows:
 	@list() { $(GO) list -f "{{\$$p := .ImportPath}}{{range $$1}}{{\$$p}} {{.}}{{\"\n\"}}{{end}}" ./... | sed -n 's,^roamproxy/\(.*\) roamproxy/\(.*\)$$,\1 \2,p' | sort -u; }; \
-	{ list .Imports; { list .TestImports; list .XTestImports; } | awk '$$1 != $$2 && $$2 !~ "^proxy/roamtest(/redistest)?$$"'; } \
+	{ list .Imports; { list .TestImports; list .XTestImports; } | awk '$$1 != $$2 && $$2 !~ "^(proxy/roamtest(/redistest)?|cmd/roamproxy/server/servertest)$$"'; } \
 	  | while read -r arrow; do echo "$$ARROWS" | grep -qxF "$$arrow" || { echo "not an allowed import: $$arrow"; exit 1; }; done
 
 # Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.

@@ -75,14 +75,10 @@ func (f *fleet) listening(t *testing.T) (n int) {
 	return n
 }
 
-// until waits for something that another goroutine or another program does.
-func until(t testing.TB, what string, true func() bool) {
+// until waits until a condition holds that another goroutine or another program brings about.
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !true(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
+	redistest.Eventually(t, what, holds)
 }
 
 func ofGroups(route string) bool { return strings.HasPrefix(route, "/v1/groups.") }

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
 // A health check finds the listener that serve found: by flag, environment or file, on all interfaces too.
 func TestHealthFindsTheAdminListener(t *testing.T) {
-	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(*config.Config) {})
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	_, port, _ := net.SplitHostPort(r.AdminAddr)
 	file := func(text string) string {
 		path := filepath.Join(t.TempDir(), "c.yaml")
@@ -53,7 +54,7 @@ func TestHealthFindsTheAdminListener(t *testing.T) {
 func TestTheCommandsThatActOnTheRunningProcess(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(token, []byte("sesame\n"), 0o600)
-	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
 	do(t, http.MethodGet, "http://"+r.Addr+"/v1/groups.list")
 	env := environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr, "ROAMPROXY_ADMIN_TOKEN_FILE": token}
 	for _, tt := range []struct {

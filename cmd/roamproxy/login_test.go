@@ -16,6 +16,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -26,14 +27,14 @@ type agreeing struct {
 	config string
 	state  string
 	page   string // to open
-	out    *lockedBuffer
+	out    *servertest.Buffer
 	keys   *io.PipeWriter // what is typed
 	ended  chan error
 }
 
 func login(t *testing.T, o roamtest.OAuthOptions) *agreeing {
 	t.Helper()
-	a := &agreeing{roam: roamtest.NewServer(roamtest.Options{}), state: t.TempDir(), out: &lockedBuffer{}, ended: make(chan error, 1)}
+	a := &agreeing{roam: roamtest.NewServer(roamtest.Options{}), state: t.TempDir(), out: &servertest.Buffer{}, ended: make(chan error, 1)}
 	t.Cleanup(a.roam.Close)
 	a.server = a.roam.NewOAuth(o)
 	pages := httptest.NewServer(a.server)

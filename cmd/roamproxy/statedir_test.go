@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -45,7 +46,7 @@ func TestAFIFOInTheStateDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = dir })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = dir })
 	if got, body := do(t, "GET", "http://"+r.AdminAddr+"/readyz"); got != http.StatusServiceUnavailable || !strings.Contains(body, "no regular file") {
 		t.Errorf("readyz: %d %s, want 503 and what is in the way", got, body)
 	}

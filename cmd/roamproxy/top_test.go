@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/metrics"
 	"roamproxy/metrics/status"
 	"roamproxy/proxy/roamtest"
@@ -21,7 +22,7 @@ import (
 func TestTopOfARunningProxy(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(token, []byte("sesame\n"), 0o600)
-	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
 	do(t, "GET", "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "me")
 	do(t, "GET", "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "me")
 	for range 8 {
@@ -93,7 +94,7 @@ func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
 
 func TestTopGoesOnWhenNobodyAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out lockedBuffer
+		var out servertest.Buffer
 		ctx, stop := context.WithCancel(t.Context())
 		asked := 0
 		ask := func(context.Context) (status.Status, error) {

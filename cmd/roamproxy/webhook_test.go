@@ -5,13 +5,13 @@ import (
 	"strings"
 	"testing"
 
-	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
 // A subscription is made by way of the running roamproxy, listed and ended again.
 func TestWebhookSubscriptions(t *testing.T) {
-	r, _ := startServer(t, roamtest.Options{}, io.Discard, func(*config.Config) {})
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	env := environ{"HOME": t.TempDir()}
 	admin := "http://" + r.AdminAddr
 	code, out, err := invoke(t, env, "webhook", "subscribe", "--url", admin, "http://127.0.0.1:9/roam", "chat.message", "lobby.booked")

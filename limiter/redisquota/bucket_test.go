@@ -53,14 +53,10 @@ func share(t testing.TB, f *Session, perSecond, burst float64) *Bucket {
 	return b
 }
 
-// until waits for something that another goroutine or another program does.
-func until(t testing.TB, what string, true func() bool) {
+// until waits until a condition holds that another goroutine or another program brings about.
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !true(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
+	redistest.Eventually(t, what, holds)
 }
 
 func joined(t testing.TB, f *Session) {

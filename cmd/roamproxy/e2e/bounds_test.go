@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -51,7 +52,7 @@ func answers(t *testing.T, conn net.Conn, in *bufio.Reader) int {
 //
 // Seen to fail without a bound on the time for headers.
 func TestSlowHeadersAreCut(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.ReadHeaderTimeout = config.Duration(300 * time.Millisecond) })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.ReadHeaderTimeout = config.Duration(300 * time.Millisecond) })
 	var all sync.WaitGroup
 	for i := range 50 {
 		conn := dial(t, r.Addr, []string{"", "G", "GET /v1/groups.list HTTP/1.1\r\n", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nX: "}[i%4])
@@ -79,7 +80,7 @@ func TestSlowHeadersAreCut(t *testing.T) {
 
 // Who holds connections open without using them loses the oldest of them, and keeps nobody out.
 func TestConnectionsAreBounded(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 10 })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 10 })
 	mine := dial(t, r.Addr, "")
 	in := bufio.NewReader(mine)
 	var held []net.Conn
@@ -108,7 +109,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 // When every connection has a call under way, it is the newcomer that is closed.
 func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 	tools := []string{"one", "two"} // which prove themselves: without tokens the calls of one process are one tool's
-	r, roam := serving(t, roamtest.Options{Latency: 2 * time.Second}, io.Discard, func(c *config.Config) {
+	r, roam := servertest.Start(t, roamtest.Options{Latency: 2 * time.Second}, io.Discard, func(c *config.Config) {
 		c.Limits.MaxConnections = 3
 		for _, name := range tools {
 			c.Tools = append(c.Tools, config.Tool{Name: name, Weight: 1, TokenSHA256: []string{fmt.Sprintf("%x", sha256.Sum256([]byte(name)))}})
@@ -142,7 +143,7 @@ func TestCallsUnderWayKeepTheirConnection(t *testing.T) {
 //
 // Seen to fail with connections that are anybody's.
 func TestOneToolDoesNotTakeAllConnections(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 50 })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxConnections = 50 })
 	refused := make(chan string, 60)
 	for range 60 {
 		conn := dial(t, r.Addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Tool: greedy\r\nContent-Length: 100000\r\n\r\n{")
@@ -176,7 +177,7 @@ func TestOneToolDoesNotTakeAllConnections(t *testing.T) {
 }
 
 func TestOneToolDoesNotTakeAll(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxCalls = 5 })
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxCalls = 5 })
 	roam.Script(roamtest.Hang().Times(5)) // whoever is let in stays
 	c := client(t)
 	codes := make(chan string, 20)
@@ -218,7 +219,7 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 
 // Seen to fail with upgrades let in.
 func TestWhatIsNoRequest(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	for _, tt := range []struct{ name, request, want string }{
 		{"HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 "},
 		{"a WebSocket", "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", "HTTP/1.1 501"},
@@ -248,7 +249,7 @@ func TestWhatIsNoRequest(t *testing.T) {
 func TestWhoSeesTheAdminPages(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(path, []byte("first\n"), 0o600)
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile, c.Hosts = path, []string{"proxy.example"} })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile, c.Hosts = path, []string{"proxy.example"} })
 	for _, tt := range []struct {
 		name, method, path, header string
 		status                     int

@@ -13,6 +13,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -53,7 +54,7 @@ func startScript(t *testing.T, file, target, calls, names string) (wait func() s
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	cmd := exec.CommandContext(ctx, redistest.Program(t, "/usr/bin/python3"), file, target, calls, names)
-	var out lockedBuffer
+	var out servertest.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func startScript(t *testing.T, file, target, calls, names string) (wait func() s
 func unnamed(t *testing.T, unix bool) (r *server.Server, roam *roamtest.Server, target string) {
 	t.Helper()
 	const rate = 20
-	r, roam = serving(t, lenient(rate), io.Discard, func(c *config.Config) {
+	r, roam = servertest.Start(t, lenient(rate), io.Discard, func(c *config.Config) {
 		c.Quotas[0].Rate, c.Quotas[0].MaxWait, c.Upstream.MaxInFlight = rate, config.Duration(time.Hour), 1
 		if unix {
 			c.Listen = "unix://" + filepath.Join(t.TempDir(), "s")

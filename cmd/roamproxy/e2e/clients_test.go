@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -96,7 +97,7 @@ func TestRealClients(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			r, roam := serving(t, roamtest.Options{Rate: 5, Burst: 4}, io.Discard, func(c *config.Config) {
+			r, roam := servertest.Start(t, roamtest.Options{Rate: 5, Burst: 4}, io.Discard, func(c *config.Config) {
 				c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].MaxQueue = 5, 4, 4
 				c.Upstream.MaxInFlight = 1 // which may come late on a machine that stands still, and has a token that is held back
 			})

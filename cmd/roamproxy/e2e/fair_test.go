@@ -15,6 +15,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -26,7 +27,7 @@ func lenient(rate float64) roamtest.Options { return roamtest.Options{Rate: rate
 // so that a slow machine makes it no less exact; with one call under way at a time they come there in the order in which they left.
 func crowd(t *testing.T, rate float64, weights map[string]int) (*server.Server, *roamtest.Server, func(ctx context.Context, tool string)) {
 	t.Helper()
-	r, roam := serving(t, lenient(rate), io.Discard, func(c *config.Config) {
+	r, roam := servertest.Start(t, lenient(rate), io.Discard, func(c *config.Config) {
 		c.Quotas[0].Rate, c.Quotas[0].MaxWait, c.Upstream.MaxInFlight = rate, config.Duration(24*time.Hour), 1
 		for name, weight := range weights {
 			sum := sha256.Sum256([]byte(name + "-token"))

@@ -15,6 +15,7 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/e2e/faultnet"
 	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -34,7 +35,7 @@ func newRoad(t *testing.T, change func(*config.Config)) *road {
 	p := &road{t: t, roam: roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})}
 	t.Cleanup(p.roam.Close)
 	p.behind = faultnet.New(t, strings.TrimPrefix(p.roam.URL, "http://"))
-	p.r, _ = serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+	p.r, _ = servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.Addr, config.Duration(2*time.Second) // a busy machine is silent for one
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
 		c.Limits.ReadHeaderTimeout = config.Duration(time.Second)

@@ -15,6 +15,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -84,8 +85,8 @@ all()
 //
 // Seen to fail with IPv4-mapped addresses let in, and with a foreign Referer let in.
 func TestNoWebPageReachesRoam(t *testing.T) {
-	ours, roam := serving(t, roamtest.Options{}, io.Discard, nil)
-	all, roamOfAll := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Listen, c.Open = "[::]:0", true })
+	ours, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
+	all, roamOfAll := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Listen, c.Open = "[::]:0", true })
 	forms := addressForms(t)
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -9,8 +9,9 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
-	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/roamtest"
 )
 
 // FuzzHostileAnswer: whatever bytes an upstream answers with, and wherever the credential is among them, no answer to a tool, no
@@ -23,17 +24,13 @@ func FuzzHostileAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 499 \r\nConnection: close\r\n\r\n%KEY\\KEY&KEY;\x00K"))
 	var current atomic.Pointer[string]
 	upstream := newHostile(f, func(string) string { return *current.Load() })
-	var log lockedBuffer
-	c := config.Default(func(string) string { return "" })
-	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir, c.Log.Level = "127.0.0.1:0", "127.0.0.1:0", upstream.url(), f.TempDir(), "debug"
-	c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1e5, 1e5, 0
-	c.Quotas[0].MaxWait, c.Upstream.Timeout = config.Duration(10*time.Millisecond), config.Duration(time.Second) // no call waits for a pause
-	c.Credentials[0].APIKey = credential.NewSecret(hostileKey)
-	r, err := server.Start(c, server.NewLog(c.Log, &log), nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(func() { r.Stop(config.Limits{}) })
+	var log servertest.Buffer
+	r, _ := servertest.Start(f, roamtest.Options{}, &log, func(c *config.Config) {
+		c.Upstream.URL, c.Log.Level = upstream.url(), "debug"
+		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1e5, 1e5, 0
+		c.Quotas[0].MaxWait, c.Upstream.Timeout = config.Duration(10*time.Millisecond), config.Duration(time.Second) // no call waits for a pause
+		c.Credentials[0].APIKey = credential.NewSecret(hostileKey)
+	})
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		text := string(answer)
 		for form, written := range forms(hostileKey) {
@@ -49,9 +46,7 @@ func FuzzHostileAnswer(f *testing.F) {
 		for _, page := range []string{"/readyz?verbose", "/api/status", "/", "/metrics"} {
 			out.raw(r.AdminAddr, "GET "+page+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 		}
-		log.mu.Lock()
-		io.Copy(&out, &log.b) // and begins a new one
-		log.mu.Unlock()
+		io.WriteString(&out, log.Drain())
 		if form := holds(out.String(), hostileKey); form != "" {
 			t.Errorf("%q: %s of the key is shown: %s", text, form, out.String())
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -39,8 +40,8 @@ func TestAReloadWithAnUnusableKeyChangesNothing(t *testing.T) {
 
 // Seen to fail with a comparison that knows only what turned red after the first look.
 func TestWhatIsRedFromTheFirstSecondIsLogged(t *testing.T) {
-	var log lockedBuffer
-	r, _ := serving(t, roamtest.Options{}, &log, func(c *config.Config) {
+	var log servertest.Buffer
+	r, _ := servertest.Start(t, roamtest.Options{}, &log, func(c *config.Config) {
 		c.Credentials[0].APIKey = config.Credential{}.APIKey
 		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
 	})
@@ -62,8 +63,8 @@ func TestAKeyFileThatBecomesUnusableIsLoggedOnce(t *testing.T) {
 		}
 	}
 	write(roamtest.DefaultKey)
-	var log lockedBuffer
-	r, _ := serving(t, roamtest.Options{}, &log, func(c *config.Config) {
+	var log servertest.Buffer
+	r, _ := servertest.Start(t, roamtest.Options{}, &log, func(c *config.Config) {
 		c.Credentials[0].APIKey, c.Credentials[0].APIKeyFile = config.Credential{}.APIKey, file
 	})
 	tools := client(t)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -25,7 +26,7 @@ func marks() []string {
 }
 
 // everything is what came out: answers, logs, pages, outputs.
-type everything struct{ lockedBuffer }
+type everything struct{ servertest.Buffer }
 
 func (e *everything) grep(t *testing.T, where string) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -15,7 +16,7 @@ import (
 //
 // Seen to fail before: each was sent to Roam and cost a token.
 func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	for _, tt := range []struct {
 		method, path string
 		status       int
@@ -46,7 +47,7 @@ func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
 //
 // Seen to fail with 404 and 200, and with a request that was smuggled behind one of them answered.
 func TestTheGuardIsBeforeLocalPaths(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, nil)
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	for _, path := range []string{"/", "/healthz", "/metrics", "/favicon.ico", "/healthz?x"} {
 		for _, tt := range []struct{ request, want string }{
 			{"GET " + path + " HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421"},
@@ -70,7 +71,7 @@ func TestTheGuardIsBeforeLocalPaths(t *testing.T) {
 //
 // Seen to fail with 421.
 func TestHealthChecksWithoutHost(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, nil)
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	for _, addr := range []string{r.Addr, r.AdminAddr} {
 		paths := []string{"/healthz", "/readyz", "/metrics"}
 		if addr == r.Addr {

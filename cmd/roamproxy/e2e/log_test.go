@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -66,8 +67,8 @@ func TestTheReaderOfTheLogEnds(t *testing.T) {
 
 // Each line of a call has what tells two scripts apart.
 func TestTheLogHasPeerAndUserAgent(t *testing.T) {
-	var log lockedBuffer
-	r, _ := serving(t, roamtest.Options{}, &log, nil)
+	var log servertest.Buffer
+	r, _ := servertest.Start(t, roamtest.Options{}, &log, nil)
 	get(t, client(t), "http://"+r.Addr+"/v1/groups.list", "User-Agent", "python-requests/2.32 (linux)")
 	eventually(t, "the line of the call", func() bool {
 		return strings.Contains(log.String(), `"peer":"127.0.0.1:`) && strings.Contains(log.String(), `"user_agent":"python-requests"`)
@@ -76,8 +77,8 @@ func TestTheLogHasPeerAndUserAgent(t *testing.T) {
 
 // Seen to fail with a level debug that said nothing more.
 func TestDebugLogsTheDecisionsOfEachCall(t *testing.T) {
-	var log lockedBuffer
-	r, _ := serving(t, roamtest.Options{}, &log, func(c *config.Config) { c.Log = config.Log{Level: "debug", Format: "json"} })
+	var log servertest.Buffer
+	r, _ := servertest.Start(t, roamtest.Options{}, &log, func(c *config.Config) { c.Log = config.Log{Level: "debug", Format: "json"} })
 	for range 2 {
 		get(t, client(t), "http://"+r.Addr+"/v1/groups.list", "Priority", "u=1", "Prefer", "wait=7")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -61,7 +62,7 @@ func daily(ctx context.Context, t *testing.T, base string) {
 func TestStatusPageInABrowser(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	b := openBrowser(t)
-	r, roam := serving(t, roamtest.Options{Latency: 50 * time.Millisecond}, io.Discard, nil)
+	r, roam := servertest.Start(t, roamtest.Options{Latency: 50 * time.Millisecond}, io.Discard, nil)
 	admin := "http://" + r.AdminAddr
 	traffic, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)

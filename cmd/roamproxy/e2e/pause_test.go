@@ -6,14 +6,15 @@ import (
 	"strings"
 	"testing"
 
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/metrics/status"
 	"roamproxy/proxy/roamtest"
 )
 
 // A deliberate pause holds calls, shows as deliberate everywhere, wakes nobody, and ends by itself.
 func TestADeliberatePauseShowsAsSuchAndEndsByItself(t *testing.T) {
-	var log lockedBuffer
-	r, roam := serving(t, roamtest.Options{}, &log, nil)
+	var log servertest.Buffer
+	r, roam := servertest.Start(t, roamtest.Options{}, &log, nil)
 	tools := client(t)
 	req, _ := http.NewRequest("POST", "http://"+r.AdminAddr+"/api/pause?max=2s", nil)
 	req.Header.Set(status.ActionHeader, "yes")

@@ -7,17 +7,18 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 // spawned is roamproxy in a process of its own.
 type spawned struct {
 	*exec.Cmd
 	base, admin string
-	warned      []string     // in its log, before it served
-	said        lockedBuffer // all of its log
+	warned      []string          // in its log, before it served
+	said        servertest.Buffer // all of its log
 	serving     chan struct{}
 	ended       chan struct{}
 }
@@ -109,12 +110,8 @@ func process(t *testing.T, roam, state string) (cmd *exec.Cmd, base string) {
 	return r.Cmd, r.base
 }
 
-// eventually waits for what must come.
-func eventually(t *testing.T, what string, come func() bool) {
+// eventually waits until a condition holds that another goroutine or another program brings about.
+func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !come(); <-time.After(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still not: %s", what)
-		}
-	}
+	redistest.Eventually(t, what, holds)
 }

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -119,7 +120,7 @@ func TestEveryPanelHasData(t *testing.T) {
 	if len(open) < 40 {
 		t.Fatalf("%d queries were found in the dashboard; want all", len(open))
 	}
-	r, roam := serving(t, roamtest.Options{Rate: 5, Latency: 20 * time.Millisecond}, io.Discard, func(c *config.Config) {
+	r, roam := servertest.Start(t, roamtest.Options{Rate: 5, Latency: 20 * time.Millisecond}, io.Discard, func(c *config.Config) {
 		c.Quotas[0].Rate = 5
 		for _, name := range []string{"exporter", "dashboard", "impatient", "standup-bot"} {
 			sum := sha256.Sum256([]byte(name))

@@ -13,6 +13,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/e2e/faultnet"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -26,7 +27,7 @@ func TestBadToolsOnTheWire(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
 	defer roam.Close()
 	wire := faultnet.New(t, strings.TrimPrefix(roam.URL, "http://"))
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Upstream.URL = "http://" + wire.Addr
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
 	})

@@ -18,6 +18,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -27,13 +28,13 @@ type configured struct {
 	file string
 	head string
 	roam *roamtest.Server
-	log  *lockedBuffer
+	log  *servertest.Buffer
 }
 
 // configure starts roamproxy with a file of these lines besides those that every test needs.
 func configure(t *testing.T, options roamtest.Options, lines string) *configured {
 	t.Helper()
-	c := &configured{file: filepath.Join(t.TempDir(), "roamproxy.yaml"), roam: roamtest.NewServer(options), log: &lockedBuffer{}}
+	c := &configured{file: filepath.Join(t.TempDir(), "roamproxy.yaml"), roam: roamtest.NewServer(options), log: &servertest.Buffer{}}
 	t.Cleanup(c.roam.Close)
 	// So many calls may come late, and all together, on a machine that stands still: fewer than tests hold back of a burst.
 	c.head = fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: %s, max_in_flight: 4}\nstate_dir: %s\n", c.roam.URL, t.TempDir())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -120,7 +121,7 @@ func TestClientsThatRepeatWrites(t *testing.T) {
 			{"an answer that is cut off", roamtest.ResetInBody(), "502"},
 		} {
 			t.Run(c.name+", "+f.name, func(t *testing.T) {
-				r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.Timeout = config.Duration(time.Second) })
+				r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.Timeout = config.Duration(time.Second) })
 				roam.Script(f.fault.On("POST /v1/chat.post").Times(3))
 				last := c.run(t, "http://"+r.Addr)
 				// Some clients do not repeat an answer that breaks off.
@@ -135,7 +136,7 @@ func TestClientsThatRepeatWrites(t *testing.T) {
 
 // A client that gives up before roamproxy does and repeats at once: its repeat may overtake the end of its first connection.
 func TestAClientThatGivesUpAndRepeats(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	roam.Script(roamtest.Hang().On("POST /v1/chat.post"))
 	if got := clientRetries(t, "http://"+r.Addr, "/usr/bin/python3", "import requests", "-c", hastyScript); got != "504" {
 		t.Errorf("the client ends with %q, want 504", got)
@@ -145,7 +146,7 @@ func TestAClientThatGivesUpAndRepeats(t *testing.T) {
 
 // With a key it gets the answer: the first call goes on without it.
 func TestAClientThatGivesUpAndRepeatsUnderAKey(t *testing.T) {
-	r, roam := serving(t, roamtest.Options{}, io.Discard, nil)
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	roam.Script(roamtest.Delay(3 * time.Second).On("POST /v1/chat.post"))
 	script := strings.Replace(hastyScript, "timeout=1.5", `timeout=1.5, headers={"Idempotency-Key": "k"}`, 1)
 	script = strings.Replace(script, "total=2, read=2", "total=5, read=5", 1)
@@ -174,8 +175,8 @@ func TestReplicasRememberWritesTogether(t *testing.T) {
 	change := func(c *config.Config) {
 		c.Upstream.Timeout, c.Redis.URL = config.Duration(time.Second), config.RedisURL(redis.URL())
 	}
-	here, roam := serving(t, roamtest.Options{}, io.Discard, change)
-	other, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { change(c); c.Upstream.URL = roam.URL })
+	here, roam := servertest.Start(t, roamtest.Options{}, io.Discard, change)
+	other, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { change(c); c.Upstream.URL = roam.URL })
 	for _, r := range []string{here.AdminAddr, other.AdminAddr} {
 		eventually(t, "Redis is there", func() bool {
 			_, exposed := get(t, client(t), "http://"+r+"/metrics")

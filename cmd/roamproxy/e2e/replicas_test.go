@@ -18,6 +18,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 	"roamproxy/proxy/roamtest/redistest"
 )
@@ -26,7 +27,7 @@ import (
 type replica struct {
 	cmd         *exec.Cmd
 	base, admin string
-	said        *lockedBuffer
+	said        *servertest.Buffer
 }
 
 // replicas starts n of them, with these lines in their configuration besides what all need, and waits until they share. Each has two
@@ -41,7 +42,7 @@ func replicas(t *testing.T, n int, roam *roamtest.Server, redis *redistest.Redis
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := &replica{cmd: exec.Command(program(t), "serve", "-config", file), said: &lockedBuffer{}}
+		r := &replica{cmd: exec.Command(program(t), "serve", "-config", file), said: &servertest.Buffer{}}
 		r.cmd.Env = append(os.Environ(), "ROAM_API_KEY="+roamtest.DefaultKey)
 		stderr, err := r.cmd.StderrPipe()
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/metrics/status"
 	"roamproxy/proxy/roamtest"
 )
@@ -20,7 +21,7 @@ import (
 func TestAPauseIsEndedByHand(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "admin-token")
 	os.WriteFile(secret, []byte("let-me\n"), 0o600)
-	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Admin.TokenFile = secret
 		c.Quotas[0].MaxPause = config.Duration(time.Hour)
 		c.Quotas = append(c.Quotas, c.Quotas[0])
@@ -85,7 +86,7 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 func TestALimitIsForgottenByHand(t *testing.T) {
 	dir := t.TempDir()
 	with := func(c *config.Config) { c.StateDir = dir }
-	r, roam := serving(t, roamtest.Options{}, io.Discard, with)
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, with)
 	roam.Script(roamtest.Throttle("3600"))
 	c := client(t)
 	answered := make(chan int)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -13,33 +12,10 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
-	"roamproxy/cmd/roamproxy/server"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/metrics/status"
-	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
-
-// serving starts roamproxy in this process, on real sockets, in front of a simulated Roam.
-func serving(t *testing.T, roam roamtest.Options, log io.Writer, change func(*config.Config)) (*server.Server, *roamtest.Server) {
-	t.Helper()
-	upstream := roamtest.NewServer(roam)
-	t.Cleanup(upstream.Close)
-	c := config.Default(func(string) string { return "" })
-	c.Listen, c.Admin.Listen, c.Upstream.URL, c.StateDir = "127.0.0.1:0", "127.0.0.1:0", upstream.URL, t.TempDir()
-	c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
-	if change != nil {
-		change(&c)
-	}
-	if mistakes := c.Validate(nil); len(mistakes) > 0 {
-		t.Fatal(mistakes)
-	}
-	r, err := server.Start(c, server.NewLog(c.Log, log), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.Stop(config.Limits{ShutdownGrace: config.Duration(2 * time.Second)}) })
-	return r, upstream
-}
 
 func client(t *testing.T) *http.Client {
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 500}}
@@ -108,7 +84,7 @@ func late(journal []roamtest.Call, rate float64) time.Duration {
 // Seen to fail with a bucket that fills 5 % more slowly.
 func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
 	t.Parallel() // it waits most of the time
-	r, roam := serving(t, roamtest.Options{Burst: 12}, io.Discard, func(c *config.Config) { c.Upstream.MaxInFlight = 2 })
+	r, roam := servertest.Start(t, roamtest.Options{Burst: 12}, io.Discard, func(c *config.Config) { c.Upstream.MaxInFlight = 2 })
 	floods(t, client(t), "http://"+r.Addr, 22)
 	journal := roam.Journal()
 	background := time.Hour
@@ -123,7 +99,7 @@ func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
 // Seen to fail with a bucket that fills 2 % more slowly.
 func TestTheRateIsUsed(t *testing.T) {
 	const rate, calls = 20, 200
-	r, roam := serving(t, lenient(rate), io.Discard, func(c *config.Config) {
+	r, roam := servertest.Start(t, lenient(rate), io.Discard, func(c *config.Config) {
 		c.Quotas[0].Rate, c.Quotas[0].Burst = rate, 20 // in which a machine that stands still catches up
 	})
 	c := client(t)
@@ -161,8 +137,8 @@ func TestKilledThreeTimesInTheMidstOfABurst(t *testing.T) {
 
 // Seen to fail with calls to Roam that are not counted.
 func TestServing(t *testing.T) {
-	var log lockedBuffer
-	r, _ := serving(t, roamtest.Options{}, &log, nil)
+	var log servertest.Buffer
+	r, _ := servertest.Start(t, roamtest.Options{}, &log, nil)
 	c, base, admin := client(t), "http://"+r.Addr, "http://"+r.AdminAddr
 	get(t, c, base+"/v1/groups.list", "Roamproxy-Tool", "me")
 	res, body := get(t, c, base+"/v1/groups.list", "Roamproxy-Tool", "me")
@@ -235,7 +211,7 @@ func TestServing(t *testing.T) {
 }
 
 func TestReadinessIsRedForWhatAnOperatorMustMend(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{Keys: []string{"another"}}, io.Discard, nil)
+	r, _ := servertest.Start(t, roamtest.Options{Keys: []string{"another"}}, io.Discard, nil)
 	c := client(t)
 	if got := post(c, "http://"+r.Addr); got != 401 {
 		t.Errorf("a call with a refused key: %d, want Roam's 401", got)
@@ -246,8 +222,8 @@ func TestReadinessIsRedForWhatAnOperatorMustMend(t *testing.T) {
 }
 
 func TestACallIsExplainedAndAPauseIsLogged(t *testing.T) {
-	var log lockedBuffer
-	r, roam := serving(t, roamtest.Options{}, &log, nil)
+	var log servertest.Buffer
+	r, roam := servertest.Start(t, roamtest.Options{}, &log, nil)
 	c, base, admin := client(t), "http://"+r.Addr, "http://"+r.AdminAddr
 	roam.Script(roamtest.Throttle("2"))
 	res, _ := get(t, c, base+"/v1/groups.list", "X-Request-Id", "mine", "Roamproxy-Tool", "me")
@@ -280,7 +256,7 @@ func TestACallIsExplainedAndAPauseIsLogged(t *testing.T) {
 
 func TestPprofIsThereOnlyWhenAskedFor(t *testing.T) {
 	for debug, want := range map[bool]int{false: 404, true: 200} {
-		r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.Debug = debug })
+		r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.Debug = debug })
 		for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1"} {
 			if res, _ := get(t, client(t), "http://"+r.AdminAddr+path); res.StatusCode != want {
 				t.Errorf("with admin.debug: %v, %s answers %d, want %d", debug, path, res.StatusCode, want)
@@ -293,7 +269,7 @@ func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(blocked, nil, 0o600)
 	start := time.Now()
-	r, roam := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = filepath.Join(blocked, "state") })
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.StateDir = filepath.Join(blocked, "state") })
 	c := client(t)
 	if res, body := get(t, c, "http://"+r.AdminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "state_dir") {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)
@@ -303,25 +279,8 @@ func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
 	}
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 func TestNotReadyWithoutALogin(t *testing.T) {
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Credentials[0].APIKey = config.Credential{}.APIKey
 		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
 	})

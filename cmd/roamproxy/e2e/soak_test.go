@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -33,7 +34,7 @@ func TestSoak(t *testing.T) {
 			t.Fatal("SOAK: ", err)
 		}
 	}
-	r, roam := serving(t, roamtest.Options{Rate: rate, Burst: burst}, io.Discard, func(c *config.Config) {
+	r, roam := servertest.Start(t, roamtest.Options{Rate: rate, Burst: burst}, io.Discard, func(c *config.Config) {
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = rate, burst, config.Duration(500*time.Millisecond) // a busy machine pushes calls that far together
 		c.Upstream.MaxInFlight = 50
 		c.Tools = nil

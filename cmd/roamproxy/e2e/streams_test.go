@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -86,7 +87,7 @@ func TestStopWithOpenStreams(t *testing.T) {
 // An answer in events to a call drains like any other, and is cut at the end of the grace: then its outcome is unknown.
 func TestStopWithACallThatIsAnsweredInEvents(t *testing.T) {
 	url, opened, ended := streaming(t)
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
 	call := open(t, "http://"+r.Addr, "POST", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"reaction_add"}}`)
 	defer call.Body.Close()
 	<-opened
@@ -108,7 +109,7 @@ func TestStopWithACallThatIsAnsweredInEvents(t *testing.T) {
 // A client that leaves ends its stream at Roam.
 func TestAStreamEndsWithItsClient(t *testing.T) {
 	url, opened, ended := streaming(t)
-	r, _ := serving(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
 	res := open(t, "http://"+r.Addr, "GET", "")
 	<-opened
 	res.Body.Close()

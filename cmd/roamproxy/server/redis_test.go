@@ -127,7 +127,7 @@ func TestAPasswordFileIsReadAgain(t *testing.T) {
 		if _, err := f.Bucket("roam", 1, 10, 0, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		until(t, name+": letting us in", func() bool { return f.Away() == nil })
+		redistest.Eventually(t, name+": letting us in", func() bool { return f.Away() == nil })
 		client, err := connectRedis(r)
 		if err != nil {
 			t.Fatal(err)
@@ -137,23 +137,13 @@ func TestAPasswordFileIsReadAgain(t *testing.T) {
 				t.Fatalf("%s: %v", command, err)
 			}
 		}
-		until(t, name+": keeping us out", func() bool { away := f.Away(); return away != nil && strings.Contains(away.Error(), "WRONGPASS") })
+		redistest.Eventually(t, name+": keeping us out", func() bool { away := f.Away(); return away != nil && strings.Contains(away.Error(), "WRONGPASS") })
 		write("second")
-		until(t, name+": letting us in with the new password", func() bool { return f.Away() == nil })
+		redistest.Eventually(t, name+": letting us in with the new password", func() bool { return f.Away() == nil })
 		if err := client.Do(t.Context(), client.B().Arbitrary("CONFIG", "SET", "requirepass", "first").Build()).Error(); err != nil {
 			t.Fatal(err)
 		}
 		client.Close()
 		f.Close()
-	}
-}
-
-// until waits for something that another goroutine or another program does.
-func until(t *testing.T, what string, true func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !true(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
 	}
 }
