@@ -131,9 +131,10 @@ func (s *sniffed) Read(p []byte) (int, error) {
 type redactedBody struct {
 	source io.Reader
 	io.Closer
-	r    *redactor
-	have []byte
-	end  error
+	r      *redactor
+	events bool // an event stream: an event that has ended is handed on at once
+	have   []byte
+	end    error
 }
 
 // redactedPiece is how much is read at once: the usual error is far shorter.
@@ -146,7 +147,7 @@ func (b *redactedBody) Read(p []byte) (int, error) {
 	for {
 		ready := len(b.have)
 		if b.end == nil {
-			ready -= b.r.window
+			ready = max(ready-b.r.window, b.ended())
 		}
 		if ready > 0 {
 			n := copy(p, b.have[:ready])
@@ -159,25 +160,51 @@ func (b *redactedBody) Read(p []byte) (int, error) {
 		piece := make([]byte, redactedPiece)
 		n, err := b.source.Read(piece)
 		b.have, b.end = append(b.have, piece[:n]...), err
+		ended := b.ended()
+		b.r.redact(b.have[:ended], false)
 		if b.end != nil || len(b.have) > b.r.window {
-			b.r.redact(b.have, b.end == nil)
+			b.r.redact(b.have[ended:], b.end == nil)
 		}
 	}
 }
 
-// smallError bounds the body of an error that comes with status 200. Roam's are a line of JSON.
-const smallError = 16 << 10
+// ended returns how many bytes are events that have ended: an empty line ends each (WHATWG HTML, section 9.2.5).
+func (b *redactedBody) ended() int {
+	end := 0
+	if b.events {
+		for _, empty := range []string{"\n\n", "\r\r", "\n\r\n"} {
+			if at := bytes.LastIndex(b.have, []byte(empty)); at >= 0 {
+				end = max(end, at+len(empty))
+			}
+		}
+	}
+	return end
+}
 
-// errorWithSuccess redacts a small body that is an error although the status says success: {"ok":false} of Roam's, or an
-// error of JSON-RPC. What is sent piece by piece still is: nothing is held back longer than it takes to see that it is no error.
+const (
+	// smallError bounds the body of an error that comes with status 200. Roam's are a line of JSON.
+	smallError = 16 << 10
+	// minInSuccess is the shortest secret that is looked for in a body that may be no error: a shorter one may be a word of it.
+	minInSuccess = 16
+)
+
+// errorWithSuccess redacts what may be an error although the status says success: a small body, and each event of a stream.
+// A body of unknown length is redacted only once it shows an error: {"ok":false} of Roam's, or an error of JSON-RPC. What is
+// sent piece by piece still is: nothing is held back longer than it takes to see that it is no error.
 func (r *redactor) errorWithSuccess(res *http.Response) {
 	kind := strings.ToLower(res.Header.Get("Content-Type"))
-	if res.ContentLength > smallError || strings.Contains(kind, "event-stream") {
+	if res.ContentLength > smallError {
 		return
 	}
 	switch coding := strings.ToLower(strings.Join(res.Header["Content-Encoding"], ",")); coding {
 	case "", "identity":
-		res.Body = &unsureBody{ReadCloser: res.Body, r: r}
+		events := strings.Contains(kind, "event-stream")
+		switch {
+		case r.shortest < minInSuccess && !events, res.ContentLength < 0 && !events:
+			res.Body = &unsureBody{ReadCloser: res.Body, r: r}
+		case r.shortest >= minInSuccess:
+			res.Body = &redactedBody{source: res.Body, Closer: res.Body, r: r, events: events}
+		}
 	case "gzip", "x-gzip":
 		if kind == "" || strings.Contains(kind, "json") && !strings.Contains(kind, "ndjson") {
 			r.zippedErrorWithSuccess(res)

@@ -3,6 +3,7 @@ package credential
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,7 +17,8 @@ type redactor struct {
 	forms   []form
 	starts  [256]bool // what a form may begin with, in either case
 	window  int       // no occurrence is longer
-	inNames bool      // whether the name of a header field may be taken for one that holds a secret
+
+	shortest int // bytes of the shortest secret: chance writes a short one everywhere
 }
 
 // form is one way to write a secret.
@@ -26,7 +28,7 @@ type form struct {
 }
 
 const (
-	// minEncoded is the shortest secret that is looked for in hex, in base64 and in names: chance writes a shorter one everywhere.
+	// minEncoded is the shortest secret that is looked for in hex, in base64 and in names.
 	minEncoded = 4
 	// maxEscaped is how many bytes may stand for one of a form: `\\u0072` in UTF-16 has 14, `&amp;#x0072;` has 12.
 	maxEscaped = 16
@@ -35,14 +37,14 @@ const (
 )
 
 func newRedactor(secrets ...string) *redactor {
-	r := &redactor{inNames: true}
+	r := &redactor{shortest: math.MaxInt}
 	longest := 0
 	for _, secret := range secrets {
 		if secret == "" {
 			continue
 		}
 		r.secrets = append(r.secrets, secret)
-		r.inNames = r.inNames && len(secret) >= minEncoded
+		r.shortest = min(r.shortest, len(secret))
 		for _, f := range formsOf(secret) {
 			r.forms = append(r.forms, f)
 			r.starts[f.letters[0]], r.starts[strings.ToUpper(string(f.letters[:1]))[0]] = true, true
@@ -169,7 +171,7 @@ func (r *redactor) text(s string) string {
 // header redacts the values in h, which is the response's own, and removes the fields whose name holds a secret.
 func (r *redactor) header(h http.Header) {
 	for name, values := range h {
-		if r.inNames && r.text(name) != name {
+		if r.shortest >= minEncoded && r.text(name) != name {
 			delete(h, name)
 			continue
 		}

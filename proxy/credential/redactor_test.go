@@ -44,7 +44,11 @@ func (r reply) RoundTrip(req *http.Request) (*http.Response, error) {
 	for i := 0; i+1 < len(r.header); i += 2 {
 		h.Add(r.header[i], r.header[i+1])
 	}
-	return &http.Response{StatusCode: r.status, Header: h, Body: io.NopCloser(r.body), ContentLength: -1, Request: req}, nil
+	length := int64(-1)
+	if text, ok := r.body.(*strings.Reader); ok && h.Get("Content-Length") != "" {
+		length = text.Size()
+	}
+	return &http.Response{StatusCode: r.status, Header: h, Body: io.NopCloser(r.body), ContentLength: length, Request: req}, nil
 }
 
 func zipped(s string) string {
@@ -88,6 +92,56 @@ func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
 		if tt.encoding != "" && tt.status/100 != 2 && res.Header.Get("Content-Encoding") != "" {
 			t.Errorf("%s: it is said to be in %s", tt.name, tt.encoding)
 		}
+	}
+}
+
+// An error that comes with status 200 need not look like one of Roam's.
+func TestASmallSuccessIsRedacted(t *testing.T) {
+	stars := strings.Repeat("*", len(hidden))
+	for name, body := range map[string]string{
+		"text":          "you sent Bearer " + hidden,
+		"a page":        "<p>token: " + hidden + "</p>",
+		"a good answer": `{"ok":true,"text":"` + hidden + `"}`,
+		"a list":        `["` + hidden + `"]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := answered(t, 200, strings.NewReader(body), "Content-Length", "known")
+			got, err := io.ReadAll(res.Body)
+			if want := strings.ReplaceAll(body, hidden, stars); string(got) != want || err != nil {
+				t.Errorf("got %q (%v), want %q", got, err, want)
+			}
+		})
+	}
+}
+
+// An event is handed on when it has ended, without the secret; the next one is not waited for.
+func TestEventsAreRedacted(t *testing.T) {
+	stars := strings.Repeat("*", len(hidden))
+	for name, event := range map[string]string{
+		"LF":         "event: message\ndata: {\"error\":{\"message\":\"KEY\"}}\n\n",
+		"CR LF":      "data: KEY\r\n\r\n",
+		"CR":         "data: KEY\r\r",
+		"two events": ": KEY\n\ndata: KEY\n\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			event := strings.ReplaceAll(event, "KEY", hidden)
+			from, to := io.Pipe()
+			res := answered(t, 200, from, "Content-Type", "text/event-stream")
+			go func() {
+				for _, c := range []byte(event) {
+					to.Write([]byte{c})
+				}
+			}()
+			got := make([]byte, len(event))
+			_, err := io.ReadFull(res.Body, got)
+			if want := strings.ReplaceAll(event, hidden, stars); string(got) != want || err != nil {
+				t.Errorf("got %q (%v), want %q", got, err, want)
+			}
+			to.Close()
+			if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
+				t.Errorf("after the last event came %q (%v), want the end", rest, err)
+			}
+		})
 	}
 }
 
