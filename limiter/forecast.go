@@ -8,7 +8,7 @@ import (
 )
 
 // forecast says when queued calls will be dispatched, if no others come and Roam answers as it did. It copies the queue and
-// dispatches the copy: 1,000 calls take some 40 µs (BenchmarkAdmission). All times are from the moment it was made.
+// dispatches the copy: 1,000 calls of 50 tools take some 40 µs (BenchmarkAdmission). All times are from the moment it was made.
 type forecast struct {
 	calls   *fairqueue.Queue[*call]
 	plan    Plan
@@ -27,11 +27,12 @@ type forecast struct {
 const moment = time.Millisecond
 
 func (s *state) forecast(now time.Time) *forecast {
-	f := &forecast{
-		calls: s.calls.Clone(), plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
+	f := &s.latest
+	*f = forecast{
+		calls: f.calls, times: f.times[:0], plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
 		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
 	}
-	f.times = make([]time.Duration, 0, len(s.inFlight)+min(s.calls.Len(), 1000)+1)
+	f.calls.Copy(s.calls)
 	if f.plan.grows() {
 		f.rough += seconds(1/f.plan.limits.Rate) / 4 // the bucket credits a rate that grows when it is asked
 	}
@@ -66,12 +67,11 @@ func (f *forecast) afterPause(s *state, now time.Time) {
 
 // next dispatches the next call, and returns it and when that is; nil when none is queued.
 func (f *forecast) next() (*call, time.Duration) {
-	if f.calls.Len() == 0 {
+	at := f.due()
+	if at == never {
 		return nil, 0
 	}
-	need := f.calls.Need(f.reserve)
-	at := f.spend(need)
-	return f.calls.Pop(need, f.reserve).Value, at
+	return f.dispatch(at), at
 }
 
 // due returns when the next call will be dispatched.
@@ -79,19 +79,30 @@ func (f *forecast) due() time.Duration {
 	if f.calls.Len() == 0 {
 		return never
 	}
-	return f.plan.When(f.slot(), f.calls.Need(f.reserve)-1+f.margin, f.cost)
+	return f.when(f.calls.Need(f.reserve))
 }
 
-// spend lets a call leave that needs so many tokens, and returns when that is.
-func (f *forecast) spend(need float64) time.Duration {
-	f.at = f.plan.Next(f.slot(), need-1+f.margin, f.cost)
-	at := f.at
+// when returns when a call could leave that needs so many tokens.
+func (f *forecast) when(need float64) time.Duration {
+	return f.plan.When(f.slot(), need-1+f.margin, f.cost)
+}
+
+// dispatch dispatches the next call at a time, and returns it.
+func (f *forecast) dispatch(at time.Duration) *call {
+	item := f.calls.Pop(f.calls.Need(f.reserve), f.reserve)
+	f.spend(at)
+	return item.Value
+}
+
+// spend lets a call leave at a time.
+func (f *forecast) spend(at time.Duration) {
+	f.plan.Spend(at, f.cost)
+	f.at = at
 	f.times = append(f.times, at)
 	if f.probe {
 		f.at, f.probe = at+f.held, false
 		f.plan.Resumed(f.at)
 	}
-	return at
 }
 
 // slot returns when the next call finds a slot.
@@ -106,9 +117,9 @@ func (f *forecast) slot() time.Duration {
 // nth returns when a call would leave that has n others before it, whoever they are.
 func (f *forecast) nth(n int) time.Duration {
 	for range n {
-		f.spend(1)
+		f.spend(f.when(1))
 	}
-	return f.spend(1)
+	return f.when(1)
 }
 
 // arrival is a call that is not queued yet.
@@ -128,42 +139,39 @@ type future struct {
 // arrive has a call come at its time, and others, sorted by theirs.
 func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (fate future) {
 	mine, entered, last := &call{}, false, time.Duration(0)
-	for !entered || len(others) > 0 {
-		due, own := f.due(), f.calls.FlowLen(a.tool.flow().Name)
-		room := !entered && f.hasRoom(a, maxQueue, max(a.at, last), others)
+	for {
+		due, at := f.due(), max(a.at, last)
+		room := !entered && (a.at < due || a.at == 0) && f.hasRoom(a, maxQueue, at, others)
 		switch {
-		case len(others) > 0 && others[0].at < due && (entered || others[0].at <= max(a.at, last) || !room && due == never):
+		case len(others) > 0 && others[0].at < due && (entered || others[0].at <= at || !room && due == never):
 			f.push(others[0], nil)
 			last, others = max(last, others[0].at), others[1:]
-		case room && (a.at < due || a.at == 0):
-			entered, fate.enters, fate.own = true, max(a.at, last), own
+		case room:
+			entered, fate.enters, fate.own = true, at, f.calls.FlowLen(a.tool.FlowName())
 			f.push(a, mine)
 		default:
-			var left *call
-			if left, last = f.next(); left == mine {
-				fate.leaves = last
+			if last = due; f.dispatch(due) == mine {
+				fate.leaves = due
 				return fate
 			}
-		}
-	}
-	for {
-		left, at := f.next()
-		if left == mine {
-			fate.leaves = at
-			return fate
 		}
 	}
 }
 
 // hasRoom reports whether the queue has a place for a at a time, beside those of the others that come within a moment.
 func (f *forecast) hasRoom(a arrival, maxQueue int, at time.Duration, others []arrival) bool {
-	flow := a.tool.flow().Name
-	all, own := f.calls.Len(), f.calls.FlowLen(flow)
+	all, own, flow := f.calls.Len(), 0, a.tool.FlowName()
+	if all >= maxQueue {
+		return false
+	}
+	if a.tool.MaxQueue > 0 {
+		own = f.calls.FlowLen(flow)
+	}
 	for _, o := range others {
 		if o.at > at+punctual {
 			break
 		}
-		if all++; o.tool.flow().Name == flow {
+		if all++; o.tool.FlowName() == flow {
 			own++
 		}
 	}

@@ -35,13 +35,11 @@ type Plan struct {
 	full       bool
 }
 
-// Next spends cost tokens at a time, or as soon after it as keep tokens are left, and returns when that is. The times of
-// successive calls must not decrease.
-func (p *Plan) Next(at time.Duration, keep, cost float64) time.Duration {
-	p.pass(p.When(at, keep, cost))
+// Spend spends cost tokens at a time, which is not before When. The times of successive calls must not decrease.
+func (p *Plan) Spend(at time.Duration, cost float64) {
+	p.pass(at)
 	p.level -= cost
-	p.left(p.at)
-	return p.at
+	p.left(at)
 }
 
 // left notes that a call left at a time.
@@ -55,7 +53,7 @@ func (p *Plan) left(at time.Duration) {
 	}
 }
 
-// When returns when Next would spend them.
+// When returns when cost tokens can be spent at a time, or as soon after it as keep tokens are left.
 func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
 	at = max(at, p.at)
 	if p.full && p.limits != p.configured {

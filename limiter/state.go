@@ -21,6 +21,7 @@ type state struct {
 	calls     *fairqueue.Queue[*call]
 	deadlines deadlines
 	promises  promises
+	latest    forecast  // its memory is for the next one
 	refreshes []*call   // background calls that the dispatcher answers at once
 	inFlight  []*Permit // that hold a slot, the earliest first
 	held      mean      // how long a slot is held
@@ -39,6 +40,7 @@ type state struct {
 func newState(o Options) state {
 	now := o.now()
 	s := state{Options: o, bucket: NewAdaptive(o.Bucket, o.Sharing != nil), sharing: o.Sharing, epoch: now, calls: fairqueue.New[*call]()}
+	s.latest.calls = fairqueue.New[*call]()
 	s.bucket.Switch(o.Adapt)
 	s.bucket.SetLearned(o.Learned)
 	s.pause.state = PauseOpen

@@ -12,9 +12,9 @@
 package fairqueue
 
 import (
-	"container/heap"
 	"iter"
 	"math"
+	"slices"
 )
 
 // Flow describes a tool's part of the queue. The same name always comes with the same values, but for a reload.
@@ -37,7 +37,8 @@ type Queue[T any] struct {
 	length int
 	flows  map[string]*flow[T]
 	groups [idle + 1]flowHeap[T]
-	copied bool // a copy does not mark items, which are the original's
+	copied bool      // a copy does not mark items, which are the original's
+	memory []flow[T] // of the flows of a copy
 }
 
 // New returns an empty queue.
@@ -126,10 +127,10 @@ func (q *Queue[T]) place(f *flow[T]) {
 		return
 	}
 	if f.group != none {
-		heap.Remove(&q.groups[f.group], f.index)
+		q.groups[f.group].remove(f.index)
 	}
 	f.group = want
-	heap.Push(&q.groups[want], f)
+	q.groups[want].add(f)
 }
 
 // Need returns how many tokens the next dispatch needs: 1, or reserve more when only batch flows wait that are not late. It
@@ -197,7 +198,7 @@ func (q *Queue[T]) Remove(i *Item[T]) {
 func (q *Queue[T]) left() {
 	q.length--
 	for f := q.first(idle); f != nil && (f.tag <= q.now || q.length == 0); f = q.first(idle) {
-		heap.Pop(&q.groups[idle])
+		q.groups[idle].remove(0)
 		delete(q.flows, f.Name)
 	}
 	if q.length == 0 {
@@ -247,20 +248,20 @@ func (q *Queue[T]) isSooner(f Flow, rank int64, i *Item[T]) bool {
 	return tag < mine || tag == mine && seq < i.flow.seq
 }
 
-// Clone returns a copy in which a forecast can push and pop, as long as the original does not change. The original's items must
-// not be given to the copy, nor the copy's to the original.
-func (q *Queue[T]) Clone() *Queue[T] {
-	c := &Queue[T]{now: q.now, seq: q.seq, length: q.length, flows: make(map[string]*flow[T], len(q.flows)+1), copied: true}
-	flows := make([]flow[T], len(q.flows))
-	n := 0
-	for g, from := range q.groups {
-		c.groups[g] = make(flowHeap[T], len(from), len(from)+1)
-		for i, f := range from {
-			flows[n] = *f
-			flows[n].items = f.items[:len(f.items):len(f.items)] // to insert a call is to copy them
-			c.groups[g][i], c.flows[f.Name] = &flows[n], &flows[n]
-			n++
+// Copy makes q a copy of another queue, in which a forecast can push and pop as long as the original does not change. It uses the
+// memory of q again. The original's items must not be given to the copy, nor the copy's to the original.
+func (q *Queue[T]) Copy(from *Queue[T]) {
+	q.now, q.seq, q.length, q.copied = from.now, from.seq, from.length, true
+	clear(q.flows)
+	q.memory = slices.Grow(q.memory[:0], len(from.flows))
+	for g, flows := range from.groups {
+		q.groups[g] = q.groups[g][:0]
+		for _, f := range flows {
+			q.memory = append(q.memory, *f)
+			own := &q.memory[len(q.memory)-1]
+			own.items = f.items[:len(f.items):len(f.items)] // to insert a call is to copy them
+			q.groups[g] = append(q.groups[g], own)
+			q.flows[f.Name] = own
 		}
 	}
-	return c
 }

@@ -227,7 +227,11 @@ func TestQueueIsLikeTheModel(t *testing.T) {
 			now += rapid.Int64Range(0, 5000).Draw(t, "ms")
 			b.step(t, now)
 		}
-		copied := b.q.Clone()
+		copied := newBoth(t, 5).q // which had other calls before
+		for range rapid.IntRange(0, 3).Draw(t, "used before") {
+			copied.Push(rapid.SampledFrom(b.flows).Draw(t, "flow"), now, nil)
+		}
+		copied.Copy(b.q)
 		newcomer := rapid.SampledFrom(b.flows).Draw(t, "newcomer")
 		copied.Push(newcomer, now, nil)
 		var order []*modelCall
@@ -404,8 +408,9 @@ func BenchmarkQueue(b *testing.B) {
 		}
 		b.Run(fmt.Sprint("forecast/", flows), func(b *testing.B) {
 			b.ReportAllocs()
+			c := fairqueue.New[int]()
 			for b.Loop() {
-				c := q.Clone()
+				c.Copy(q)
 				for c.Pop(1, 0) != nil {
 				}
 			}
