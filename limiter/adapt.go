@@ -72,27 +72,32 @@ func (l Learned) limits(now time.Time, configured Limits) Limits {
 // after returns what is in force so many seconds after At.
 func (l Learned) after(passed float64, configured Limits) Limits {
 	mark := min(max(l.Left*gone, l.Rate), configured.Rate)
-	rate := grow(l.Rate, passed*growth)
-	if until := growsTo(l.Rate, mark) / growth; passed > until {
-		rate = grow(mark, (passed-until)*growth*goneGrowth)
-	}
-	is := Limits{Rate: min(rate, configured.Rate), Burst: max(min(l.Burst+burstGrowth*configured.Rate*passed, configured.Burst), 1)}
+	is := Limits{Burst: max(min(l.Burst+burstGrowth*configured.Rate*passed, configured.Burst), 1)}
+	most := configured.Rate
 	if is.Burst < configured.Burst {
-		is.Rate = min(is.Rate, configured.Rate*slack)
+		most *= slack
+	}
+	if until := growsTo(l.Rate, mark) / growth; passed > until {
+		is.Rate = grow(mark, (passed-until)*growth*goneGrowth, most)
+	} else {
+		is.Rate = grow(l.Rate, passed*growth, most)
 	}
 	return is
 }
 
-// grow returns a rate after a time in which it grew by itself with each call. Above a call a second it grew by half of itself each
-// second instead: dr/dt = r², or r/2.
-func grow(rate, passed float64) float64 {
+// grow returns a rate, and at most most, after a time in which it grew by itself with each call. Above a call a second it grew by half
+// of itself each second instead: dr/dt = r², or r/2.
+func grow(rate, passed, most float64) float64 {
 	if rate < 1 {
 		if passed < 1/rate-1 {
-			return 1 / (1/rate - passed)
+			return min(1/(1/rate-passed), most)
 		}
 		rate, passed = 1, passed-(1/rate-1)
 	}
-	return rate * math.Exp(passed*fast)
+	if exponent := passed * fast; rate*(1+exponent) < most {
+		return min(rate*math.Exp(exponent), most)
+	}
+	return most // the exponential is larger than that, and a forecast computes it for each call
 }
 
 // growsTo returns after what time grow reaches another rate.
