@@ -34,22 +34,22 @@ func (t *tool) allow(entries []string) error {
 	return nil
 }
 
-// may decides on the very bytes that are forwarded. Of what is posted to /mcp, mayPost decides later on the messages.
-func (t *tool) may(method, escaped string) error {
+// canCall decides on the very bytes that are forwarded. Of what is posted to /mcp, mayPost decides later on the messages.
+func (t *tool) canCall(method, escaped string) error {
 	if len(t.Allow) == 0 {
 		return nil
 	}
-	if ambiguous(escaped) {
+	if isAmbiguous(escaped) {
 		return errAmbiguous
 	}
-	if t.mayUse(method, escaped) || len(t.messages) > 0 && method == http.MethodPost && escaped == mcpRoute {
+	if t.canUse(method, escaped) || len(t.messages) > 0 && method == http.MethodPost && escaped == mcpRoute {
 		return nil
 	}
 	return errNotAllowed
 }
 
-// mayUse reports whether the tool may use a method and path, whatever the body.
-func (t *tool) mayUse(method, escaped string) bool {
+// canUse reports whether the tool may use a method and path, whatever the body.
+func (t *tool) canUse(method, escaped string) bool {
 	return slices.ContainsFunc(t.paths, func(pattern string) bool {
 		methods, paths, _ := strings.Cut(pattern, " ")
 		ok, _ := path.Match(paths, escaped)
@@ -57,10 +57,10 @@ func (t *tool) mayUse(method, escaped string) bool {
 	})
 }
 
-// mayPost decides on the messages of a request to /mcp, all of them; nil: they cannot be read. Messages that only keep a session going
+// canPost decides on the messages of a request to /mcp, all of them; nil: they cannot be read. Messages that only keep a session going
 // are allowed to a tool that may send any other.
-func (t *tool) mayPost(escaped string, messages *rpc.Body) error {
-	if len(t.Allow) == 0 || t.mayUse(http.MethodPost, escaped) {
+func (t *tool) canPost(escaped string, messages *rpc.Body) error {
+	if len(t.Allow) == 0 || t.canUse(http.MethodPost, escaped) {
 		return nil
 	}
 	if messages == nil {

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// fieldBound is how much of a body is searched for a field. Roam's ids stand among the first fields, and a text has at most 8,000
+// maxFieldSearch is how much of a body is searched for a field. Roam's ids stand among the first fields, and a text has at most 8,000
 // bytes.
-const fieldBound = 64 << 10
+const maxFieldSearch = 64 << 10
 
 // bodyField returns the text of the first top-level field of a JSON object that has one of these names, and whether there is one. It
 // reads at most fieldBound bytes. A list stands for its only element. Anything else, also a body that is not JSON, has no such field.
 func bodyField(body io.Reader, names ...string) (value string, ok bool) {
-	in := json.NewDecoder(io.LimitReader(body, fieldBound))
+	in := json.NewDecoder(io.LimitReader(body, maxFieldSearch))
 	if t, err := in.Token(); err != nil || t != json.Delim('{') {
 		return "", false
 	}

@@ -23,7 +23,7 @@ func TestBodyField(t *testing.T) {
 		{"no JSON", `chatId=C-1`, "", false},
 		{"cut off", `{"chatId":"C-`, "", false},
 		{"nothing", ``, "", false},
-		{"behind more than is searched", `{"text":"` + strings.Repeat("x", fieldBound) + `","chatId":"C-1"}`, "", false},
+		{"behind more than is searched", `{"text":"` + strings.Repeat("x", maxFieldSearch) + `","chatId":"C-1"}`, "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, ok := bodyField(strings.NewReader(tt.body), "chat", "chatId")

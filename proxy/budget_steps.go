@@ -8,13 +8,13 @@ import (
 	"roamproxy/proxy/budget"
 )
 
-// reserving is the step before the queue: a call for which its tool has no budget does not enter it.
-type reserving struct {
+// budgetReserver is the step before the queue: a call for which its tool has no budget does not enter it.
+type budgetReserver struct {
 	next    http.RoundTripper
 	budgets *budget.Counts
 }
 
-func (s *reserving) RoundTrip(req *http.Request) (*http.Response, error) {
+func (s *budgetReserver) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := callOf(req.Context())
 	if c == nil || c.perDay == 0 {
 		return s.next.RoundTrip(req)
@@ -32,13 +32,13 @@ func (s *reserving) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// spending is the step after the queue: every attempt counts, before it is sent.
-type spending struct {
+// budgetSpender is the step after the queue: every attempt counts, before it is sent.
+type budgetSpender struct {
 	next    http.RoundTripper
 	budgets *budget.Counts
 }
 
-func (s *spending) RoundTrip(req *http.Request) (*http.Response, error) {
+func (s *budgetSpender) RoundTrip(req *http.Request) (*http.Response, error) {
 	if c := callOf(req.Context()); c != nil && c.perDay > 0 {
 		reserved := c.reserved
 		c.reserved = false

@@ -127,7 +127,7 @@ func TestAToolsOwnLongestWait(t *testing.T) {
 			{25 * time.Second, "bot", "", "", false},
 			{5 * time.Minute, "bot", "wait=300", "wait=60", false}, // the quota's is shorter
 		} {
-			h.tools.known[0].MaxWait = tt.longest
+			h.tools.configured[0].MaxWait = tt.longest
 			h.bucket.Lower(time.Now(), 0)
 			w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Authorization", "Bearer "+tt.tool, "Prefer", tt.prefer)
 			if got := w.Header().Get("Preference-Applied"); got != tt.applied || (w.Code == 429) != tt.refused {

@@ -31,7 +31,7 @@ func (p *Proxy) cached(rq *request) {
 		p.give(rq, part.Answer)
 		return
 	}
-	body, whole, err := asked(rq.w, rq.r)
+	body, whole, err := readQuestion(rq.w, rq.r)
 	if err != nil {
 		p.fail(rq, err)
 		return
@@ -50,27 +50,27 @@ func (p *Proxy) cached(rq *request) {
 
 // page answers a request out of wide pages; nil: it is not one for them.
 func (p *Proxy) page(rq *request) (*paging.Part, error) {
-	if rq.rule.PageSize <= 0 || !rq.rule.Keeps() || rq.Method != http.MethodGet && rq.Method != http.MethodHead {
+	if rq.treatment.PageSize <= 0 || !rq.treatment.Keeps() || rq.Method != http.MethodGet && rq.Method != http.MethodHead {
 		return nil, nil
 	}
 	return p.pages.Answer(paging.Request{
-		HTTP: rq.r, List: rq.upstream.name + " " + rq.Route, PageSize: rq.rule.PageSize,
+		HTTP: rq.r, List: rq.upstream.name + " " + rq.Route, PageSize: rq.treatment.PageSize,
 		Ask: func(r *http.Request) (*cache.Answer, error) { return p.ask(rq, r, nil) },
 	})
 }
 
 // ask puts a question to the cache: r, which is the tool's or asks for more of the same.
 func (p *Proxy) ask(rq *request, r *http.Request, body []byte) (*cache.Answer, error) {
-	c := &cachedCall{p: p, by: rq, begun: time.Now(), r: r, body: body, interim: interim{p: p, rq: rq}}
+	c := &cachedCall{p: p, by: rq, begun: time.Now(), r: r, body: body, interim: interimWriter{p: p, rq: rq}}
 	keys := rq.upstream.credential.Keys()
 	c.keys = keys
 	a, err := p.o.Cache.Do(r.Context(), cache.Question{
-		Key: cache.NewKey(keys.Partition, r, body), Route: cacheGroup(rq.Route, r.URL.RawQuery), Rule: rq.rule.Rule,
+		Key: cache.NewKey(keys.Partition, r, body), Route: cacheGroup(rq.Route, r.URL.RawQuery), Rule: rq.treatment.Rule,
 		Head: r.Method == http.MethodHead, Shares: true, Request: r.Header, Seal: keys.Seal,
 	}, c)
 	c.interim.end()
 	if call := c.done.Load(); call != nil && !call.Background {
-		rq.sent(call)
+		rq.recordCall(call)
 		rq.Queue += time.Duration(c.before.Load())
 	} else if call := c.awaited.Load(); call != nil && (err != nil || a.Result == cache.Shared) {
 		rq.Queue = call.queuedSince(c.begun) // it is another's, or goes on without this request
@@ -85,7 +85,7 @@ type cachedCall struct {
 	r       *http.Request
 	body    []byte
 	keys    *credential.Keys // of the secret that the cache key is of
-	interim interim
+	interim interimWriter
 	done    atomic.Pointer[upstreamCall] // its own fill's call, once that is over
 	begun   time.Time
 	awaited atomic.Pointer[upstreamCall] // that its answer is to come from: its own fill's or another's
@@ -113,11 +113,11 @@ type fill struct {
 func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error) {
 	f.call.Background = how.Background
 	defer f.done.Store(f.call)
-	ctx = httptrace.WithClientTrace(f.call.within(ctx), &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
+	ctx = httptrace.WithClientTrace(f.call.attach(ctx), &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
 		f.interim.pass(status, http.Header(h))
 		return nil
 	}})
-	out := f.p.outgoing(ctx, f.r)
+	out := f.p.upstreamRequest(ctx, f.r)
 	out.Body, out.ContentLength = nil, 0
 	if len(f.body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
@@ -126,7 +126,7 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 		delete(out.Header, "Cache-Control") // it is for roamproxy's cache
 		cache.Foreign(out.Header)
 	} else {
-		unconditional(out.Header)
+		removeConditions(out.Header)
 		maps.Copy(out.Header, how.Conditions)
 	}
 	res, err := f.by.upstream.chain.RoundTrip(out)
@@ -157,26 +157,26 @@ func (p *Proxy) give(rq *request, a *cache.Answer) {
 	}
 	w := &toolWriter{ResponseWriter: rq.w}
 	if a.Stream != nil {
-		if a.Length >= 0 && bodyAllowed(a.Status) {
+		if a.Length >= 0 && canHaveBody(a.Status) {
 			h.Set("Content-Length", strconv.FormatInt(a.Length, 10))
 		}
 		w.WriteHeader(rq.Status)
-		p.stream(rq, w, a)
+		p.copyStream(rq, w, a)
 		return
 	}
-	if bodyAllowed(rq.Status) && h["Content-Length"] == nil {
+	if canHaveBody(rq.Status) && h["Content-Length"] == nil {
 		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
 	w.WriteHeader(rq.Status)
-	if bodyAllowed(rq.Status) && rq.r.Method != http.MethodHead {
-		slowest := time.Duration(len(a.Body)/leastPace) * time.Second // it is written at once
-		http.NewResponseController(rq.w).SetWriteDeadline(time.Now().Add(patience + slowest))
+	if canHaveBody(rq.Status) && rq.r.Method != http.MethodHead {
+		slowest := time.Duration(len(a.Body)/minToolRate) * time.Second // it is written at once
+		http.NewResponseController(rq.w).SetWriteDeadline(time.Now().Add(toolIdleTimeout + slowest))
 		rq.w.Write(a.Body)
 	}
 }
 
-// stream copies an answer that is not kept. One that breaks off does so for the tool too: it must not look whole.
-func (p *Proxy) stream(rq *request, w *toolWriter, a *cache.Answer) {
+// copyStream copies an answer that is not kept. One that breaks off does so for the tool too: it must not look whole.
+func (p *Proxy) copyStream(rq *request, w *toolWriter, a *cache.Answer) {
 	defer a.Stream.Close()
 	piece := p.buffers.Get()
 	defer p.buffers.Put(piece)
@@ -200,20 +200,20 @@ func (p *Proxy) stream(rq *request, w *toolWriter, a *cache.Answer) {
 	}
 }
 
-// questionSize bounds the body of a POST that reads. Roam's are a few hundred bytes; what is larger goes through unkept, so that
+// maxQuestion bounds the body of a POST that reads. Roam's are a few hundred bytes; what is larger goes through unkept, so that
 // what is read before the call is queued is little.
-const questionSize = 64 << 10
+const maxQuestion = 64 << 10
 
-// asked reads the body of a question. One that is too large for a question is put back.
-func asked(w http.ResponseWriter, r *http.Request) (body []byte, whole bool, err error) {
+// readQuestion reads the body of a question. One that is too large for a question is put back.
+func readQuestion(w http.ResponseWriter, r *http.Request) (body []byte, whole bool, err error) {
 	if r.Method != http.MethodPost {
 		return nil, true, nil
 	}
-	body, err = io.ReadAll(io.LimitReader(&upload{ReadCloser: r.Body, controller: http.NewResponseController(w)}, questionSize+1))
+	body, err = io.ReadAll(io.LimitReader(&upload{ReadCloser: r.Body, controller: http.NewResponseController(w)}, maxQuestion+1))
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %w", limiter.ErrBody, err)
 	}
-	if len(body) <= questionSize {
+	if len(body) <= maxQuestion {
 		return body, true, nil
 	}
 	r.Body = struct {
@@ -223,6 +223,6 @@ func asked(w http.ResponseWriter, r *http.Request) (body []byte, whole bool, err
 	return nil, false, nil
 }
 
-func bodyAllowed(status int) bool {
+func canHaveBody(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }

@@ -30,7 +30,7 @@ const maxPrograms = 1000
 //
 // It is safe for concurrent use.
 type callers struct {
-	met func(name string)
+	onNewName func(name string)
 
 	mu       sync.Mutex // guards the following
 	names    map[string]bool
@@ -39,12 +39,12 @@ type callers struct {
 
 // program is what runs behind one flow.
 type program struct {
-	here  atomic.Int64 // requests under way
-	tools map[string]*tool
+	inProgress atomic.Int64 // requests under way
+	tools      map[string]*tool
 }
 
 func newCallers(met func(string)) *callers {
-	return &callers{met: met, names: make(map[string]bool), programs: make(map[string]*program)}
+	return &callers{onNewName: met, names: make(map[string]bool), programs: make(map[string]*program)}
 }
 
 // tool returns the tool of a caller. Agent is the product of its User-Agent, and address the remote one of its connection.
@@ -58,7 +58,7 @@ func (c *callers) tool(given string, from peer.Peer, agent, address string) *too
 	}
 	if !c.names[name] {
 		c.names[name] = true
-		c.met(name)
+		c.onNewName(name)
 	}
 	p := c.programs[flow]
 	if p == nil {
@@ -67,7 +67,7 @@ func (c *callers) tool(given string, from peer.Peer, agent, address string) *too
 		c.programs[flow] = p
 	}
 	if p.tools[name] == nil {
-		p.tools[name] = &tool{line: limiter.Tool{Name: name, Flow: flow, Weight: 1}, here: &p.here}
+		p.tools[name] = &tool{limiterTool: limiter.Tool{Name: name, Flow: flow, Weight: 1}, inProgress: &p.inProgress}
 	}
 	return p.tools[name]
 }
@@ -77,7 +77,7 @@ func (c *callers) makeRoom() {
 		return
 	}
 	for flow, p := range c.programs {
-		if p.here.Load() == 0 {
+		if p.inProgress.Load() == 0 {
 			delete(c.programs, flow)
 		}
 	}

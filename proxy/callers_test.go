@@ -39,7 +39,7 @@ func TestCallersHaveANameAndAFlow(t *testing.T) {
 	} {
 		t.Run(tt.what, func(t *testing.T) {
 			c := newCallers(func(string) {})
-			if got := c.tool(tt.given, tt.from, tt.agent, tt.remote).line; got.Name != tt.name || got.Flow != tt.flow {
+			if got := c.tool(tt.given, tt.from, tt.agent, tt.remote).limiterTool; got.Name != tt.name || got.Flow != tt.flow {
 				t.Errorf("called %q in flow %q, want %q in %q", got.Name, got.Flow, tt.name, tt.flow)
 			}
 		})
@@ -51,14 +51,14 @@ func TestCallersAreBounded(t *testing.T) {
 	met := map[string]int{}
 	c := newCallers(func(name string) { met[name]++ })
 	busy := c.tool("", peer.Peer{Name: "busy.py", Flow: "busy"}, "", "")
-	busy.here.Add(1)
+	busy.inProgress.Add(1)
 	for i := range 5 * maxPrograms {
 		c.tool("", peer.Peer{Name: fmt.Sprint("p", i), Flow: fmt.Sprint("flow ", i)}, "", "")
 	}
 	if len(c.programs) > maxPrograms || len(met) != maxNames+1 || met[Other] != 1 {
 		t.Errorf("%d programs and %d names, want at most %d and %d", len(c.programs), len(met), maxPrograms, maxNames+1)
 	}
-	if again := c.tool("other-name", peer.Peer{Flow: "busy"}, "", ""); again.here != busy.here {
+	if again := c.tool("other-name", peer.Peer{Flow: "busy"}, "", ""); again.inProgress != busy.inProgress {
 		t.Error("calls of one program under two names are counted apart")
 	}
 }

@@ -61,11 +61,11 @@ func TestAConnectionOutlivesItsDeadlines(t *testing.T) {
 			go io.Copy(conn, strings.NewReader(request))
 			res, err := http.ReadResponse(in, nil)
 			if err != nil {
-				t.Fatalf("request %d, %v after the first: %v", i+1, time.Duration(i)*2*patience, err)
+				t.Fatalf("request %d, %v after the first: %v", i+1, time.Duration(i)*2*toolIdleTimeout, err)
 			}
 			io.Copy(io.Discard, res.Body)
 			res.Body.Close()
-			time.Sleep(2 * patience)
+			time.Sleep(2 * toolIdleTimeout)
 		}
 	})
 }
@@ -83,9 +83,9 @@ func TestAToolThatDoesNotReadIsGivenUp(t *testing.T) {
 		if got := h.ended(); got != 0 {
 			t.Errorf("%d requests have ended, want none", got)
 		}
-		time.Sleep(patience + time.Second)
+		time.Sleep(toolIdleTimeout + time.Second)
 		if got := h.ended(); got != 1 {
-			t.Errorf("after %v without reading %d requests have ended, want 1", patience, got)
+			t.Errorf("after %v without reading %d requests have ended, want 1", toolIdleTimeout, got)
 		}
 	})
 }
@@ -101,8 +101,8 @@ func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.StatusCode != 400 || time.Since(start) != patience {
-			t.Errorf("%s after %v, want 400 after %v", res.Status, time.Since(start), patience)
+		if res.StatusCode != 400 || time.Since(start) != toolIdleTimeout {
+			t.Errorf("%s after %v, want 400 after %v", res.Status, time.Since(start), toolIdleTimeout)
 		}
 	})
 }
@@ -121,8 +121,8 @@ func TestAToolThatReadsDropByDropIsGivenUp(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if took := time.Since(start); took < patience || took > 2*patience || h.ended() != 1 {
-			t.Errorf("cut after %v, and %d requests have ended; want within %v, and one", took, h.ended(), 2*patience)
+		if took := time.Since(start); took < toolIdleTimeout || took > 2*toolIdleTimeout || h.ended() != 1 {
+			t.Errorf("cut after %v, and %d requests have ended; want within %v, and one", took, h.ended(), 2*toolIdleTimeout)
 		}
 	})
 }
@@ -156,7 +156,7 @@ type thin struct{ net.Conn }
 
 func (l *thin) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p[:min(len(p), 4<<10)])
-	time.Sleep(time.Duration(n) * time.Second / leastPace)
+	time.Sleep(time.Duration(n) * time.Second / minToolRate)
 	return n, err
 }
 
@@ -178,8 +178,8 @@ func TestAToolThatSendsDropByDropIsGivenUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(start); res.StatusCode != 400 || took > 2*patience {
-			t.Errorf("%s after %v, want 400 within %v", res.Status, took, 2*patience)
+		if took := time.Since(start); res.StatusCode != 400 || took > 2*toolIdleTimeout {
+			t.Errorf("%s after %v, want 400 within %v", res.Status, took, 2*toolIdleTimeout)
 		}
 		conn.Close()
 		time.Sleep(2 * time.Second) // for the one that drips to notice
@@ -196,8 +196,8 @@ func TestARefusedToolThatDoesNotSendIsGivenUp(t *testing.T) {
 		start := time.Now()
 		in := bufio.NewReader(conn)
 		res, err := http.ReadResponse(in, nil)
-		if err != nil || res.StatusCode != 421 || time.Since(start) > patience {
-			t.Fatalf("%v, %v after %v, want 421 within %v", res, err, time.Since(start), patience)
+		if err != nil || res.StatusCode != 421 || time.Since(start) > toolIdleTimeout {
+			t.Fatalf("%v, %v after %v, want 421 within %v", res, err, time.Since(start), toolIdleTimeout)
 		}
 		io.Copy(io.Discard, res.Body)
 		if _, err := in.ReadByte(); err == nil || time.Since(start) > time.Minute {

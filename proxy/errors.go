@@ -99,7 +99,8 @@ func sentence(err error, code Code) string {
 		case errors.Is(err, limiter.ErrBytesFull):
 			return "The bodies of this tool's queued calls take as much as they may (limits.queue_bytes); the call was not sent and may be repeated."
 		case errors.Is(err, errTooManyCalls):
-			return "This tool has as many requests in progress as it may (limits.max_calls, limits.max_connections); the call was not sent and may be repeated."
+			return "This tool has as many requests in progress as it may (limits.max_calls, limits.max_connections); the call was not sent and " +
+				"may be repeated."
 		}
 		return "The queue is full; the call was not sent and may be repeated."
 	case codeWaitTooLong:
@@ -107,7 +108,8 @@ func sentence(err error, code Code) string {
 	case codePaused:
 		return "Roam asked for a pause that is longer than the call may wait; it was not sent and may be repeated."
 	case codeTooManyOpen:
-		return "The tool is reading as many responses as it may (upstream.max_open); the call was not sent and may be repeated once one of them has ended."
+		return "The tool is reading as many responses as it may (upstream.max_open); the call was not sent and may be repeated once one of " +
+			"them has ended."
 	case codeShuttingDown:
 		return "roamproxy is stopping; the call was not sent and may be repeated."
 	case codeCredential:
@@ -147,14 +149,14 @@ const linger = 5 * time.Second
 func (p *Proxy) fail(rq *request, err error) {
 	r := rq.r
 	if rq.call != nil {
-		rq.sent(rq.call)
+		rq.recordCall(rq.call)
 	}
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
 		err = context.Canceled
 	}
 	status, code, kind := describe(err)
 	rq.Status, rq.Code, rq.Err = status, string(code), err
-	p.unsettled(rq, err)
+	p.invalidateUnanswered(rq, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
 	var roams *paging.Error
 	if errors.As(err, &roams) {
@@ -175,7 +177,8 @@ func (p *Proxy) fail(rq *request, err error) {
 	h.Set("Roamproxy-Error", string(code))
 	h.Set("Content-Type", "application/json")
 	p.mark(h, rq, rq.forwarded())
-	http.NewResponseController(rq.w).SetReadDeadline(time.Now().Add(linger)) // for the rest of a body net/http waits before it writes, and without end
+	// for the rest of a body net/http waits before it writes, and without end
+	http.NewResponseController(rq.w).SetReadDeadline(time.Now().Add(linger))
 	text, _ := json.Marshal(body)
 	text = append(text, '\n')
 	if messages := rq.refusedMessages(); messages != nil {
@@ -193,8 +196,8 @@ func (p *Proxy) fail(rq *request, err error) {
 	}
 }
 
-// Throttled reports whether an error is about the quota rather than about Roam, so that an old answer may stand in for it.
-func Throttled(err error) bool {
+// IsThrottled reports whether an error is about the quota rather than about Roam, so that an old answer may stand in for it.
+func IsThrottled(err error) bool {
 	var refusal *limiter.Refusal
 	return errors.As(err, &refusal) && !errors.Is(err, limiter.ErrClosed)
 }

@@ -233,7 +233,7 @@ func FuzzPresented(f *testing.F) {
 		f.Add(field)
 	}
 	f.Fuzz(func(t *testing.T, field string) {
-		token, ok := Presented(http.Header{"Authorization": {field}})
+		token, ok := TokenIn(http.Header{"Authorization": {field}})
 		if ok != (token != "") {
 			t.Fatalf("%q: %q, %v", field, token, ok)
 		}
@@ -241,7 +241,7 @@ func FuzzPresented(f *testing.F) {
 		if _, password, basic := r.BasicAuth(); basic && password != "" && ok && token != password {
 			t.Errorf("%q: %q, and by another reading %q", field, token, password)
 		}
-		if _, ok := Presented(http.Header{"Authorization": {field, field}}); ok {
+		if _, ok := TokenIn(http.Header{"Authorization": {field, field}}); ok {
 			t.Errorf("two of %q are believed", field)
 		}
 	})
@@ -298,7 +298,7 @@ func FuzzAmbiguous(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, path string) {
 		tool := tool{Tool: Tool{Allow: []string{"GET /v1/*"}}}
-		if tool.may("GET", path) != nil {
+		if tool.canCall("GET", path) != nil {
 			return
 		}
 		if plain, another := misread(path); another {

@@ -27,7 +27,7 @@ type Reach struct {
 func Guard(next http.Handler, reach Reach) http.Handler {
 	g := guard{reach: reach}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := g.admit(w, r); err != nil {
+		if err := g.inspect(w, r); err != nil {
 			status, _, _ := describe(err)
 			http.Error(w, err.Error(), status)
 			return
@@ -45,12 +45,12 @@ func (p *Proxy) refuse(rq *request) bool {
 	if rq.r.Header["Origin"] == nil {
 		return false
 	}
-	return rq.welcome()
+	return rq.allowOrigin()
 }
 
-// admit reports why a request is refused, and closes its connection after the answer where another server could find another end
+// inspect reports why a request is refused, and closes its connection after the answer where another server could find another end
 // of the request than net/http does.
-func (g guard) admit(w http.ResponseWriter, r *http.Request) error {
+func (g guard) inspect(w http.ResponseWriter, r *http.Request) error {
 	// net/http answers a chunked HTTP/1.0 request twice on a kept connection. It deletes a Content-Length beside Transfer-Encoding
 	// before a handler sees it, and RFC 9112 section 6.1 wants such a connection closed: so every chunked request is its last.
 	if !r.ProtoAtLeast(1, 1) || len(r.TransferEncoding) > 0 {
@@ -59,8 +59,8 @@ func (g guard) admit(w http.ResponseWriter, r *http.Request) error {
 	return g.check(r)
 }
 
-// welcome tells a browser that the page may have the answer, which is all that a preflight asks (Fetch, section 3.3).
-func (rq *request) welcome() (preflight bool) {
+// allowOrigin tells a browser that the page may have the answer, which is all that a preflight asks (Fetch, section 3.3).
+func (rq *request) allowOrigin() (preflight bool) {
 	h, asked := rq.w.Header(), rq.r.Header
 	h.Set("Access-Control-Allow-Origin", asked.Get("Origin"))
 	h.Add("Vary", "Origin")
@@ -83,7 +83,8 @@ var (
 	errBrowser      = errors.New("web pages may not call roamproxy unless the setting browsers names their origin")
 	errUnauthorized = errors.New("this tool's token is missing or wrong")
 	errNotAllowed   = errors.New("this tool may not use this method and path")
-	errAmbiguous    = errors.New("this path means different things to different servers; write it without dot segments, //, \\, encoded slashes, ? or spaces, and in ASCII")
+	errAmbiguous    = errors.New("this path means different things to different servers; write it without dot segments, //, \\, encoded " +
+		"slashes, ? or spaces, and in ASCII")
 )
 
 // check reports why a request is refused, from its first line and header alone.
@@ -150,7 +151,7 @@ func (g guard) isOwnName(r *http.Request) bool {
 		return true
 	}
 	if r.Host == "" {
-		return !fromBrowser(r.Header) // a health check of a balancer in HTTP/1.0; every browser names a host
+		return !isFromBrowser(r.Header) // a health check of a balancer in HTTP/1.0; every browser names a host
 	}
 	name, bracketed := hostname(r.Host)
 	if slices.ContainsFunc(g.reach.Hosts, func(own string) bool { return strings.EqualFold(strings.TrimSuffix(own, "."), name) }) {
@@ -168,7 +169,8 @@ func (g guard) isOwnName(r *http.Request) bool {
 	if g.reach.Loopback || name == "" {
 		return false
 	}
-	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".cluster.local") || strings.HasSuffix(name, ".internal")
+	return !strings.Contains(name, ".") || strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".cluster.local") ||
+		strings.HasSuffix(name, ".internal")
 }
 
 // isOwnAddress reports whether an address in Host may be that of this listener. To 127.0.0.0/8 and ::1, and to no other address that
@@ -192,8 +194,8 @@ func hostname(host string) (name string, bracketed bool) {
 	return strings.ToLower(strings.TrimSuffix(name, ".")), bracketed
 }
 
-// fromBrowser reports whether a field is there that browsers send and programs do not.
-func fromBrowser(h http.Header) bool {
+// isFromBrowser reports whether a field is there that browsers send and programs do not.
+func isFromBrowser(h http.Header) bool {
 	for _, name := range []string{"Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User"} {
 		if h[name] != nil {
 			return true

@@ -110,7 +110,7 @@ func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ..
 	p.line.Bucket = h.bucket
 	h.queue = limiter.New(p.line)
 	t.Cleanup(h.queue.Close)
-	kept, err := cache.New(cache.Options{Throttled: Throttled})
+	kept, err := cache.New(cache.Options{Throttled: IsThrottled})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,24 +18,24 @@ import (
 // An event stream has no bound once its header is here, because it may say nothing for hours. TCP keep-alive finds a dead peer.
 type idleTimeout struct {
 	next  http.RoundTripper
-	after time.Duration // unless the call's route has another
+	limit time.Duration // unless the call's route has another
 }
 
 // idleTimeoutError is the error of a call that idleTimeout ended. It is a net.Error whose Timeout is true.
-type idleTimeoutError struct{ after time.Duration }
+type idleTimeoutError struct{ limit time.Duration }
 
-func (e *idleTimeoutError) Error() string   { return fmt.Sprintf("Roam was silent for %v", e.after) }
+func (e *idleTimeoutError) Error() string   { return fmt.Sprintf("Roam was silent for %v", e.limit) }
 func (e *idleTimeoutError) Timeout() bool   { return true }
 func (e *idleTimeoutError) Temporary() bool { return true }
 
 // RoundTrip returns a response without trailers: no step redacts them, and they may be dropped (RFC 9110, section 6.5.1).
 func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(req.Context())
-	timer := &idleTimer{after: t.after, ctx: ctx, cancel: cancel}
+	timer := &idleTimer{limit: t.limit, ctx: ctx, cancel: cancel}
 	if c := callOf(ctx); c != nil && c.timeout > 0 {
-		timer.after = c.timeout // of its route
+		timer.limit = c.timeout // of its route
 	}
-	timer.t = time.AfterFunc(timer.after, timer.expire)
+	timer.timer = time.AfterFunc(timer.limit, timer.expire)
 	out := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(httptrace.WroteRequestInfo) { timer.progress() },
 	}))
@@ -43,7 +43,7 @@ func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 		out.Body = &requestBody{out.Body, timer}
 	}
 	received, err := t.next.RoundTrip(out)
-	timer.t.Stop()
+	timer.timer.Stop()
 	if err != nil {
 		err = timer.cause(err)
 		cancel(nil)
@@ -62,14 +62,14 @@ func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // idleTimer cancels one call when nothing moves for too long.
 type idleTimer struct {
-	after  time.Duration
-	t      *time.Timer
+	limit  time.Duration
+	timer  *time.Timer
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 }
 
-func (t *idleTimer) expire()   { t.cancel(&idleTimeoutError{t.after}) }
-func (t *idleTimer) progress() { t.t.Reset(t.after) }
+func (t *idleTimer) expire()   { t.cancel(&idleTimeoutError{t.limit}) }
+func (t *idleTimer) progress() { t.timer.Reset(t.limit) }
 
 // cause is the timeout, where that is why err came.
 func (t *idleTimer) cause(err error) error {
@@ -100,7 +100,7 @@ type responseBody struct {
 func (b *responseBody) Read(p []byte) (int, error) {
 	if !b.endless {
 		b.timer.progress()
-		defer b.timer.t.Stop()
+		defer b.timer.timer.Stop()
 	}
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
@@ -111,6 +111,6 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 func (b *responseBody) Close() error {
 	defer b.timer.cancel(nil)
-	defer b.timer.t.Stop()
+	defer b.timer.timer.Stop()
 	return b.ReadCloser.Close()
 }

@@ -58,7 +58,7 @@ func TestAResponseThatFallsSilent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				rt := &idleTimeout{after: 30 * time.Second, next: roundTrips(func(r *http.Request) (*http.Response, error) {
+				rt := &idleTimeout{limit: 30 * time.Second, next: roundTrips(func(r *http.Request) (*http.Response, error) {
 					from, to := io.Pipe()
 					go func() {
 						for range 10 {

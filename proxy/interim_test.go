@@ -57,16 +57,16 @@ func TestInterimAnswers(t *testing.T) {
 // Seen to fail with interim answers that are handed on for ever.
 func TestInterimAnswersEnd(t *testing.T) {
 	passed := 0
-	early := &interim{p: &Proxy{}, rq: &request{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
-	for range 2 * mostInterim {
+	early := &interimWriter{p: &Proxy{}, rq: &request{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
+	for range 2 * maxInterim {
 		early.pass(http.StatusProcessing, http.Header{})
 	}
-	if passed != mostInterim {
-		t.Errorf("of a flood %d are handed on, want %d", passed, mostInterim)
+	if passed != maxInterim {
+		t.Errorf("of a flood %d are handed on, want %d", passed, maxInterim)
 	}
-	late := &interim{p: early.p, rq: early.rq}
+	late := &interimWriter{p: early.p, rq: early.rq}
 	late.end()
-	if late.pass(http.StatusProcessing, http.Header{}); passed != mostInterim {
+	if late.pass(http.StatusProcessing, http.Header{}); passed != maxInterim {
 		t.Error("one is handed on when the final answer may be under way")
 	}
 }

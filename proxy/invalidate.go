@@ -38,9 +38,9 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 	}), nil
 }
 
-// settle invalidates what a write that was answered affects: when Roam executed it (RFC 9111, section 4.4: it need only be no
+// invalidateAnswered invalidates what a write that was answered affects: when Roam executed it (RFC 9111, section 4.4: it need only be no
 // error), and when its outcome is unknown.
-func (p *Proxy) settle(rq *request) {
+func (p *Proxy) invalidateAnswered(rq *request) {
 	switch {
 	case rq.Status == http.StatusUnauthorized:
 		p.credentialRefused(rq)
@@ -59,9 +59,9 @@ func (p *Proxy) credentialRefused(rq *request) {
 	}
 }
 
-// unsettled invalidates what a write without an answer affects, for it may have been executed: the connection broke, Roam was
+// invalidateUnanswered invalidates what a write without an answer affects, for it may have been executed: the connection broke, Roam was
 // silent, or the tool left while the call was in progress.
-func (p *Proxy) unsettled(rq *request, err error) {
+func (p *Proxy) invalidateUnanswered(rq *request, err error) {
 	if rq.call == nil || rq.call.Attempts == 0 {
 		return
 	}
@@ -116,7 +116,7 @@ func (e effect) isNone() bool {
 
 // effectOf returns what a write affects. Reads affect nothing.
 func (t routes) effectOf(method, written string) effect {
-	if !writes(method, written) {
+	if !isWriteRoute(method, written) {
 		return effect{}
 	}
 	return t.effectOfWrite(method, written)
@@ -136,7 +136,7 @@ func (t routes) effectOfWrite(method, written string) effect {
 // builtinEffect follows from the name of a method, so that a method that Roam adds tomorrow is handled like its kin.
 func builtinEffect(written string) effect {
 	name := path.Base(written)
-	if isQuiet(name) {
+	if hasNoEffect(name) {
 		return effect{}
 	}
 	switch own := family(written); {
@@ -153,8 +153,8 @@ func builtinEffect(written string) effect {
 	}
 }
 
-// isQuiet reports whether a write changes nothing that is cached: pulses, presence, links that are made or found, AI answers.
-func isQuiet(name string) bool {
+// hasNoEffect reports whether a write changes nothing that is cached: pulses, presence, links that are made or found, AI answers.
+func hasNoEffect(name string) bool {
 	return name == "chat.typing" || strings.HasPrefix(name, "user.activity.") || strings.HasPrefix(name, "user.status") ||
 		strings.HasSuffix(name, ".link.create") || strings.HasSuffix(name, ".shareLink") || strings.HasSuffix(name, ".prompt")
 }
@@ -226,8 +226,8 @@ func family(route string) string {
 	}
 }
 
-// writes reports whether a call of this route may change something at Roam.
-func writes(method, route string) bool {
+// isWriteRoute reports whether a call of this route may change something at Roam.
+func isWriteRoute(method, route string) bool {
 	return method != http.MethodGet && method != http.MethodHead && method != http.MethodOptions && !isQuery(route)
 }
 

@@ -33,11 +33,11 @@ func (p *Proxy) readMessages(rq *request) (answered bool) {
 		rq.messages = messagesIn(rq.r.Header, rq.body, rq.body.Size())
 		rq.body.Seek(0, io.SeekStart)
 	}
-	if err := rq.tool.mayPost(target(rq.r), rq.messages); err != nil {
+	if err := rq.tool.canPost(target(rq.r), rq.messages); err != nil {
 		p.fail(rq, err)
 		return true
 	}
-	if rq.messages != nil && contradicts(rq.r.Header, rq.messages) {
+	if rq.messages != nil && hasMismatch(rq.r.Header, rq.messages) {
 		p.fail(rq, errHeaderMismatch)
 		return true
 	}
@@ -54,8 +54,8 @@ const (
 
 var errHeaderMismatch = errors.New("the fields " + methodHeader + " and " + nameHeader + " contradict the body; the call was not sent")
 
-// contradicts reports whether the header says something else of messages than they do: the next server may believe the header.
-func contradicts(h http.Header, messages *rpc.Body) bool {
+// hasMismatch reports whether the header says something else of messages than they do: the next server may believe the header.
+func hasMismatch(h http.Header, messages *rpc.Body) bool {
 	for _, m := range messages.Messages {
 		differs := func(from string) func(string) bool { return func(value string) bool { return value != from } }
 		if slices.ContainsFunc(h[methodHeader], differs(m.Method)) || m.HasName() && slices.ContainsFunc(h[nameHeader], differs(m.Name)) {
@@ -95,8 +95,8 @@ func isPlainJSON(h http.Header) bool {
 	return true
 }
 
-// subscribes reports whether a request to Roam is such a call.
-func subscribes(req *http.Request) bool {
+// isSubscription reports whether a request to Roam is such a call.
+func isSubscription(req *http.Request) bool {
 	c := callOf(req.Context())
 	return c != nil && c.subscribes
 }

@@ -9,17 +9,17 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// maxRefused bounds what is read of messages only to refuse them, in bytes.
-const maxRefused = 64 << 10
+// maxRefusedBody bounds what is read of messages only to refuse them, in bytes.
+const maxRefusedBody = 64 << 10
 
 // refusedMessages returns the messages that a failed request posted; nil: none that can be read. Those of a request that was refused
 // before it was read are read now: net/http would read them, too, before it sends the response.
 func (rq *request) refusedMessages() *rpc.Body {
-	isEarly := rq.messages == nil && rq.body == nil && rq.tool != nil && rq.r.ContentLength <= maxRefused
+	isEarly := rq.messages == nil && rq.body == nil && rq.tool != nil && rq.r.ContentLength <= maxRefusedBody
 	if !isEarly || rq.Method != http.MethodPost || routeOf(target(rq.r)) != mcpRoute {
 		return rq.messages
 	}
-	return messagesIn(rq.r.Header, io.LimitReader(rq.r.Body, maxRefused), 0)
+	return messagesIn(rq.r.Header, io.LimitReader(rq.r.Body, maxRefusedBody), 0)
 }
 
 // answerMessages returns the status and the body of an answer of our own to JSON-RPC messages. A model reads the results of its tools

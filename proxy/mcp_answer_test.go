@@ -72,7 +72,7 @@ func TestARefusalBeforeMessagesAreRead(t *testing.T) {
 		status     int
 	}{
 		{"a call", searchCall, 200},
-		{"a call of 64 KiB", strings.Replace(searchCall, `"x"`, `"`+strings.Repeat("x", maxRefused)+`"`, 1), 429},
+		{"a call of 64 KiB", strings.Replace(searchCall, `"x"`, `"`+strings.Repeat("x", maxRefusedBody)+`"`, 1), 429},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

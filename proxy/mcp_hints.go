@@ -44,8 +44,8 @@ func (t *toolHints) learn(upstream string, list json.RawMessage) {
 	}
 }
 
-// reads reports whether a tool only reads: as a list has said, or else by its name.
-func (t *toolHints) reads(upstream, tool string) bool {
+// isRead reports whether a tool only reads: as a list has said, or else by its name.
+func (t *toolHints) isRead(upstream, tool string) bool {
 	t.mu.Lock()
 	reads, ok := t.known[hintKey{upstream, tool}]
 	t.mu.Unlock()

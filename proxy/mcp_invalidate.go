@@ -10,13 +10,13 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// changes returns those messages of a request that may change something at Roam.
-func (p *Proxy) changes(rq *request) (all []rpc.Message) {
+// mcpWrites returns those messages of a request that may change something at Roam.
+func (p *Proxy) mcpWrites(rq *request) (all []rpc.Message) {
 	if rq.messages == nil {
 		return nil
 	}
 	for _, m := range rq.messages.Messages {
-		if m.IsToolCall() && !p.hints.reads(rq.upstream.name, m.Name) {
+		if m.IsToolCall() && !p.hints.isRead(rq.upstream.name, m.Name) {
 			all = append(all, m)
 		}
 	}
@@ -25,7 +25,7 @@ func (p *Proxy) changes(rq *request) (all []rpc.Message) {
 
 // invalidateCalls invalidates what the calls of tools among the request's messages affect: the same as the methods of their names.
 func (p *Proxy) invalidateCalls(rq *request) {
-	for _, m := range p.changes(rq) {
+	for _, m := range p.mcpWrites(rq) {
 		chat, _ := bodyField(bytes.NewReader(m.Arguments), "chat", "chatId")
 		for _, written := range methodsOf(m.Name) {
 			p.drop(p.routes.effectOfWrite(http.MethodPost, written), chat)
@@ -49,21 +49,21 @@ func methodsOf(tool string) (all []string) {
 	return all
 }
 
-// changing returns the body of a response to the request, which invalidates what the calls of tools in it affect. In an event stream
+// withInvalidation returns the body of a response to the request, which invalidates what the calls of tools in it affect. In an event stream
 // a tool has done its work only when its result comes, long after the header: so each piece invalidates before the tool sees it.
-func (p *Proxy) changing(rq *request, res *http.Response) io.ReadCloser {
-	if !eventstream.IsStream(res.Header) || len(p.changes(rq)) == 0 {
+func (p *Proxy) withInvalidation(rq *request, res *http.Response) io.ReadCloser {
+	if !eventstream.IsStream(res.Header) || len(p.mcpWrites(rq)) == 0 {
 		return res.Body
 	}
-	return &changingBody{res.Body, func() { p.invalidateCalls(rq) }}
+	return &invalidatingBody{res.Body, func() { p.invalidateCalls(rq) }}
 }
 
-type changingBody struct {
+type invalidatingBody struct {
 	io.ReadCloser
 	changed func()
 }
 
-func (b *changingBody) Read(p []byte) (int, error) {
+func (b *invalidatingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.changed()
 	return n, err

@@ -18,15 +18,15 @@ import (
 // agents of a credential. The zero value is ready. It may be used by many goroutines.
 type mcpLists struct {
 	mu      sync.Mutex // guards the following
-	kept    map[listKey]*keptList
+	lists   map[listKey]*cachedList
 	changes int // how often they were dropped
 }
 
 // listKey is all that a list depends on.
 type listKey struct{ partition, fields, method, params string }
 
-// keptList is the result of a call, by its fields.
-type keptList struct {
+// cachedList is the result of a call, by its fields.
+type cachedList struct {
 	result map[string]json.RawMessage
 	until  time.Time
 }
@@ -48,8 +48,8 @@ func isList(method string) bool {
 	return false
 }
 
-// listKey returns the key of the list that a request asks for.
-func (rq *request) listKey() (key listKey, ok bool) {
+// requestedList returns the key of the list that a request asks for.
+func (rq *request) requestedList() (key listKey, ok bool) {
 	if rq.messages == nil || rq.messages.Batch || rq.r.Header[keyHeader] != nil {
 		return key, false
 	}
@@ -64,14 +64,14 @@ func (rq *request) listKey() (key listKey, ok bool) {
 	}
 	delete(params, "_meta")
 	canonical, err := json.Marshal(params)
-	fields := choosing(rq.r.Header)
+	fields := keyFields(rq.r.Header)
 	key = listKey{rq.upstream.name + " " + rq.upstream.credential.Keys().Partition, fields, m.Method, string(canonical)}
 	return key, err == nil && len(fields) <= maxParams
 }
 
-// choosing returns the fields of a request that may choose its answer, such as the version of the protocol: all but those that are
+// keyFields returns the fields of a request that may choose its answer, such as the version of the protocol: all but those that are
 // known not to. So no tool can change the list of another.
-func choosing(h http.Header) string {
+func keyFields(h http.Header) string {
 	var all []string
 	for name, values := range h {
 		switch name {
@@ -85,9 +85,9 @@ func choosing(h http.Header) string {
 	return strings.Join(all, "\n")
 }
 
-// keptList answers a request for a list that is kept, and reports whether it did.
-func (p *Proxy) keptList(rq *request) bool {
-	key, ok := rq.listKey()
+// answerList answers a request for a list that is kept, and reports whether it did.
+func (p *Proxy) answerList(rq *request) bool {
+	key, ok := rq.requestedList()
 	if !ok {
 		return false
 	}
@@ -111,7 +111,7 @@ func (p *Proxy) keptList(rq *request) bool {
 }
 
 // listAnswer returns the response to the request: its own id, what is left of the time, and only what the tool may use.
-func (rq *request) listAnswer(kept *keptList) []byte {
+func (rq *request) listAnswer(kept *cachedList) []byte {
 	result := make(map[string]any, len(kept.result))
 	for name, value := range kept.result {
 		result[name] = value
@@ -121,7 +121,7 @@ func (rq *request) listAnswer(kept *keptList) []byte {
 	}
 	for field, method := range map[string]string{"tools": rpc.ToolCall, "prompts": rpc.PromptGet} {
 		if all := kept.result[field]; all != nil {
-			result[field] = rq.tool.mayList(target(rq.r), method, all)
+			result[field] = rq.tool.allowedItems(target(rq.r), method, all)
 		}
 	}
 	text, _ := json.Marshal(struct {
@@ -132,10 +132,10 @@ func (rq *request) listAnswer(kept *keptList) []byte {
 	return append(text, '\n')
 }
 
-// mayList returns those items of a list that the tool may call by a method.
-func (t *tool) mayList(escaped, method string, all json.RawMessage) any {
+// allowedItems returns those items of a list that the tool may call by a method.
+func (t *tool) allowedItems(escaped, method string, all json.RawMessage) any {
 	var items []json.RawMessage
-	if len(t.Allow) == 0 || t.mayUse(http.MethodPost, escaped) || json.Unmarshal(all, &items) != nil {
+	if len(t.Allow) == 0 || t.canUse(http.MethodPost, escaped) || json.Unmarshal(all, &items) != nil {
 		return all
 	}
 	allowed := []json.RawMessage{}
@@ -143,7 +143,7 @@ func (t *tool) mayList(escaped, method string, all json.RawMessage) any {
 		var named struct {
 			Name string `json:"name"`
 		}
-		if json.Unmarshal(item, &named) == nil && t.mayPost(escaped,
+		if json.Unmarshal(item, &named) == nil && t.canPost(escaped,
 			&rpc.Body{Messages: []rpc.Message{{Method: method, Name: named.Name}}}) == nil {
 			allowed = append(allowed, item)
 		}
@@ -151,32 +151,32 @@ func (t *tool) mayList(escaped, method string, all json.RawMessage) any {
 	return allowed
 }
 
-func (l *mcpLists) get(key listKey) (kept *keptList, changes int) {
+func (l *mcpLists) get(key listKey) (kept *cachedList, changes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if kept = l.kept[key]; kept != nil && time.Now().After(kept.until) {
+	if kept = l.lists[key]; kept != nil && time.Now().After(kept.until) {
 		kept = nil
 	}
 	return kept, l.changes
 }
 
-// keep keeps a list that was asked for after so many changes.
-func (l *mcpLists) keep(key listKey, kept *keptList, changes int) {
+// put keeps a list that was asked for after so many changes.
+func (l *mcpLists) put(key listKey, kept *cachedList, changes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.changes != changes || !time.Now().Before(kept.until) {
 		return
 	}
-	if l.kept == nil || len(l.kept) >= maxLists {
-		l.kept = make(map[listKey]*keptList)
+	if l.lists == nil || len(l.lists) >= maxLists {
+		l.lists = make(map[listKey]*cachedList)
 	}
-	l.kept[key] = kept
+	l.lists[key] = kept
 }
 
 // drop forgets all lists: one of them has changed.
 func (l *mcpLists) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.kept = nil
+	l.lists = nil
 	l.changes++
 }

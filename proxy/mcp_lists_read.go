@@ -36,7 +36,7 @@ func (p *Proxy) readList(rq *request, res *http.Response) {
 		return
 	}
 	if !strings.Contains(res.Header.Get("Cache-Control"), "no-store") {
-		p.lists.keep(*rq.list, kept, rq.listChanges)
+		p.lists.put(*rq.list, kept, rq.listChanges)
 	}
 	p.hints.learn(rq.upstream.name, kept.result["tools"])
 	res.Body.Close()
@@ -62,7 +62,7 @@ func firstEvent(stream io.Reader) (data []byte) {
 }
 
 // listIn reads the result of the call with this id; nil: it is none, or not to be kept.
-func listIn(text, id []byte) *keptList {
+func listIn(text, id []byte) *cachedList {
 	var answer struct {
 		ID     json.RawMessage            `json:"id"`
 		Result map[string]json.RawMessage `json:"result"`
@@ -78,27 +78,27 @@ func listIn(text, id []byte) *keptList {
 		}
 		ttl = time.Duration(max(min(ms, maxListTTL.Milliseconds()), 0)) * time.Millisecond
 	}
-	return &keptList{answer.Result, time.Now().Add(ttl)}
+	return &cachedList{answer.Result, time.Now().Add(ttl)}
 }
 
-// noticed returns the body of an event stream of MCP, which drops the lists when one of them has changed.
-func (p *Proxy) noticed(rq *request, res *http.Response) io.ReadCloser {
+// withListChanges returns the body of an event stream of MCP, which drops the lists when one of them has changed.
+func (p *Proxy) withListChanges(rq *request, res *http.Response) io.ReadCloser {
 	if rq.Route != mcpRoute || !eventstream.IsStream(res.Header) {
 		return res.Body
 	}
-	return &noticedBody{ReadCloser: res.Body, changed: p.lists.drop}
+	return &listChangeBody{ReadCloser: res.Body, changed: p.lists.drop}
 }
 
 // listChanged ends the names of the notifications that a list has changed.
 const listChanged = `/list_changed"`
 
-type noticedBody struct {
+type listChangeBody struct {
 	io.ReadCloser
 	changed func()
 	last    []byte // of the piece before
 }
 
-func (b *noticedBody) Read(p []byte) (int, error) {
+func (b *listChangeBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.last = append(b.last, p[:n]...)
 	if bytes.Contains(b.last, []byte(listChanged)) {

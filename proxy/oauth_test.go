@@ -301,7 +301,7 @@ func TestAKeptTokenThatCannotBeSent(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "oauth-alice.json"), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if s, err := f.opened(t, "").Secret(t.Context()); err != nil || !strings.HasPrefix(s.Reveal(), "rma-") || credential.Usable(s.Reveal()) != nil {
+			if s, err := f.opened(t, "").Secret(t.Context()); err != nil || !strings.HasPrefix(s.Reveal(), "rma-") || credential.CheckValue(s.Reveal()) != nil {
 				t.Errorf("%s: %v, want a new token", name, err)
 			}
 			f.asked(t, name, 1, 1)

@@ -18,13 +18,14 @@ func (p *Proxy) passThrough(rq *request) {
 	rq.call = rq.newCall()
 	ctx, cancel := rq.callContext()
 	defer cancel(nil)
-	in := rq.r.WithContext(rq.call.within(ctx))
-	if in.Body = p.upload(rq); in.Method == http.MethodGet || in.Method == http.MethodHead { // a body of these has no meaning (RFC 9110, section 9.3.1)
+	in := rq.r.WithContext(rq.call.attach(ctx))
+	// a body of these has no meaning (RFC 9110, section 9.3.1)
+	if in.Body = p.upload(rq); in.Method == http.MethodGet || in.Method == http.MethodHead {
 		in.ContentLength = 0
 	}
 	w := &passWriter{
-		toolWriter: toolWriter{ResponseWriter: rq.w}, header: make(http.Header), interim: interim{p: p, rq: rq},
-		keepAlive: p.o.KeepAlive, cancel: cancel, whole: rq.write != nil && rq.write.HasKey(),
+		toolWriter: toolWriter{ResponseWriter: rq.w}, header: make(http.Header), interim: interimWriter{p: p, rq: rq},
+		keepAlive: p.o.KeepAlive, cancel: cancel, readToEnd: rq.write != nil && rq.write.HasKey(),
 	}
 	defer func() {
 		w.stop()
@@ -34,20 +35,20 @@ func (p *Proxy) passThrough(rq *request) {
 	}()
 	proxy := httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
-			p.address(r.Out, r.In)
+			p.setTarget(r.Out, r.In)
 			if rq.body != nil {
 				rq.body.Seek(0, io.SeekStart) // a step may have read it
 				r.Out.Body, r.Out.ContentLength = rq.body, rq.body.Size()
 			}
 		},
 		Transport:      rq.upstream.chain,
-		ModifyResponse: func(res *http.Response) error { p.passed(rq, res); return nil },
+		ModifyResponse: func(res *http.Response) error { p.modifyResponse(rq, res); return nil },
 		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			rq.failedWrite(err)
+			rq.recordFailedWrite(err)
 			p.fail(rq, err)
 		},
 		BufferPool: &p.buffers,
-		ErrorLog:   p.silent,
+		ErrorLog:   p.discardLog,
 	}
 	proxy.ServeHTTP(w, in)
 }
@@ -57,19 +58,19 @@ func (p *Proxy) upload(rq *request) io.ReadCloser {
 	return &upload{ReadCloser: http.MaxBytesReader(rq.w, rq.r.Body, p.o.MaxBody), controller: http.NewResponseController(rq.w)}
 }
 
-// passed makes Roam's response one for the tool, before its header is written.
-func (p *Proxy) passed(rq *request, res *http.Response) {
+// modifyResponse makes Roam's response one for the tool, before its header is written.
+func (p *Proxy) modifyResponse(rq *request, res *http.Response) {
 	rq.Status, rq.Code = res.StatusCode, res.Header.Get("Roamproxy-Error")
-	rq.sent(rq.call)
+	rq.recordCall(rq.call)
 	if rq.write != nil {
 		rq.write.Answered(res)
 	}
-	p.settle(rq)
-	res.Body = p.noticed(rq, res)
+	p.invalidateAnswered(rq)
+	res.Body = p.withListChanges(rq, res)
 	p.readList(rq, res)
 	p.clean(res.Header, rq)
 	p.mark(res.Header, rq, rq.forwarded())
-	res.Body = &watchedBody{p.changing(rq, res), rq}
+	res.Body = &watchedBody{p.withInvalidation(rq, res), rq}
 }
 
 // watchedBody notes for the log why a response broke off. httputil.ReverseProxy ends the tool's connection then: it must not look
@@ -91,12 +92,12 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 type passWriter struct {
 	toolWriter
 	header    http.Header
-	interim   interim
+	interim   interimWriter
 	keepAlive time.Duration // longest silence of an event stream
 	cancel    context.CancelCauseFunc
 	events    *eventstream.Writer // nil: it is no event stream
-	gone      bool                // the tool has left, and the response is read all the same
-	whole     bool                // the response is read to its end although the tool has left: a repeat gets it
+	toolGone  bool                // the tool has left, and the response is read all the same
+	readToEnd bool                // the response is read to its end although the tool has left: a repeat gets it
 }
 
 func (w *passWriter) Header() http.Header { return w.header }
@@ -111,7 +112,7 @@ func (w *passWriter) WriteHeader(status int) {
 	w.toolWriter.WriteHeader(status)
 	if eventstream.CanComment(w.header) {
 		failed := func(err error) {
-			if !w.whole {
+			if !w.readToEnd {
 				w.cancel(err)
 			}
 		}
@@ -120,7 +121,7 @@ func (w *passWriter) WriteHeader(status int) {
 }
 
 func (w *passWriter) Write(p []byte) (int, error) {
-	if w.gone {
+	if w.toolGone {
 		return len(p), nil
 	}
 	n, err := 0, error(nil)
@@ -129,8 +130,8 @@ func (w *passWriter) Write(p []byte) (int, error) {
 	} else {
 		n, err = w.toolWriter.Write(p)
 	}
-	if err != nil && w.whole {
-		w.gone = true
+	if err != nil && w.readToEnd {
+		w.toolGone = true
 		return len(p), nil
 	}
 	return n, err
@@ -138,7 +139,7 @@ func (w *passWriter) Write(p []byte) (int, error) {
 
 // FlushError sends on what was written.
 func (w *passWriter) FlushError() error {
-	if w.gone {
+	if w.toolGone {
 		return nil
 	}
 	if w.events != nil {
@@ -169,5 +170,5 @@ func (b *buffers) Get() []byte {
 
 func (b *buffers) Put(piece []byte) { b.pool.Put(&piece) }
 
-// silentLog is for what httputil.ReverseProxy says of responses that break off: the request's own line in the log has it.
-func silentLog() *log.Logger { return log.New(io.Discard, "", 0) }
+// newDiscardLog is for what httputil.ReverseProxy says of responses that break off: the request's own line in the log has it.
+func newDiscardLog() *log.Logger { return log.New(io.Discard, "", 0) }

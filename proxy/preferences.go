@@ -12,16 +12,16 @@ import (
 
 // preferences is what the request says about its place in the queue.
 type preferences struct {
-	urgency int
-	most    time.Duration // longest wait of a call that is admitted, as configured
-	longest time.Duration // that the tool asked for itself; below 0: none
-	applied string        // of Preference-Applied
+	urgency   int
+	maxWait   time.Duration // longest wait of a call that is admitted, as configured
+	askedWait time.Duration // that the tool asked for itself; below 0: none
+	applied   string        // of Preference-Applied
 }
 
 // parsePreferences reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
 // malformed counts as not sent; urgency is for a tool that sends none.
 func parsePreferences(h http.Header, urgency int, most time.Duration) preferences {
-	w := preferences{urgency: urgency, most: most, longest: -1}
+	w := preferences{urgency: urgency, maxWait: most, askedWait: -1}
 	if values := h["Priority"]; len(values) > 0 {
 		if dictionary, err := httpsfv.UnmarshalDictionary(values); err == nil {
 			if member, ok := dictionary.Get("u"); ok {
@@ -43,8 +43,8 @@ func parsePreferences(h http.Header, urgency int, most time.Duration) preference
 		if err != nil {
 			continue
 		}
-		w.longest = min(time.Duration(seconds)*time.Second, most)
-		w.applied = fmt.Sprintf("wait=%d", int(w.longest.Seconds()))
+		w.askedWait = min(time.Duration(seconds)*time.Second, most)
+		w.applied = fmt.Sprintf("wait=%d", int(w.askedWait.Seconds()))
 		break // the first one counts
 	}
 	return w

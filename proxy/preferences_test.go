@@ -19,16 +19,16 @@ func FuzzWants(f *testing.F) {
 	f.Fuzz(func(t *testing.T, priority, prefer string) {
 		const most = time.Minute
 		w := parsePreferences(http.Header{"Priority": {priority}, "Prefer": {prefer}}, limiter.Usual, most)
-		if w.urgency < 0 || w.urgency > 7 || w.longest < -1 || w.longest > most || w.most != most {
+		if w.urgency < 0 || w.urgency > 7 || w.askedWait < -1 || w.askedWait > most || w.maxWait != most {
 			t.Errorf("Priority %q and Prefer %q are read as %+v", priority, prefer, w)
 		}
-		if want := fmt.Sprintf("wait=%d", int(w.longest.Seconds())); w.applied != "" && w.applied != want || w.applied == "" && w.longest != -1 {
-			t.Errorf("Prefer %q gives %v and is answered %q", prefer, w.longest, w.applied)
+		if want := fmt.Sprintf("wait=%d", int(w.askedWait.Seconds())); w.applied != "" && w.applied != want || w.applied == "" && w.askedWait != -1 {
+			t.Errorf("Prefer %q gives %v and is answered %q", prefer, w.askedWait, w.applied)
 		}
 		if w != parsePreferences(http.Header{"Priority": {priority}, "Prefer": {prefer, "wait=1"}}, limiter.Usual, most) && w.applied != "" {
 			t.Errorf("Prefer %q: a second wait counts", prefer)
 		}
-		if w := parsePreferences(http.Header{}, limiter.Usual, most); w.urgency != limiter.Usual || w.longest != -1 {
+		if w := parsePreferences(http.Header{}, limiter.Usual, most); w.urgency != limiter.Usual || w.askedWait != -1 {
 			t.Errorf("who wants nothing gets %+v", w)
 		}
 	})

@@ -83,19 +83,19 @@ type Observer interface {
 
 // Proxy answers tools. It may be used by many goroutines.
 type Proxy struct {
-	o         Options
-	guard     guard
-	tools     *tools
-	routes    routes
-	pages     paging.Pages
-	upstreams map[string]*upstream // by credential
-	usual     *upstream
-	buffers   buffers
-	pulses    pulses
-	mcpRoutes mcpRoutes
-	lists     mcpLists
-	hints     toolHints
-	silent    *log.Logger
+	o               Options
+	guard           guard
+	tools           *tools
+	routes          routes
+	pages           paging.Pages
+	upstreams       map[string]*upstream // by credential
+	defaultUpstream *upstream
+	buffers         buffers
+	pulses          pulses
+	mcpRoutes       mcpRoutes
+	lists           mcpLists
+	hints           toolHints
+	discardLog      *log.Logger
 }
 
 // New puts a proxy together. An error names what does not fit.
@@ -106,18 +106,18 @@ func New(o Options) (*Proxy, error) {
 	if o.KeepAlive == 0 {
 		o.KeepAlive = eventstream.KeepAlive
 	}
-	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, reach: o.Reach}, upstreams: make(map[string]*upstream), silent: silentLog()}
+	p := &Proxy{o: o, guard: guard{browsers: o.Browsers, reach: o.Reach}, upstreams: make(map[string]*upstream), discardLog: newDiscardLog()}
 	for _, c := range o.Credentials {
 		l, err := newUpstream(o, c)
 		if err != nil {
 			return nil, err
 		}
 		p.upstreams[c.Name] = l
-		if p.usual == nil {
-			p.usual = l
+		if p.defaultUpstream == nil {
+			p.defaultUpstream = l
 		}
 	}
-	if p.usual == nil {
+	if p.defaultUpstream == nil {
 		return nil, errors.New("proxy: at least one credential is needed")
 	}
 	if o.Budgets == nil && slices.ContainsFunc(o.Tools, func(t Tool) bool { return t.CallsPerDay > 0 }) {
@@ -145,12 +145,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.ContentLength > p.o.MaxBody:
 		p.fail(rq, &http.MaxBytesError{Limit: p.o.MaxBody})
-	case rq.isMCP() && (p.readMessages(rq) || p.keptList(rq)): // and is answered
-	case (rq.rule.Keeps() || rq.isShareable()) && !eventstream.Wanted(r.Header): // the cache would wait for the end of a stream
+	case rq.isMCP() && (p.readMessages(rq) || p.answerList(rq)): // and is answered
+	case (rq.treatment.Keeps() || rq.isShareable()) && !eventstream.Wanted(r.Header): // the cache would wait for the end of a stream
 		p.cached(rq)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):
 		p.fail(rq, cache.ErrOnlyIfCached)
-	case p.supersede(rq), p.isWrite(rq) && p.repeated(rq): // and is answered
+	case p.supersede(rq), p.isWrite(rq) && p.handleRepeat(rq): // and is answered
 	default:
 		p.passThrough(rq)
 	}
@@ -165,7 +165,7 @@ func (p *Proxy) Problems() map[string]error {
 	return problems
 }
 
-func quota(o Options, name string) (Quota, error) {
+func findQuota(o Options, name string) (Quota, error) {
 	for _, q := range o.Quotas {
 		if q.Name == name {
 			return q, nil

@@ -28,7 +28,7 @@ func searching(t *testing.T) (*house, *int) {
 // Seen to fail with a key without the body, and with one without its kind.
 func TestAPostThatReadsIsKeptByItsBody(t *testing.T) {
 	h, calls := searching(t)
-	large := strings.Repeat("x", questionSize+1)
+	large := strings.Repeat("x", maxQuestion+1)
 	for _, tt := range []struct {
 		name, path, body, kind, want string
 		calls                        int

@@ -15,11 +15,11 @@ func (c *cachedCall) Queue() (idle, paused bool) {
 	return !s.Paused && len(s.Waiting) == 0 && s.Tokens >= min(2, s.Burst), s.Paused
 }
 
-// queueFirst lets the queue itself say that a wait was too long, if it comes to it: it knows why.
-const queueFirst = 10 * time.Millisecond
+// queueMargin lets the queue itself say that a wait was too long, if it comes to it: it knows why.
+const queueMargin = 10 * time.Millisecond
 
 // MaxWait is how long the cache lets this request wait for a call of another.
-func (c *cachedCall) MaxWait() time.Duration { return c.by.lastWait() + queueFirst }
+func (c *cachedCall) MaxWait() time.Duration { return c.by.maxQueueTime() + queueMargin }
 
 // Join has the fill wait as a call of that request would, where that is better.
 func (f *fill) Join(by cache.Requester) {
@@ -43,5 +43,5 @@ func (f *fill) Expired(by cache.Requester) error {
 		n += waiting
 	}
 	wait := s.PausedFor + time.Duration(math.Ceil(float64(n)/s.Rate*float64(time.Second)))
-	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-rq.longestWait(), 0), Waited: rq.lastWait()}
+	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-rq.maxWait(), 0), Waited: rq.maxQueueTime()}
 }

@@ -27,19 +27,21 @@ const (
 )
 
 // isWrite reports whether the request may change something at Roam. A rule with key_body says of a POST that it reads.
-func (p *Proxy) isWrite(rq *request) bool { return writes(rq.Method, rq.Route) && !rq.rule.Keeps() }
+func (p *Proxy) isWrite(rq *request) bool {
+	return isWriteRoute(rq.Method, rq.Route) && !rq.treatment.Keeps()
+}
 
-// repeated decides whether a write is sent. If it is not, repeated has answered it and returns true. It holds the body.
-func (p *Proxy) repeated(rq *request) bool {
+// handleRepeat decides whether a write is sent. If it is not, repeated has answered it and returns true. It holds the body.
+func (p *Proxy) handleRepeat(rq *request) bool {
 	key, err := repeat.ParseKey(rq.r.Header[keyHeader])
 	if err != nil {
 		p.fail(rq, err)
 		return true
 	}
-	if key == "" && rq.rule.Supersede != "" {
+	if key == "" && rq.treatment.Supersede != "" {
 		return false // a later one replaces it, as of heartbeats: it may be executed twice
 	}
-	w := repeat.Write{Tool: rq.Tool, Key: key, Resend: strings.EqualFold(rq.own.Get(repeatHeader), "send")}
+	w := repeat.Write{Tool: rq.Tool, Key: key, Resend: strings.EqualFold(rq.ownHeader.Get(repeatHeader), "send")}
 	remember, err := p.fingerprint(rq, &w)
 	if err != nil {
 		p.fail(rq, err)
@@ -52,7 +54,7 @@ func (p *Proxy) repeated(rq *request) bool {
 		return false
 	}
 	begun := time.Now()
-	pending, answer, err := p.o.Writes.Begin(rq.r.Context(), w, rq.longestWait())
+	pending, answer, err := p.o.Writes.Begin(rq.r.Context(), w, rq.maxWait())
 	switch {
 	case err != nil:
 		rq.closeWrite()
@@ -67,7 +69,7 @@ func (p *Proxy) repeated(rq *request) bool {
 		return true
 	}
 	if waited := time.Since(begun); waited > 0 && key != "" { // the queue may take what is left of the longest wait
-		rq.preferences.longest = max(rq.longestWait()-waited, 0)
+		rq.preferences.askedWait = max(rq.maxWait()-waited, 0)
 	}
 	rq.write = pending
 	return false
@@ -87,7 +89,7 @@ func (p *Proxy) fingerprint(rq *request, w *repeat.Write) (remember bool, err er
 	}
 	digest := repeat.Digest(sum.Sum(nil))
 	if rq.messages != nil {
-		calls, ok := repeat.ToolCalls(p.changes(rq))
+		calls, ok := repeat.ToolCalls(p.mcpWrites(rq))
 		if !ok && w.Key == "" {
 			return false, nil
 		}
@@ -102,7 +104,7 @@ func (p *Proxy) fingerprint(rq *request, w *repeat.Write) (remember bool, err er
 // hold reads the body of the request, which waits in rq.body from then on. What is read is written to copied as well.
 func (p *Proxy) hold(rq *request, copied io.Writer) (err error) {
 	body := p.upload(rq)
-	rq.body, err = p.o.Bodies.Hold(rq.tool.line.Name, struct {
+	rq.body, err = p.o.Bodies.Hold(rq.tool.limiterTool.Name, struct {
 		io.Reader
 		io.Closer
 	}{io.TeeReader(body, copied), body})
@@ -126,22 +128,22 @@ func (p *Proxy) replay(rq *request, a *repeat.Answer) {
 	merge(h, from)
 	h.Set("Idempotent-Replayed", "true")
 	p.mark(h, rq, "roamproxy; detail=replayed")
-	if bodyAllowed(a.Status) {
+	if canHaveBody(a.Status) {
 		h.Set("Content-Length", strconv.Itoa(len(a.Body)))
 	}
 	w := &toolWriter{ResponseWriter: rq.w}
 	w.WriteHeader(a.Status)
-	if bodyAllowed(a.Status) {
+	if canHaveBody(a.Status) {
 		w.Write(a.Body)
 	}
 }
 
-// failedWrite reports a write that Roam did not answer.
-func (rq *request) failedWrite(err error) {
+// recordFailedWrite reports a write that Roam did not answer.
+func (rq *request) recordFailedWrite(err error) {
 	if rq.write == nil {
 		return
 	}
-	if !rq.maybeExecuted(err) {
+	if !rq.canHaveRun(err) {
 		rq.write.NotSent()
 		return
 	}
@@ -152,8 +154,8 @@ func (rq *request) failedWrite(err error) {
 	rq.write.Unknown(status)
 }
 
-// maybeExecuted reports whether Roam may have executed a call that ended with err.
-func (rq *request) maybeExecuted(err error) bool {
+// canHaveRun reports whether Roam may have executed a call that ended with err.
+func (rq *request) canHaveRun(err error) bool {
 	var sending *limiter.SendError
 	if errors.As(err, &sending) {
 		return sending.Sent

@@ -47,32 +47,32 @@ type Decisions struct {
 // goroutine that serves the request.
 type request struct {
 	Report
-	w           http.ResponseWriter
-	r           *http.Request
-	own         http.Header // what the tool says to roamproxy; r.Header is what Roam may see
-	refusal     error       // of the guard
-	arrived     time.Time
-	tool        *tool // nil until it is identified
-	connected   bool  // its connection is counted
-	upstream    *upstream
-	rule        Treatment
-	preferences preferences
-	body        *limiter.HeldBody // of a write; nil: it has none, or it is no write
-	messages    *rpc.Body         // that were posted to /mcp; nil: none that can be read
-	label       string            // of these messages, in the place of Route wherever it is shown; "": there are none
-	list        *listKey          // that it asks for, and that may be kept; nil: none
-	listChanges int               // of all lists, before it was asked for
-	subscribes  bool              // it asks for an event stream without end
-	write       *repeat.Pending   // nil: a repeat of it may be sent
-	chat        string            // that a write names; "": none
-	call        *upstreamCall     // that was made for this request alone; nil: none
+	w             http.ResponseWriter
+	r             *http.Request
+	ownHeader     http.Header // what the tool says to roamproxy; r.Header is what Roam may see
+	refusal       error       // of the guard
+	arrived       time.Time
+	tool          *tool // nil until it is identified
+	hasConnection bool  // its connection is counted
+	upstream      *upstream
+	treatment     Treatment
+	preferences   preferences
+	body          *limiter.HeldBody // of a write; nil: it has none, or it is no write
+	messages      *rpc.Body         // that were posted to /mcp; nil: none that can be read
+	label         string            // of these messages, in the place of Route wherever it is shown; "": there are none
+	list          *listKey          // that it asks for, and that may be kept; nil: none
+	listChanges   int               // of all lists, before it was asked for
+	subscribes    bool              // it asks for an event stream without end
+	write         *repeat.Pending   // nil: a repeat of it may be sent
+	chat          string            // that a write names; "": none
+	call          *upstreamCall     // that was made for this request alone; nil: none
 }
 
 // arrive begins a request.
 func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *request {
-	rq := &request{w: w, r: r, arrived: time.Now(), upstream: p.usual}
-	rq.refusal = p.guard.admit(w, r) // reads Upgrade, and Origin even where Connection names it
-	rq.own = takeOwn(r.Header)
+	rq := &request{w: w, r: r, arrived: time.Now(), upstream: p.defaultUpstream}
+	rq.refusal = p.guard.inspect(w, r) // reads Upgrade, and Origin even where Connection names it
+	rq.ownHeader = takeOwnFields(r.Header)
 	rq.Method, rq.Cache, rq.Tool, rq.Route = r.Method, cache.Bypass, "other", "other"
 	rq.Peer, rq.Agent = r.RemoteAddr, product(r.UserAgent())
 	rq.ID, rq.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))
@@ -81,36 +81,37 @@ func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *request {
 
 // caller is how a call of this request is queued.
 func (rq *request) caller() limiter.Caller {
-	return limiter.Caller{Tool: rq.tool.line, Urgency: rq.preferences.urgency, MaxWait: rq.preferences.most, Longest: rq.preferences.longest}
+	return limiter.Caller{Tool: rq.tool.limiterTool, Urgency: rq.preferences.urgency, MaxWait: rq.preferences.maxWait,
+		Longest: rq.preferences.askedWait}
 }
 
 // rateLimited is an ordinary call of the request's tool, or of a tool that is not known.
 func (rq *request) rateLimited() limiter.Caller {
 	c := limiter.Caller{Urgency: limiter.Usual, Longest: -1}
 	if rq.tool != nil {
-		c.Tool = rq.tool.line
+		c.Tool = rq.tool.limiterTool
 	}
 	return c
 }
 
-// longestWait is how long a call of this request may have to wait to be admitted.
-func (rq *request) longestWait() time.Duration {
-	if rq.preferences.longest < 0 {
-		return cmp.Or(rq.preferences.most, rq.upstream.quota.MaxWait)
+// maxWait is how long a call of this request may have to wait to be admitted.
+func (rq *request) maxWait() time.Duration {
+	if rq.preferences.askedWait < 0 {
+		return cmp.Or(rq.preferences.maxWait, rq.upstream.quota.MaxWait)
 	}
-	return rq.preferences.longest
+	return rq.preferences.askedWait
 }
 
-// lastWait is how long a call of this request can be queued: where favoured calls come later, an admitted one waits up to twice as long.
-func (rq *request) lastWait() time.Duration {
-	if rq.preferences.longest < 0 {
-		return 2 * rq.longestWait()
+// maxQueueTime is how long a call of this request can be queued: where favoured calls come later, an admitted one waits up to twice as long.
+func (rq *request) maxQueueTime() time.Duration {
+	if rq.preferences.askedWait < 0 {
+		return 2 * rq.maxWait()
 	}
-	return rq.preferences.longest
+	return rq.preferences.askedWait
 }
 
-// sent takes over what became of the request's call.
-func (rq *request) sent(c *upstreamCall) {
+// recordCall takes over what became of the request's call.
+func (rq *request) recordCall(c *upstreamCall) {
 	rq.Queue, rq.Upstream, rq.Attempts = c.Waited, c.took, c.Attempts
 }
 
@@ -118,14 +119,14 @@ func (rq *request) sent(c *upstreamCall) {
 func (p *Proxy) leave(rq *request) {
 	rq.closeWrite()
 	if rq.tool != nil {
-		rq.tool.here.Add(-1)
+		rq.tool.inProgress.Add(-1)
 	}
-	if rq.connected {
-		p.o.Connections.Release(rq.tool.line.FlowName(), 1)
+	if rq.hasConnection {
+		p.o.Connections.Release(rq.tool.limiterTool.FlowName(), 1)
 	}
 	rq.Total = time.Since(rq.arrived)
 	rq.Route = cmp.Or(rq.label, rq.Route)
-	rq.Decisions = Decisions{rq.rule.CachedBy, rq.w.Header().Get("Cache-Status"), rq.preferences.urgency, rq.longestWait()}
+	rq.Decisions = Decisions{rq.treatment.CachedBy, rq.w.Header().Get("Cache-Status"), rq.preferences.urgency, rq.maxWait()}
 	p.o.Observer.Answered(rq.Report)
 }
 

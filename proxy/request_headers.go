@@ -8,14 +8,14 @@ import (
 	"roamproxy/proxy/eventstream"
 )
 
-// takeOwn takes out of a request's header, once and before any step reads it, what Roam is not to see. What remains is what Roam may see:
+// takeOwnFields takes out of a request's header, once and before any step reads it, what Roam is not to see. What remains is what Roam may see:
 // every step decides on that, so that no decision depends on a field that Roam does not get. What the tool says to roamproxy is returned;
 // the rest is dropped.
-func takeOwn(h http.Header) (own http.Header) {
+func takeOwnFields(h http.Header) (own http.Header) {
 	named := cache.ConnectionFields(h)
 	for name, values := range h {
 		switch {
-		case isOwn(name):
+		case isOwnField(name):
 			if own == nil {
 				own = make(http.Header)
 			}
@@ -29,8 +29,8 @@ func takeOwn(h http.Header) (own http.Header) {
 	return own
 }
 
-// isOwn reports whether a field is for roamproxy: who the tool is, and how its call is to be treated.
-func isOwn(name string) bool {
+// isOwnField reports whether a field is for roamproxy: who the tool is, and how its call is to be treated.
+func isOwnField(name string) bool {
 	return name == "Authorization" || name == "Prefer" || name == "Priority" || strings.HasPrefix(name, "Roamproxy-")
 }
 
@@ -40,7 +40,8 @@ func isNeverForwarded(name string) bool {
 	switch name {
 	case "Content-Length", "Expect": // the body is here when a call leaves, and its length is known
 		return true
-	case "Cookie", "Cookie2", "Proxy", "Baggage", "X-Host", "X-Real-Ip", "Remote-User", "X-Remote-User", "X-Authenticated-User", "X-Api-Key", "X-Auth-Token",
+	case "Cookie", "Cookie2", "Proxy", "Baggage", "X-Host", "X-Real-Ip", "Remote-User", "X-Remote-User", "X-Authenticated-User", "X-Api-Key",
+		"X-Auth-Token",
 		"Cf-Connecting-Ip", "X-Http-Method", "X-Http-Destinationurl", "X-Remote-Addr", "X-Remote-Ip", "X-Originating-Ip":
 		return true
 	}
@@ -65,7 +66,8 @@ func narrowEncoding(h http.Header) {
 	}
 	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		coding, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
-		if refused := strings.Trim(strings.TrimPrefix(weight, "q="), "0.") == "" && weight != ""; (coding == "gzip" || coding == "*") && !refused {
+		if refused := strings.Trim(strings.TrimPrefix(weight, "q="), "0.") == "" && weight != ""; (coding == "gzip" || coding == "*") &&
+			!refused {
 			h["Accept-Encoding"] = []string{"gzip"}
 			return
 		}
@@ -115,8 +117,8 @@ func isForCache(name string) bool {
 	return false
 }
 
-// unconditional removes what asks something of a cache from a request whose answer others may get.
-func unconditional(h http.Header) {
+// removeConditions removes what asks something of a cache from a request whose answer others may get.
+func removeConditions(h http.Header) {
 	for name := range h {
 		if isForCache(name) {
 			delete(h, name)

@@ -85,7 +85,7 @@ func (rq *request) forwarded() string {
 	switch {
 	case rq.Method != http.MethodGet && rq.Method != http.MethodHead:
 		return "roamproxy; fwd=method"
-	case rq.rule.Keeps():
+	case rq.treatment.Keeps():
 		return "roamproxy; fwd=uri-miss"
 	}
 	return "roamproxy; fwd=bypass"

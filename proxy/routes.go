@@ -106,7 +106,7 @@ func (t routes) treatment(method, route, rawQuery string) Treatment {
 	if treated.withWebhooks > 0 && t.webhooks != nil && t.webhooks() {
 		treated.TTL = max(treated.TTL, treated.withWebhooks)
 	}
-	if !treated.ownTTL && treated.Keeps() && expandsStatus(rawQuery) {
+	if !treated.ownTTL && treated.Keeps() && hasExpandStatus(rawQuery) {
 		treated.Rule = cache.Rule{} // presence changes by the minute
 	}
 	return treated
@@ -179,8 +179,8 @@ func (r Route) apply(t *Treatment) {
 	}
 }
 
-// expandsStatus reports whether the answer shows presence.
-func expandsStatus(rawQuery string) bool {
+// hasExpandStatus reports whether the answer shows presence.
+func hasExpandStatus(rawQuery string) bool {
 	for p := range cache.Parameters(rawQuery) {
 		if p.Name != "expand" {
 			continue
@@ -232,19 +232,19 @@ const unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 // recognize finds out what the request is to Roam, and how long it may wait.
 func (p *Proxy) recognize(rq *request) {
 	rq.Route = routeOf(target(rq.r))
-	rq.rule = p.routes.treatment(rq.r.Method, rq.Route, rq.r.URL.RawQuery)
+	rq.treatment = p.routes.treatment(rq.r.Method, rq.Route, rq.r.URL.RawQuery)
 	most := rq.upstream.quota.MaxWait
-	if rq.rule.MaxWait > 0 {
-		most = rq.rule.MaxWait
+	if rq.treatment.MaxWait > 0 {
+		most = rq.treatment.MaxWait
 	}
 	if own := rq.tool.MaxWait; own > 0 {
 		most = min(most, own)
 	}
 	urgency := limiter.Usual
-	if rq.rule.Urgency != Undecided {
-		urgency = rq.rule.Urgency
+	if rq.treatment.Urgency != Undecided {
+		urgency = rq.treatment.Urgency
 	}
-	rq.preferences = parsePreferences(rq.own, urgency, most)
+	rq.preferences = parsePreferences(rq.ownHeader, urgency, most)
 	if rq.preferences.applied != "" {
 		rq.w.Header().Set("Preference-Applied", rq.preferences.applied)
 	}

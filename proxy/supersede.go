@@ -64,7 +64,7 @@ type pulse struct {
 
 // supersede answers a write that can be superseded, and reports whether it did: a write without a subject is like any other.
 func (p *Proxy) supersede(rq *request) bool {
-	if rq.rule.Supersede == "" || rq.Method != http.MethodPost || rq.r.Header[keyHeader] != nil || rq.r.ContentLength > maxPulse {
+	if rq.treatment.Supersede == "" || rq.Method != http.MethodPost || rq.r.Header[keyHeader] != nil || rq.r.ContentLength > maxPulse {
 		return false
 	}
 	body, whole, err := readStart(p.upload(rq), maxPulse)
@@ -72,7 +72,7 @@ func (p *Proxy) supersede(rq *request) bool {
 		p.fail(rq, err)
 		return true
 	}
-	subject, ok := bodyField(bytes.NewReader(body), subjectFields(rq.rule.Supersede)...)
+	subject, ok := bodyField(bytes.NewReader(body), subjectFields(rq.treatment.Supersede)...)
 	if !whole || !ok {
 		rq.r.Body = struct {
 			io.Reader
@@ -80,7 +80,7 @@ func (p *Proxy) supersede(rq *request) bool {
 		}{io.MultiReader(bytes.NewReader(body), rq.r.Body), rq.r.Body}
 		return false
 	}
-	pulse := p.join(rq, pulseKey{rq.tool.line.Name, rq.upstream.name, rq.r.URL.RequestURI(), subject}, body)
+	pulse := p.join(rq, pulseKey{rq.tool.limiterTool.Name, rq.upstream.name, rq.r.URL.RequestURI(), subject}, body)
 	select {
 	case <-pulse.done:
 		p.giveSuperseded(rq, pulse)
@@ -123,7 +123,7 @@ func (p *Proxy) join(rq *request, key pulseKey, body []byte) *pulse {
 		s.queued = make(map[pulseKey]*pulse)
 	}
 	s.queued[key] = q
-	out := p.outgoing(q.call.within(ctx), rq.r)
+	out := p.upstreamRequest(q.call.attach(ctx), rq.r)
 	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	go p.send(q, rq.upstream.chain, out)
 	return q
@@ -178,7 +178,8 @@ func (s *pulses) endTyping(rq *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, q := range s.queued {
-		if key.tool == rq.tool.line.Name && key.upstream == rq.upstream.name && key.subject == rq.chat && path.Base(key.target) == "chat.typing" {
+		if key.tool == rq.tool.limiterTool.Name && key.upstream == rq.upstream.name && key.subject == rq.chat &&
+			path.Base(key.target) == "chat.typing" {
 			q.ended = true
 			delete(s.queued, key)
 			q.cancel()
@@ -186,8 +187,8 @@ func (s *pulses) endTyping(rq *request) {
 	}
 }
 
-// wasEnded reports whether a message made the pulse worthless before it was sent.
-func (q *pulse) wasEnded() bool {
+// isEnded reports whether a message made the pulse worthless before it was sent.
+func (q *pulse) isEnded() bool {
 	q.of.mu.Lock()
 	defer q.of.mu.Unlock()
 	return q.ended
@@ -202,7 +203,7 @@ func (q *pulse) isNewest(rq *request) bool {
 
 // giveSuperseded answers one of the requests that the response is for.
 func (p *Proxy) giveSuperseded(rq *request, q *pulse) {
-	if q.wasEnded() {
+	if q.isEnded() {
 		p.giveEnded(rq)
 		return
 	}
@@ -219,20 +220,20 @@ func (p *Proxy) giveSuperseded(rq *request, q *pulse) {
 	}
 	rq.Status, rq.Code = q.response.StatusCode, q.response.Header.Get("Roamproxy-Error")
 	if newest {
-		rq.sent(q.call)
-		p.settle(rq)
+		rq.recordCall(q.call)
+		p.invalidateAnswered(rq)
 	}
 	h := q.response.Header.Clone()
 	cache.RemoveHopByHop(h)
 	p.clean(h, rq)
 	p.mark(h, rq, rq.forwarded())
 	merge(rq.w.Header(), h)
-	if bodyAllowed(rq.Status) {
+	if canHaveBody(rq.Status) {
 		rq.w.Header().Set("Content-Length", strconv.Itoa(len(q.answer)))
 	}
 	w := &toolWriter{ResponseWriter: rq.w}
 	w.WriteHeader(rq.Status)
-	if bodyAllowed(rq.Status) {
+	if canHaveBody(rq.Status) {
 		w.Write(q.answer)
 	}
 }

@@ -31,18 +31,18 @@ type Tool struct {
 // tool is a Tool, ready to be asked.
 type tool struct {
 	Tool
-	paths    []string      // of Allow, those without messages
-	messages []rpc.Pattern // that it may post to /mcp, besides what paths allow
-	line     limiter.Tool
-	upstream *upstream
-	here     *atomic.Int64 // requests under way
+	paths       []string      // of Allow, those without messages
+	messages    []rpc.Pattern // that it may post to /mcp, besides what paths allow
+	limiterTool limiter.Tool
+	upstream    *upstream
+	inProgress  *atomic.Int64 // requests under way
 }
 
 // tools finds out who asks.
 type tools struct {
-	known   []*tool
-	byToken map[[sha256.Size]byte]*tool // by the digest of each valid token
-	callers *callers                    // where none are configured
+	configured []*tool
+	byToken    map[[sha256.Size]byte]*tool // by the digest of each valid token
+	callers    *callers                    // where none are configured
 }
 
 func newTools(configured []Tool, upstreams map[string]*upstream, met func(string)) (*tools, error) {
@@ -52,11 +52,12 @@ func newTools(configured []Tool, upstreams map[string]*upstream, met func(string
 		if c.Credential != "" && u == nil {
 			return nil, fmt.Errorf("proxy: tool %s: there is no credential %q", c.Name, c.Credential)
 		}
-		known := &tool{Tool: c, upstream: u, here: new(atomic.Int64), line: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue, Batch: c.Batch}}
+		known := &tool{Tool: c, upstream: u, inProgress: new(atomic.Int64),
+			limiterTool: limiter.Tool{Name: c.Name, Weight: c.Weight, MaxQueue: c.MaxQueue, Batch: c.Batch}}
 		if err := known.allow(c.Allow); err != nil {
 			return nil, fmt.Errorf("proxy: tool %s: %w", c.Name, err)
 		}
-		t.known = append(t.known, known)
+		t.configured = append(t.configured, known)
 		for _, digest := range c.Tokens {
 			t.byToken[digest] = known
 		}
@@ -69,56 +70,56 @@ var errTooManyCalls = fmt.Errorf("%w: too many requests of one tool in progress"
 
 // identify finds out who asks and whether it may, and answers where not.
 func (p *Proxy) identify(rq *request) (known bool) {
-	t := p.tools.asking(rq)
+	t := p.tools.find(rq)
 	if t == nil {
 		rq.w.Header().Set("WWW-Authenticate", `Bearer realm="roamproxy"`)
 		p.fail(rq, errUnauthorized)
 		return false
 	}
-	rq.tool, rq.Tool = t, t.line.Name
+	rq.tool, rq.Tool = t, t.limiterTool.Name
 	if t.upstream != nil {
 		rq.upstream = t.upstream
 	}
 	rq.Quota = rq.upstream.quota.Name
-	if n := t.here.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
+	if n := t.inProgress.Add(1); p.o.MaxCalls > 0 && n > int64(p.o.MaxCalls) {
 		p.fail(rq, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
 		return false
 	}
 	if p.o.Connections != nil {
-		if rq.connected = p.o.Connections.Take(t.line.FlowName(), 1); !rq.connected {
+		if rq.hasConnection = p.o.Connections.Take(t.limiterTool.FlowName(), 1); !rq.hasConnection {
 			rq.w.Header().Set("Connection", "close") // it is a connection that the tool may not have
 			p.fail(rq, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
 			return false
 		}
 	}
-	if err := t.may(rq.r.Method, target(rq.r)); err != nil {
+	if err := t.canCall(rq.r.Method, target(rq.r)); err != nil {
 		p.fail(rq, err)
 		return false
 	}
 	return true
 }
 
-// asking is who asks; nil: nobody that is known.
-func (t *tools) asking(rq *request) *tool {
-	if len(t.known) == 0 {
-		return t.callers.tool(rq.own.Get("Roamproxy-Tool"), peer.Of(rq.r.Context()), rq.Agent, rq.Peer)
+// find is who asks; nil: nobody that is known.
+func (t *tools) find(rq *request) *tool {
+	if len(t.configured) == 0 {
+		return t.callers.tool(rq.ownHeader.Get("Roamproxy-Tool"), peer.Of(rq.r.Context()), rq.Agent, rq.Peer)
 	}
-	return t.proven(rq)
+	return t.findByToken(rq)
 }
 
-// proven is the tool whose token the request has. The digest is looked up: what the time of that tells of digests is of no use to
+// findByToken is the tool whose token the request has. The digest is looked up: what the time of that tells of digests is of no use to
 // somebody who cannot choose them.
-func (t *tools) proven(rq *request) *tool {
-	token, ok := Presented(rq.own)
+func (t *tools) findByToken(rq *request) *tool {
+	token, ok := TokenIn(rq.ownHeader)
 	if !ok {
 		return nil
 	}
 	return t.byToken[sha256.Sum256([]byte(token))]
 }
 
-// Presented is the token in a header's Authorization: a Bearer's (RFC 6750), or the password of Basic (RFC 7617). There must be
+// TokenIn is the token in a header's Authorization: a Bearer's (RFC 6750), or the password of Basic (RFC 7617). There must be
 // one field and no more, or roamproxy and somebody before it could each believe another.
-func Presented(h http.Header) (token string, ok bool) {
+func TokenIn(h http.Header) (token string, ok bool) {
 	fields := h["Authorization"]
 	if len(fields) != 1 {
 		return "", false
@@ -139,8 +140,8 @@ func Presented(h http.Header) (token string, ok bool) {
 	return "", false
 }
 
-// ambiguous tells whether a server could read another path than we do.
-func ambiguous(escaped string) bool {
+// isAmbiguous tells whether a server could read another path than we do.
+func isAmbiguous(escaped string) bool {
 	plain := escaped
 	for range decodings {
 		if strings.Contains(plain, "//") || strings.ContainsAny(plain, `\;?#`) || strings.ContainsFunc(plain, isUnusual) {

@@ -46,18 +46,19 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interv
 func NewTransport(o TransportOptions) (*Transport, error) {
 	secure := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
-		trusted, err := Trust(o.CAFile)
+		trusted, err := TrustedCerts(o.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("upstream.ca_file: %w", err)
 		}
 		secure.RootCAs = trusted
 	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: keepAlive, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-		if to, err := netip.ParseAddrPort(address); err == nil && ourselves(to, o.Own) {
-			return ErrLoop
-		}
-		return nil
-	}}
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: keepAlive,
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			if to, err := netip.ParseAddrPort(address); err == nil && isOwnListener(to, o.Own) {
+				return ErrLoop
+			}
+			return nil
+		}}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &Transport{&http.Transport{
@@ -101,8 +102,8 @@ func (b *networkBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Trust is the system's certificates and those of a PEM file.
-func Trust(file string) (*x509.CertPool, error) {
+// TrustedCerts is the system's certificates and those of a PEM file.
+func TrustedCerts(file string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -120,39 +121,39 @@ func Trust(file string) (*x509.CertPool, error) {
 // ErrLoop says that a call to Roam would come to roamproxy again, and again.
 var ErrLoop = errors.New("the upstream is roamproxy itself; set upstream.url to Roam's address")
 
-// Loop reports whether the upstream's name leads to one of our own addresses. A name that cannot be resolved now is no loop: it is
+// CheckLoop reports whether the upstream's name leads to one of our own addresses. A name that cannot be resolved now is no loop: it is
 // looked at again whenever a connection is made.
-func Loop(ctx context.Context, upstream *url.URL, own []net.Addr) error {
+func CheckLoop(ctx context.Context, upstream *url.URL, own []net.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, port, _ := net.SplitHostPort(hostPort(upstream))
 	number, _ := strconv.ParseUint(port, 10, 16)
 	found, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", upstream.Hostname())
 	for _, ip := range found {
-		if ourselves(netip.AddrPortFrom(ip, uint16(number)), own) {
+		if isOwnListener(netip.AddrPortFrom(ip, uint16(number)), own) {
 			return ErrLoop
 		}
 	}
 	return nil
 }
 
-// ourselves reports whether one of own is reached at to. A listener on every address is reached at each of the machine's.
-func ourselves(to netip.AddrPort, own []net.Addr) bool {
+// isOwnListener reports whether one of own is reached at to. A listener on every address is reached at each of the machine's.
+func isOwnListener(to netip.AddrPort, own []net.Addr) bool {
 	for _, addr := range own {
 		tcp, ok := addr.(*net.TCPAddr)
 		if !ok || tcp.Port != int(to.Port()) {
 			continue
 		}
 		ip := to.Addr().Unmap()
-		if listening := tcp.AddrPort().Addr().Unmap(); listening == ip || listening.IsUnspecified() && local(ip) {
+		if listening := tcp.AddrPort().Addr().Unmap(); listening == ip || listening.IsUnspecified() && isLocalAddress(ip) {
 			return true
 		}
 	}
 	return false
 }
 
-// local reports whether an address is one of this machine's.
-func local(ip netip.Addr) bool {
+// isLocalAddress reports whether an address is one of this machine's.
+func isLocalAddress(ip netip.Addr) bool {
 	if ip.IsLoopback() || ip.IsUnspecified() {
 		return true
 	}

@@ -34,19 +34,20 @@ type upstream struct {
 //	idleTimeout  ends a call on which nothing moves
 //	Base         the network: Transport
 func newUpstream(o Options, c Credential) (*upstream, error) {
-	q, err := quota(o, c.Quota)
+	q, err := findQuota(o, c.Quota)
 	if err != nil {
 		return nil, err
 	}
 	u := &upstream{name: c.Name, quota: q, rateLimit: rateLimit{quota: q}}
-	var next http.RoundTripper = &idleTimeout{next: o.Base, after: o.Timeout}
+	var next http.RoundTripper = &idleTimeout{next: o.Base, limit: o.Timeout}
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
-	next = &spending{next: next, budgets: o.Budgets}
+	next = &budgetSpender{next: next, budgets: o.Budgets}
 	u.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
-	u.chain = &limiter.Transport{Next: &newestBody{next: u.credential}, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open, Repeat: u.credential.Renewed}
-	u.chain = &reserving{next: u.chain, budgets: o.Budgets}
+	u.chain = &limiter.Transport{Next: &newestBody{next: u.credential}, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open,
+		Repeat: u.credential.CanRepeat}
+	u.chain = &budgetReserver{next: u.chain, budgets: o.Budgets}
 	u.chain = &credential.Gate{Next: u.chain, Credential: u.credential, Identity: identity(u.chain, o.Upstream)}
-	u.chain = &eventstream.Transport{Next: u.chain, Streams: o.Streams, Upstream: c.Name, Tool: toolOf, Subscribes: subscribes}
+	u.chain = &eventstream.Transport{Next: u.chain, Streams: o.Streams, Upstream: c.Name, Tool: toolOf, Subscribes: isSubscription}
 	return u, nil
 }
 
@@ -55,7 +56,7 @@ func identity(next http.RoundTripper, upstream *url.URL) func(context.Context) (
 	return func(ctx context.Context) (*http.Response, error) {
 		c := &upstreamCall{route: "token.info"}
 		c.Caller = limiter.Caller{Urgency: limiter.Usual, Longest: identityWait}
-		req, err := http.NewRequestWithContext(c.within(ctx), http.MethodGet, upstream.Scheme+"://"+upstream.Host+"/v1/token.info", nil)
+		req, err := http.NewRequestWithContext(c.attach(ctx), http.MethodGet, upstream.Scheme+"://"+upstream.Host+"/v1/token.info", nil)
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +80,7 @@ func (i *instrument) RoundTrip(req *http.Request) (*http.Response, error) {
 		return i.next.RoundTrip(req)
 	}
 	start := time.Now()
-	c.left.Store(&start)
+	c.sentAt.Store(&start)
 	c.sent.Store(true)
 	if c.write != nil {
 		c.write.Sent()

@@ -16,7 +16,7 @@ type upstreamCall struct {
 	limiter.Call
 	route    string
 	sent     atomic.Bool               // Roam has it: it is not queued
-	left     atomic.Pointer[time.Time] // when it was sent last
+	sentAt   atomic.Pointer[time.Time] // when it was sent last
 	took     time.Duration             // from sending to the response header, over all attempts
 	timeout  time.Duration             // of Roam's silence; 0: the upstream's
 	newest   func() []byte             // returns the body to send, for a write that can be superseded; nil: its own
@@ -29,21 +29,22 @@ type upstreamCall struct {
 
 // newCall makes a call for a request.
 func (rq *request) newCall() *upstreamCall {
-	c := &upstreamCall{route: cmp.Or(rq.label, rq.Route), timeout: rq.rule.Timeout, perDay: rq.tool.CallsPerDay, subscribes: rq.subscribes, write: rq.write}
+	c := &upstreamCall{route: cmp.Or(rq.label, rq.Route), timeout: rq.treatment.Timeout, perDay: rq.tool.CallsPerDay,
+		subscribes: rq.subscribes, write: rq.write}
 	c.Caller = rq.caller()
 	return c
 }
 
 // queuedSince returns how much of the time since a moment the call was queued, or was not sent yet for another reason.
 func (c *upstreamCall) queuedSince(begun time.Time) time.Duration {
-	if left := c.left.Load(); left != nil && c.sent.Load() {
+	if left := c.sentAt.Load(); left != nil && c.sent.Load() {
 		return max(left.Sub(begun), 0)
 	}
 	return time.Since(begun)
 }
 
-// within returns a context by which the steps to Roam know the call. It is the only value that roamproxy puts on a context here.
-func (c *upstreamCall) within(ctx context.Context) context.Context {
+// attach returns a context by which the steps to Roam know the call. It is the only value that roamproxy puts on a context here.
+func (c *upstreamCall) attach(ctx context.Context) context.Context {
 	c.Owner = c
 	return limiter.WithCall(ctx, &c.Call)
 }

@@ -76,8 +76,8 @@ type Renewer interface {
 	Last() Secret
 }
 
-// Mendable is a Source that knows what is wrong with it.
-type Mendable interface {
+// Checker is a Source that knows what is wrong with it.
+type Checker interface {
 	// Err tells what an operator must mend, or nil.
 	Err() error
 }
@@ -94,16 +94,16 @@ func (k Key) Secret(context.Context) (Secret, error) {
 }
 
 // Err reports why the key cannot be used, or nil.
-func (k Key) Err() error { return Usable(k.Value.Reveal()) }
+func (k Key) Err() error { return CheckValue(k.Value.Reveal()) }
 
 // Trim removes white space, line breaks and a byte order mark around a secret. Editors and echo add them.
 func Trim(value string) string {
 	return strings.TrimFunc(value, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
 }
 
-// Usable reports why a value, trimmed, cannot be a secret that roamproxy sends: no header field may carry it, so that a line break
+// CheckValue reports why a value, trimmed, cannot be a secret that roamproxy sends: no header field may carry it, so that a line break
 // cannot become a second field, or it was copied together with something else. The error guesses what happened. It never has the value.
-func Usable(value string) error {
+func CheckValue(value string) error {
 	lower := strings.ToLower(value)
 	switch {
 	case value == "":

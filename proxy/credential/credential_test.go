@@ -90,9 +90,9 @@ func TestFileIsSeenToChange(t *testing.T) {
 		if s, _ := f.Secret(t.Context()); s.Reveal() != "second" {
 			t.Errorf("10 s after the change: %q, want the new secret", s.Reveal())
 		}
-		for name, content := range map[string]string{"empty": " \n", "too large": strings.Repeat("x", fileSize+1), "of two lines": "a\nb", "with a control character": "a\x00b"} {
+		for name, content := range map[string]string{"empty": " \n", "too large": strings.Repeat("x", maxFileSize+1), "of two lines": "a\nb", "with a control character": "a\x00b"} {
 			write(t, path, content)
-			time.Sleep(fileAge)
+			time.Sleep(maxFileAge)
 			s, err := f.Secret(t.Context())
 			if s.Reveal() != "second" || err != nil || f.Err() == nil || !strings.Contains(f.Err().Error(), path) {
 				t.Errorf("a file that is %s: %q, %v, Err %v; want the last good one, and Err to name the file", name, s.Reveal(), err, f.Err())
@@ -102,12 +102,12 @@ func TestFileIsSeenToChange(t *testing.T) {
 			}
 		}
 		os.Remove(path)
-		time.Sleep(fileAge)
+		time.Sleep(maxFileAge)
 		if s, err := f.Secret(t.Context()); s.Reveal() != "second" || err != nil {
 			t.Errorf("a file that is gone: %q, %v, want the last good one", s.Reveal(), err)
 		}
 		write(t, path, "third")
-		time.Sleep(fileAge)
+		time.Sleep(maxFileAge)
 		if s, _ := f.Secret(t.Context()); s.Reveal() != "third" || f.Err() != nil {
 			t.Errorf("mended: %q, Err %v", s.Reveal(), f.Err())
 		}
@@ -138,7 +138,7 @@ func TestFileIsSeenThroughASwappedLink(t *testing.T) {
 		f := NewFile(filepath.Join(dir, "key"))
 		f.Secret(t.Context())
 		swap("..2", "new")
-		time.Sleep(fileAge)
+		time.Sleep(maxFileAge)
 		if s, err := f.Secret(t.Context()); s.Reveal() != "new" {
 			t.Errorf("after the swap: %q, %v, want new", s.Reveal(), err)
 		}
@@ -250,7 +250,7 @@ func TestRotationUnderLoad(t *testing.T) {
 					t.Errorf("%v, %v", s, err)
 				}
 				f.mu.Lock()
-				f.looked = time.Time{}
+				f.lastRead = time.Time{}
 				f.mu.Unlock()
 			}
 		})

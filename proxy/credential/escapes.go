@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// layers is how many escapes may lie on each other: a page in HTML that quotes JSON that quotes a URL has three. Backslashes may
+// maxLayers is how many escapes may lie on each other: a page in HTML that quotes JSON that quotes a URL has three. Backslashes may
 // be doubled any number of times.
-const layers = 3
+const maxLayers = 3
 
 // letter is a character, and how many bytes stand for it.
 type letter struct {
@@ -19,7 +19,7 @@ type letter struct {
 
 // letters are what the same bytes may stand for: themselves, and one thing for each layer of escapes.
 type letters struct {
-	all   [layers + 1]letter
+	all   [maxLayers + 1]letter
 	count int
 }
 

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// fileAge is how old the last look at a file may be. A rotated secret is wanted within 10 s; half of that leaves room for
+// maxFileAge is how old the last look at a file may be. A rotated secret is wanted within 10 s; half of that leaves room for
 // the call that finds out.
-const fileAge = 5 * time.Second
+const maxFileAge = 5 * time.Second
 
-// fileSize bounds what is read: a credential has a few hundred bytes, a mistaken path may name anything.
-const fileSize = 64 << 10
+// maxFileSize bounds what is read: a credential has a few hundred bytes, a mistaken path may name anything.
+const maxFileSize = 64 << 10
 
 // File is a Source that reads a file again when its content changes. It compares content and not names or times, so that it
 // sees the swap of a symbolic link, by which Kubernetes replaces a mounted secret. A file that cannot be read any more leaves
@@ -24,10 +24,10 @@ const fileSize = 64 << 10
 type File struct {
 	path string
 
-	mu     sync.Mutex // guards the following; held while the file is read
-	looked time.Time
-	last   Secret
-	err    error
+	mu       sync.Mutex // guards the following; held while the file is read
+	lastRead time.Time
+	last     Secret
+	err      error
 }
 
 // NewFile makes a Source of the file at path. Nothing is read yet.
@@ -37,7 +37,7 @@ func NewFile(path string) *File { return &File{path: path} }
 func (f *File) Secret(context.Context) (Secret, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.look()
+	f.refresh()
 	if f.last.IsZero() {
 		return Secret{}, fmt.Errorf("%w: %w", ErrCredential, f.err)
 	}
@@ -47,7 +47,7 @@ func (f *File) Secret(context.Context) (Secret, error) {
 // Renew reads the file at once, however fresh the last look is.
 func (f *File) Renew(ctx context.Context, _ Secret) (Secret, error) {
 	f.mu.Lock()
-	f.looked = time.Time{}
+	f.lastRead = time.Time{}
 	f.mu.Unlock()
 	return f.Secret(ctx)
 }
@@ -56,7 +56,7 @@ func (f *File) Renew(ctx context.Context, _ Secret) (Secret, error) {
 func (f *File) Last() Secret {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.look()
+	f.refresh()
 	return f.last
 }
 
@@ -64,15 +64,15 @@ func (f *File) Last() Secret {
 func (f *File) Err() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.look()
+	f.refresh()
 	return f.err
 }
 
-func (f *File) look() {
-	if !f.looked.IsZero() && time.Since(f.looked) < fileAge {
+func (f *File) refresh() {
+	if !f.lastRead.IsZero() && time.Since(f.lastRead) < maxFileAge {
 		return
 	}
-	f.looked = time.Now()
+	f.lastRead = time.Now()
 	value, err := ReadFile(f.path)
 	if f.err = err; err == nil && value != f.last.Reveal() {
 		f.last = NewSecret(value)
@@ -86,15 +86,15 @@ func ReadFile(path string) (string, error) {
 		return "", err // names the path and the reason
 	}
 	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, fileSize+1))
+	content, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
 	switch {
 	case err != nil:
 		return "", err
-	case len(content) > fileSize:
-		return "", fmt.Errorf("%s: larger than %d bytes, so it is not a file with a secret alone", path, fileSize)
+	case len(content) > maxFileSize:
+		return "", fmt.Errorf("%s: larger than %d bytes, so it is not a file with a secret alone", path, maxFileSize)
 	}
 	value := Trim(string(content))
-	if err := Usable(value); err != nil {
+	if err := CheckValue(value); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	return value, nil

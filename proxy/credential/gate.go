@@ -24,8 +24,8 @@ func (g *Gate) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, err
 	}
-	if g.Credential.standing.of(secret) != nil && !g.asked(req.Context(), secret) {
-		if r := g.Credential.standing.of(secret); r != nil {
+	if g.Credential.acceptance.refusalOf(secret) != nil && !g.askIdentity(req.Context(), secret) {
+		if r := g.Credential.acceptance.refusalOf(secret); r != nil {
 			closeBody(req)
 			return r.answer(req, g.Credential.Name), nil
 		}
@@ -37,16 +37,16 @@ func (g *Gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if secret, err = g.Credential.secret(req.Context()); err != nil { // it may be another one by now
 		return res, nil
 	}
-	g.asked(req.Context(), secret)
-	if r := g.Credential.standing.of(secret); r != nil {
+	g.askIdentity(req.Context(), secret)
+	if r := g.Credential.acceptance.refusalOf(secret); r != nil {
 		return r.answer(req, g.Credential.Name), nil
 	}
 	return res, nil
 }
 
-// asked asks for token.info if it is time to, and reports whether Roam's answer left it open if the secret is good.
-func (g *Gate) asked(ctx context.Context, secret Secret) (open bool) {
-	if !g.Credential.standing.ask(secret) {
+// askIdentity asks for token.info if it is time to, and reports whether Roam's answer left it open if the secret is good.
+func (g *Gate) askIdentity(ctx context.Context, secret Secret) (open bool) {
+	if !g.Credential.acceptance.startAsking(secret) {
 		return false
 	}
 	res, err := g.Identity(context.WithValue(ctx, ownKey{}, true))
@@ -62,7 +62,7 @@ func (g *Gate) asked(ctx context.Context, secret Secret) (open bool) {
 func buffer(res *http.Response) bool {
 	body, err := io.ReadAll(io.LimitReader(res.Body, refusalSize+1))
 	if err != nil || len(body) > refusalSize {
-		res.Body = readCloser{io.MultiReader(bytes.NewReader(body), &failing{res.Body, err}), res.Body}
+		res.Body = readCloser{io.MultiReader(bytes.NewReader(body), &tailReader{res.Body, err}), res.Body}
 		return false
 	}
 	res.Body.Close()

@@ -15,22 +15,22 @@ import (
 // Grant is what an authorization server gave us: it outlives the process, because each refresh replaces the refresh token and
 // makes the old one worthless, and the use of a worthless one ends the whole grant.
 type Grant struct {
-	Access, Refresh Secret
-	Had, Expires    time.Time // of Access; Expires zero: it does not say
-	Seed            string    // SHA-256 of the configured refresh token that this grant replaces; "": there was none
+	Access, Refresh   Secret
+	Obtained, Expires time.Time // of Access; Expires zero: it does not say
+	Seed              string    // SHA-256 of the configured refresh token that this grant replaces; "": there was none
 }
 
 // grantVersion is of the file as it is written; files without a version are of before there were any, and alike.
 const grantVersion = 1
 
-// kept is a Grant as it is written. Nothing else ever encodes a secret.
-type kept struct {
-	Version int       `json:"version"`
-	Access  string    `json:"access_token"`
-	Refresh string    `json:"refresh_token"`
-	Had     time.Time `json:"had"`
-	Expires time.Time `json:"expires,omitzero"`
-	Seed    string    `json:"seed,omitempty"`
+// grantRecord is a Grant as it is written. Nothing else ever encodes a secret.
+type grantRecord struct {
+	Version  int       `json:"version"`
+	Access   string    `json:"access_token"`
+	Refresh  string    `json:"refresh_token"`
+	Obtained time.Time `json:"had"`
+	Expires  time.Time `json:"expires,omitzero"`
+	Seed     string    `json:"seed,omitempty"`
 }
 
 // seedOf is the trace of a configured refresh token, by which a new one is told from the one that a grant came from.
@@ -60,14 +60,14 @@ func (f grantFile) read() (Grant, error) {
 	case err != nil:
 		return Grant{}, err
 	}
-	var k kept
+	var k grantRecord
 	if json.Unmarshal(content, &k) != nil { // whose text could show a part of it
 		return Grant{}, fmt.Errorf("%s is damaged; remove it and run roamproxy login", f.Path())
 	}
-	if Usable(k.Access) != nil { // a file that was edited: another one is to be had with the refresh token
+	if CheckValue(k.Access) != nil { // a file that was edited: another one is to be had with the refresh token
 		k.Access = ""
 	}
-	return Grant{NewSecret(k.Access), NewSecret(k.Refresh), k.Had, k.Expires, k.Seed}, nil
+	return Grant{NewSecret(k.Access), NewSecret(k.Refresh), k.Obtained, k.Expires, k.Seed}, nil
 }
 
 // grantRoom is what is reserved on the disk before a grant is asked for, so that one is not lost for want of a place to keep it.
@@ -79,7 +79,7 @@ func (f grantFile) prepare() (*statefile.Draft, error) { return f.Reserve(grantR
 
 // keep writes the grant in the place of the old one.
 func (g Grant) keep(room *statefile.Draft) error {
-	content, err := json.Marshal(kept{grantVersion, g.Access.Reveal(), g.Refresh.Reveal(), g.Had, g.Expires, g.Seed})
+	content, err := json.Marshal(grantRecord{grantVersion, g.Access.Reveal(), g.Refresh.Reveal(), g.Obtained, g.Expires, g.Seed})
 	if err != nil {
 		room.Discard()
 		return err

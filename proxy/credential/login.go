@@ -82,7 +82,7 @@ func (l *Login) exchange(ctx context.Context, code string) (Grant, error) {
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, l.o.Client)
 	token, err := l.config.Exchange(ctx, code, oauth2.VerifierOption(l.verifier))
 	if err != nil {
-		if err = told(err); errors.Is(err, errDead) {
+		if err = publicError(err); errors.Is(err, errInvalidGrant) {
 			err = errors.New("the code is not valid (invalid_grant); begin anew")
 		}
 		return Grant{}, err
@@ -90,5 +90,5 @@ func (l *Login) exchange(ctx context.Context, code string) (Grant, error) {
 	if token.RefreshToken == "" {
 		return Grant{}, errors.New("no refresh token came from Roam")
 	}
-	return granted(token, seed)
+	return newGrant(token, seed)
 }

@@ -37,14 +37,14 @@ type OAuth struct {
 	o    OAuthOptions
 	file grantFile
 
-	mu      sync.Mutex // guards the following
-	grant   Grant
-	ahead   time.Time // from when on another is wanted; zero: not before Roam refuses this one
-	flight  chan struct{}
-	err     error     // of the last refresh
-	dead    string    // seedOf a refresh token that the server refused for good
-	after   time.Time // no refresh before this
-	backoff time.Duration
+	mu          sync.Mutex // guards the following
+	grant       Grant
+	refreshAt   time.Time // from when on another is wanted; zero: not before Roam refuses this one
+	refreshed   chan struct{}
+	err         error     // of the last refresh
+	invalidSeed string    // seedOf a refresh token that the server refused for good
+	retryAt     time.Time // no refresh before this
+	backoff     time.Duration
 }
 
 var _ Renewer = (*OAuth)(nil)
@@ -56,7 +56,7 @@ func NewOAuth(o OAuthOptions) *OAuth {
 	if g, adopted, err := s.latest(context.Background(), Grant{}); err != nil {
 		s.err = err
 	} else if adopted {
-		s.landed(g, nil)
+		s.apply(g, nil)
 	}
 	return s
 }
@@ -64,8 +64,8 @@ func NewOAuth(o OAuthOptions) *OAuth {
 const (
 	// tokenSlack is how long before its end an access token is not sent any more: a call may be under way for a while.
 	tokenSlack = 10 * time.Second
-	// mostAhead bounds how early a token is replaced. Of one that lives a week, an hour or two are nothing to lose.
-	mostAhead = 2 * time.Hour
+	// maxAhead bounds how early a token is replaced. Of one that lives a week, an hour or two are nothing to lose.
+	maxAhead = 2 * time.Hour
 	// refreshTime bounds one refresh.
 	refreshTime = 30 * time.Second
 	// A failed refresh is tried again after a second, then two, and at most twice a minute.
@@ -77,13 +77,13 @@ func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
 	for waited := false; ; waited = true {
 		s.mu.Lock()
 		now := time.Now()
-		usable, access, problem := s.usable(now), s.grant.Access, s.err
+		usable, access, problem := s.isUsable(now), s.grant.Access, s.err
 		var flight <-chan struct{}
 		switch {
-		case usable && (s.ahead.IsZero() || now.Before(s.ahead) || now.Before(s.after)):
+		case usable && (s.refreshAt.IsZero() || now.Before(s.refreshAt) || now.Before(s.retryAt)):
 		case waited && problem == nil: // however short its life is
 			usable = true
-		case !usable && problem != nil && (waited || now.Before(s.after)):
+		case !usable && problem != nil && (waited || now.Before(s.retryAt)):
 			s.mu.Unlock()
 			return Secret{}, fmt.Errorf("%w: %w", ErrCredential, problem)
 		default:
@@ -101,8 +101,8 @@ func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
 	}
 }
 
-// usable tells whether the access token may be sent. The lock is held.
-func (s *OAuth) usable(now time.Time) bool {
+// isUsable tells whether the access token may be sent. The lock is held.
+func (s *OAuth) isUsable(now time.Time) bool {
 	return !s.grant.Access.IsZero() && (s.grant.Expires.IsZero() || now.Before(s.grant.Expires.Add(-tokenSlack)))
 }
 
@@ -110,7 +110,7 @@ func (s *OAuth) usable(now time.Time) bool {
 func (s *OAuth) Renew(ctx context.Context, old Secret) (Secret, error) {
 	s.mu.Lock()
 	now := time.Now()
-	if s.grant.Access.Reveal() != old.Reveal() || now.Sub(s.grant.Had) < refusalAge || now.Before(s.after) {
+	if s.grant.Access.Reveal() != old.Reveal() || now.Sub(s.grant.Obtained) < refusalAge || now.Before(s.retryAt) {
 		defer s.mu.Unlock()
 		return s.grant.Access, nil
 	}
@@ -137,10 +137,10 @@ func (s *OAuth) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if s.err == nil || s.dead == "" && s.usable(now) {
+	if s.err == nil || s.invalidSeed == "" && s.isUsable(now) {
 		return nil
 	}
-	if !now.Before(s.after) {
+	if !now.Before(s.retryAt) {
 		s.refresh()
 	}
 	return s.err
@@ -149,11 +149,11 @@ func (s *OAuth) Err() error {
 // refresh starts one unless one is under way. The lock is held. It does not depend on whoever asked: a refresh that is called
 // off half way may have spent the refresh token.
 func (s *OAuth) refresh() <-chan struct{} {
-	if s.flight != nil {
-		return s.flight
+	if s.refreshed != nil {
+		return s.refreshed
 	}
 	flight := make(chan struct{})
-	s.flight = flight
+	s.refreshed = flight
 	had := s.grant
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), refreshTime)
@@ -161,30 +161,30 @@ func (s *OAuth) refresh() <-chan struct{} {
 		grant, err := s.exchange(ctx, had)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.landed(grant, err)
-		s.flight = nil
+		s.apply(grant, err)
+		s.refreshed = nil
 		close(flight)
 	}()
 	return flight
 }
 
-// landed takes over what a refresh brought. The lock is held.
-func (s *OAuth) landed(grant Grant, err error) {
+// apply takes over what a refresh brought. The lock is held.
+func (s *OAuth) apply(grant Grant, err error) {
 	now := time.Now()
 	if !grant.Access.IsZero() && grant.Access.Reveal() != s.grant.Access.Reveal() {
-		s.grant, s.ahead = grant, time.Time{}
+		s.grant, s.refreshAt = grant, time.Time{}
 		if !grant.Expires.IsZero() {
-			ahead := max(min(grant.Expires.Sub(grant.Had)/10, mostAhead), 0)
-			s.ahead = grant.Expires.Add(-ahead/2 - rand.N(ahead/2+1)) // so that those who began together do not ask together
+			ahead := max(min(grant.Expires.Sub(grant.Obtained)/10, maxAhead), 0)
+			s.refreshAt = grant.Expires.Add(-ahead/2 - rand.N(ahead/2+1)) // so that those who began together do not ask together
 		}
 	}
 	s.err = err
 	if err == nil {
-		s.dead, s.after, s.backoff = "", time.Time{}, 0
+		s.invalidSeed, s.retryAt, s.backoff = "", time.Time{}, 0
 		return
 	}
 	s.backoff = min(max(2*s.backoff, firstBackoff), lastBackoff)
-	s.after = now.Add(s.backoff)
+	s.retryAt = now.Add(s.backoff)
 }
 
 // exchange has the refresh token, ours or one that somebody else left meanwhile, replaced by the server. It runs once at a time.
@@ -199,10 +199,10 @@ func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
 		return from, err
 	}
 	s.mu.Lock()
-	dead := s.dead
+	dead := s.invalidSeed
 	s.mu.Unlock()
 	if seedOf(from.Refresh) == dead {
-		return Grant{}, errDead
+		return Grant{}, errInvalidGrant
 	}
 	room, err := s.file.prepare()
 	if err != nil {
@@ -211,9 +211,9 @@ func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
 	grant, err := s.ask(ctx, from)
 	if err != nil {
 		room.Discard()
-		if errors.Is(err, errDead) {
+		if errors.Is(err, errInvalidGrant) {
 			s.mu.Lock()
-			s.dead = seedOf(from.Refresh)
+			s.invalidSeed = seedOf(from.Refresh)
 			s.mu.Unlock()
 		}
 		return Grant{}, err
@@ -247,8 +247,8 @@ func (s *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, e
 	return g, adopted, nil
 }
 
-// errDead says that a person must log in again.
-var errDead = errors.New("the refresh token is not valid any more (invalid_grant); run roamproxy login")
+// errInvalidGrant says that a person must log in again.
+var errInvalidGrant = errors.New("the refresh token is not valid any more (invalid_grant); run roamproxy login")
 
 // ask sends the refresh token to the server.
 func (s *OAuth) ask(ctx context.Context, from Grant) (Grant, error) {
@@ -259,9 +259,9 @@ func (s *OAuth) ask(ctx context.Context, from Grant) (Grant, error) {
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.o.Client)
 	token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: from.Refresh.Reveal()}).Token()
 	if err != nil {
-		return Grant{}, told(err)
+		return Grant{}, publicError(err)
 	}
-	return granted(token, from.Seed)
+	return newGrant(token, from.Seed)
 }
 
 func (s *OAuth) config(ctx context.Context) (*oauth2.Config, error) {
@@ -276,31 +276,32 @@ func (s *OAuth) config(ctx context.Context) (*oauth2.Config, error) {
 	return config, nil
 }
 
-// granted is the Grant in a server's answer.
-func granted(token *oauth2.Token, seed string) (Grant, error) {
+// newGrant is the Grant in a server's answer.
+func newGrant(token *oauth2.Token, seed string) (Grant, error) {
 	g := Grant{NewSecret(token.AccessToken), NewSecret(token.RefreshToken), time.Now().Round(0), token.Expiry.Round(0), seed}
 	if !strings.EqualFold(token.Type(), "bearer") {
 		return Grant{}, errors.New("the token endpoint gave a token that is no Bearer")
 	}
-	if err := Usable(token.AccessToken); err != nil {
+	if err := CheckValue(token.AccessToken); err != nil {
 		return Grant{}, fmt.Errorf("the token endpoint gave an access token that cannot be sent: %w", err)
 	}
 	return g, nil
 }
 
-// told returns an error that shows only the kind of a failure and the OAuth error code: every other text could repeat what was
+// publicError returns an error that shows only the kind of a failure and the OAuth error code: every other text could repeat what was
 // sent. No error is wrapped, so that nothing further up can print one.
-func told(err error) error {
+func publicError(err error) error {
 	var refused *oauth2.RetrieveError
 	switch {
 	case !errors.As(err, &refused):
 		return fmt.Errorf("the token endpoint could not be asked: %s", kindOf(err))
 	case refused.ErrorCode == "invalid_grant":
-		return errDead
+		return errInvalidGrant
 	case refused.Response == nil:
 		return errors.New("the token endpoint gave no usable answer")
 	}
-	for _, code := range []string{"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"} { // RFC 6749, section 5.2
+	// RFC 6749, section 5.2
+	for _, code := range []string{"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"} {
 		if refused.ErrorCode == code {
 			return fmt.Errorf("the token endpoint answered %d %s", refused.Response.StatusCode, code)
 		}

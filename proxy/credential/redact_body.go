@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// answer redacts everything that a response shows: header, reason phrase, trailer, the text of the errors that reading it
+// response redacts everything that a response shows: header, reason phrase, trailer, the text of the errors that reading it
 // returns, and the body of every error.
-func (r *redactor) answer(res *http.Response) {
+func (r *redactor) response(res *http.Response) {
 	res.Status = r.text(res.Status)
 	r.header(res.Header)
 	r.header(res.Trailer) // the names; the values come with the end of the body
 	if res.Body == nil || res.Body == http.NoBody {
 		return
 	}
-	res.Body = &trailed{res.Body, res, r}
+	res.Body = &trailerBody{res.Body, res, r}
 	switch {
 	case res.StatusCode == http.StatusSwitchingProtocols: // nobody asked for another protocol, in which anything could follow
 		r.withhold(res)
@@ -31,18 +31,18 @@ func (r *redactor) answer(res *http.Response) {
 	if res.StatusCode/100 != 2 {
 		r.errorBody(res)
 	} else {
-		r.errorWithSuccess(res)
+		r.errorIn2xx(res)
 	}
 }
 
-// trailed redacts what comes with the end of a body.
-type trailed struct {
+// trailerBody redacts what comes with the end of a body.
+type trailerBody struct {
 	io.ReadCloser
 	res *http.Response
 	r   *redactor
 }
 
-func (t *trailed) Read(p []byte) (int, error) {
+func (t *trailerBody) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if err == io.EOF {
 		t.r.header(t.res.Trailer)
@@ -58,7 +58,7 @@ func (r *redactor) errorBody(res *http.Response) {
 	source := bufio.NewReader(res.Body)
 	switch coding := strings.ToLower(strings.Join(res.Header["Content-Encoding"], ",")); coding {
 	case "", "identity":
-		r.clear(res, &sniffed{from: source})
+		r.clear(res, &compressionCheck{from: source})
 	case "gzip", "x-gzip":
 		plain(res)
 		r.clear(res, &gunzip{from: source})
@@ -106,15 +106,16 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 }
 
 // errCompressed is the error of an error's body that is compressed and does not say so.
-var errCompressed = errors.New("credential: the body of an error is compressed without a Content-Encoding, so that it cannot be searched for the credential")
+var errCompressed = errors.New("credential: the body of an error is compressed without a Content-Encoding, so that it cannot be " +
+	"searched for the credential")
 
-// sniffed refuses a body that is compressed and does not say so: by the first bytes of gzip, zstd, xz, bzip2 and zlib.
-type sniffed struct {
+// compressionCheck refuses a body that is compressed and does not say so: by the first bytes of gzip, zstd, xz, bzip2 and zlib.
+type compressionCheck struct {
 	from   *bufio.Reader
 	looked bool
 }
 
-func (s *sniffed) Read(p []byte) (int, error) {
+func (s *compressionCheck) Read(p []byte) (int, error) {
 	if !s.looked {
 		s.looked = true
 		start, _ := s.from.Peek(3)
@@ -188,10 +189,10 @@ const (
 	minInSuccess = 16
 )
 
-// errorWithSuccess redacts what may be an error although the status says success: a small body, and each event of a stream.
+// errorIn2xx redacts what may be an error although the status says success: a small body, and each event of a stream.
 // A body of unknown length is redacted only once it shows an error: {"ok":false} of Roam's, or an error of JSON-RPC. What is
 // sent piece by piece still is: nothing is held back longer than it takes to see that it is no error.
-func (r *redactor) errorWithSuccess(res *http.Response) {
+func (r *redactor) errorIn2xx(res *http.Response) {
 	kind := strings.ToLower(res.Header.Get("Content-Type"))
 	if res.ContentLength > smallError {
 		return
@@ -201,32 +202,32 @@ func (r *redactor) errorWithSuccess(res *http.Response) {
 		events := strings.Contains(kind, "event-stream")
 		switch {
 		case r.shortest < minInSuccess && !events, res.ContentLength < 0 && !events:
-			res.Body = &unsureBody{ReadCloser: res.Body, r: r}
+			res.Body = &undecidedBody{ReadCloser: res.Body, r: r}
 		case r.shortest >= minInSuccess:
 			res.Body = &redactedBody{source: res.Body, Closer: res.Body, r: r, events: events}
 		}
 	case "gzip", "x-gzip":
 		if kind == "" || strings.Contains(kind, "json") && !strings.Contains(kind, "ndjson") {
-			r.zippedErrorWithSuccess(res)
+			r.zippedErrorIn2xx(res)
 		}
 	} // nothing else was asked for
 }
 
-// unsureBody is redacted from its beginning once that shows an error.
-type unsureBody struct {
+// undecidedBody is redacted from its beginning once that shows an error.
+type undecidedBody struct {
 	io.ReadCloser
 	r       *redactor
 	decided io.Reader
 }
 
-func (u *unsureBody) Read(p []byte) (int, error) {
+func (u *undecidedBody) Read(p []byte) (int, error) {
 	if u.decided == nil {
 		u.decided = u.decide()
 	}
 	return u.decided.Read(p)
 }
 
-func (u *unsureBody) decide() io.Reader {
+func (u *undecidedBody) decide() io.Reader {
 	var start []byte
 	piece := make([]byte, 1<<10)
 	for {
@@ -236,7 +237,7 @@ func (u *unsureBody) decide() io.Reader {
 		if !known && err == nil && len(start) <= smallError {
 			continue
 		}
-		whole := io.MultiReader(bytes.NewReader(start), &failing{u.ReadCloser, err})
+		whole := io.MultiReader(bytes.NewReader(start), &tailReader{u.ReadCloser, err})
 		if isError || !known && err != nil { // one that is cut may be an error
 			return &redactedBody{source: whole, r: u.r}
 		}
@@ -244,14 +245,14 @@ func (u *unsureBody) decide() io.Reader {
 	}
 }
 
-// zippedErrorWithSuccess reads the beginning of a compressed body at once, because the header of one that is redacted changes.
-func (r *redactor) zippedErrorWithSuccess(res *http.Response) {
+// zippedErrorIn2xx reads the beginning of a compressed body at once, because the header of one that is redacted changes.
+func (r *redactor) zippedErrorIn2xx(res *http.Response) {
 	body := res.Body
 	start, err := io.ReadAll(io.LimitReader(body, smallError+1))
 	if err == nil && len(start) <= smallError {
 		err = io.EOF
 	}
-	res.Body = readCloser{io.MultiReader(bytes.NewReader(start), &failing{body, err}), body}
+	res.Body = readCloser{io.MultiReader(bytes.NewReader(start), &tailReader{body, err}), body}
 	if err == nil {
 		return // too large to be an error
 	}
@@ -262,17 +263,17 @@ func (r *redactor) zippedErrorWithSuccess(res *http.Response) {
 	text, _ := io.ReadAll(io.LimitReader(unzipped, smallError+1))
 	if isError, known := isError(text); (isError || !known) && r.redact(text, false) {
 		plain(res)
-		res.Body = readCloser{io.MultiReader(bytes.NewReader(text), &failing{body, err}), body}
+		res.Body = readCloser{io.MultiReader(bytes.NewReader(text), &tailReader{body, err}), body}
 	}
 }
 
-// failing repeats the error with which the beginning of a body ended, or reads on.
-type failing struct {
+// tailReader repeats the error with which the beginning of a body ended, or reads on.
+type tailReader struct {
 	rest io.Reader
 	end  error
 }
 
-func (f *failing) Read(p []byte) (int, error) {
+func (f *tailReader) Read(p []byte) (int, error) {
 	if f.end != nil {
 		return 0, f.end
 	}

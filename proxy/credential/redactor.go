@@ -103,7 +103,7 @@ func (r *redactor) startsEscaped(b []byte) bool {
 	if len(b) > 1 && b[0] == '\\' && b[1] == '\\' {
 		return false // the last of them begins the same
 	}
-	found := readLetter(b, layers)
+	found := readLetter(b, maxLayers)
 	return slices.ContainsFunc(found.all[:found.count], func(l letter) bool { return r.starts[l.c] })
 }
 
@@ -122,7 +122,7 @@ func (f *form) match(b []byte, at int) int {
 		}
 	}
 	for range f.right {
-		beside := readLetter(b[end:], layers)
+		beside := readLetter(b[end:], maxLayers)
 		end += beside.all[max(beside.count-1, 0)].n
 	}
 	return end
@@ -134,7 +134,7 @@ func (f *form) escaped(b []byte, at int) int {
 	for i, want := range f.letters {
 		var next []int
 		for j := 0; j < len(ends); j++ {
-			found := readLetter(b[ends[j]:], layers)
+			found := readLetter(b[ends[j]:], maxLayers)
 			for _, c := range found.all[:found.count] {
 				switch end := ends[j] + c.n; {
 				case lowerLetter(c.c) == want:

@@ -49,14 +49,14 @@ type refusedBody struct {
 	refusal *refusal
 }
 
-// aboutToken reports whether the credential as such was refused. A method that a good token may not use can have a code of its
+// isAboutToken reports whether the credential as such was refused. A method that a good token may not use can have a code of its
 // own; v0 has sentences instead of codes, and what is no JSON at all is believed to mean what a 401 means.
-func (r *refusal) aboutToken() bool {
+func (r *refusal) isAboutToken() bool {
 	return r.code != "insufficient_scope" && r.code != "missing_scope"
 }
 
-// revoked reports whether no other token of the same grant will do.
-func (r *refusal) revoked() bool { return r.code == "token_revoked" }
+// isRevoked reports whether no other token of the same grant will do.
+func (r *refusal) isRevoked() bool { return r.code == "token_revoked" }
 
 // answer is what a tool gets for a call under a refused credential.
 func (r *refusal) answer(req *http.Request, credential string) *http.Response {
@@ -65,7 +65,8 @@ func (r *refusal) answer(req *http.Request, credential string) *http.Response {
 		code = "invalid_token" // Roam's own word for it
 	}
 	body, _ := json.Marshal(map[string]any{"ok": false, "error": code, "reason": ErrorCode, "message": fmt.Sprintf(
-		"Roam refused roamproxy's own key, of the credential %s, with 401 %s. This tool's token is good. roamproxy's log and /readyz say what to do.", credential, code)})
+		"Roam refused roamproxy's own key, of the credential %s, with 401 %s. This tool's token is good. roamproxy's log and /readyz say what "+
+			"to do.", credential, code)})
 	body = append(body, '\n')
 	res := &http.Response{
 		Status: "401 Unauthorized", StatusCode: http.StatusUnauthorized, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -87,9 +88,9 @@ const ErrorCode = "credential"
 // errorHeader marks an answer of roamproxy's own. Roam's answers have none: the Transport removes it.
 const errorHeader = "Roamproxy-Error"
 
-// standing is what Roam's answers say of a secret. A 401 belongs to its route: the secret counts as refused once a second route,
+// acceptance is what Roam's answers say of a secret. A 401 belongs to its route: the secret counts as refused once a second route,
 // or token.info as roamproxy itself asks for it, is answered 401 as well, and until any call passes.
-type standing struct {
+type acceptance struct {
 	mu      sync.Mutex // guards the following
 	secret  Secret
 	suspect *refusal  // the first 401 since a call passed
@@ -98,18 +99,18 @@ type standing struct {
 	good    time.Time // when token.info last passed
 }
 
-// about makes the standing that of secret. The lock is held.
-func (s *standing) about(secret Secret) {
+// reset makes the standing that of secret. The lock is held.
+func (s *acceptance) reset(secret Secret) {
 	if s.secret.Reveal() != secret.Reveal() {
 		s.secret, s.suspect, s.refused, s.asked, s.good = secret, nil, nil, time.Time{}, time.Time{}
 	}
 }
 
 // fail takes note of a 401. own: to roamproxy's own call.
-func (s *standing) fail(r *refusal, own bool) {
+func (s *acceptance) fail(r *refusal, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.about(r.secret)
+	s.reset(r.secret)
 	switch {
 	case own, s.refused != nil:
 		s.refused = r
@@ -121,7 +122,7 @@ func (s *standing) fail(r *refusal, own bool) {
 }
 
 // pass takes note of an answer by which Roam accepted the secret.
-func (s *standing) pass(secret Secret, own bool) {
+func (s *acceptance) pass(secret Secret, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.secret.Reveal() != secret.Reveal() {
@@ -133,8 +134,8 @@ func (s *standing) pass(secret Secret, own bool) {
 	}
 }
 
-// of returns the refusal of the secret, or nil.
-func (s *standing) of(secret Secret) *refusal {
+// refusalOf returns the refusal of the secret, or nil.
+func (s *acceptance) refusalOf(secret Secret) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.secret.Reveal() != secret.Reveal() {
@@ -144,14 +145,14 @@ func (s *standing) of(secret Secret) *refusal {
 }
 
 // latest returns the refusal in force, whatever the secret.
-func (s *standing) latest() *refusal {
+func (s *acceptance) latest() *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.refused
 }
 
-// ask reports whether the caller is to ask for token.info: the secret is suspect or refused, and nobody has asked for a while.
-func (s *standing) ask(secret Secret) bool {
+// startAsking reports whether the caller is to ask for token.info: the secret is suspect or refused, and nobody has asked for a while.
+func (s *acceptance) startAsking(secret Secret) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -178,5 +179,5 @@ func routeOf(req *http.Request) string {
 
 type ownKey struct{}
 
-// own reports whether a request is roamproxy's own question for token.info.
-func own(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }
+// isOwnQuestion reports whether a request is roamproxy's own question for token.info.
+func isOwnQuestion(ctx context.Context) bool { return ctx.Value(ownKey{}) != nil }

@@ -20,16 +20,17 @@ type Transport struct {
 	Source       Source
 	Scheme, Host string // as in the upstream's URL
 
-	standing standing                 // of the secret with Roam
-	redactor atomic.Pointer[redactor] // of the secrets that were used last
-	keys     atomic.Pointer[Keys]     // of the secret that was used last
+	acceptance acceptance               // of the secret with Roam
+	redactor   atomic.Pointer[redactor] // of the secrets that were used last
+	keys       atomic.Pointer[Keys]     // of the secret that was used last
 }
 
 // RoundTrip sends the request with the credential instead of any Authorization that it has.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != t.Scheme || req.URL.Host != t.Host {
 		closeBody(req)
-		return nil, fmt.Errorf("%w: %s is for %s://%s alone, not for %s://%s", ErrCredential, t.Name, t.Scheme, t.Host, req.URL.Scheme, req.URL.Host)
+		return nil, fmt.Errorf("%w: %s is for %s://%s alone, not for %s://%s", ErrCredential, t.Name, t.Scheme, t.Host, req.URL.Scheme,
+			req.URL.Host)
 	}
 	secret, err := t.secret(req.Context())
 	if err != nil {
@@ -50,7 +51,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, r.error(err)
 	}
 	delete(res.Header, errorHeader)
-	r.answer(res)
+	r.response(res)
 	if err := t.learn(req, res, secret); err != nil {
 		res.Body.Close()
 		return nil, err
@@ -95,21 +96,21 @@ func (t *Transport) learn(req *http.Request, res *http.Response, secret Secret) 
 		if err != nil {
 			return err
 		}
-		if r.aboutToken() {
-			t.standing.fail(r, own(req.Context()))
+		if r.isAboutToken() {
+			t.acceptance.fail(r, isOwnQuestion(req.Context()))
 		}
 	case res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests: // Roam looked at it and let it pass
-		t.standing.pass(secret, own(req.Context()))
+		t.acceptance.pass(secret, isOwnQuestion(req.Context()))
 	}
 	return nil
 }
 
-// Renewed reports whether a call that was answered with res is worth sending again: Roam refused the secret, so that it did
+// CanRepeat reports whether a call that was answered with res is worth sending again: Roam refused the secret, so that it did
 // nothing, and there is another one now.
-func (t *Transport) Renewed(res *http.Response) bool {
+func (t *Transport) CanRepeat(res *http.Response) bool {
 	source, renews := t.Source.(Renewer)
 	body, refused := res.Body.(*refusedBody)
-	if !renews || !refused || !body.refusal.aboutToken() || body.refusal.revoked() {
+	if !renews || !refused || !body.refusal.isAboutToken() || body.refusal.isRevoked() {
 		return false
 	}
 	old := body.refusal.secret
@@ -119,19 +120,19 @@ func (t *Transport) Renewed(res *http.Response) bool {
 
 // Problem returns what an operator must repair: Roam refused the credential, or it cannot be read. nil: all is well.
 func (t *Transport) Problem() error {
-	if source, ok := t.Source.(Mendable); ok {
+	if source, ok := t.Source.(Checker); ok {
 		if err := source.Err(); err != nil {
 			return fmt.Errorf("credential %s: %w", t.Name, err)
 		}
 	}
-	r := t.standing.latest()
+	r := t.acceptance.latest()
 	if r == nil {
 		return nil
 	}
 	if source, ok := t.Source.(Renewer); ok && source.Last().Reveal() != r.secret.Reveal() {
 		return nil // there is another one now, which nobody has tried yet
 	}
-	if r.revoked() {
+	if r.isRevoked() {
 		return fmt.Errorf("credential %s: Roam says that it is revoked", t.Name)
 	}
 	return fmt.Errorf("credential %s: Roam answered 401 to it, on more than one route", t.Name)

@@ -13,12 +13,12 @@ type span struct{ from, to int }
 // page is an answer that is one page of a list: a JSON object with exactly one array, and besides it nextCursor, which says
 // where the list goes on. It is cut by position, so that every item and every other member keeps its bytes.
 type page struct {
-	body    []byte
-	items   []span
-	array   span // with its brackets
-	next    string
-	nextAt  span // of the value of nextCursor; empty when it is absent
-	closing int  // where the object's brace is
+	body         []byte
+	items        []span
+	array        span // with its brackets
+	next         string
+	nextAt       span // of the value of nextCursor; empty when it is absent
+	closingBrace int  // where the object's brace is
 }
 
 // parsePage reads a page. What is not of this shape is none.
@@ -55,7 +55,7 @@ func parsePage(body []byte) (p page, ok bool) {
 	if _, err := in.Token(); err != nil || p.array == (span{}) {
 		return page{}, false
 	}
-	p.closing = int(in.InputOffset()) - 1
+	p.closingBrace = int(in.InputOffset()) - 1
 	if _, err := in.Token(); err != io.EOF {
 		return page{}, false
 	}
@@ -106,7 +106,7 @@ func (p page) cut(from, to int, next string) []byte {
 		put(p.array, array)
 	case p.nextAt == (span{}):
 		put(p.array, array)
-		put(span{p.closing, p.closing}, append([]byte(`,"nextCursor":`), cursor...))
+		put(span{p.closingBrace, p.closingBrace}, append([]byte(`,"nextCursor":`), cursor...))
 	case p.nextAt.from < p.array.from:
 		put(p.nextAt, cursor)
 		put(p.array, array)

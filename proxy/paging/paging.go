@@ -47,7 +47,7 @@ func (p *Pages) Answer(r Request) (*Part, error) {
 	if k.at.offset == 0 && (r.HTTP.Header["Range"] != nil || p.shapes.of(r.List) == plain) {
 		return nil, nil
 	}
-	return p.walk(k)
+	return p.findPart(k)
 }
 
 // Error is a mistake of the tool's that Roam itself would report.

@@ -17,16 +17,16 @@ const (
 // shapes remembers what lists are like, so that finding out costs one call and not one each time.
 type shapes struct {
 	mu    sync.Mutex // guards known
-	known map[string]seen
+	known map[string]knownShape
 }
 
-type seen struct {
+type knownShape struct {
 	shape shape
 	until time.Time
 }
 
 const (
-	shapeFor  = time.Hour // Roam may change, and one call an hour finds out
+	shapeTTL  = time.Hour // Roam may change, and one call an hour finds out
 	maxShapes = 1000      // Roam has some 50 lists; more are made up by a caller
 )
 
@@ -43,7 +43,7 @@ func (s *shapes) learn(list string, is shape) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil || len(s.known) >= maxShapes {
-		s.known = make(map[string]seen)
+		s.known = make(map[string]knownShape)
 	}
-	s.known[list] = seen{is, time.Now().Add(shapeFor)}
+	s.known[list] = knownShape{is, time.Now().Add(shapeTTL)}
 }

@@ -13,8 +13,8 @@ import (
 	"roamproxy/cache"
 )
 
-// usualLimit is how many items a tool gets that names no limit: Roam's default for nearly every list, and never more than it.
-const usualLimit = 10
+// defaultLimit is how many items a tool gets that names no limit: Roam's default for nearly every list, and never more than it.
+const defaultLimit = 10
 
 // walk is a tool's request for a part of a list, as it was read.
 type walk struct {
@@ -26,7 +26,7 @@ type walk struct {
 
 // newWalk reads a request; nil: it is none for wide pages.
 func newWalk(r Request) (*walk, error) {
-	k := &walk{Request: r, limit: usualLimit}
+	k := &walk{Request: r, limit: defaultLimit}
 	var limits, cursors []string
 	usable := true
 	for p := range cache.Parameters(r.HTTP.URL.RawQuery) {
@@ -91,27 +91,27 @@ func (k *walk) request(limit int, cursor string) *http.Request {
 	return &r
 }
 
-// mostPages bounds how many pages are asked for to answer one request: the one that its cursor names, and the next where that became
+// maxPages bounds how many pages are asked for to answer one request: the one that its cursor names, and the next where that became
 // shorter. A cursor can be made up, and must not walk through a list at the expense of everybody's quota.
-const mostPages = 2
+const maxPages = 2
 
-// walk finds the part of the list that the tool asked for.
-func (p *Pages) walk(k *walk) (*Part, error) {
+// findPart finds the part of the list that the tool asked for.
+func (p *Pages) findPart(k *walk) (*Part, error) {
 	size := k.PageSize
 	if p.shapes.of(k.List) == plain { // since this walk began
 		size = min(k.limit, k.PageSize)
 	}
 	at := k.at
-	for range mostPages {
+	for range maxPages {
 		a, err := k.Ask(k.request(size, at.cursor))
 		if err != nil {
 			return nil, err
 		}
-		if err := whole(a); err != nil {
+		if err := bufferUncached(a); err != nil {
 			return nil, err
 		}
-		pg, ok := readable(a)
-		if !ok || p.perhapsWhole(k, pg) {
+		pg, ok := asPage(a)
+		if !ok || p.canBeWhole(k, pg) {
 			if size == k.limit || a.Status != http.StatusOK && a.Status != http.StatusBadRequest {
 				return &Part{Answer: a}, nil
 			}
@@ -119,7 +119,7 @@ func (p *Pages) walk(k *walk) (*Part, error) {
 				closeStream(a)
 				return nil, errCursor
 			}
-			return p.asTold(k, a)
+			return p.askPlain(k, a)
 		}
 		if size == k.PageSize && p.shapes.of(k.List) == unknown {
 			p.shapes.learn(k.List, wide)
@@ -132,20 +132,20 @@ func (p *Pages) walk(k *walk) (*Part, error) {
 	return nil, errCursor
 }
 
-// wholeSize bounds a page that is read to be cut and not to be kept.
-const wholeSize = 8 << 20
+// maxUncached bounds a page that is read to be cut and not to be kept.
+const maxUncached = 8 << 20
 
-// whole reads a page that is not to be cached. What is no page of a list may be larger, and stays a stream.
-func whole(a *cache.Answer) error {
+// bufferUncached reads a page that is not to be cached. What is no page of a list may be larger, and stays a stream.
+func bufferUncached(a *cache.Answer) error {
 	if a.Stream == nil || a.Result != cache.Bypass {
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(a.Stream, wholeSize+1))
+	body, err := io.ReadAll(io.LimitReader(a.Stream, maxUncached+1))
 	if err != nil {
 		a.Stream.Close()
 		return fmt.Errorf("paging: Roam's answer broke off: %w", err)
 	}
-	if len(body) > wholeSize {
+	if len(body) > maxUncached {
 		a.Stream = struct {
 			io.Reader
 			io.Closer
@@ -157,23 +157,23 @@ func whole(a *cache.Answer) error {
 	return nil
 }
 
-// readable is the answer as a page, if it is one.
-func readable(a *cache.Answer) (page, bool) {
+// asPage is the answer as a page, if it is one.
+func asPage(a *cache.Answer) (page, bool) {
 	if a.Status != http.StatusOK || a.Stream != nil || a.Header["Content-Encoding"] != nil {
 		return page{}, false
 	}
 	return parsePage(a.Body)
 }
 
-// perhapsWhole reports whether an answer without nextCursor may be of a list that has no pages at all. A tool that does not
+// canBeWhole reports whether an answer without nextCursor may be of a list that has no pages at all. A tool that does not
 // expect any would take the first ten for everything.
-func (p *Pages) perhapsWhole(k *walk, pg page) bool {
+func (p *Pages) canBeWhole(k *walk, pg page) bool {
 	return pg.nextAt == (span{}) && k.at == (place{}) && len(pg.items) > k.limit && p.shapes.of(k.List) != wide
 }
 
-// asTold asks as the tool did, after a wide question did not bring a page, and learns from the answer. A tool that stands in the middle of a
+// askPlain asks as the tool did, after a wide question did not bring a page, and learns from the answer. A tool that stands in the middle of a
 // wide page, which Roam will not give any more, has to begin anew.
-func (p *Pages) asTold(k *walk, refused *cache.Answer) (*Part, error) {
+func (p *Pages) askPlain(k *walk, refused *cache.Answer) (*Part, error) {
 	closeStream(refused)
 	a, err := k.Ask(k.request(k.limit, k.at.cursor))
 	if err != nil {
@@ -183,7 +183,7 @@ func (p *Pages) asTold(k *walk, refused *cache.Answer) (*Part, error) {
 		return &Part{Answer: a}, nil
 	}
 	is := plain
-	if pg, ok := readable(a); ok && refused.Status == http.StatusOK && pg.next != "" && refused.Stream == nil {
+	if pg, ok := asPage(a); ok && refused.Status == http.StatusOK && pg.next != "" && refused.Stream == nil {
 		is = wide // there are pages after all
 	}
 	p.shapes.learn(k.List, is)

@@ -138,7 +138,7 @@ func checkSecret(v *checker, key string, secret credential.Secret) {
 	if secret.IsZero() {
 		return
 	}
-	err := credential.Usable(secret.Reveal())
+	err := credential.CheckValue(secret.Reveal())
 	v.want(err == nil, key, "%v", err)
 }
 

@@ -32,7 +32,7 @@ func connectRedis(r config.Redis) (rueidis.Client, error) {
 		o.Password = strings.TrimSpace(string(content))
 	}
 	if r.CAFile != "" {
-		if o.TLSConfig.RootCAs, err = proxy.Trust(r.CAFile); err != nil {
+		if o.TLSConfig.RootCAs, err = proxy.TrustedCerts(r.CAFile); err != nil {
 			return nil, fmt.Errorf("redis.ca_file: %w", err)
 		}
 	}

@@ -101,7 +101,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		return nil, err
 	}
 	upstream.Path = ""
-	if err := proxy.Loop(a.ctx, upstream, a.own); err != nil {
+	if err := proxy.CheckLoop(a.ctx, upstream, a.own); err != nil {
 		return nil, err
 	}
 	// whose content may be new
@@ -124,7 +124,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		}
 	}
 	if g.cache == nil || !sameAnswers(c, last.config) {
-		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.Throttled,
+		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.IsThrottled,
 			FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.session)}); err != nil {
 			return nil, err
 		}

@@ -16,8 +16,8 @@ const ownName = "roamproxy"
 // tool's call takes. The caller closes the body of the response. An error means that there is none.
 func (p *Proxy) Call(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
 	c := &upstreamCall{route: routeOf(target)}
-	c.Caller = limiter.Caller{Tool: limiter.Tool{Name: ownName, Weight: 1}, Urgency: limiter.Usual, Longest: ownWait}
-	req, err := http.NewRequestWithContext(c.within(ctx), method, p.o.Upstream.Scheme+"://"+p.o.Upstream.Host+target, bytes.NewReader(body))
+	c.Caller = limiter.Caller{Tool: limiter.Tool{Name: ownName, Weight: 1}, Urgency: limiter.Usual, Longest: operatorWait}
+	req, err := http.NewRequestWithContext(c.attach(ctx), method, p.o.Upstream.Scheme+"://"+p.o.Upstream.Host+target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -25,7 +25,7 @@ func (p *Proxy) Call(ctx context.Context, method, target string, body []byte) (*
 	if len(body) > 0 {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	return p.usual.chain.RoundTrip(req)
+	return p.defaultUpstream.chain.RoundTrip(req)
 }
 
 // ErrorString says what happened to a call that has no response, and what to do, without addresses or secrets.
@@ -34,5 +34,5 @@ func ErrorString(err error) string {
 	return sentence(err, code)
 }
 
-// ownWait is the longest wait of such a call: a person waits for it at a command line.
-const ownWait = 30 * time.Second
+// operatorWait is the longest wait of such a call: a person waits for it at a command line.
+const operatorWait = 30 * time.Second

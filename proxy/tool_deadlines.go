@@ -6,42 +6,42 @@ import (
 	"time"
 )
 
-// patience is how long a tool may make no progress, with its body or in reading its response.
-const patience = 30 * time.Second
+// toolIdleTimeout is how long a tool may make no progress, with its body or in reading its response.
+const toolIdleTimeout = 30 * time.Second
 
-// leastPace is how fast a tool must send and read at least, over the whole of a body and besides its patience, in bytes a second:
+// minToolRate is how fast a tool must send and read at least, over the whole of a body and besides its patience, in bytes a second:
 // half a megabit. A tool that reads drop by drop holds connections, of which there are only so many.
-const leastPace = 64 << 10
+const minToolRate = 64 << 10
 
-// pace measures a tool's own share of the time that a body takes.
-type pace struct {
-	bytes int64
-	spent time.Duration
+// transfer measures a tool's own share of the time that a body takes.
+type transfer struct {
+	bytes   int64
+	elapsed time.Duration
 }
 
 // deadline is until when the tool must have taken or sent the next piece.
-func (p *pace) deadline(now time.Time) time.Time {
-	allowed := patience + time.Duration(p.bytes/leastPace)*time.Second - p.spent
-	return now.Add(min(allowed, patience))
+func (p *transfer) deadline(now time.Time) time.Time {
+	allowed := toolIdleTimeout + time.Duration(p.bytes/minToolRate)*time.Second - p.elapsed
+	return now.Add(min(allowed, toolIdleTimeout))
 }
 
-// took adds a piece of n bytes that was begun at start.
-func (p *pace) took(n int, start time.Time) {
-	p.bytes, p.spent = p.bytes+int64(n), p.spent+time.Since(start)
+// add adds a piece of n bytes that was begun at start.
+func (p *transfer) add(n int, start time.Time) {
+	p.bytes, p.elapsed = p.bytes+int64(n), p.elapsed+time.Since(start)
 }
 
 // upload is a tool's body: bounded in size, and in time.
 type upload struct {
 	io.ReadCloser
 	controller *http.ResponseController
-	pace       pace
+	transfer   transfer
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	begun := time.Now()
-	u.controller.SetReadDeadline(u.pace.deadline(begun))
+	u.controller.SetReadDeadline(u.transfer.deadline(begun))
 	n, err := u.ReadCloser.Read(p)
-	u.pace.took(n, begun)
+	u.transfer.add(n, begun)
 	if err == io.EOF { // after any other error net/http reads on, to see whether the rest is worth the connection
 		u.controller.SetReadDeadline(time.Time{}) // or net/http would take the deadline for the tool leaving
 	}
@@ -52,8 +52,8 @@ func (u *upload) Read(p []byte) (int, error) {
 // give.
 type toolWriter struct {
 	http.ResponseWriter
-	pace pace
-	err  error // of the last write
+	transfer transfer
+	err      error // of the last write
 }
 
 func (w *toolWriter) WriteHeader(status int) {
@@ -67,7 +67,7 @@ func (w *toolWriter) WriteHeader(status int) {
 func (w *toolWriter) Write(p []byte) (int, error) {
 	start := w.begin()
 	n, err := w.ResponseWriter.Write(p)
-	w.pace.took(n, start)
+	w.transfer.add(n, start)
 	w.err = err
 	return n, err
 }
@@ -76,13 +76,13 @@ func (w *toolWriter) Write(p []byte) (int, error) {
 func (w *toolWriter) FlushError() error {
 	start := w.begin()
 	err := http.NewResponseController(w.ResponseWriter).Flush()
-	w.pace.took(0, start)
+	w.transfer.add(0, start)
 	return err
 }
 
 // begin sets the deadline of a write.
 func (w *toolWriter) begin() time.Time {
 	now := time.Now()
-	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(w.pace.deadline(now))
+	http.NewResponseController(w.ResponseWriter).SetWriteDeadline(w.transfer.deadline(now))
 	return now
 }
