@@ -147,10 +147,8 @@ func (p *Proxy) give(rq *request, a *cache.Answer) {
 	if unchanged {
 		rq.Status, from = http.StatusNotModified, cache.Unchanging(from)
 	}
-	from = cloneShared(from)
-	p.clean(from, rq)
 	h := rq.w.Header()
-	merge(h, from)
+	p.mergeClean(h, from, rq)
 	p.mark(h, rq, a.CacheStatus())
 	if a.Result == cache.Hit || a.Result == cache.Stale || a.Age >= time.Second {
 		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))

@@ -122,10 +122,8 @@ func (rq *request) callContext() (context.Context, context.CancelCauseFunc) {
 // replay gives the first answer again.
 func (p *Proxy) replay(rq *request, a *repeat.Answer) {
 	rq.Status, rq.Repeat = a.Status, RepeatReplayed
-	from := cloneShared(a.Header)
-	p.clean(from, rq)
 	h := rq.w.Header()
-	merge(h, from)
+	p.mergeClean(h, a.Header, rq)
 	h.Set("Idempotent-Replayed", "true")
 	p.mark(h, rq, "roamproxy; detail=replayed")
 	if canHaveBody(a.Status) {

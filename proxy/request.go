@@ -126,7 +126,7 @@ func (p *Proxy) leave(rq *request) {
 	}
 	rq.Total = time.Since(rq.arrived)
 	rq.Route = cmp.Or(rq.label, rq.Route)
-	rq.Decisions = Decisions{rq.treatment.CachedBy, rq.w.Header().Get("Cache-Status"), rq.preferences.urgency, rq.maxWait()}
+	rq.Decisions.Rule, rq.Decisions.Urgency, rq.Decisions.LongestWait = rq.treatment.CachedBy, rq.preferences.urgency, rq.maxWait()
 	p.o.Observer.Answered(rq.Report)
 }
 

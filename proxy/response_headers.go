@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -22,41 +21,75 @@ func (p *Proxy) mark(h http.Header, rq *request, cacheStatus string) {
 	if rq.Attempts > 0 && rq.Cache != cache.Stale {
 		rq.RoamID = h.Get(idHeader)
 	}
+	rq.Decisions.CacheStatus = cacheStatus
 	policy, limit := rq.upstream.rateLimit.fields(rq.rateLimited())
-	h.Set(idHeader, rq.ID)
-	h.Add("Cache-Status", cacheStatus)
-	h.Add("Server-Timing", fmt.Sprintf("queue;dur=%d, upstream;dur=%d", rq.Queue.Milliseconds(), rq.Upstream.Milliseconds()))
-	h.Add("RateLimit-Policy", policy)
-	h.Add("RateLimit", limit)
+	own := &[3]string{rq.ID, cacheStatus, serverTiming(rq.Queue, rq.Upstream)} // one allocation for all
+	h[idHeader] = own[0:1:1]
+	addField(h, "Cache-Status", own[1:2:2])
+	addField(h, "Server-Timing", own[2:3:3])
+	addField(h, "Ratelimit-Policy", policy)
+	addField(h, "Ratelimit", limit)
+}
+
+// serverTiming returns the value of Server-Timing (W3C Server Timing). Most answers come from the cache and took neither time.
+func serverTiming(queue, upstream time.Duration) string {
+	if queue < time.Millisecond && upstream < time.Millisecond {
+		return "queue;dur=0, upstream;dur=0"
+	}
+	return fmt.Sprintf("queue;dur=%d, upstream;dur=%d", queue.Milliseconds(), upstream.Milliseconds())
+}
+
+// addField adds values to a field, whose name is in canonical form. Other headers may have the same values: their slice must be full,
+// or longer than it is.
+func addField(h http.Header, name string, values []string) {
+	if before := h[name]; before != nil {
+		values = append(before[:len(before):len(before)], values...)
+	}
+	h[name] = values[:len(values):len(values)]
 }
 
 // merge adds the fields of one header to another.
 func merge(to, from http.Header) {
 	for name, values := range from {
-		to[name] = append(to[name], values...)
+		addField(to, name, values)
 	}
 }
 
-// cloneShared copies the header of an answer that others have too, so that fields can be removed and Location be changed.
-func cloneShared(h http.Header) http.Header {
-	own := maps.Clone(h)
-	if own["Location"] != nil {
-		own["Location"] = slices.Clone(own["Location"])
-	}
-	return own
-}
-
-// clean makes Roam's header fields fit for the tool. A cookie would be the credential's session, which is no tool's. Which web pages may
-// read a response Roam says of its own address: next to what roamproxy says, a browser would follow neither. A redirect within Roam
-// leads to the address that the tool called; any other is the tool's to follow or not.
+// clean makes Roam's header fields fit for the tool.
 func (p *Proxy) clean(h http.Header, rq *request) {
-	delete(h, "Set-Cookie")
-	for name := range h {
-		if strings.HasPrefix(name, "Access-Control-") {
+	for name, values := range h {
+		switch {
+		case !isForTool(name):
 			delete(h, name)
+		case name == "Location":
+			h[name] = p.locations(values, rq)
 		}
 	}
-	for i, location := range h["Location"] {
+}
+
+// mergeClean adds those of Roam's header fields that are fit for the tool. It does not change from, which others may have too.
+func (p *Proxy) mergeClean(to, from http.Header, rq *request) {
+	for name, values := range from {
+		if name == "Location" {
+			values = p.locations(values, rq)
+		}
+		if isForTool(name) {
+			addField(to, name, values)
+		}
+	}
+}
+
+// isForTool reports whether a tool gets a header field of Roam's. A cookie would be the credential's session, which is no tool's. Which
+// web pages may read a response Roam says of its own address: next to what roamproxy says, a browser would follow neither.
+func isForTool(name string) bool {
+	return name != "Set-Cookie" && !strings.HasPrefix(name, "Access-Control-")
+}
+
+// locations returns where redirects lead. One within Roam leads to the address that the tool called; any other is the tool's to follow
+// or not.
+func (p *Proxy) locations(values []string, rq *request) []string {
+	values = slices.Clone(values)
+	for i, location := range values {
 		to, err := url.Parse(location)
 		if err != nil || to.User != nil || to.Host == "" {
 			continue
@@ -66,9 +99,10 @@ func (p *Proxy) clean(h http.Header, rq *request) {
 			to.Scheme = p.o.Upstream.Scheme // that of the address which redirects
 		}
 		if strings.EqualFold(to.Scheme, p.o.Upstream.Scheme) && hostPort(to) == hostPort(p.o.Upstream) {
-			h["Location"][i] = "http://" + rq.r.Host + rest[len(to.Host):]
+			values[i] = "http://" + rq.r.Host + rest[len(to.Host):]
 		}
 	}
+	return values
 }
 
 // hostPort is an origin's host as it compares, with the port that its scheme implies.
@@ -95,15 +129,17 @@ func (rq *request) forwarded() string {
 // and the next one after t seconds. A tenth of a second is short enough for figures in whole calls, and long enough that a stream of
 // hits does not ask the queue each time.
 type rateLimit struct {
-	quota Quota
+	quota  Quota
+	policy []string // value of RateLimit-Policy
 
 	mu    sync.Mutex // guards the following
-	tools map[string]rateLimitFields
+	tools map[string]rateLimitField
 }
 
-type rateLimitFields struct {
-	policy, limit string
-	at            time.Time
+// rateLimitField is the value of RateLimit for one tool, as it was at a time.
+type rateLimitField struct {
+	limit []string
+	at    time.Time
 }
 
 const (
@@ -112,22 +148,24 @@ const (
 	rateLimitTools = 1000
 )
 
-func (t *rateLimit) fields(caller limiter.Caller) (policy, limit string) {
+func newRateLimit(q Quota) *rateLimit {
+	policy := fmt.Sprintf(`"%s";q=%.0f;w=%.0f`, q.Name, q.Burst, math.Ceil(q.Burst/q.Rate))
+	return &rateLimit{quota: q, policy: []string{policy}, tools: make(map[string]rateLimitField)}
+}
+
+// fields returns the values of RateLimit-Policy and RateLimit. They must not be changed.
+func (t *rateLimit) fields(caller limiter.Caller) (policy, limit []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	f, known := t.tools[caller.Tool.Name]
 	if !known || now.Sub(f.at) >= rateLimitAge {
 		calls, wait := t.quota.Queue.Forecast(caller)
-		f = rateLimitFields{
-			policy: fmt.Sprintf(`"%s";q=%.0f;w=%.0f`, t.quota.Name, t.quota.Burst, math.Ceil(t.quota.Burst/t.quota.Rate)),
-			limit:  fmt.Sprintf(`"%s";r=%d;t=%.0f`, t.quota.Name, calls, max(math.Ceil(wait.Seconds()), 1)),
-			at:     now,
-		}
-		if t.tools == nil || len(t.tools) >= rateLimitTools {
-			t.tools = make(map[string]rateLimitFields)
+		f = rateLimitField{at: now, limit: []string{fmt.Sprintf(`"%s";r=%d;t=%.0f`, t.quota.Name, calls, max(math.Ceil(wait.Seconds()), 1))}}
+		if len(t.tools) >= rateLimitTools {
+			clear(t.tools)
 		}
 		t.tools[caller.Tool.Name] = f
 	}
-	return f.policy, f.limit
+	return t.policy, f.limit
 }

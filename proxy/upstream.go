@@ -17,7 +17,7 @@ type upstream struct {
 	quota      Quota
 	chain      http.RoundTripper
 	credential *credential.Transport
-	rateLimit  rateLimit
+	rateLimit  *rateLimit
 }
 
 // newUpstream builds the only way to Roam. Every call, cached or passed through, goes down these steps, and its
@@ -38,7 +38,7 @@ func newUpstream(o Options, c Credential) (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{name: c.Name, quota: q, rateLimit: rateLimit{quota: q}}
+	u := &upstream{name: c.Name, quota: q, rateLimit: newRateLimit(q)}
 	var next http.RoundTripper = &idleTimeout{next: o.Base, limit: o.Timeout}
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
 	next = &budgetSpender{next: next, budgets: o.Budgets}
