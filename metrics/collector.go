@@ -77,8 +77,8 @@ type source[T any] struct {
 	ask  func() T
 }
 
-// put returns all with ask as the source of name, or without it if ask is nil. It does not change all, which others may be reading.
-func put[T any](all []source[T], name string, ask func() T) []source[T] {
+// withSource returns all with ask as the source of name, or without it if ask is nil. It does not change all, which others may be reading.
+func withSource[T any](all []source[T], name string, ask func() T) []source[T] {
 	var next []source[T]
 	for _, s := range all {
 		if s.name != name {
@@ -94,7 +94,7 @@ func put[T any](all []source[T], name string, ask func() T) []source[T] {
 func newCollector(m *Metrics) *collector {
 	c := &collector{m: m, desc: make(map[string]*prometheus.Desc)}
 	describe := func(name, kind, help string, labels ...string) {
-		m.note(name, kind, help, labels)
+		m.addRow(name, kind, help, labels)
 		c.desc[name] = prometheus.NewDesc(name, help, labels, nil)
 	}
 	describe("roamproxy_upstream_jitter_seconds", "gauge",
@@ -135,14 +135,14 @@ func newCollector(m *Metrics) *collector {
 func (m *Metrics) QuotaState(name string, ask func() QuotaState) {
 	m.collector.mu.Lock()
 	defer m.collector.mu.Unlock()
-	m.collector.quotas = put(m.collector.quotas, name, ask)
+	m.collector.quotas = withSource(m.collector.quotas, name, ask)
 }
 
 // Credential sets the source of whether a credential is accepted, which is asked at every scrape; nil removes the credential.
 func (m *Metrics) Credential(name string, ok func() bool) {
 	m.collector.mu.Lock()
 	defer m.collector.mu.Unlock()
-	m.collector.credentials = put(m.collector.credentials, name, ok)
+	m.collector.credentials = withSource(m.collector.credentials, name, ok)
 }
 
 // CacheState sets the source of the size of the cache, which is asked at every scrape.

@@ -16,7 +16,7 @@ type Health struct {
 func (h *Health) Check(name string, check func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.checks = put(h.checks, name, check)
+	h.checks = withSource(h.checks, name, check)
 }
 
 // Note adds something that an operator should know and need not fix, or replaces the note of this name; nil removes it. An empty
@@ -24,7 +24,7 @@ func (h *Health) Check(name string, check func() error) {
 func (h *Health) Note(name string, note func() string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.notes = put(h.notes, name, note)
+	h.notes = withSource(h.notes, name, note)
 }
 
 // Drain makes the process not ready for the rest of its life: it is about to stop.

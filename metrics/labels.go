@@ -20,12 +20,12 @@ const (
 
 // labels is a bounded set of label values, so that no caller can make the exposition grow without end.
 type labels struct {
-	most int
-	mu   sync.RWMutex // guards seen
-	seen map[string]struct{}
+	max      int
+	mu       sync.RWMutex // guards seen
+	admitted map[string]struct{}
 }
 
-func newLabels(most int) *labels { return &labels{most: most, seen: make(map[string]struct{})} }
+func newLabels(most int) *labels { return &labels{max: most, admitted: make(map[string]struct{})} }
 
 // add admits a value while there is room.
 func (l *labels) add(name string) {
@@ -34,8 +34,8 @@ func (l *labels) add(name string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.seen) < l.most {
-		l.seen[name] = struct{}{}
+	if len(l.admitted) < l.max {
+		l.admitted[name] = struct{}{}
 	}
 }
 
@@ -43,14 +43,14 @@ func (l *labels) add(name string) {
 func (l *labels) all() []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return slices.Collect(maps.Keys(l.seen))
+	return slices.Collect(maps.Keys(l.admitted))
 }
 
 // label returns the value itself if it was admitted, else other.
 func (l *labels) label(name string) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if _, ok := l.seen[name]; ok {
+	if _, ok := l.admitted[name]; ok {
 		return name
 	}
 	return other

@@ -45,7 +45,7 @@ type Metrics struct {
 	linesDropped                                   prometheus.Counter
 
 	mu       sync.RWMutex // guards seriesOf
-	seriesOf map[kind]series
+	seriesOf map[seriesKey]series
 }
 
 // row is one row of the table of metrics.
@@ -86,7 +86,7 @@ type Options struct {
 func New(o Options) *Metrics {
 	m := &Metrics{
 		Health: &Health{}, registry: prometheus.NewRegistry(), tools: newLabels(maxTools), routes: newLabels(maxRoutes),
-		recorder: o.Recorder, seriesOf: make(map[kind]series), reasons: make(map[string]Reason), build: Build{o.Version, o.Revision, time.Now()},
+		recorder: o.Recorder, seriesOf: make(map[seriesKey]series), reasons: make(map[string]Reason), build: Build{o.Version, o.Revision, time.Now()},
 	}
 	for _, r := range o.Reasons {
 		m.reasons[r.Code] = r
@@ -164,19 +164,19 @@ func waitBuckets(maxWaits []time.Duration) []float64 {
 	return slices.DeleteFunc(slices.Compact(bounds), func(b float64) bool { return b <= 0 })
 }
 
-func (m *Metrics) note(name, kind, help string, labels []string) {
+func (m *Metrics) addRow(name, kind, help string, labels []string) {
 	m.rows = append(m.rows, row{name, kind, help, strings.Join(labels, ", ")})
 }
 
 func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	m.note(name, "counter", help, labels)
+	m.addRow(name, "counter", help, labels)
 	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	m.registry.MustRegister(c)
 	return c
 }
 
 func (m *Metrics) gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
-	m.note(name, "gauge", help, labels)
+	m.addRow(name, "gauge", help, labels)
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	m.registry.MustRegister(g)
 	return g
@@ -188,7 +188,7 @@ func (m *Metrics) gauge(name, help string) prometheus.Gauge {
 
 // histogram has classic buckets for every Prometheus, and native ones for those that scrape them.
 func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	m.note(name, "histogram", help, labels)
+	m.addRow(name, "histogram", help, labels)
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: name, Help: help, Buckets: buckets,
 		NativeHistogramBucketFactor:     1.1, // neighbours differ by a tenth: enough to tell 10 s from 11 s

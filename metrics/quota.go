@@ -48,7 +48,7 @@ func (m *Metrics) Tool(name string) {
 
 // Waited counts the end of a wait in the queue.
 func (q *Quota) Waited(tool, outcome string, d time.Duration) {
-	tool, outcome = q.metrics.tools.label(tool), known(outcome, Outcomes())
+	tool, outcome = q.metrics.tools.label(tool), knownOr(outcome, Outcomes())
 	q.metrics.queueWait.WithLabelValues(q.name, tool, outcome).Observe(d.Seconds())
 	q.metrics.recorder.Waited(q.name, tool, outcome, d)
 }

@@ -25,8 +25,8 @@ type Answer struct {
 
 // Answered counts an answered request. A route is the label "other" until Roam has answered a call for it with success.
 func (m *Metrics) Answered(a Answer) {
-	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), known(a.Cache, Results())
-	s := m.series(kind{tool, route, cache, a.Code, a.Paged, a.Reason == ""})
+	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), knownOr(a.Cache, Results())
+	s := m.series(seriesKey{tool, route, cache, a.Code, a.Paged, a.Reason == ""})
 	reason, refused := m.refusal(a.Reason)
 	s.requests.Inc()
 	m.recorder.Answered(a, tool, route, refused)
@@ -46,8 +46,8 @@ func (m *Metrics) Answered(a Answer) {
 	s.duration.Observe(a.Duration.Seconds())
 }
 
-// kind is what answers that are counted alike have in common.
-type kind struct {
+// seriesKey is what answers that are counted alike have in common.
+type seriesKey struct {
 	tool, route, cache string
 	code               int
 	paged, roams       bool
@@ -60,10 +60,10 @@ type series struct {
 	duration                prometheus.Observer
 }
 
-// maxKinds bounds seriesOf. Few tools use all methods with all outcomes.
-const maxKinds = 10_000
+// maxSeries bounds seriesOf. Few tools use all methods with all outcomes.
+const maxSeries = 10_000
 
-func (m *Metrics) series(k kind) series {
+func (m *Metrics) series(k seriesKey) series {
 	m.mu.RLock()
 	s, ok := m.seriesOf[k]
 	m.mu.RUnlock()
@@ -86,7 +86,7 @@ func (m *Metrics) series(k kind) series {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.seriesOf) >= maxKinds {
+	if len(m.seriesOf) >= maxSeries {
 		clear(m.seriesOf)
 	}
 	m.seriesOf[k] = s
@@ -101,7 +101,7 @@ const (
 
 // Repeated counts a write that did not reach Roam again.
 func (m *Metrics) Repeated(kind string) {
-	m.repeats.WithLabelValues(known(kind, []string{RepeatUnknown, RepeatReplayed})).Inc()
+	m.repeats.WithLabelValues(knownOr(kind, []string{RepeatUnknown, RepeatReplayed})).Inc()
 }
 
 // Superseded counts a queued call that a newer one replaced.
@@ -109,8 +109,8 @@ func (m *Metrics) Superseded(route string) {
 	m.superseded.WithLabelValues(m.routes.label(route)).Inc()
 }
 
-// known returns v if it is one of values, else other.
-func known(v string, values []string) string {
+// knownOr returns v if it is one of values, else other.
+func knownOr(v string, values []string) string {
 	if slices.Contains(values, v) {
 		return v
 	}

@@ -42,7 +42,7 @@ func (m *Metrics) WebhooksOn() { m.webhookState.change(func(w *WebhookState) { w
 
 // Webhook counts a delivery of Roam's. forwarded is how long the receivers took.
 func (m *Metrics) Webhook(result string, forwarded time.Duration) {
-	m.webhooks.WithLabelValues(known(result, WebhookResults())).Inc()
+	m.webhooks.WithLabelValues(knownOr(result, WebhookResults())).Inc()
 	m.webhookState.change(func(w *WebhookState) {
 		switch result {
 		case "accepted":

@@ -52,5 +52,5 @@ func (t *toolHints) isRead(upstream, tool string) bool {
 	if ok {
 		return reads
 	}
-	return rpc.Reads(tool)
+	return rpc.IsRead(tool)
 }

@@ -61,7 +61,7 @@ func isNeverForwarded(name string) bool {
 func narrowEncoding(h http.Header) {
 	values := h["Accept-Encoding"]
 	delete(h, "Accept-Encoding")
-	if eventstream.Wanted(h) {
+	if eventstream.IsWanted(h) {
 		return // a stream that is compressed gets no comments that keep it alive
 	}
 	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {

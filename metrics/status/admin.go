@@ -27,15 +27,15 @@ func (m *Monitor) Admin(gate func(http.Handler) http.Handler) *Admin {
 	a := &Admin{mux: chi.NewMux(), gate: gate}
 	a.mux.Use(middleware.GetHead, noStore)
 	a.mux.Handle("GET /metrics", m.metrics.Handler())
-	a.mux.HandleFunc("GET /healthz", m.alive)
-	a.mux.HandleFunc("GET /readyz", m.ready)
-	a.Handle("GET /api/status", m.status)
-	a.Handle("GET /api/calls/*", m.call)
+	a.mux.HandleFunc("GET /healthz", m.serveHealth)
+	a.mux.HandleFunc("GET /readyz", m.serveReadiness)
+	a.Handle("GET /api/status", m.serveStatus)
+	a.Handle("GET /api/calls/*", m.serveCall)
 	p := newPage(m)
-	a.Handle("GET /", p.whole)
-	a.Handle("GET /api/events", p.events)
+	a.Handle("GET /", p.serve)
+	a.Handle("GET /api/events", p.serveEvents)
 	for _, file := range []string{"/style.css", "/script.js", "/icon.svg"} {
-		a.Handle("GET "+file, p.file)
+		a.Handle("GET "+file, p.serveFile)
 	}
 	return a
 }

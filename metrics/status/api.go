@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// status answers with what the status page shows; with ?history, also with ten minutes of samples.
-func (m *Monitor) status(w http.ResponseWriter, r *http.Request) {
-	answer(w, http.StatusOK, m.Status(r.URL.Query().Has("history")))
+// serveStatus answers with what the status page shows; with ?history, also with ten minutes of samples.
+func (m *Monitor) serveStatus(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, http.StatusOK, m.Status(r.URL.Query().Has("history")))
 }
 
-// call answers with the explanation of a call, by its request id.
-func (m *Monitor) call(w http.ResponseWriter, r *http.Request) {
+// serveCall answers with the explanation of a call, by its request id.
+func (m *Monitor) serveCall(w http.ResponseWriter, r *http.Request) {
 	explanation, ok := m.Explain(strings.TrimPrefix(r.URL.Path, "/api/calls/"))
 	if !ok {
-		answer(w, http.StatusNotFound, map[string]string{"error": unknownCall})
+		writeJSON(w, http.StatusNotFound, map[string]string{"error": unknownCall})
 		return
 	}
-	answer(w, http.StatusOK, explanation)
+	writeJSON(w, http.StatusOK, explanation)
 }
 
 const unknownCall = "No call with this id is among the last 1000 that were sent, shared or refused. " +

@@ -17,10 +17,10 @@ type chart struct {
 type bar struct{ X, Y, W, H float64 }
 
 const (
-	binWidth = 5 // seconds
-	bins     = maxSamples / binWidth
-	field    = 100
-	highest  = 84 // of a bar; above it is the scale
+	binWidth    = 5 // seconds
+	bins        = maxSamples / binWidth
+	fieldHeight = 100
+	maxBar      = 84 // of a bar; above it is the scale
 )
 
 func draw(history []Sample, now int64) (p chart) {
@@ -40,14 +40,14 @@ func draw(history []Sample, now int64) (p chart) {
 		total, throttled, refusals = total+s.Sent, throttled+s.Throttled, refusals+s.Refused
 		p.MostWaits = max(p.MostWaits, s.Waiting)
 		if s.Throttled > 0 {
-			p.Throttled = append(p.Throttled, bar{X: x, W: 2, H: field})
+			p.Throttled = append(p.Throttled, bar{X: x, W: 2, H: fieldHeight})
 		}
 		switch {
 		case (s.Paused || s.Held) && pause != nil && pause.X+pause.W == x:
 			pause.W++
 			paused++
 		case s.Paused || s.Held:
-			p.Paused = append(p.Paused, bar{X: x, W: 1, H: field})
+			p.Paused = append(p.Paused, bar{X: x, W: 1, H: fieldHeight})
 			pause = &p.Paused[len(p.Paused)-1]
 			paused++
 		}
@@ -63,8 +63,8 @@ func draw(history []Sample, now int64) (p chart) {
 func bars(values []int, most int) (all []bar) {
 	for i, v := range values {
 		if v > 0 {
-			h := max(highest*float64(v)/float64(most), 2) // one of many stays visible
-			all = append(all, bar{X: float64(i * binWidth), Y: field - h, W: binWidth - 1, H: h})
+			h := max(maxBar*float64(v)/float64(most), 2) // one of many stays visible
+			all = append(all, bar{X: float64(i * binWidth), Y: fieldHeight - h, W: binWidth - 1, H: h})
 		}
 	}
 	return all

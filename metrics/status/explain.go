@@ -123,8 +123,8 @@ func (e *Explanation) queued(q *quotaEvents) (from, to time.Time) {
 
 func seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
 
-// brief is a wait that nobody asks about, in seconds.
-const brief = 0.05
+// shortWait is a wait that nobody asks about, in seconds.
+const shortWait = 0.05
 
 // addText says it in sentences.
 func (e *Explanation) addText(reason string) {
@@ -132,17 +132,17 @@ func (e *Explanation) addText(reason string) {
 	switch {
 	case e.Reason != "" && e.Attempts == 0:
 		say("It was not sent: roamproxy answered %d, %s.", e.Status, reason)
-		if e.Queue > brief {
+		if e.Queue > shortWait {
 			say("Until then it was in the queue for %.1f s.", e.Queue)
 		}
 	case e.Cache == metrics.Shared:
 		say("Another call for the same was in progress already. It got that answer after %.1f s, and spent nothing of the quota.", e.Total)
-	case e.Queue <= brief:
+	case e.Queue <= shortWait:
 		say("It did not wait: there was a token.")
 	default:
 		say("It was in the queue of quota %s for %.1f s.", e.Quota, e.Queue)
 	}
-	if e.Queue > brief {
+	if e.Queue > shortWait {
 		e.addReasons(say)
 	}
 	if e.Attempts > 1 {
@@ -158,7 +158,7 @@ func (e *Explanation) addText(reason string) {
 
 // addReasons says why the call was in the queue for so long.
 func (e *Explanation) addReasons(say func(format string, args ...any)) {
-	if e.Paused > brief {
+	if e.Paused > shortWait {
 		say("For %.1f s of that the queue was paused, because Roam had answered 429.", e.Paused)
 	}
 	if e.Held > 0 {
@@ -170,7 +170,7 @@ func (e *Explanation) addReasons(say func(format string, args ...any)) {
 	switch {
 	case len(e.Before) > 0:
 		say("Calls that were sent meanwhile: %s.", e.list(e.Before))
-	case e.Paused <= brief && e.Full == 0 && e.Held == 0:
+	case e.Paused <= shortWait && e.Full == 0 && e.Held == 0:
 		say("No other call of this replica was sent meanwhile: it waited for the next token, or for a slot (max_in_flight).")
 	}
 }

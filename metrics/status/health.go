@@ -7,21 +7,21 @@ import (
 	"roamproxy/metrics"
 )
 
-// alive answers /healthz: who answers, lives. With ?verbose it says what lives.
-func (m *Monitor) alive(w http.ResponseWriter, r *http.Request) {
+// serveHealth answers /healthz: who answers, lives. With ?verbose it says what lives.
+func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
 	if !r.URL.Query().Has("verbose") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write([]byte("ok\n"))
 		return
 	}
-	answer(w, http.StatusOK, struct {
+	writeJSON(w, http.StatusOK, struct {
 		OK bool `json:"ok"`
 		metrics.Build
 	}{true, m.metrics.State().Build})
 }
 
-// ready answers /readyz: 200, or 503 with what is to be mended. With ?verbose it names every check.
-func (m *Monitor) ready(w http.ResponseWriter, r *http.Request) {
+// serveReadiness answers /readyz: 200, or 503 with what is to be mended. With ?verbose it names every check.
+func (m *Monitor) serveReadiness(w http.ResponseWriter, r *http.Request) {
 	results := m.metrics.Health.Results()
 	problems, notes := make(map[string]string), make(map[string]string)
 	for _, r := range results {
@@ -43,10 +43,10 @@ func (m *Monitor) ready(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Has("verbose") {
 		body["checks"] = results
 	}
-	answer(w, status, body)
+	writeJSON(w, status, body)
 }
 
-func answer(w http.ResponseWriter, status int, body any) {
+func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(body)

@@ -97,7 +97,7 @@ func (m *Monitor) sample() Status {
 	for _, q := range s.Quotas {
 		events := m.recent.quotas[q.Name]
 		if q.MaxFlight > 0 && q.InFlight >= q.MaxFlight && q.Tokens >= 1 {
-			events.full.add(fullMoment{s.Now, slotsOf(q.Holders)})
+			events.full.add(slotsFull{s.Now, slotsOf(q.Holders)})
 		}
 		events.history.add(Sample{
 			At: s.Now.Unix(), Sent: events.sent, Throttled: events.throttled, Refused: events.refused,

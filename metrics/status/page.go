@@ -32,7 +32,7 @@ func newPage(m *Monitor) *page {
 		"date":    func(t time.Time) string { return t.UTC().Format("2 January 15:04") },
 		"unknown": func() string { return unknownCall }, "dash": dash,
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"draw":  func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": part,
+		"draw":  func(q QuotaStatus, s Status) chart { return draw(q.History, s.Now.Unix()) }, "part": percentOf,
 		"reason": func(code string) string { return m.metrics.Reason(code).Text },
 		"pair":   func(q QuotaStatus, s Status) quotaView { return quotaView{q, s} },
 	}).ParseFS(pageFiles, "page/*.html"))
@@ -64,15 +64,15 @@ type quotaView struct {
 }
 
 func (p *page) render(w io.Writer, name, id string) error {
-	v := view{Status: p.monitor.Status(true), ID: short(id)}
+	v := view{Status: p.monitor.Status(true), ID: truncate(id)}
 	if id != "" {
 		v.Explanation, v.Found = p.monitor.Explain(id)
 	}
 	return p.template.ExecuteTemplate(w, name, v)
 }
 
-// whole answers with the page.
-func (p *page) whole(w http.ResponseWriter, r *http.Request) {
+// serve answers with the page.
+func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
 	if err := p.render(&b, "page.html", r.URL.Query().Get("call")); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -88,8 +88,8 @@ func (p *page) whole(w http.ResponseWriter, r *http.Request) {
 // eventTimeout is how long a browser may take to read one event. Browsers that sleep are slower, and reconnect.
 const eventTimeout = 10 * time.Second
 
-// events sends the main part of the page once a second, until the browser disconnects.
-func (p *page) events(w http.ResponseWriter, r *http.Request) {
+// serveEvents sends the main part of the page once a second, until the browser disconnects.
+func (p *page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	select {
 	case p.viewers <- struct{}{}:
 		defer func() { <-p.viewers }()
@@ -123,8 +123,8 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// file answers with a style sheet, script or icon of the page.
-func (p *page) file(w http.ResponseWriter, r *http.Request) {
+// serveFile answers with a style sheet, script or icon of the page.
+func (p *page) serveFile(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, pageFiles, "page"+r.URL.Path)
 }
 
@@ -158,8 +158,8 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }
 
-// part returns n as a percentage of a whole, at most 100.
-func part(n, of any) float64 {
+// percentOf returns n as a percentage of a whole, at most 100.
+func percentOf(n, of any) float64 {
 	whole := toFloat(of)
 	if whole <= 0 {
 		return 0

@@ -89,14 +89,14 @@ func TestChartOfTenMinutes(t *testing.T) {
 		second(50, Sample{Paused: true}),
 		second(3, Sample{Sent: 8}), second(0, Sample{Sent: 8, Waiting: 1}),
 	}, now)
-	quarter, whole := bar{0, field - highest/4, 4, highest / 4}, bar{595, field - highest, 4, highest}
+	quarter, whole := bar{0, fieldHeight - maxBar/4, 4, maxBar / 4}, bar{595, fieldHeight - maxBar, 4, maxBar}
 	if !slices.Equal(p.Sent, []bar{quarter, whole}) || p.MostSent != 16 {
 		t.Errorf("sent %+v with %d at most, want a bar of a quarter at 0 and one of 16 at 595", p.Sent, p.MostSent)
 	}
-	if len(p.Paused) != 2 || p.Paused[0] != (bar{498, 0, 2, field}) || len(p.Throttled) != 1 || p.Throttled[0].X != 498 {
+	if len(p.Paused) != 2 || p.Paused[0] != (bar{498, 0, 2, fieldHeight}) || len(p.Throttled) != 1 || p.Throttled[0].X != 498 {
 		t.Errorf("paused %+v, 429 %+v, want two seconds at 498 that begin with a 429, and another", p.Paused, p.Throttled)
 	}
-	if len(p.Refused) != 1 || p.Refused[0] != (bar{495, field - highest, 4, highest}) || p.MostRefused != 3 {
+	if len(p.Refused) != 1 || p.Refused[0] != (bar{495, fieldHeight - maxBar, 4, maxBar}) || p.MostRefused != 3 {
 		t.Errorf("refused %+v with %d at most, want one bar of 3 at 495", p.Refused, p.MostRefused)
 	}
 	want := "The last ten minutes: 20 calls sent, at most 7 waiting at once, 3 refused by roamproxy, " +

@@ -55,8 +55,8 @@ func (p pause) until(now time.Time) time.Time {
 	return p.ended
 }
 
-// fullMoment is a moment at which Roam worked on as many calls as it may at once, although there were tokens.
-type fullMoment struct {
+// slotsFull is a moment at which Roam worked on as many calls as it may at once, although there were tokens.
+type slotsFull struct {
 	at    time.Time
 	slots []Share // by tool, the most first
 }
@@ -66,7 +66,7 @@ type quotaEvents struct {
 	permits   ring[permit]
 	pauses    ring[pause]
 	history   ring[Sample]
-	full      ring[fullMoment]
+	full      ring[slotsFull]
 	recent    rolling
 	sent      int // since the last Sample, as the next two
 	throttled int
@@ -102,7 +102,7 @@ func (r *Recent) AddQuota(name string) {
 	}
 	r.quotas[name] = &quotaEvents{
 		permits: newRing[permit](maxPermits), pauses: newRing[pause](maxPauses),
-		history: newRing[Sample](maxSamples), full: newRing[fullMoment](maxSamples),
+		history: newRing[Sample](maxSamples), full: newRing[slotsFull](maxSamples),
 	}
 }
 
@@ -148,7 +148,7 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 		return
 	}
 	call := Call{
-		ID: a.ID, TraceID: a.TraceID, Tool: tool, Method: short(a.Method), Route: short(a.Route),
+		ID: a.ID, TraceID: a.TraceID, Tool: tool, Method: truncate(a.Method), Route: truncate(a.Route),
 		Quota: a.Quota, Status: a.Code, Cache: a.Cache, Reason: a.Reason, Attempts: a.Attempts, Arrived: now.Add(-a.Duration),
 		Queue: a.Queue.Seconds(), Upstream: a.Upstream.Seconds(), Total: a.Duration.Seconds(),
 	}
@@ -161,8 +161,8 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 	}
 }
 
-// short bounds what a caller can put into memory, and copies it, so that the request can be freed.
-func short(s string) string { return strings.Clone(s[:min(len(s), metrics.MaxName)]) }
+// truncate bounds what a caller can put into memory, and copies it, so that the request can be freed.
+func truncate(s string) string { return strings.Clone(s[:min(len(s), metrics.MaxName)]) }
 
 // Waited adds the end of a wait in the queue.
 func (r *Recent) Waited(quota, tool, outcome string, d time.Duration) {

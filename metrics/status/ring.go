@@ -4,20 +4,20 @@ import "iter"
 
 // ring keeps the latest values. Its owner guards it.
 type ring[T any] struct {
-	most  int
+	max   int
 	items []T
 	next  int // index of the next value, once the ring is full
 }
 
-func newRing[T any](most int) ring[T] { return ring[T]{most: most} }
+func newRing[T any](most int) ring[T] { return ring[T]{max: most} }
 
 func (r *ring[T]) add(v T) {
-	if len(r.items) < r.most {
+	if len(r.items) < r.max {
 		r.items = append(r.items, v)
 		return
 	}
 	r.items[r.next] = v
-	r.next = (r.next + 1) % r.most
+	r.next = (r.next + 1) % r.max
 }
 
 // backward returns the values from the newest to the oldest.

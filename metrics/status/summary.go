@@ -22,8 +22,8 @@ type Summary struct {
 	Do    string `json:"do,omitempty"`
 }
 
-// long is a wait that breaks the agreed service level, in seconds.
-const long = 10
+// slowWait is a wait that breaks the agreed service level, in seconds.
+const slowWait = 10
 
 // summarize returns the worst condition that there is.
 func summarize(s Status, reason func(code string) metrics.Reason) Summary {
@@ -59,7 +59,7 @@ func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 		}
 	}
 	for _, q := range s.Quotas {
-		if q.Oldest >= long && len(q.Queue) > 0 {
+		if q.Oldest >= slowWait && len(q.Queue) > 0 {
 			return longWait(q)
 		}
 	}

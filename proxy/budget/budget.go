@@ -29,9 +29,9 @@ func (e *UsedUpError) Error() string {
 type Counts struct {
 	file *statefile.File
 
-	mu         sync.Mutex // guards the following; not held while the file is written
-	shared     Shared     // nil: this process alone makes calls of these tools
-	day        string     // of the counts
+	mu         sync.Mutex   // guards the following; not held while the file is written
+	shared     SharedCounts // nil: this process alone makes calls of these tools
+	day        string       // of the counts
 	used       map[string]int
 	reserved   map[string]int // calls that are queued
 	unreported map[string]int // of used, calls that the other replicas do not know of yet

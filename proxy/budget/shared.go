@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Shared counts the calls of a day for all replicas.
-type Shared interface {
+// SharedCounts counts the calls of a day for all replicas.
+type SharedCounts interface {
 	// Spend counts one more call of a tool, unless that is more than limit. unreported are calls that this replica counted alone,
 	// and known is the count that it knew last without them. The error says that nothing was counted.
 	Spend(day, tool string, limit, unreported, known int) (used int, ok bool, err error)
@@ -14,7 +14,7 @@ type Shared interface {
 
 // Share has the calls counted by all replicas together from now on, and tells them what was counted alone; nil: this process is
 // alone.
-func (c *Counts) Share(s Shared) {
+func (c *Counts) Share(s SharedCounts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shared == nil && s != nil {
@@ -25,7 +25,7 @@ func (c *Counts) Share(s Shared) {
 
 // spendShared counts a call for all replicas. While they cannot be reached it counts here, and reports later: each replica then
 // knows the common count of when it could last ask.
-func (c *Counts) spendShared(shared Shared, tool string, limit int) error {
+func (c *Counts) spendShared(shared SharedCounts, tool string, limit int) error {
 	c.mu.Lock()
 	day, unreported := c.day, c.unreported[tool]
 	known := c.used[tool] - unreported

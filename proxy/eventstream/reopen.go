@@ -22,15 +22,15 @@ const (
 	maxReopens   = 10_000
 )
 
-// reopening is when a client may open its stream again.
-type reopening struct {
+// backoff is when a client may open its stream again.
+type backoff struct {
 	wait   time.Duration
 	opens  time.Time
 	forget time.Time
 }
 
-// ended notes that Roam ended a stream of a client.
-func (s *Streams) ended(client string, opened time.Time) {
+// noteEnd notes that Roam ended a stream of a client.
+func (s *Streams) noteEnd(client string, opened time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -38,7 +38,7 @@ func (s *Streams) ended(client string, opened time.Time) {
 	switch {
 	case r == nil:
 		s.makeRoom(now)
-		r = &reopening{wait: firstReopen}
+		r = &backoff{wait: firstReopen}
 		s.reopens[client] = r
 	case now.Sub(opened) >= lastingStream:
 		r.wait = firstReopen
@@ -71,8 +71,8 @@ func (s *Streams) makeRoom(now time.Time) {
 	}
 }
 
-// await waits until a client may open its stream.
-func (s *Streams) await(ctx context.Context, client string) error {
+// waitToReopen waits until a client may open its stream.
+func (s *Streams) waitToReopen(ctx context.Context, client string) error {
 	s.mu.Lock()
 	var opens time.Time
 	if r := s.reopens[client]; r != nil && time.Now().Before(r.forget) {

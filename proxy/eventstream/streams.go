@@ -14,13 +14,13 @@ type Streams struct {
 	mu       sync.Mutex // guards the following
 	draining bool
 	open     map[*stream]bool
-	reopens  map[string]*reopening // by client
-	absent   map[string]*absence   // by upstream and path
+	reopens  map[string]*backoff // by client
+	absent   map[string]*absence // by upstream and path
 }
 
 // New returns a Streams without any.
 func New() *Streams {
-	return &Streams{open: make(map[*stream]bool), reopens: make(map[string]*reopening), absent: make(map[string]*absence)}
+	return &Streams{open: make(map[*stream]bool), reopens: make(map[string]*backoff), absent: make(map[string]*absence)}
 }
 
 // stream is a request for one stream, from its arrival to its end.
@@ -49,8 +49,8 @@ func (s *Streams) end(st *stream) {
 	st.cancel(nil)
 }
 
-// drained reports whether Drain ended the stream.
-func (st *stream) drained() bool { return errors.Is(context.Cause(st.ctx), ErrDraining) }
+// isDrained reports whether Drain ended the stream.
+func (st *stream) isDrained() bool { return errors.Is(context.Cause(st.ctx), ErrDraining) }
 
 // Drain ends all streams, and refuses new ones. To a client an ended stream looks complete; it opens another one at the process that
 // follows.

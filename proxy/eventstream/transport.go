@@ -22,8 +22,8 @@ type Transport struct {
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// Wanted reports whether a client asks for an event stream.
-func Wanted(h http.Header) bool {
+// IsWanted reports whether a client asks for an event stream.
+func IsWanted(h http.Header) bool {
 	for _, value := range h["Accept"] {
 		for part := range strings.SplitSeq(value, ",") {
 			if kind, _, _ := mime.ParseMediaType(part); kind == "text/event-stream" {
@@ -36,12 +36,12 @@ func Wanted(h http.Header) bool {
 
 // RoundTrip opens a stream, or does what Next does.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	get := req.Method == http.MethodGet && Wanted(req.Header)
+	get := req.Method == http.MethodGet && IsWanted(req.Header)
 	if !get && !t.Subscribes(req) {
 		return t.Next.RoundTrip(req)
 	}
 	if get {
-		if res := t.Streams.remembered(t.Upstream, req); res != nil {
+		if res := t.Streams.absenceFor(t.Upstream, req); res != nil {
 			closeBody(req)
 			return res, nil
 		}
@@ -52,7 +52,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	client := t.client(req)
-	if err := t.Streams.await(st.ctx, client); err != nil {
+	if err := t.Streams.waitToReopen(st.ctx, client); err != nil {
 		t.Streams.end(st)
 		closeBody(req)
 		return nil, err
@@ -63,7 +63,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if get && isAbsence(req, res.StatusCode) {
-		if err := t.Streams.remember(t.Upstream, res); err != nil {
+		if err := t.Streams.rememberAbsence(t.Upstream, res); err != nil {
 			res.Body.Close()
 			t.Streams.end(st)
 			return nil, err
@@ -110,13 +110,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if b.st.drained() && b.events {
+	if b.st.isDrained() && b.events {
 		err = io.EOF
 	}
 	ended := b.events && b.st.ctx.Err() == nil // by Roam or the network
 	b.once.Do(func() {
 		if ended {
-			b.t.Streams.ended(b.client, b.opened)
+			b.t.Streams.noteEnd(b.client, b.opened)
 		}
 		b.t.Streams.end(b.st)
 	})

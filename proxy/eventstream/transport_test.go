@@ -197,10 +197,10 @@ func TestAStreamThatRoamDoesNotOffer(t *testing.T) {
 					t.Errorf("Roam saw %d calls, want %d", roam.calls, tt.calls)
 				}
 				roam.status, roam.kind = 200, "text/event-stream"
-				time.Sleep(absentFor)
+				time.Sleep(absenceTTL)
 				res, err := get(t, rt, "")
 				if err != nil || res.StatusCode != 200 {
-					t.Fatalf("after %v: %v, %v, want Roam's own answer", absentFor, res, err)
+					t.Fatalf("after %v: %v, %v, want Roam's own answer", absenceTTL, res, err)
 				}
 				res.Body.Close()
 			})
@@ -223,7 +223,7 @@ func TestDrainEndsStreams(t *testing.T) {
 		if called != nil {
 			t.Fatal(called)
 		}
-		rt.Streams.ended(strings.Join([]string{"", "GET", "/mcp", "b"}, "\n"), time.Now())
+		rt.Streams.noteEnd(strings.Join([]string{"", "GET", "/mcp", "b"}, "\n"), time.Now())
 		held := make(chan error)
 		go func() {
 			res, err := get(t, rt, "b")
@@ -271,7 +271,7 @@ func TestAClientThatLeavesIsHeldNoLonger(t *testing.T) {
 func TestTheMemoryOfClientsIsBounded(t *testing.T) {
 	s := New()
 	for i := range 2 * maxReopens {
-		s.ended(fmt.Sprint(i), time.Now())
+		s.noteEnd(fmt.Sprint(i), time.Now())
 	}
 	if len(s.reopens) > maxReopens {
 		t.Errorf("%d clients are remembered, want at most %d", len(s.reopens), maxReopens)

@@ -45,17 +45,17 @@ type Writer struct {
 	every  time.Duration
 	failed func(error)
 
-	mu      sync.Mutex // guards the following, and every use of out
-	out     Output
-	place   place
-	timer   *time.Timer
-	stopped bool
+	mu       sync.Mutex // guards the following, and every use of out
+	out      Output
+	position position
+	timer    *time.Timer
+	stopped  bool
 }
 
 // NewWriter returns a Writer whose silences last at most every. Where a comment cannot be written failed is called. Stop must be
 // called.
 func NewWriter(out Output, every time.Duration, failed func(error)) *Writer {
-	w := &Writer{out: out, every: every, failed: failed, place: newPlace()}
+	w := &Writer{out: out, every: every, failed: failed, position: newPosition()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(every, w.keepAlive)
@@ -70,7 +70,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		w.timer.Reset(w.every)
 	}
 	n, err := w.out.Write(p)
-	w.place.pass(p[:n])
+	w.position.advance(p[:n])
 	return n, err
 }
 
@@ -96,7 +96,7 @@ func (w *Writer) keepAlive() {
 		return
 	}
 	w.timer.Reset(w.every)
-	if !w.place.betweenEvents() {
+	if !w.position.isBetweenEvents() {
 		return
 	}
 	_, err := w.out.Write([]byte(comment))

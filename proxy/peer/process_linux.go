@@ -18,8 +18,8 @@ type processes struct {
 	root   string
 	search chan struct{} // one search at a time, so that a flood of connections does not multiply the work
 	// The following belong to the search that is under way.
-	rests time.Time // until when nothing is searched for
-	found []int     // pids that had a socket, the last one first; ours to begin with, for roamproxy demo
+	restUntil time.Time // until when nothing is searched for
+	lastPIDs  []int     // pids that had a socket, the last one first; ours to begin with, for roamproxy demo
 
 	mu     sync.Mutex // guards the following
 	inodes map[uint32]process
@@ -34,13 +34,13 @@ func (p process) peer() Peer { return Peer{Name: p.name, Flow: p.flow} }
 const (
 	maxInodes      = 4096 // sockets whose process is remembered
 	maxDescriptors = 4096 // a process with more is a server, and none that calls Roam
-	maxFound       = 16   // programs that call Roam are few, and the next socket is most likely of one of them
-	restAfter      = 4    // times as long as a search took
-	longestRest    = 20 * time.Millisecond
+	maxLastPIDs    = 16   // programs that call Roam are few, and the next socket is most likely of one of them
+	restFactor     = 4    // times as long as a search took
+	maxRest        = 20 * time.Millisecond
 )
 
 func newProcesses(root string) *processes {
-	return &processes{root: root, search: make(chan struct{}, 1), found: []int{os.Getpid()}, inodes: make(map[uint32]process)}
+	return &processes{root: root, search: make(chan struct{}, 1), lastPIDs: []int{os.Getpid()}, inodes: make(map[uint32]process)}
 }
 
 // byInode returns the process that holds a socket, where it is visible and found in time.
@@ -48,7 +48,7 @@ func (p *processes) byInode(inode uint32, deadline time.Time) (process, bool) {
 	if inode == 0 {
 		return process{}, false
 	}
-	if found, ok := p.known(inode); ok {
+	if found, ok := p.cached(inode); ok {
 		return found, true
 	}
 	patience := time.NewTimer(time.Until(deadline))
@@ -59,10 +59,10 @@ func (p *processes) byInode(inode uint32, deadline time.Time) (process, bool) {
 	case <-patience.C:
 		return process{}, false
 	}
-	if found, ok := p.known(inode); ok { // by the search that this one waited for
+	if found, ok := p.cached(inode); ok { // by the search that this one waited for
 		return found, true
 	}
-	if rest := time.Until(p.rests); rest > 0 {
+	if rest := time.Until(p.restUntil); rest > 0 {
 		select {
 		case <-time.After(rest):
 		case <-patience.C:
@@ -70,20 +70,20 @@ func (p *processes) byInode(inode uint32, deadline time.Time) (process, bool) {
 		}
 	}
 	begun := time.Now()
-	found, ok := p.look(inode, deadline)
-	p.rests = time.Now().Add(min(restAfter*time.Since(begun), longestRest))
+	found, ok := p.searchAll(inode, deadline)
+	p.restUntil = time.Now().Add(min(restFactor*time.Since(begun), maxRest))
 	return found, ok
 }
 
-func (p *processes) known(inode uint32) (process, bool) {
+func (p *processes) cached(inode uint32) (process, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found, ok := p.inodes[inode]
 	return found, ok
 }
 
-// look goes through all processes: those that had sockets before, and then the newest first.
-func (p *processes) look(inode uint32, deadline time.Time) (process, bool) {
+// searchAll goes through all processes: those that had sockets before, and then the newest first.
+func (p *processes) searchAll(inode uint32, deadline time.Time) (process, bool) {
 	fs, err := procfs.NewFS(p.root)
 	if err != nil {
 		return process{}, false
@@ -93,10 +93,10 @@ func (p *processes) look(inode uint32, deadline time.Time) (process, bool) {
 		return process{}, false
 	}
 	rank := func(proc procfs.Proc) int {
-		if i := slices.Index(p.found, proc.PID); i >= 0 {
+		if i := slices.Index(p.lastPIDs, proc.PID); i >= 0 {
 			return i
 		}
-		return maxFound
+		return maxLastPIDs
 	}
 	slices.SortFunc(all, func(a, b procfs.Proc) int { return cmp.Or(rank(a)-rank(b), b.PID-a.PID) })
 	link := fmt.Sprintf("socket:[%d]", inode)
@@ -111,8 +111,8 @@ func (p *processes) look(inode uint32, deadline time.Time) (process, bool) {
 		if err != nil || !slices.Contains(targets, link) {
 			continue
 		}
-		p.found = slices.DeleteFunc(p.found, func(pid int) bool { return pid == proc.PID })
-		p.found = slices.Insert(p.found, 0, proc.PID)[:min(len(p.found)+1, maxFound)]
+		p.lastPIDs = slices.DeleteFunc(p.lastPIDs, func(pid int) bool { return pid == proc.PID })
+		p.lastPIDs = slices.Insert(p.lastPIDs, 0, proc.PID)[:min(len(p.lastPIDs)+1, maxLastPIDs)]
 		found := describe(fs, proc)
 		p.remember(targets, found)
 		return found, true

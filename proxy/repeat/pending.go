@@ -22,7 +22,7 @@ type Pending struct {
 	sent   time.Time     // guarded by memory; zero: not yet
 
 	once   sync.Once
-	shared Shared             // that has the claim; nil: none
+	shared SharedStore        // that has the claim; nil: none
 	stop   context.CancelFunc // ends the renewal of the claim
 	renews sync.WaitGroup
 }
@@ -45,7 +45,7 @@ func (p *Pending) Outlive(ctx context.Context) (_ context.Context, cancel contex
 	}
 	call, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	left := context.AfterFunc(ctx, func() {
-		if !p.wasSent() {
+		if !p.isSent() {
 			end(context.Cause(ctx))
 		}
 	})
@@ -57,7 +57,7 @@ func (p *Pending) Outlive(ctx context.Context) (_ context.Context, cancel contex
 	}
 }
 
-func (p *Pending) wasSent() bool {
+func (p *Pending) isSent() bool {
 	p.memory.mu.Lock()
 	defer p.memory.mu.Unlock()
 	return !p.sent.IsZero()
@@ -82,7 +82,7 @@ func (p *Pending) Close() { p.Unknown(http.StatusBadGateway) }
 // Answered reports the header of Roam's answer, and replaces res.Body by one that sees how the answer ends: read to its end
 // it is known; broken off, by Roam or by its reader, nobody knows what the client got.
 func (p *Pending) Answered(res *http.Response) {
-	if notExecuted(res.StatusCode) {
+	if isNotExecuted(res.StatusCode) {
 		p.NotSent()
 		return
 	}
@@ -93,9 +93,9 @@ func (p *Pending) Answered(res *http.Response) {
 	}
 }
 
-// notExecuted reports whether an answer of Roam says that it refused the write before it did anything. Such an answer is not
+// isNotExecuted reports whether an answer of Roam says that it refused the write before it did anything. Such an answer is not
 // kept: what was wrong, a key or the load, may be better by the time of the repeat.
-func notExecuted(status int) bool {
+func isNotExecuted(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return true
@@ -107,20 +107,20 @@ func notExecuted(status int) bool {
 func (p *Pending) end(r *Record) {
 	p.once.Do(func() {
 		remember, shared := p.memory.settings()
-		life := answerLife
+		life := answerTTL
 		if r != nil && r.State == Unknown {
 			life = remember
 		}
 		if life == 0 {
 			r = nil
 		}
-		p.memory.leave(p, r, life)
-		p.settle(shared, r, life)
+		p.memory.finish(p, r, life)
+		p.publish(shared, r, life)
 	})
 }
 
-// settle tells the Shared store. Where that fails, a claim ends as one of unknown outcome.
-func (p *Pending) settle(shared Shared, r *Record, life time.Duration) {
+// publish tells the Shared store. Where that fails, a claim ends as one of unknown outcome.
+func (p *Pending) publish(shared SharedStore, r *Record, life time.Duration) {
 	ctx := context.Background() // the store bounds the time; the caller may have left already
 	if p.shared != nil {
 		p.stop()
@@ -133,14 +133,14 @@ func (p *Pending) settle(shared Shared, r *Record, life time.Duration) {
 	}
 }
 
-// known ends a write whose answer is complete.
-func (p *Pending) known(r *Record) {
+// complete ends a write whose answer is complete.
+func (p *Pending) complete(r *Record) {
 	if p.write.Key != "" {
 		p.end(r)
 		return
 	}
 	p.once.Do(func() {
-		p.memory.leave(p, nil, 0)
+		p.memory.finish(p, nil, 0)
 		if !p.write.Resend {
 			return
 		}
@@ -160,7 +160,7 @@ type answer struct {
 	keep    bool // what is read is kept, to be replayed
 	large   bool // it is too large for that
 	body    []byte
-	over    atomic.Bool
+	isOver  atomic.Bool
 }
 
 func (a *answer) Read(b []byte) (int, error) {
@@ -172,11 +172,11 @@ func (a *answer) Read(b []byte) (int, error) {
 			a.body = append(a.body, b[:n]...)
 		}
 	}
-	if err != nil && !a.over.Swap(true) {
+	if err != nil && !a.isOver.Swap(true) {
 		if errors.Is(err, io.EOF) {
-			a.whole()
+			a.readToEnd()
 		} else {
-			a.cut()
+			a.brokenOff()
 		}
 	}
 	return n, err
@@ -184,22 +184,22 @@ func (a *answer) Read(b []byte) (int, error) {
 
 // Close ends an answer that was not read to its end.
 func (a *answer) Close() error {
-	if !a.over.Swap(true) {
-		a.cut()
+	if !a.isOver.Swap(true) {
+		a.brokenOff()
 	}
 	return a.ReadCloser.Close()
 }
 
-func (a *answer) whole() {
+func (a *answer) readToEnd() {
 	r := &Record{State: Answered, Fingerprint: a.pending.write.Fingerprint, Status: a.status, Header: a.header, Body: a.body}
 	if a.large {
 		r = &Record{State: TooLarge, Fingerprint: r.Fingerprint, Status: a.status}
 	}
-	a.pending.known(r)
+	a.pending.complete(r)
 }
 
-// cut ends an answer that its reader did not get whole. If it began with 4xx the write was refused all the same.
-func (a *answer) cut() {
+// brokenOff ends an answer that its reader did not get whole. If it began with 4xx the write was refused all the same.
+func (a *answer) brokenOff() {
 	if a.status >= 400 && a.status < 500 {
 		a.pending.NotSent()
 		return

@@ -102,7 +102,7 @@ func (w *world) take(s step) {
 	case s.kind == 8:
 		time.Sleep(s.wait)
 	case s.kind == 9:
-		time.Sleep([]time.Duration{remember - time.Second, remember, answerLife}[s.which%3])
+		time.Sleep([]time.Duration{remember - time.Second, remember, answerTTL}[s.which%3])
 	}
 }
 
@@ -183,7 +183,7 @@ func (w *world) finish(i, how int) {
 	case ends[how].unknown:
 		is.executed = time.Now().Add(remember)
 	case ends[how].known && tr.write.Key != "":
-		is.executed = time.Now().Add(answerLife)
+		is.executed = time.Now().Add(answerTTL)
 	}
 	ends[how].end(tr.pending)
 }

@@ -36,8 +36,8 @@ type Record struct {
 	Body        []byte      `json:"body,omitempty"`
 }
 
-// verdict says what a repeat gets. The record is not that of a running write.
-func (r *Record) verdict(w Write) (*Pending, *Answer, error) {
+// resultFor says what a repeat gets. The record is not that of a running write.
+func (r *Record) resultFor(w Write) (*Pending, *Answer, error) {
 	switch {
 	case w.Key != "" && r.Fingerprint != w.Fingerprint:
 		return nil, nil, ErrKeyReused
@@ -55,9 +55,9 @@ const maxAnswer = 64 << 10
 // maxHeader bounds the header of an answer that is kept; net/http's clients accept far more.
 const maxHeader = 8 << 10
 
-// replayed lists the header fields that describe the answer itself. Others are of its moment (Date, RateLimit), of its
+// replayedFields lists the header fields that describe the answer itself. Others are of its moment (Date, RateLimit), of its
 // connection, or for one reader (Set-Cookie).
-var replayed = []string{
+var replayedFields = []string{
 	"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Disposition",
 	"Location", "Etag", "Last-Modified", "Cache-Control", "Link",
 }
@@ -65,7 +65,7 @@ var replayed = []string{
 // replayable returns the fields of h that are replayed, and whether they are few enough to be kept.
 func replayable(h http.Header) (kept http.Header, ok bool) {
 	kept, size := make(http.Header), 0
-	for _, name := range replayed {
+	for _, name := range replayedFields {
 		if values := h[name]; len(values) > 0 {
 			kept[name] = slices.Clone(values)
 			for _, v := range values {

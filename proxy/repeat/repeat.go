@@ -45,9 +45,9 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("repeat: the first write with this Idempotency-Key was answered with %d; the answer is too large to be kept", e.Status)
 }
 
-// answerLife is how long an answer is replayed. A client that repeats does so within minutes; a job that is run again by hand
+// answerTTL is how long an answer is replayed. A client that repeats does so within minutes; a job that is run again by hand
 // within the hour.
-const answerLife = time.Hour
+const answerTTL = time.Hour
 
 // A client that times out closes its connection and may repeat at once, so that the repeat arrives before the end of that
 // connection is noticed. A write without a key therefore waits up to lateClose for an equal one that was sent clientTimeout ago:
@@ -64,7 +64,7 @@ type Memory struct {
 
 	mu       sync.Mutex // guards the following; not held while Shared is asked
 	remember time.Duration
-	shared   Shared
+	shared   SharedStore
 	records  *store
 	running  map[id][]*Pending // in the order of their beginning
 	last     uint64            // number of the newest Pending
@@ -82,7 +82,7 @@ func (m *Memory) Close() { m.cancel() }
 
 // Configure sets how long writes of unknown outcome are remembered (0: not at all), and where replicas share what they
 // remember (nil: this process is alone). Records are kept.
-func (m *Memory) Configure(remember time.Duration, shared Shared) {
+func (m *Memory) Configure(remember time.Duration, shared SharedStore) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.remember, m.shared = remember, shared
@@ -97,7 +97,7 @@ func (m *Memory) Begin(ctx context.Context, w Write, wait time.Duration) (*Pendi
 		p, first, r := m.enter(w, given)
 		switch {
 		case r != nil:
-			return r.verdict(w)
+			return r.resultFor(w)
 		case first == nil:
 			return p.consult(ctx, over.C)
 		case w.Key != "" && first.write.Fingerprint != w.Fingerprint:
@@ -133,8 +133,8 @@ func (m *Memory) enter(w Write, given bool) (p, first *Pending, r *Record) {
 	return p, nil, nil
 }
 
-// leave ends a Pending. A record of nil says that the write was not executed, or needs no memory.
-func (m *Memory) leave(p *Pending, r *Record, life time.Duration) {
+// finish ends a Pending. A record of nil says that the write was not executed, or needs no memory.
+func (m *Memory) finish(p *Pending, r *Record, life time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	same := slices.DeleteFunc(m.running[p.id], func(other *Pending) bool { return other == p })
@@ -154,7 +154,7 @@ func (m *Memory) forget(p *Pending) {
 	m.records.removeBefore(p.id, p.number)
 }
 
-func (m *Memory) settings() (remember time.Duration, shared Shared) {
+func (m *Memory) settings() (remember time.Duration, shared SharedStore) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.remember, m.shared

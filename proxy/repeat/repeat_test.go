@@ -15,7 +15,7 @@ import (
 
 const remember = 2 * time.Minute
 
-func newMemory(shared Shared) *Memory {
+func newMemory(shared SharedStore) *Memory {
 	m := New()
 	m.Configure(remember, shared)
 	return m

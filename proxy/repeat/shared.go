@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Shared is where replicas share what they remember. Its methods bound their own time, may be called by many goroutines, and
+// SharedStore is where replicas share what they remember. Its methods bound their own time, may be called by many goroutines, and
 // return an error while the store cannot be reached: each replica then goes on with what it remembers itself, so a repeat
 // that reaches another replica is sent.
-type Shared interface {
+type SharedStore interface {
 	// Claim records that owner sends the write under key, unless there is a record, which it returns then. A claim that
 	// is not renewed for Lease becomes, for remember, a record of unknown outcome: its replica has died.
 	Claim(ctx context.Context, key, owner string, mine *Record, remember time.Duration) (*Record, error)
@@ -43,12 +43,12 @@ func (p *Pending) consult(ctx context.Context, over <-chan time.Time) (*Pending,
 		if err != nil || r == nil {
 			return p, nil, nil
 		}
-		return p.yield(r)
+		return p.endWith(r)
 	}
 	return p.claim(ctx, over, shared, remember)
 }
 
-func (p *Pending) claim(ctx context.Context, over <-chan time.Time, shared Shared, remember time.Duration) (*Pending, *Answer, error) {
+func (p *Pending) claim(ctx context.Context, over <-chan time.Time, shared SharedStore, remember time.Duration) (*Pending, *Answer, error) {
 	mine := &Record{State: Running, Fingerprint: p.write.Fingerprint}
 	for elsewhere := false; ; {
 		r, err := shared.Claim(ctx, p.id.String(), p.owner, mine, remember)
@@ -57,10 +57,10 @@ func (p *Pending) claim(ctx context.Context, over <-chan time.Time, shared Share
 			return p, nil, nil
 		case err != nil: // another replica was seen to send it, so this one must not
 		case r == nil:
-			p.hold(shared, remember)
+			p.renewClaim(shared, remember)
 			return p, nil, nil
 		case r.State != Running || r.Fingerprint != p.write.Fingerprint:
-			return p.yield(r)
+			return p.endWith(r)
 		}
 		elsewhere = true
 		again := time.NewTimer(poll)
@@ -77,14 +77,14 @@ func (p *Pending) claim(ctx context.Context, over <-chan time.Time, shared Share
 	}
 }
 
-// yield ends p, because another replica has sent the write.
-func (p *Pending) yield(r *Record) (*Pending, *Answer, error) {
+// endWith ends p, because another replica has sent the write.
+func (p *Pending) endWith(r *Record) (*Pending, *Answer, error) {
 	p.NotSent()
-	return r.verdict(p.write)
+	return r.resultFor(p.write)
 }
 
-// hold renews the claim until the write ends.
-func (p *Pending) hold(shared Shared, remember time.Duration) {
+// renewClaim renews the claim until the write ends.
+func (p *Pending) renewClaim(shared SharedStore, remember time.Duration) {
 	ctx, stop := context.WithCancel(context.Background())
 	p.shared, p.stop = shared, stop
 	p.renews.Go(func() {

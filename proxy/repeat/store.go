@@ -42,14 +42,14 @@ func newStore() *store {
 // get returns the record, or nil where there is none or it has expired.
 func (s *store) get(key id, now time.Time) *Record {
 	e := s.entries[key]
-	if e == nil || e.Value.(*entry).expired(now) {
+	if e == nil || e.Value.(*entry).isExpired(now) {
 		return nil
 	}
 	return e.Value.(*entry).record
 }
 
-// expired compares with and without the monotonic clock, which stands still while the machine sleeps.
-func (e *entry) expired(now time.Time) bool {
+// isExpired compares with and without the monotonic clock, which stands still while the machine sleeps.
+func (e *entry) isExpired(now time.Time) bool {
 	return !now.Before(e.expires) || !now.Round(0).Before(e.expires.Round(0))
 }
 
@@ -111,7 +111,7 @@ func (s *store) sweep(now time.Time) {
 	}
 	s.swept = now
 	for _, e := range s.entries {
-		if e.Value.(*entry).expired(now) {
+		if e.Value.(*entry).isExpired(now) {
 			s.remove(e)
 		}
 	}

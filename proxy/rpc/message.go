@@ -45,7 +45,7 @@ func Parse(body []byte) (*Body, error) {
 		return nil, ErrUnreadable
 	}
 	if body = bytes.TrimSpace(body); body[0] != '[' {
-		m, err := message(body)
+		m, err := parseMessage(body)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +57,7 @@ func Parse(body []byte) (*Body, error) {
 	}
 	b := &Body{Batch: true}
 	for _, one := range all {
-		m, err := message(one)
+		m, err := parseMessage(one)
 		if err != nil {
 			return nil, err
 		}
@@ -66,15 +66,15 @@ func Parse(body []byte) (*Body, error) {
 	return b, nil
 }
 
-func message(data []byte) (m Message, err error) {
-	top, err := fields(data, "jsonrpc", "id", "method", "params", "result", "error")
+func parseMessage(data []byte) (m Message, err error) {
+	top, err := parseFields(data, "jsonrpc", "id", "method", "params", "result", "error")
 	if err != nil {
 		return m, err
 	}
-	if m.ID, err = id(top["id"]); err != nil {
+	if m.ID, err = parseID(top["id"]); err != nil {
 		return m, err
 	}
-	if m.Method, err = text(top["method"]); err != nil {
+	if m.Method, err = parseText(top["method"]); err != nil {
 		return m, err
 	}
 	if m.Method == "" {
@@ -94,22 +94,22 @@ func message(data []byte) (m Message, err error) {
 }
 
 func (m *Message) readParams(data []byte) error {
-	params, err := fields(data, "name", "arguments", "uri")
+	params, err := parseFields(data, "name", "arguments", "uri")
 	if err != nil {
 		return err
 	}
 	switch m.Method {
 	case ToolCall, PromptGet:
 		m.Arguments = params["arguments"]
-		m.Name, err = text(params["name"])
+		m.Name, err = parseText(params["name"])
 	case resourceRead:
-		m.Name, err = text(params["uri"])
+		m.Name, err = parseText(params["uri"])
 	}
 	return err
 }
 
-// fields returns the members of an object. Those that are known must have their exact names, and each at most once.
-func fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
+// parseFields returns the members of an object. Those that are known must have their exact names, and each at most once.
+func parseFields(data []byte, known ...string) (map[string]json.RawMessage, error) {
 	in := json.NewDecoder(bytes.NewReader(data))
 	if t, err := in.Token(); err != nil || t != json.Delim('{') {
 		return nil, ErrUnreadable
@@ -138,8 +138,8 @@ func fields(data []byte, known ...string) (map[string]json.RawMessage, error) {
 	return all, nil
 }
 
-// id returns an id, and nil where there is none: null is none in MCP.
-func id(data json.RawMessage) (json.RawMessage, error) {
+// parseID returns an id, and nil where there is none: null is none in MCP.
+func parseID(data json.RawMessage) (json.RawMessage, error) {
 	switch {
 	case len(data) == 0 || string(data) == "null":
 		return nil, nil
@@ -149,7 +149,7 @@ func id(data json.RawMessage) (json.RawMessage, error) {
 	return nil, ErrUnreadable
 }
 
-func text(data json.RawMessage) (s string, err error) {
+func parseText(data json.RawMessage) (s string, err error) {
 	if len(data) == 0 {
 		return "", nil
 	}

@@ -84,7 +84,7 @@ func TestReads(t *testing.T) {
 		"reaction_add":  false, "chat_post": false, "get_or_create_chat": false, "searchlight_set": false, "": false,
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := Reads(name); got != want {
+			if got := IsRead(name); got != want {
 				t.Errorf("reads: %v, want %v", got, want)
 			}
 		})

@@ -6,17 +6,17 @@ import (
 	"unicode"
 )
 
-// Reads reports whether a tool only reads, by its name. In doubt it does not.
-func Reads(name string) bool {
+// IsRead reports whether a tool only reads, by its name. In doubt it does not.
+func IsRead(name string) bool {
 	all := Words(name)
 	if len(all) == 0 || slices.Contains(all, "and") || slices.Contains(all, "or") { // get_or_create
 		return false
 	}
-	return isReading(all[0]) || isReading(all[len(all)-1])
+	return isReadVerb(all[0]) || isReadVerb(all[len(all)-1])
 }
 
-// isReading reports whether a word at the begin or end of a tool's name says that it changes nothing, as in meeting_search.
-func isReading(word string) bool {
+// isReadVerb reports whether a word at the begin or end of a tool's name says that it changes nothing, as in meeting_search.
+func isReadVerb(word string) bool {
 	switch word {
 	case "search", "info", "list", "get", "read", "find", "fetch", "lookup", "resolve", "query", "describe", "history", "transcript", "prompt",
 		"export", "count", "show", "view":

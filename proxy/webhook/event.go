@@ -13,32 +13,32 @@ type Event struct {
 	Chat string // that it is about; ""
 }
 
-// parse finds the event of a delivery. v1 names it, in type or event; v0 names some with colons, and of others only the shape tells.
-func parse(body []byte) (Event, error) {
+// parseEvent finds the event of a delivery. v1 names it, in type or event; v0 names some with colons, and of others only the shape tells.
+func parseEvent(body []byte) (Event, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
 		return Event{}, errors.New("webhook: the body is not a JSON object")
 	}
-	e := Event{Name: name(fields)}
-	e.Chat = text(fields, "chatId", "chat")
+	e := Event{Name: eventName(fields)}
+	e.Chat = textField(fields, "chatId", "chat")
 	for _, inner := range []string{"data", "message"} {
 		var more map[string]json.RawMessage
 		if e.Chat == "" && json.Unmarshal(fields[inner], &more) == nil {
-			e.Chat = text(more, "chatId", "chat")
+			e.Chat = textField(more, "chatId", "chat")
 		}
 	}
 	return e, nil
 }
 
-func name(fields map[string]json.RawMessage) string {
+func eventName(fields map[string]json.RawMessage) string {
 	for _, field := range []string{"type", "event", "eventType"} {
-		if s := strings.ReplaceAll(text(fields, field), ":", "."); isName(s) {
+		if s := strings.ReplaceAll(textField(fields, field), ":", "."); isName(s) {
 			return s
 		}
 	}
 	has := func(field string) bool { return fields[field] != nil }
 	switch {
-	case text(fields, "type") == "message":
+	case textField(fields, "type") == "message":
 		return "chat.message"
 	case has("chat") && has("name") && has("timestamp"):
 		return "chat.reaction"
@@ -48,7 +48,7 @@ func name(fields map[string]json.RawMessage) string {
 		return "transcript.saved"
 	case has("lobby") && has("booking"):
 		return "lobby.booked"
-	case has("status") && strings.HasPrefix(text(fields, "id"), "U-"):
+	case has("status") && strings.HasPrefix(textField(fields, "id"), "U-"):
 		return "user.status.update"
 	case has("createdAt") && has("name"):
 		return "magicast.created"
@@ -59,7 +59,7 @@ func name(fields map[string]json.RawMessage) string {
 // isName reports whether s looks like the name of an event: words with dots between them.
 func isName(s string) bool { return regexp.MustCompile(`^[a-z]+(\.[a-zA-Z]+)+$`).MatchString(s) }
 
-func text(fields map[string]json.RawMessage, names ...string) string {
+func textField(fields map[string]json.RawMessage, names ...string) string {
 	for _, n := range names {
 		var s string
 		if json.Unmarshal(fields[n], &s) == nil && s != "" {
@@ -69,9 +69,9 @@ func text(fields map[string]json.RawMessage, names ...string) string {
 	return ""
 }
 
-// challenge returns what Roam sends to verify a URL: an object with a short challenge, and nothing that an event has. Roam does not
+// parseChallenge returns what Roam sends to verify a URL: an object with a short challenge, and nothing that an event has. Roam does not
 // document its form; this is the usual one. It is answered without a signature, because it changes nothing.
-func challenge(body []byte) (string, bool) {
+func parseChallenge(body []byte) (string, bool) {
 	if len(body) > 1024 {
 		return "", false
 	}

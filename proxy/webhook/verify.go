@@ -12,9 +12,9 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// leastSecret is the shortest secret that Standard Webhooks allows, in bytes. The library accepts an empty one, which would let
+// minSecret is the shortest secret that Standard Webhooks allows, in bytes. The library accepts an empty one, which would let
 // anybody sign.
-const leastSecret = 24
+const minSecret = 24
 
 // tolerance is how far a timestamp may be off, as Standard Webhooks recommends.
 const tolerance = 5 * time.Minute
@@ -25,8 +25,8 @@ func CheckSecret(secret string) error {
 	switch {
 	case err != nil:
 		return errors.New("webhook: a secret is not base64; copy it from Roam as it is, such as whsec_…")
-	case len(key) < leastSecret:
-		return fmt.Errorf("webhook: a secret has %d bytes, want at least %d", len(key), leastSecret)
+	case len(key) < minSecret:
+		return fmt.Errorf("webhook: a secret has %d bytes, want at least %d", len(key), minSecret)
 	}
 	return nil
 }

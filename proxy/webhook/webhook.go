@@ -26,8 +26,8 @@ import (
 const (
 	// maxBody bounds a delivery. Roam's largest carries a whole transcript, some 300 KB.
 	maxBody = 1 << 20
-	// forwardTime is how long all receivers have together. Roam waits 3 s, and the answer needs time to arrive.
-	forwardTime = 2500 * time.Millisecond
+	// forwardTimeout is how long all receivers have together. Roam waits 3 s, and the answer needs time to arrive.
+	forwardTimeout = 2500 * time.Millisecond
 )
 
 // Result says what became of a delivery, for the metric.
@@ -62,8 +62,8 @@ type Options struct {
 
 // Receiver is the http.Handler of a listener that Roam can reach. It is safe for concurrent use.
 type Receiver struct {
-	o    Options
-	seen seen
+	o         Options
+	delivered deliveryIDs
 
 	mu   sync.Mutex // guards last
 	last time.Time  // of the latest genuine delivery
@@ -107,7 +107,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, Malformed, status)
 		return
 	}
-	if challenge, ok := challenge(body); ok {
+	if challenge, ok := parseChallenge(body); ok {
 		r.answerChallenge(w, challenge)
 		return
 	}
@@ -115,14 +115,14 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.refuse(w, result, status)
 		return
 	}
-	event, err := parse(body)
+	event, err := parseEvent(body)
 	if err != nil {
 		r.refuse(w, Malformed, http.StatusBadRequest)
 		return
 	}
-	r.arrived()
+	r.noteArrival()
 	id := req.Header.Get("Webhook-Id")
-	if !r.seen.add(id, time.Now()) {
+	if !r.delivered.add(id, time.Now()) {
 		r.o.Observe(Repeated, event, 0)
 		w.WriteHeader(http.StatusOK)
 		return
@@ -130,7 +130,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.o.Invalidate(event)
 	begun := time.Now()
 	if err := r.forward(req, body); err != nil {
-		r.seen.remove(id) // so that it can be delivered again
+		r.delivered.remove(id) // so that it can be delivered again
 		r.o.Observe(Failed, event, time.Since(begun))
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -139,7 +139,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (r *Receiver) arrived() {
+func (r *Receiver) noteArrival() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = time.Now()
@@ -160,7 +160,7 @@ func (r *Receiver) answerChallenge(w http.ResponseWriter, challenge string) {
 
 // forward sends the delivery to every receiver at the same time, unchanged, and returns an error that names the first that failed.
 func (r *Receiver) forward(req *http.Request, body []byte) error {
-	ctx, cancel := context.WithTimeout(req.Context(), forwardTime)
+	ctx, cancel := context.WithTimeout(req.Context(), forwardTimeout)
 	defer cancel()
 	failures := make(chan error, len(r.o.Forward))
 	for i, to := range r.o.Forward {
@@ -193,7 +193,7 @@ func (r *Receiver) send(ctx context.Context, to *url.URL, header http.Header, bo
 	res, err := r.o.Transport.RoundTrip(out)
 	if err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("no answer within %v", forwardTime)
+			return fmt.Errorf("no answer within %v", forwardTimeout)
 		}
 		return errors.New("it cannot be reached")
 	}

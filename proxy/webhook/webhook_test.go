@@ -169,7 +169,7 @@ func TestADeliveryThatComesAgain(t *testing.T) {
 			{"one that the bot does not take", 0, "c", 500, 502, 3},
 			{"and again", 0, "c", 200, 204, 4},
 			{"and once more", 0, "c", 200, 200, 4},
-			{"after it is forgotten", seenFor + time.Second, "a", 200, 204, 5},
+			{"after it is forgotten", idTTL + time.Second, "a", 200, 204, 5},
 		} {
 			time.Sleep(step.after)
 			answer = step.bot
@@ -192,8 +192,8 @@ func TestASlowReceiver(t *testing.T) {
 		if got := deliver(r, signed(t, secret, "m", time.Now(), message)); got != 502 {
 			t.Errorf("answered %d, want 502", got)
 		}
-		if got := time.Since(start); got != forwardTime {
-			t.Errorf("answered after %v, want %v", got, forwardTime)
+		if got := time.Since(start); got != forwardTimeout {
+			t.Errorf("answered after %v, want %v", got, forwardTimeout)
 		}
 		if got := strings.Join(r.did, "; "); !strings.Contains(got, "bot after 0s") {
 			t.Errorf("did %s", got)
@@ -283,7 +283,7 @@ func TestEventsAreUnderstood(t *testing.T) {
 		{`{}`, "", ""},
 	} {
 		t.Run(tt.body, func(t *testing.T) {
-			got, err := parse([]byte(tt.body))
+			got, err := parseEvent([]byte(tt.body))
 			if want := (Event{tt.name, tt.chat}); err != nil || got != want {
 				t.Errorf("got %+v, %v; want %+v", got, err, want)
 			}
@@ -295,21 +295,21 @@ func FuzzParse(f *testing.F) {
 	f.Add(message)
 	f.Add(`{"type":"message","chat":["x"]}`)
 	f.Fuzz(func(t *testing.T, body string) {
-		e, err := parse([]byte(body))
+		e, err := parseEvent([]byte(body))
 		if err == nil && e.Name != "" && !isName(e.Name) {
 			t.Errorf("%q is no name", e.Name)
 		}
-		challenge([]byte(body))
+		parseChallenge([]byte(body))
 	})
 }
 
 func TestSeenIsBounded(t *testing.T) {
-	var s seen
+	var s deliveryIDs
 	now := time.Now()
-	for i := range 3 * maxSeen {
+	for i := range 3 * maxIDs {
 		s.add(fmt.Sprint(i), now)
 	}
-	if len(s.ids) > maxSeen || len(s.old) > maxSeen {
-		t.Errorf("%d ids and %d places, want at most %d", len(s.ids), len(s.old), maxSeen)
+	if len(s.ids) > maxIDs || len(s.old) > maxIDs {
+		t.Errorf("%d ids and %d places, want at most %d", len(s.ids), len(s.old), maxIDs)
 	}
 }

@@ -86,7 +86,7 @@ func (a *app) shared(s *redisquota.Session, r config.Redis) {
 }
 
 // sharedWrites returns where replicas share what they remember of writes; nil without Redis.
-func sharedWrites(c config.Config, f *redisquota.Session) repeat.Shared {
+func sharedWrites(c config.Config, f *redisquota.Session) repeat.SharedStore {
 	if f == nil {
 		return nil
 	}

@@ -36,7 +36,7 @@ type Store struct {
 	claims, ends, renews *rueidis.Lua
 }
 
-var _ repeat.Shared = (*Store)(nil)
+var _ repeat.SharedStore = (*Store)(nil)
 
 // New returns a Store. Client returns nil while Redis is unreachable. Prefix begins every key, and is the same for all
 // replicas of one deployment.
@@ -47,7 +47,7 @@ func New(client func() rueidis.Client, prefix string) *Store {
 	}
 }
 
-var errAway = errors.New("redisrepeat: redis is unreachable")
+var errUnreachable = errors.New("redisrepeat: redis is unreachable")
 
 // Claim records that owner sends the write, or returns the record that is there.
 func (s *Store) Claim(ctx context.Context, key, owner string, mine *repeat.Record, remember time.Duration) (*repeat.Record, error) {
@@ -113,7 +113,7 @@ func (s *Store) Put(ctx context.Context, key string, r *repeat.Record, life time
 func (s *Store) run(ctx context.Context, script *rueidis.Lua, key string, args ...string) rueidis.RedisResult {
 	client := s.client()
 	if client == nil {
-		return rueidis.NewErrorResult(errAway)
+		return rueidis.NewErrorResult(errUnreachable)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -121,7 +121,7 @@ func (s *Store) run(ctx context.Context, script *rueidis.Lua, key string, args .
 }
 
 func wrap(err error) error {
-	if err == nil || errors.Is(err, errAway) {
+	if err == nil || errors.Is(err, errUnreachable) {
 		return err
 	}
 	return fmt.Errorf("redisrepeat: %w", err)

@@ -6,29 +6,29 @@ import (
 )
 
 const (
-	// seenFor is how long the id of a delivery is remembered: twice the tolerance, after which its timestamp is outdated.
-	seenFor = 2 * tolerance
-	// maxSeen bounds what is remembered. A workspace with 16 events a second fills it in seenFor.
-	maxSeen = 10_000
+	// idTTL is how long the id of a delivery is remembered: twice the tolerance, after which its timestamp is outdated.
+	idTTL = 2 * tolerance
+	// maxIDs bounds what is remembered. A workspace with 16 events a second fills it in seenFor.
+	maxIDs = 10_000
 	// maxID bounds an id. Roam's have some 40 bytes.
 	maxID = 256
 )
 
-// seen remembers the ids of genuine deliveries. The zero value is ready.
-type seen struct {
+// deliveryIDs remembers the ids of genuine deliveries. The zero value is ready.
+type deliveryIDs struct {
 	mu  sync.Mutex // guards the following
 	ids map[string]time.Time
 	old []string // in the order in which they came
 }
 
 // add remembers an id, and reports false if it was there.
-func (s *seen) add(id string, now time.Time) bool {
+func (s *deliveryIDs) add(id string, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ids == nil {
 		s.ids = make(map[string]time.Time)
 	}
-	for len(s.old) > 0 && (len(s.old) >= maxSeen || now.Sub(s.ids[s.old[0]]) > seenFor) {
+	for len(s.old) > 0 && (len(s.old) >= maxIDs || now.Sub(s.ids[s.old[0]]) > idTTL) {
 		delete(s.ids, s.old[0])
 		s.old = s.old[1:]
 	}
@@ -41,7 +41,7 @@ func (s *seen) add(id string, now time.Time) bool {
 }
 
 // remove forgets an id, so that the same delivery is taken again.
-func (s *seen) remove(id string) {
+func (s *deliveryIDs) remove(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.ids, id) // its place in old goes when it is due

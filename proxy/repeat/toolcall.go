@@ -41,8 +41,8 @@ func canonical(data json.RawMessage) []byte {
 	return out
 }
 
-// exact bounds the integers that a float64 tells apart.
-const exact = 1 << 53
+// maxExact bounds the integers that a float64 tells apart.
+const maxExact = 1 << 53
 
 // plainNumbers writes 1.0 and 1e0 as 1. An integer beyond the exact range of a float64 keeps its digits: it may be an id.
 func plainNumbers(v any) any {
@@ -62,7 +62,7 @@ func plainNumbers(v any) any {
 		f, err := v.Float64()
 		switch {
 		case err != nil:
-		case f == math.Trunc(f) && math.Abs(f) < exact:
+		case f == math.Trunc(f) && math.Abs(f) < maxExact:
 			return json.Number(strconv.FormatInt(int64(f), 10))
 		default:
 			return json.Number(strconv.FormatFloat(f, 'g', -1, 64))

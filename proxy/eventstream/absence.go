@@ -10,8 +10,8 @@ import (
 // MCPPath is where Roam serves the Model Context Protocol.
 const MCPPath = "/mcp"
 
-// absentFor is how long it is remembered that Roam offers no stream. MCP clients ask at the start of each session.
-const absentFor = 10 * time.Minute
+// absenceTTL is how long it is remembered that Roam offers no stream. MCP clients ask at the start of each session.
+const absenceTTL = 10 * time.Minute
 
 // maxAbsence bounds the body of the answer that is kept. Roam's errors are a line of JSON.
 const maxAbsence = 4 << 10
@@ -31,8 +31,8 @@ func isAbsence(req *http.Request, status int) bool {
 		(status == http.StatusMethodNotAllowed || status == http.StatusNotFound && req.Header.Get("Mcp-Session-Id") == "")
 }
 
-// remembered returns the answer for a request to an upstream that offers no stream; nil: nothing is known.
-func (s *Streams) remembered(upstream string, req *http.Request) *http.Response {
+// absenceFor returns the answer for a request to an upstream that offers no stream; nil: nothing is known.
+func (s *Streams) absenceFor(upstream string, req *http.Request) *http.Response {
 	s.mu.Lock()
 	a := s.absent[upstream]
 	s.mu.Unlock()
@@ -45,10 +45,10 @@ func (s *Streams) remembered(upstream string, req *http.Request) *http.Response 
 	}
 }
 
-// remember keeps an answer that says that there is no stream, and gives its body back to be read.
-func (s *Streams) remember(upstream string, res *http.Response) error {
+// rememberAbsence keeps an answer that says that there is no stream, and gives its body back to be read.
+func (s *Streams) rememberAbsence(upstream string, res *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAbsence+1))
-	res.Body = &rest{io.MultiReader(bytes.NewReader(body), res.Body), res.Body}
+	res.Body = &bodyRest{io.MultiReader(bytes.NewReader(body), res.Body), res.Body}
 	if err != nil || len(body) > maxAbsence {
 		return err
 	}
@@ -60,12 +60,12 @@ func (s *Streams) remember(upstream string, res *http.Response) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.absent[upstream] = &absence{res.StatusCode, header, body, time.Now().Add(absentFor)}
+	s.absent[upstream] = &absence{res.StatusCode, header, body, time.Now().Add(absenceTTL)}
 	return nil
 }
 
-// rest is a body whose beginning was read.
-type rest struct {
+// bodyRest is a body whose beginning was read.
+type bodyRest struct {
 	io.Reader
 	io.Closer
 }
