@@ -23,8 +23,8 @@ type Answer struct {
 	TTL    time.Duration // how long it is fresh still; below 0 when stale
 	Detail string        // why it is stale: throttled, error or revalidating
 
-	fwd       string // why Roam was asked, in RFC 9211's words
-	confirmed bool   // Roam said 304
+	fwd         string // why Roam was asked, in RFC 9211's words
+	revalidated bool   // Roam said 304
 }
 
 // CacheStatus is the field's value (RFC 9211).
@@ -39,7 +39,7 @@ func (a *Answer) CacheStatus() string {
 		return string(b)
 	}
 	b = append(append(b, "roamproxy; fwd="...), a.fwd...)
-	if a.confirmed {
+	if a.revalidated {
 		b = append(b, "; fwd-status=304"...)
 	}
 	switch {

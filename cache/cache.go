@@ -99,11 +99,11 @@ type Rule struct {
 	Origin bool          // Roam's headers decide (RFC 9111), and nothing is kept without them
 }
 
-// Keeps tells whether the rule keeps anything at all.
-func (r Rule) Keeps() bool { return r.TTL > 0 || r.Origin }
+// Stores reports whether the rule stores any answer.
+func (r Rule) Stores() bool { return r.TTL > 0 || r.Origin }
 
-// Question is what a tool asks.
-type Question struct {
+// Lookup is what a tool asks.
+type Lookup struct {
 	Key     Key
 	Route   string // by which Drop finds the answer
 	Rule    Rule
@@ -115,9 +115,9 @@ type Question struct {
 
 // Call says how Roam is to be asked.
 type Call struct {
-	Conditions http.Header // to be sent in place of the tool's own; nil: none
-	Through    bool        // the tool's own conditions and range go to Roam: the answer is for it alone
-	Background bool        // no request waits for the answer: to be sent only if no other call waits for the token either
+	Conditions  http.Header // to be sent in place of the tool's own; nil: none
+	PassThrough bool        // the tool's own conditions and range go to Roam: the answer is for it alone
+	Background  bool        // no request waits for the answer: to be sent only if no other call waits for the token either
 }
 
 // Cache keeps answers. It may be used by many goroutines.
@@ -126,11 +126,11 @@ type Cache struct {
 	store Store
 
 	mu      sync.Mutex // guards the following; held while an answer is put into the store, and never during a fill
-	flights map[Key]*flight
-	under   map[*fill]struct{} // every fill under way, shared or not
+	fills   map[Key]*sharedFill
+	fetches map[*activeFetch]struct{} // every fill under way, shared or not
 	closed  bool
 
-	flying sync.WaitGroup // flights, which may outlive who asked
+	running sync.WaitGroup // flights, which may outlive who asked
 }
 
 // New makes a cache. Close must be called to end its store.
@@ -154,9 +154,9 @@ func New(o Options) (*Cache, error) {
 		}
 		o.Store = memory
 	}
-	c := &Cache{o: o, store: o.Store, flights: make(map[Key]*flight), under: make(map[*fill]struct{})}
+	c := &Cache{o: o, store: o.Store, fills: make(map[Key]*sharedFill), fetches: make(map[*activeFetch]struct{})}
 	if o.Shared != nil {
-		o.Shared.Start(c.forget)
+		o.Shared.Start(c.invalidateLocal)
 	}
 	return c, nil
 }
@@ -165,11 +165,11 @@ func New(o Options) (*Cache, error) {
 func (c *Cache) Close() {
 	c.mu.Lock()
 	c.closed = true
-	for _, f := range c.flights {
+	for _, f := range c.fills {
 		f.cancel()
 	}
 	c.mu.Unlock()
-	c.flying.Wait()
+	c.running.Wait()
 	if c.o.Shared != nil {
 		c.o.Shared.Close()
 	}
@@ -180,17 +180,17 @@ func (c *Cache) Close() {
 func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }
 
 // Do answers a question of a request, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, or the cause of ctx.
-func (c *Cache) Do(ctx context.Context, q Question, by Requester) (*Answer, error) {
+func (c *Cache) Do(ctx context.Context, q Lookup, by Requester) (*Answer, error) {
 	wants := parseDirectives(q.Request["Cache-Control"])
-	if !q.Rule.Keeps() && !q.Shares || wants.has("no-store") || partial(q.Request) {
+	if !q.Rule.Stores() && !q.Shares || wants.has("no-store") || isConditional(q.Request) {
 		if wants.has("only-if-cached") {
 			return nil, ErrOnlyIfCached
 		}
-		return c.pass(ctx, by, "bypass")
+		return c.passThrough(ctx, by, "bypass")
 	}
 	key, kept := c.find(q)
 	now := time.Now()
-	if kept != nil && kept.suits(q.Rule, wants, now) {
+	if kept != nil && kept.satisfies(q.Rule, wants, now) {
 		if kept.ttl(q.Rule, now) <= 0 {
 			return kept.answer(Stale, q.Rule, now), nil
 		}
@@ -199,29 +199,29 @@ func (c *Cache) Do(ctx context.Context, q Question, by Requester) (*Answer, erro
 	if wants.has("only-if-cached") {
 		return nil, ErrOnlyIfCached
 	}
-	if detail := c.standIn(ctx, question{q, key, kept, by, ""}, wants, now); detail != "" {
-		return kept.standIn(q.Rule, now, detail), nil
+	if detail := c.staleDetail(ctx, lookup{q, key, kept, by, ""}, wants, now); detail != "" {
+		return kept.staleAnswer(q.Rule, now, detail), nil
 	}
 	var a *Answer
 	var err error
-	switch asked := (question{q, key, kept, by, ""}); {
+	switch asked := (lookup{q, key, kept, by, ""}); {
 	case q.Head:
-		a, err = c.pass(ctx, by, "uri-miss")
+		a, err = c.passThrough(ctx, by, "uri-miss")
 	case wants.has("no-cache"):
-		a, err = c.alone(ctx, asked, "request") // what is under way may be older than what the tool wants
+		a, err = c.fetchAlone(ctx, asked, "request") // what is under way may be older than what the tool wants
 	default:
 		a, err = c.share(ctx, asked)
 	}
-	if detail := c.excuse(ctx, a, err); detail != "" {
+	if detail := c.failureDetail(ctx, a, err); detail != "" {
 		_, kept := c.find(q) // it may have been dropped meanwhile
-		if now := time.Now(); kept != nil && kept.servable(q.Rule, wants, now) {
+		if now := time.Now(); kept != nil && kept.isServableStale(q.Rule, wants, now) {
 			a.close()
-			return kept.standIn(q.Rule, now, detail), nil
+			return kept.staleAnswer(q.Rule, now, detail), nil
 		}
 	}
 	switch {
 	case a == nil:
-	case !q.Rule.Keeps():
+	case !q.Rule.Stores():
 		a.bypass()
 	case kept != nil && a.fwd == "uri-miss":
 		a.fwd = "stale"
@@ -234,23 +234,23 @@ func OnlyIfCached(request http.Header) bool {
 	return parseDirectives(request["Cache-Control"]).has("only-if-cached")
 }
 
-// question is a Question with what is kept of it.
-type question struct {
-	Question
-	key  Key // of the form of the answer that the request gets
-	kept *Entry
-	by   Requester
+// lookup is a Lookup with what is kept of it.
+type lookup struct {
+	Lookup
+	key       Key // of the form of the answer that the request gets
+	entry     *Entry
+	requester Requester
 
 	generation string // of the route among the replicas, before Roam is asked
 }
 
-// partial tells whether a request is about a part of the answer, or about a state that only Roam knows (RFC 9111, section 4.3.2).
-func partial(h http.Header) bool {
+// isConditional tells whether a request is about a part of the answer, or about a state that only Roam knows (RFC 9111, section 4.3.2).
+func isConditional(h http.Header) bool {
 	return h["Range"] != nil || h["If-Match"] != nil || h["If-Unmodified-Since"] != nil
 }
 
-// excuse tells why an old answer may stand in for this one, or nothing.
-func (c *Cache) excuse(ctx context.Context, a *Answer, err error) string {
+// failureDetail tells why an old answer may stand in for this one, or nothing.
+func (c *Cache) failureDetail(ctx context.Context, a *Answer, err error) string {
 	switch {
 	case ctx.Err() != nil:
 		return ""
@@ -262,9 +262,9 @@ func (c *Cache) excuse(ctx context.Context, a *Answer, err error) string {
 	return ""
 }
 
-// pass asks Roam and keeps nothing.
-func (c *Cache) pass(ctx context.Context, by Requester, fwd string) (*Answer, error) {
-	res, err := by.NewFill().Fetch(ctx, Call{Through: true})
+// passThrough asks Roam and keeps nothing.
+func (c *Cache) passThrough(ctx context.Context, by Requester, fwd string) (*Answer, error) {
+	res, err := by.NewFill().Fetch(ctx, Call{PassThrough: true})
 	if err != nil {
 		return nil, err
 	}

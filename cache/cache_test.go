@@ -97,16 +97,16 @@ func open(t testing.TB, o Options) *Cache {
 	return c
 }
 
-func groups(header ...string) Question {
+func groups(header ...string) Lookup {
 	h := http.Header{}
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
 	}
-	return Question{Key: "k", Route: "/v1/groups.list", Rule: Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h}
+	return Lookup{Key: "k", Route: "/v1/groups.list", Rule: Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h}
 }
 
 // ask tells the answer's Cache-Status and body, or the error.
-func ask(t testing.TB, c *Cache, q Question, r *roam) string {
+func ask(t testing.TB, c *Cache, q Lookup, r *roam) string {
 	t.Helper()
 	a, err := c.Do(t.Context(), q, r)
 	if err != nil {
@@ -150,7 +150,7 @@ func TestAWriteDropsWhatItTouched(t *testing.T) {
 		other := groups()
 		other.Key, other.Route = "o", "/v1/user.list"
 		ask(t, c, other, r)
-		if n := c.Drop(listed); n != 1 {
+		if n := c.Invalidate(listed); n != 1 {
 			t.Errorf("%d answers dropped, want 1", n)
 		}
 		if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
@@ -176,7 +176,7 @@ func TestAReadThatAWriteOvertookIsNotKept(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Second)
-		c.Drop(func(string) bool { return true })
+		c.Invalidate(func(string) bool { return true })
 		all.Go(func() {
 			if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":2}` {
 				t.Errorf("the read of after: %s", got)

@@ -19,7 +19,7 @@ func Tag(body []byte) string {
 
 // Unchanged tells whether the tool has this answer already: whether it is to be answered 304 (RFC 9110, section 13.2.2, and RFC
 // 9111, section 4.3.2).
-func (a *Answer) Unchanged(request http.Header) bool {
+func (a *Answer) IsNotModified(request http.Header) bool {
 	if a.Status != http.StatusOK || a.Stream != nil {
 		return false
 	}
@@ -64,7 +64,7 @@ func matches(tags []string, tag string) bool {
 }
 
 // Unchanging are the header fields of a 304 (RFC 9110, section 15.4.5), and what is ours to tell.
-func Unchanging(h http.Header) http.Header {
+func NotModifiedHeader(h http.Header) http.Header {
 	kept := make(http.Header)
 	for _, name := range []string{"Cache-Control", "Content-Location", "Date", "Etag", "Expires", "Vary", "Last-Modified"} {
 		if values, ok := h[name]; ok {
@@ -76,7 +76,7 @@ func Unchanging(h http.Header) http.Header {
 
 // Foreign takes our own entity tags out of a request that goes to Roam as it is. A range that depends on one asks for the whole,
 // because Roam cannot know whether it is still true.
-func Foreign(h http.Header) {
+func RemoveOwnTags(h http.Header) {
 	if strings.Contains(h.Get("If-Range"), ownTag) {
 		h.Del("If-Range")
 		h.Del("Range")
@@ -89,14 +89,14 @@ func Foreign(h http.Header) {
 	}
 }
 
-// validated tells whether Roam gave the entry something to ask by whether it is still true.
-func (e *Entry) validated() bool {
+// hasValidator tells whether Roam gave the entry something to ask by whether it is still true.
+func (e *Entry) hasValidator() bool {
 	return !e.OwnTag && e.Header["Etag"] != nil || e.Header["Last-Modified"] != nil
 }
 
 // conditions ask whether the entry is still true (RFC 9111, section 4.3.1).
 func (e *Entry) conditions() http.Header {
-	if e == nil || e.Status != http.StatusOK || !e.validated() {
+	if e == nil || e.Status != http.StatusOK || !e.hasValidator() {
 		return nil
 	}
 	h := make(http.Header)
@@ -109,9 +109,9 @@ func (e *Entry) conditions() http.Header {
 	return h
 }
 
-// confirmed is the entry after Roam said 304: its header fields are those of the 304, where that has them (RFC 9111, sections
+// revalidated is the entry after Roam said 304: its header fields are those of the 304, where that has them (RFC 9111, sections
 // 3.2 and 4.3.4). It is nil when the 304 is about something else than the entry.
-func (e *Entry) confirmed(res *http.Response, sent, received time.Time) *Entry {
+func (e *Entry) revalidated(res *http.Response, sent, received time.Time) *Entry {
 	for _, name := range []string{"Etag", "Last-Modified"} {
 		if told := res.Header.Get(name); told != "" && !(name == "Etag" && e.OwnTag) && strings.TrimPrefix(told, "W/") != strings.TrimPrefix(e.Header.Get(name), "W/") {
 			return nil

@@ -150,15 +150,15 @@ func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 		q := groups(tt.condition...)
 		for _, result := range []Result{Miss, Hit} {
 			a, err := c.Do(t.Context(), q, r)
-			if err != nil || a.Result != result || a.Unchanged(q.Request) != tt.want {
-				t.Errorf("%s, on a %s: unchanged = %v (%v), want %v", tt.name, result, a.Unchanged(q.Request), err, tt.want)
+			if err != nil || a.Result != result || a.IsNotModified(q.Request) != tt.want {
+				t.Errorf("%s, on a %s: unchanged = %v (%v), want %v", tt.name, result, a.IsNotModified(q.Request), err, tt.want)
 			}
 		}
 	}
 	wrong := &Answer{Status: 404, Header: http.Header{"Etag": {`"a"`}}}
 	stream := &Answer{Status: 200, Header: http.Header{"Etag": {`"a"`}}, Stream: io.NopCloser(strings.NewReader(""))}
 	for _, a := range []*Answer{wrong, stream} {
-		if a.Unchanged(http.Header{"If-None-Match": {"*"}}) {
+		if a.IsNotModified(http.Header{"If-None-Match": {"*"}}) {
 			t.Errorf("%d is unchanged", a.Status)
 		}
 	}
@@ -177,7 +177,7 @@ func TestOurTagsAreNotForwarded(t *testing.T) {
 		{"a range of our answer", http.Header{"If-Range": {own}, "Range": {"bytes=0-1"}}, nil},
 		{"a range of Roam's", http.Header{"If-Range": {`"a"`}, "Range": {"bytes=0-1"}}, []string{"If-Range", "Range"}},
 	} {
-		Foreign(tt.header)
+		RemoveOwnTags(tt.header)
 		if len(tt.header) != len(tt.want) {
 			t.Errorf("%s: %v is left, want %v", tt.name, tt.header, tt.want)
 		}

@@ -35,7 +35,7 @@ func newEntry(route string, status int, from http.Header, body []byte, sent, rec
 	if e.Header["Etag"] == nil && status == http.StatusOK {
 		e.OwnTag, e.Header["Etag"] = true, []string{Tag(body)}
 	}
-	e.Varies, _ = nominated(from.Values("Vary"))
+	e.Varies, _ = varyFields(from.Values("Vary"))
 	return e
 }
 
@@ -55,23 +55,23 @@ func endToEnd(from http.Header) http.Header {
 // client, and Age is computed for every response.
 func neverStored(name string) bool { return name == "Age" || name == "Set-Cookie" }
 
-// index tells whether this is no answer but says with what the answers to the question vary.
-func (e *Entry) index() bool { return e.Header == nil && e.Varies != nil }
+// isVaryIndex tells whether this is no answer but says with what the answers to the question vary.
+func (e *Entry) isVaryIndex() bool { return e.Header == nil && e.Varies != nil }
 
 // size is the memory that the entry takes, key, header and bookkeeping included.
 func (e *Entry) size(key Key) int64 {
-	n := 600 + rounded(len(key)) + rounded(cap(e.Body)) // the first is of the structures around it, measured
+	n := 600 + allocated(len(key)) + allocated(cap(e.Body)) // the first is of the structures around it, measured
 	for name, values := range e.Header {
-		n += 100 + rounded(len(name)) // a map has up to twice the room that it needs
+		n += 100 + allocated(len(name)) // a map has up to twice the room that it needs
 		for _, v := range values {
-			n += 16 + rounded(len(v))
+			n += 16 + allocated(len(v))
 		}
 	}
 	return int64(n)
 }
 
-// rounded is what the allocator takes for n bytes: its sizes are up to an eighth apart, and the small ones 16.
-func rounded(n int) int { return n + n/8 + 8 }
+// allocated is what the allocator takes for n bytes: its sizes are up to an eighth apart, and the small ones 16.
+func allocated(n int) int { return n + n/8 + 8 }
 
 func (e *Entry) answer(result Result, r Rule, now time.Time) *Answer {
 	return &Answer{Status: e.Status, Header: e.Header, Body: e.Body, Length: int64(len(e.Body)), Result: result, Age: e.age(now), TTL: e.ttl(r, now)}

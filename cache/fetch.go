@@ -14,41 +14,41 @@ import (
 	"time"
 )
 
-// fetched is an answer, and whose it is.
-type fetched struct {
+// fetchResult is an answer, and whose it is.
+type fetchResult struct {
 	*Answer
-	own    bool     // of the one request alone
-	varies []string // of those alone who sent the same in these fields
+	personal bool     // of the one request alone
+	varies   []string // of those alone who sent the same in these fields
 }
 
-// errUnasked says that Roam answered a condition that it was not asked.
-var errUnasked = errors.New("a 304 that answers no condition")
+// errUnexpected304 says that Roam answered a condition that it was not asked.
+var errUnexpected304 = errors.New("a 304 that answers no condition")
 
 // fetch asks Roam, reads the answer, and keeps it if it may be kept.
-func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (got *fetched, err error) {
-	under := c.begin(q.Route)
+func (c *Cache) fetch(ctx context.Context, q lookup, fill Fill, call Call) (got *fetchResult, err error) {
+	under := c.beginFetch(q.Route)
 	var e *Entry
 	defer func() {
-		stored := c.end(under, q.Question, e)
+		stored := c.endFetch(under, q.Lookup, e)
 		if stored {
-			c.shareOut(q, e)
+			c.putShared(q, e)
 		}
 		if got != nil {
 			got.Stored = stored
 		}
 	}()
-	call.Conditions = q.kept.conditions()
+	call.Conditions = q.entry.conditions()
 	res, sent, err := send(ctx, fill, call)
 	if err == nil && res.StatusCode == http.StatusNotModified && call.Conditions != nil {
 		received := time.Now()
 		res.Body.Close()
-		if confirmed := q.kept.confirmed(res, sent, received); confirmed != nil && !isForeign(res) {
-			own := personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
+		if confirmed := q.entry.revalidated(res, sent, received); confirmed != nil && !mustNotStore(res) {
+			own := isPersonal(res.Header, parseDirectives(res.Header["Cache-Control"]))
 			if !own && res.Header["Set-Cookie"] == nil {
 				e = confirmed
 			}
-			got = &fetched{Answer: confirmed.answer(Miss, q.Rule, received), own: own, varies: confirmed.Varies}
-			got.fwd, got.confirmed = "stale", true
+			got = &fetchResult{Answer: confirmed.answer(Miss, q.Rule, received), personal: own, varies: confirmed.Varies}
+			got.fwd, got.revalidated = "stale", true
 			return got, nil
 		}
 		call.Conditions = nil // it is about something else: what is kept is worth nothing any more
@@ -60,19 +60,19 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 	received := time.Now()
 	if res.StatusCode == http.StatusNotModified {
 		res.Body.Close()
-		return nil, fmt.Errorf("cache: Roam's answer to %s: %w", q.Route, errUnasked)
+		return nil, fmt.Errorf("cache: Roam's answer to %s: %w", q.Route, errUnexpected304)
 	}
 	if isStream(res.Header, q.Rule) {
-		got = &fetched{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Result: Miss, fwd: "uri-miss", Stream: res.Body}}
+		got = &fetchResult{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Result: Miss, fwd: "uri-miss", Stream: res.Body}}
 		return got, nil
 	}
-	foreign := isForeign(res)
-	body, whole, err := c.read(res)
+	foreign := mustNotStore(res)
+	body, whole, err := c.readBody(res)
 	if err != nil {
 		res.Body.Close()
 		return nil, fmt.Errorf("cache: Roam's answer to %s broke off: %w", q.Route, err)
 	}
-	got = &fetched{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Age: ageOf(res.Header), Result: Miss, fwd: "uri-miss"}}
+	got = &fetchResult{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Age: ageOf(res.Header), Result: Miss, fwd: "uri-miss"}}
 	if !whole {
 		got.Stream = struct {
 			io.Reader
@@ -82,12 +82,12 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 	}
 	res.Body.Close()
 	got.Body, got.Length = body, int64(len(body))
-	if !keepsStatus(res.StatusCode, q.Rule) {
+	if !isStorableStatus(res.StatusCode, q.Rule) {
 		return got, nil
 	}
-	got.own = personal(res.Header, parseDirectives(res.Header["Cache-Control"]))
-	got.varies, _ = nominated(res.Header["Vary"])
-	if kept := newEntry(q.Route, res.StatusCode, res.Header, body, sent, received); !foreign && storable(res, q.Rule, kept, c.o.MaxBody) {
+	got.personal = isPersonal(res.Header, parseDirectives(res.Header["Cache-Control"]))
+	got.varies, _ = varyFields(res.Header["Vary"])
+	if kept := newEntry(q.Route, res.StatusCode, res.Header, body, sent, received); !foreign && isStorable(res, q.Rule, kept, c.o.MaxBody) {
 		e = kept
 		got.Header, got.Age, got.TTL = kept.Header, kept.Age, kept.ttl(q.Rule, received)
 	}
@@ -98,17 +98,17 @@ func (c *Cache) fetch(ctx context.Context, q question, fill Fill, call Call) (go
 // whole: of a route of which nothing is kept only JSON is shared.
 func isStream(h http.Header, r Rule) bool {
 	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return kind == "text/event-stream" || !r.Keeps() && !strings.HasSuffix(kind, "json")
+	return kind == "text/event-stream" || !r.Stores() && !strings.HasSuffix(kind, "json")
 }
 
-// MarkForeign has an answer belong to no key: the secret was replaced while the call waited, so that Roam gave the answer to
+// DoNotStore has an answer belong to no key: the secret was replaced while the call waited, so that Roam gave the answer to
 // another one than the key is of. It goes to whoever waits for it, and is not kept.
-func MarkForeign(res *http.Response) { res.Body = foreignBody{res.Body} }
+func DoNotStore(res *http.Response) { res.Body = unstorableBody{res.Body} }
 
-type foreignBody struct{ io.ReadCloser }
+type unstorableBody struct{ io.ReadCloser }
 
-func isForeign(res *http.Response) bool {
-	_, is := res.Body.(foreignBody)
+func mustNotStore(res *http.Response) bool {
+	_, is := res.Body.(unstorableBody)
 	return is
 }
 
@@ -126,8 +126,8 @@ func send(ctx context.Context, fill Fill, call Call) (res *http.Response, sent t
 	return res, time.Now(), err
 }
 
-// read reads an answer as long as it can be kept. The bytes take no more memory than they need.
-func (c *Cache) read(res *http.Response) (body []byte, whole bool, err error) {
+// readBody reads an answer as long as it can be kept. The bytes take no more memory than they need.
+func (c *Cache) readBody(res *http.Response) (body []byte, whole bool, err error) {
 	size := int64(bytes.MinRead)
 	if res.ContentLength >= 0 {
 		size += min(res.ContentLength, c.o.MaxBody) // the buffer wants some room beyond what it reads, or it grows

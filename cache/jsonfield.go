@@ -13,8 +13,8 @@ var (
 	errMalformed = errors.New("cache: malformed JSON")
 )
 
-// longestName bounds the name of a member that is looked at, with its escapes.
-const longestName = 64
+// maxName bounds the name of a member that is looked at, with its escapes.
+const maxName = 64
 
 // okField returns the value of the first member "ok" of the JSON object in r, "" without one. It reads no further than it must,
 // and holds no more than a name and a short value, however long a string of the object is. It checks JSON as far as it needs to
@@ -34,7 +34,7 @@ func okField(r io.Reader) (value string, err error) {
 		case c != '"':
 			return "", errMalformed
 		}
-		name := s.text(longestName)
+		name := s.text(maxName)
 		if s.space() != ':' {
 			return "", errMalformed
 		}
@@ -118,7 +118,7 @@ func (s *jsonScanner) value(c byte) string {
 		return string(c)
 	}
 	var literal []byte
-	for s.err == nil && len(literal) < longestName {
+	for s.err == nil && len(literal) < maxName {
 		if c != '-' && c != '+' && c != '.' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
 			s.in.UnreadByte()
 			break
@@ -132,8 +132,8 @@ func (s *jsonScanner) value(c byte) string {
 	return string(literal)
 }
 
-// mostNested bounds the depth, as encoding/json does.
-const mostNested = 10000
+// maxDepth bounds the depth, as encoding/json does.
+const maxDepth = 10000
 
 // nested reads to the end of an object or array that begins with c.
 func (s *jsonScanner) nested(c byte) {
@@ -143,7 +143,7 @@ func (s *jsonScanner) nested(c byte) {
 		case '"':
 			s.text(0)
 		case '{', '[':
-			if open = append(open, c); len(open) > mostNested {
+			if open = append(open, c); len(open) > maxDepth {
 				s.err = errMalformed
 			}
 		case '}', ']':

@@ -21,11 +21,11 @@ func NewKey(partition string, r *http.Request, body []byte) Key {
 		method = http.MethodGet
 	}
 	key := make([]byte, 0, 256)
-	key = part(key, partition)
-	key = part(key, method)
-	key = part(key, asWritten(r))
-	key = query(key, r.URL.RawQuery)
-	key = fields(key, r.Header)
+	key = appendPart(key, partition)
+	key = appendPart(key, method)
+	key = appendPart(key, pathAsSent(r))
+	key = appendQuery(key, r.URL.RawQuery)
+	key = appendFields(key, r.Header)
 	if len(body) > 0 {
 		sum := sha256.Sum256(body)
 		key = append(key, sum[:]...)
@@ -33,9 +33,9 @@ func NewKey(partition string, r *http.Request, body []byte) Key {
 	return Key(key)
 }
 
-// asWritten is the path in the bytes that go to Roam. net/url would write one with a letter that wants an escape anew, and an
+// pathAsSent is the path in the bytes that go to Roam. net/url would write one with a letter that wants an escape anew, and an
 // escaped slash in it as a plain one. A question mark with nothing behind it stays at the end.
-func asWritten(r *http.Request) string {
+func pathAsSent(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if path == "" {
 		path = r.URL.EscapedPath()
@@ -46,7 +46,7 @@ func asWritten(r *http.Request) string {
 	return path
 }
 
-func fields(key []byte, h http.Header) []byte {
+func appendFields(key []byte, h http.Header) []byte {
 	names := make([]string, 0, 8) // more are rare
 	for name := range h {
 		if choosesAnswer(name) {
@@ -56,10 +56,10 @@ func fields(key []byte, h http.Header) []byte {
 	slices.Sort(names)
 	key = binary.AppendUvarint(key, uint64(len(names)))
 	for _, name := range names {
-		key = part(key, name)
+		key = appendPart(key, name)
 		key = binary.AppendUvarint(key, uint64(len(h[name])))
 		for _, v := range h[name] {
-			key = part(key, v)
+			key = appendPart(key, v)
 		}
 	}
 	return key
@@ -75,12 +75,12 @@ func choosesAnswer(name string) bool {
 	return !strings.HasPrefix(name, "X-Fern-")
 }
 
-func part(key []byte, value string) []byte {
+func appendPart(key []byte, value string) []byte {
 	return append(binary.AppendUvarint(key, uint64(len(value))), value...)
 }
 
-// query writes a query ordered by the names as Roam reads them, and leaves the text of each part as it is.
-func query(key []byte, raw string) []byte {
+// appendQuery writes a appendQuery ordered by the names as Roam reads them, and leaves the text of each part as it is.
+func appendQuery(key []byte, raw string) []byte {
 	parts := slices.AppendSeq(make([]Parameter, 0, 16), Parameters(raw)) // more are rare
 	slices.SortStableFunc(parts, func(a, b Parameter) int { return strings.Compare(a.Name, b.Name) })
 	key = binary.AppendUvarint(key, uint64(len(raw)))

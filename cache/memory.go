@@ -12,37 +12,37 @@ import (
 // is not used, because freshness depends on rules that may change.
 //
 // ristretto refuses a newcomer that was asked for less often than what it would push out. Such an answer was paid for with a
-// call and is likely to be asked for again soon, so it waits in the lobby, until newer ones push it out from there.
+// call and is likely to be asked for again soon, so it waits in the overflow, until newer ones push it out from there.
 type Memory struct {
-	cache *ristretto.Cache[string, *sized]
+	cache *ristretto.Cache[string, *item]
 	max   int64 // of an entry
 
-	mu      sync.Mutex // guards the following; never held while ristretto is called
-	bytes   int64
-	kept    map[string]map[Key]*sized // everything that is in ristretto or the lobby, by route
-	lobby   lobby
-	entries int
+	mu       sync.Mutex // guards the following; never held while ristretto is called
+	bytes    int64
+	items    map[string]map[Key]*item // everything that is in ristretto or the overflow, by route
+	overflow overflow
+	entries  int
 }
 
-type sized struct {
+type item struct {
 	*Entry
 	key  Key
 	size int64
 }
 
-// lobbyShare is the part of the bytes for newcomers: a sixteenth of the usual 64 MiB holds the largest answer that is kept.
-const lobbyShare = 16
+// overflowShare is the part of the bytes for newcomers: a sixteenth of the usual 64 MiB holds the largest answer that is kept.
+const overflowShare = 16
 
 // NewMemory keeps at most maxSize bytes.
 func NewMemory(maxSize int64) (*Memory, error) {
-	m := &Memory{max: maxSize - maxSize/lobbyShare, kept: make(map[string]map[Key]*sized)}
-	m.lobby.max, m.lobby.waiting = maxSize/lobbyShare, make(map[Key]*list.Element)
-	cache, err := ristretto.NewCache(&ristretto.Config[string, *sized]{
+	m := &Memory{max: maxSize - maxSize/overflowShare, items: make(map[string]map[Key]*item)}
+	m.overflow.max, m.overflow.items = maxSize/overflowShare, make(map[Key]*list.Element)
+	cache, err := ristretto.NewCache(&ristretto.Config[string, *item]{
 		NumCounters:        max(10*maxSize/(4<<10), 1000), // ten for each entry, as the library advises, at 4 KiB an entry
 		MaxCost:            m.max,
 		BufferItems:        64, // the library's advice
 		IgnoreInternalCost: true,
-		OnExit:             m.left,
+		OnExit:             m.onExit,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
@@ -56,7 +56,7 @@ func (m *Memory) Get(k Key) *Entry {
 	s, ok := m.cache.Get(string(k))
 	if !ok {
 		m.mu.Lock()
-		s = m.lobby.find(k)
+		s = m.overflow.find(k)
 		m.mu.Unlock()
 	}
 	if s == nil || s.key != k { // ristretto compares hashes
@@ -70,32 +70,32 @@ func (m *Memory) Get(k Key) *Entry {
 // entry that takes the place of a smaller one.
 func (m *Memory) Set(k Key, e *Entry) bool {
 	m.remove(k)
-	s := &sized{e, k, e.size(k)}
+	s := &item{e, k, e.size(k)}
 	if s.size > m.max {
 		return false
 	}
-	m.enter(s)
+	m.add(s)
 	if m.cache.Set(string(k), s, s.size) {
 		m.cache.Wait()
 		if kept, ok := m.cache.Get(string(k)); ok && kept == s {
 			return true
 		}
 	} else {
-		m.left(s)
+		m.onExit(s)
 	}
-	return m.wait(s)
+	return m.addOverflow(s)
 }
 
-// wait lets a newcomer into the lobby.
-func (m *Memory) wait(s *sized) bool {
+// wait lets a newcomer into the overflow.
+func (m *Memory) addOverflow(s *item) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	gone, ok := m.lobby.enter(s)
+	gone, ok := m.overflow.add(s)
 	for _, g := range gone {
-		m.forget(g)
+		m.removeLocked(g)
 	}
 	if ok {
-		m.note(s)
+		m.addLocked(s)
 	}
 	return ok
 }
@@ -103,22 +103,22 @@ func (m *Memory) wait(s *sized) bool {
 func (m *Memory) remove(k Key) {
 	m.cache.Del(string(k))
 	m.mu.Lock()
-	if s := m.lobby.leave(k); s != nil {
-		m.forget(s)
+	if s := m.overflow.remove(k); s != nil {
+		m.removeLocked(s)
 	}
 	m.mu.Unlock()
 }
 
 // Drop forgets what matches.
-func (m *Memory) Drop(match func(route string) bool) int {
+func (m *Memory) Invalidate(match func(route string) bool) int {
 	var all []Key
 	answers := 0
 	m.mu.Lock()
-	for route, keys := range m.kept {
+	for route, keys := range m.items {
 		if match(route) {
 			for k, s := range keys {
 				all = append(all, k)
-				if !s.index() {
+				if !s.isVaryIndex() {
 					answers++
 				}
 			}
@@ -131,28 +131,28 @@ func (m *Memory) Drop(match func(route string) bool) int {
 	return answers
 }
 
-func (m *Memory) enter(s *sized) {
+func (m *Memory) add(s *item) {
 	m.mu.Lock()
-	m.note(s)
+	m.addLocked(s)
 	m.mu.Unlock()
 }
 
 // left is told by ristretto of every entry that is no longer there, whatever the reason.
-func (m *Memory) left(s *sized) {
+func (m *Memory) onExit(s *item) {
 	if s == nil {
 		return
 	}
 	m.mu.Lock()
-	m.forget(s)
+	m.removeLocked(s)
 	m.mu.Unlock()
 }
 
 // note and forget count what is kept. The lock is held.
-func (m *Memory) note(s *sized) {
-	keys := m.kept[s.Route]
+func (m *Memory) addLocked(s *item) {
+	keys := m.items[s.Route]
 	if keys == nil {
-		keys = make(map[Key]*sized)
-		m.kept[s.Route] = keys
+		keys = make(map[Key]*item)
+		m.items[s.Route] = keys
 	}
 	if before := keys[s.key]; before != nil {
 		m.count(before, -1)
@@ -161,21 +161,21 @@ func (m *Memory) note(s *sized) {
 	m.count(s, 1)
 }
 
-func (m *Memory) forget(s *sized) {
-	keys := m.kept[s.Route]
+func (m *Memory) removeLocked(s *item) {
+	keys := m.items[s.Route]
 	if keys[s.key] != s {
 		return
 	}
 	delete(keys, s.key)
 	if len(keys) == 0 {
-		delete(m.kept, s.Route)
+		delete(m.items, s.Route)
 	}
 	m.count(s, -1)
 }
 
-func (m *Memory) count(s *sized, sign int) {
+func (m *Memory) count(s *item, sign int) {
 	m.bytes += int64(sign) * s.size
-	if !s.index() {
+	if !s.isVaryIndex() {
 		m.entries += sign
 	}
 }
@@ -192,40 +192,40 @@ func (m *Memory) Close() { m.cache.Close() }
 
 var _ Store = (*Memory)(nil)
 
-// lobby holds the newest of those who were refused, first in, first out.
-type lobby struct {
+// overflow holds the newest of those who were refused, first in, first out.
+type overflow struct {
 	max, bytes int64
-	waiting    map[Key]*list.Element
-	order      list.List // of *sized, oldest first
+	items      map[Key]*list.Element
+	order      list.List // of *item, oldest first
 }
 
-func (l *lobby) find(k Key) *sized {
-	if e := l.waiting[k]; e != nil {
-		return e.Value.(*sized)
+func (l *overflow) find(k Key) *item {
+	if e := l.items[k]; e != nil {
+		return e.Value.(*item)
 	}
 	return nil
 }
 
 // enter makes room for s, and tells who had to go.
-func (l *lobby) enter(s *sized) (gone []*sized, ok bool) {
+func (l *overflow) add(s *item) (gone []*item, ok bool) {
 	if s.size > l.max {
 		return nil, false
 	}
 	for l.bytes+s.size > l.max {
-		gone = append(gone, l.leave(l.order.Front().Value.(*sized).key))
+		gone = append(gone, l.remove(l.order.Front().Value.(*item).key))
 	}
-	l.waiting[s.key] = l.order.PushBack(s)
+	l.items[s.key] = l.order.PushBack(s)
 	l.bytes += s.size
 	return gone, true
 }
 
-func (l *lobby) leave(k Key) *sized {
-	e := l.waiting[k]
+func (l *overflow) remove(k Key) *item {
+	e := l.items[k]
 	if e == nil {
 		return nil
 	}
-	delete(l.waiting, k)
-	s := l.order.Remove(e).(*sized)
+	delete(l.items, k)
+	s := l.order.Remove(e).(*item)
 	l.bytes -= s.size
 	return s
 }

@@ -111,8 +111,8 @@ func TestNothingPoisonsAKey(t *testing.T) {
 		if got := ask(t, c, groups(), &roam{}); !strings.Contains(got, "stored") {
 			t.Errorf("the next: %s", got)
 		}
-		if len(c.flights) != 0 || len(c.under) != 0 {
-			t.Errorf("%d flights and %d fills are left", len(c.flights), len(c.under))
+		if len(c.fills) != 0 || len(c.fetches) != 0 {
+			t.Errorf("%d flights and %d fills are left", len(c.fills), len(c.fetches))
 		}
 	})
 }
@@ -151,7 +151,7 @@ func TestAWideAnswerIsStreamedToEach(t *testing.T) {
 		c.Do(leaves, groups(), r)
 		all.Wait()
 		synctest.Wait()
-		if closed != r.calls || len(c.under) != 0 {
+		if closed != r.calls || len(c.fetches) != 0 {
 			t.Errorf("%d of %d streams closed", closed, r.calls)
 		}
 	})

@@ -125,8 +125,8 @@ func TestClosingCallsRefreshesOff(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		c.Close()
-		if took := time.Since(start); r.calls != 2 || took != 0 || len(c.flights) != 0 {
-			t.Errorf("closing took %v, and %d flights are left of %d calls", took, len(c.flights), r.calls)
+		if took := time.Since(start); r.calls != 2 || took != 0 || len(c.fills) != 0 {
+			t.Errorf("closing took %v, and %d flights are left of %d calls", took, len(c.fills), r.calls)
 		}
 	})
 }
@@ -154,8 +154,8 @@ func TestARefreshThatFailsChangesNothing(t *testing.T) {
 				}
 				synctest.Wait()
 			}
-			if r.calls != 3 || len(c.flights) != 0 || len(c.under) != 0 {
-				t.Errorf("%s: %d calls, and %d flights are left", tt.name, r.calls, len(c.flights))
+			if r.calls != 3 || len(c.fills) != 0 || len(c.fetches) != 0 {
+				t.Errorf("%s: %d calls, and %d flights are left", tt.name, r.calls, len(c.fills))
 			}
 		})
 	}
@@ -169,7 +169,7 @@ func TestARefreshThatAWriteOvertookIsNotKept(t *testing.T) {
 		time.Sleep(40 * time.Second)
 		ask(t, c, groups(), r)
 		synctest.Wait()
-		c.Drop(func(string) bool { return true })
+		c.Invalidate(func(string) bool { return true })
 		time.Sleep(2 * time.Second)
 		if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
 			t.Errorf("after the write: %s", got)

@@ -42,8 +42,8 @@ func TestSection3_StatusCodesThatAreKept(t *testing.T) {
 					if err != nil || a.Status != tt.status || a.Header.Get("Location") != "/elsewhere" || !strings.Contains(string(a.Body), "not_found") {
 						t.Fatalf("after %v: %+v (%v), want %d as Roam gave it", step.after, a, err, tt.status)
 					}
-					if hit := a.Result == Hit; hit != step.kept || a.Unchanged(q.Request) {
-						t.Errorf("after %v: %s, unchanged %v; want a hit = %v, and no 304", step.after, a.CacheStatus(), a.Unchanged(q.Request), step.kept)
+					if hit := a.Result == Hit; hit != step.kept || a.IsNotModified(q.Request) {
+						t.Errorf("after %v: %s, unchanged %v; want a hit = %v, and no 304", step.after, a.CacheStatus(), a.IsNotModified(q.Request), step.kept)
 					}
 				}
 				for _, call := range r.asked {

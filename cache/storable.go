@@ -10,25 +10,25 @@ import (
 	"strings"
 )
 
-// storable tells whether an answer may be kept (RFC 9111, section 3, and the stricter rules of the package comment). A rule
+// isStorable tells whether an answer may be kept (RFC 9111, section 3, and the stricter rules of the package comment). A rule
 // never overrides what Roam forbids.
-func storable(res *http.Response, r Rule, e *Entry, maxBody int64) bool {
+func isStorable(res *http.Response, r Rule, e *Entry, maxBody int64) bool {
 	says := parseDirectives(res.Header.Values("Cache-Control"))
 	unended := res.ContentLength < 0 && len(res.TransferEncoding) == 0 && res.ProtoMajor == 1 // its end is the connection's: it may be cut off
 	switch {
-	case !r.Keeps(), !keepsStatus(res.StatusCode, r), unended, personal(res.Header, says),
+	case !r.Stores(), !isStorableStatus(res.StatusCode, r), unended, isPersonal(res.Header, says),
 		len(res.Header["Set-Cookie"]) > 0,
 		len(res.Header["Content-Range"]) > 0,
-		r.Origin && e.Lifetime == 0 && (e.Status != http.StatusOK || !e.validated()),
+		r.Origin && e.Lifetime == 0 && (e.Status != http.StatusOK || !e.hasValidator()),
 		!r.Origin && isPage(res.Header):
 		return false
 	}
-	return e.Status != http.StatusOK || !failed(res.Header, e.Body, maxExpansion*maxBody)
+	return e.Status != http.StatusOK || !isFailure(res.Header, e.Body, maxExpansion*maxBody)
 }
 
-// keepsStatus reports whether an answer of this status may be kept: a 200, and where Roam's headers decide also those that RFC 9110,
+// isStorableStatus reports whether an answer of this status may be kept: a 200, and where Roam's headers decide also those that RFC 9110,
 // section 15.1, names with the ones that concern a whole answer, if their freshness is explicit.
-func keepsStatus(status int, r Rule) bool {
+func isStorableStatus(status int, r Rule) bool {
 	switch status {
 	case http.StatusOK:
 		return true
@@ -48,16 +48,16 @@ func isPage(h http.Header) bool {
 // little enough that an answer that expands without end costs no more than half a second.
 const maxExpansion = 16
 
-// personal tells whether an answer is for the one request alone, so that nobody who asks the same at the same time may have it
+// isPersonal tells whether an answer is for the one request alone, so that nobody who asks the same at the same time may have it
 // either (RFC 9111, section 4).
-func personal(h http.Header, says directives) bool {
-	_, all := nominated(h.Values("Vary"))
+func isPersonal(h http.Header, says directives) bool {
+	_, all := varyFields(h.Values("Vary"))
 	return says.has("no-store") || says.has("private") || all
 }
 
-// failed reports whether a JSON answer says "ok": false, or cannot be read in order to find out. most bounds the text that is read
+// isFailure reports whether a JSON answer says "ok": false, or cannot be read in order to find out. most bounds the text that is read
 // of a compressed answer: what expands to more is no answer of Roam's.
-func failed(h http.Header, body []byte, most int64) bool {
+func isFailure(h http.Header, body []byte, most int64) bool {
 	if !strings.Contains(h.Get("Content-Type"), "json") {
 		return false
 	}

@@ -8,7 +8,7 @@ type Store interface {
 	// the next Get finds nothing.
 	Set(Key, *Entry) bool
 	// Drop forgets every entry whose route matches, and tells how many that were. No Get that begins after it finds one.
-	Drop(match func(route string) bool) int
+	Invalidate(match func(route string) bool) int
 	// Size is how much is kept.
 	Size() (bytes int64, entries int)
 	Close()

@@ -23,7 +23,7 @@ func testStore(t *testing.T, s Store, max int64) {
 		}
 	}
 	s.Set("other", &Entry{Route: "/v1/other.list"})
-	if n := s.Drop(func(route string) bool { return route == "/v1/some.list" }); n != 20 {
+	if n := s.Invalidate(func(route string) bool { return route == "/v1/some.list" }); n != 20 {
 		t.Errorf("%d entries dropped, want the 20 of that route", n)
 	}
 	if s.Get("k1") != nil || s.Get("other") == nil {

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// mostNominated bounds the fields that an answer may vary with. One that varies with more varies with everything.
-const mostNominated = 16
+// maxVaryFields bounds the fields that an answer may vary with. One that varies with more varies with everything.
+const maxVaryFields = 16
 
-// nominated lists the header fields that an answer varies with besides those that every key holds, or says that it varies with
+// varyFields lists the header fields that an answer varies with besides those that every key holds, or says that it varies with
 // everything (RFC 9111, section 4.1).
-func nominated(vary []string) (names []string, all bool) {
+func varyFields(vary []string) (names []string, all bool) {
 	for _, value := range vary {
 		for name := range strings.SplitSeq(value, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
@@ -27,29 +27,29 @@ func nominated(vary []string) (names []string, all bool) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	return names, len(names) > mostNominated
+	return names, len(names) > maxVaryFields
 }
 
-// variant is the second key of RFC 9111, section 4.1: that of the request's own form of an answer that varies.
-func variant(k Key, names []string, request http.Header) Key {
+// variantKey is the second key of RFC 9111, section 4.1: that of the request's own form of an answer that varies.
+func variantKey(k Key, names []string, request http.Header) Key {
 	if len(names) == 0 {
 		return k
 	}
 	key := binary.AppendUvarint([]byte(k), uint64(len(names)))
 	for _, name := range names {
-		key = part(part(key, name), same(request[name]))
+		key = appendPart(appendPart(key, name), normalized(request[name]))
 	}
 	return Key(key)
 }
 
-// alike tells whether two requests would get the same form.
-func alike(names []string, a, b http.Header) bool {
-	return !slices.ContainsFunc(names, func(name string) bool { return same(a[name]) != same(b[name]) })
+// sameVariant tells whether two requests would get the same form.
+func sameVariant(names []string, a, b http.Header) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return normalized(a[name]) != normalized(b[name]) })
 }
 
-// same writes a field in the one way in which its values can be compared: joined, and without the space around them. Whether
+// normalized writes a field in the one way in which its values can be compared: joined, and without the space around them. Whether
 // the field is there at all is told apart.
-func same(values []string) string {
+func normalized(values []string) string {
 	if values == nil {
 		return "-"
 	}
@@ -61,24 +61,24 @@ func same(values []string) string {
 }
 
 // find looks for what is kept for the question, and tells under which key.
-func (c *Cache) find(q Question) (Key, *Entry) {
+func (c *Cache) find(q Lookup) (Key, *Entry) {
 	e := c.store.Get(q.Key)
-	if e == nil || !e.index() {
+	if e == nil || !e.isVaryIndex() {
 		return q.Key, e
 	}
-	k := variant(q.Key, e.Varies, q.Request)
+	k := variantKey(q.Key, e.Varies, q.Request)
 	return k, c.store.Get(k)
 }
 
-// keep puts an answer where find looks for it.
-func (c *Cache) keep(q Question, e *Entry) bool {
+// storeEntry puts an answer where find looks for it.
+func (c *Cache) storeEntry(q Lookup, e *Entry) bool {
 	if len(e.Varies) == 0 {
 		return c.store.Set(q.Key, e)
 	}
-	if before := c.store.Get(q.Key); before == nil || !before.index() || !slices.Equal(before.Varies, e.Varies) {
+	if before := c.store.Get(q.Key); before == nil || !before.isVaryIndex() || !slices.Equal(before.Varies, e.Varies) {
 		if !c.store.Set(q.Key, &Entry{Route: q.Route, Varies: e.Varies}) {
 			return false
 		}
 	}
-	return c.store.Set(variant(q.Key, e.Varies, q.Request), e)
+	return c.store.Set(variantKey(q.Key, e.Varies, q.Request), e)
 }

@@ -41,7 +41,7 @@ func TestSection4_1_CalculatingCacheKeysWithVary(t *testing.T) {
 	if _, n := c.Size(); n != 5 {
 		t.Errorf("%d answers are kept, want 5", n)
 	}
-	if n := c.Drop(func(string) bool { return true }); n != 5 {
+	if n := c.Invalidate(func(string) bool { return true }); n != 5 {
 		t.Errorf("%d answers were dropped, want 5", n)
 	}
 	if got := ask(t, c, groups("User-Agent", "a"), r); got != "fwd=uri-miss; stored 6" {
@@ -94,7 +94,7 @@ func FuzzVary(f *testing.F) {
 	f.Add("X-A, X-B", "1\x00", "", "", "\x001")
 	f.Add("X-A, X-B", "1X-B+2", "3", "1", "2X-B+3")
 	f.Fuzz(func(t *testing.T, vary, a1, b1, a2, b2 string) {
-		names, all := nominated([]string{vary})
+		names, all := varyFields([]string{vary})
 		if all {
 			return
 		}
@@ -102,7 +102,7 @@ func FuzzVary(f *testing.F) {
 			t.Errorf("Vary %q names %q: want each once, in order", vary, names)
 		}
 		one, other := http.Header{"X-A": {a1}, "X-B": {b1}}, http.Header{"X-A": {a2}, "X-B": {b2}}
-		if share := variant("k", names, one) == variant("k", names, other); share != alike(names, one, other) {
+		if share := variantKey("k", names, one) == variantKey("k", names, other); share != sameVariant(names, one, other) {
 			t.Errorf("Vary %q: %q and %q share an answer: %v", vary, one, other, share)
 		}
 	})

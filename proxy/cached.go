@@ -50,7 +50,7 @@ func (p *Proxy) cached(rq *request) {
 
 // page answers a request out of wide pages; nil: it is not one for them.
 func (p *Proxy) page(rq *request) (*paging.Part, error) {
-	if rq.treatment.PageSize <= 0 || !rq.treatment.Keeps() || rq.Method != http.MethodGet && rq.Method != http.MethodHead {
+	if rq.treatment.PageSize <= 0 || !rq.treatment.Stores() || rq.Method != http.MethodGet && rq.Method != http.MethodHead {
 		return nil, nil
 	}
 	return p.pages.Answer(paging.Request{
@@ -64,7 +64,7 @@ func (p *Proxy) ask(rq *request, r *http.Request, body []byte) (*cache.Answer, e
 	c := &cachedCall{p: p, by: rq, begun: time.Now(), r: r, body: body, interim: interimWriter{p: p, rq: rq}}
 	keys := rq.upstream.credential.Keys()
 	c.keys = keys
-	a, err := p.o.Cache.Do(r.Context(), cache.Question{
+	a, err := p.o.Cache.Do(r.Context(), cache.Lookup{
 		Key: cache.NewKey(keys.Partition, r, body), Route: cacheGroup(rq.Route, r.URL.RawQuery), Rule: rq.treatment.Rule,
 		Head: r.Method == http.MethodHead, Shares: true, Request: r.Header, Seal: keys.Seal,
 	}, c)
@@ -122,16 +122,16 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 	if len(f.body) > 0 {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
 	}
-	if how.Through {
+	if how.PassThrough {
 		delete(out.Header, "Cache-Control") // it is for roamproxy's cache
-		cache.Foreign(out.Header)
+		cache.RemoveOwnTags(out.Header)
 	} else {
 		removeConditions(out.Header)
 		maps.Copy(out.Header, how.Conditions)
 	}
 	res, err := f.by.upstream.chain.RoundTrip(out)
 	if err == nil && f.by.upstream.credential.Keys().Partition != f.keys.Partition {
-		cache.MarkForeign(res)
+		cache.DoNotStore(res)
 	}
 	return res, err
 }
@@ -143,9 +143,9 @@ func (p *Proxy) give(rq *request, a *cache.Answer) {
 		p.credentialRefused(rq)
 	}
 	from := a.Header
-	unchanged := a.Unchanged(rq.r.Header)
+	unchanged := a.IsNotModified(rq.r.Header)
 	if unchanged {
-		rq.Status, from = http.StatusNotModified, cache.Unchanging(from)
+		rq.Status, from = http.StatusNotModified, cache.NotModifiedHeader(from)
 	}
 	h := rq.w.Header()
 	p.mergeClean(h, from, rq)

@@ -28,7 +28,7 @@ func (t Tables) Explain(method, target string) (Explanation, error) {
 	e := Explanation{Route: routeOf(u.EscapedPath())}
 	e.Treatment = known.treatment(method, e.Route, u.RawQuery)
 	e.Affects = known.effectOf(method, e.Route).describe()
-	if e.Keeps() {
+	if e.Stores() {
 		e.After = known.writesAffecting(cacheGroup(e.Route, u.RawQuery))
 	}
 	return e, nil

@@ -31,7 +31,7 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 	if ok, _ := path.Match(pattern, mcpRoute); ok {
 		p.lists.drop()
 	}
-	return p.o.Cache.Drop(func(group string) bool {
+	return p.o.Cache.Invalidate(func(group string) bool {
 		route, _ := splitGroup(group)
 		ok, _ := path.Match(pattern, route)
 		return ok
@@ -55,7 +55,7 @@ func (p *Proxy) invalidateAnswered(rq *request) {
 func (p *Proxy) credentialRefused(rq *request) {
 	if rq.Attempts > 0 {
 		p.lists.drop()
-		p.o.Cache.Drop(func(group string) bool { return path.Base(group) == "token.info" })
+		p.o.Cache.Invalidate(func(group string) bool { return path.Base(group) == "token.info" })
 	}
 }
 
@@ -97,7 +97,7 @@ func (p *Proxy) invalidate(method, written, chat string) {
 
 func (p *Proxy) drop(e effect, chat string) {
 	if !e.isNone() {
-		p.o.Cache.Drop(func(group string) bool { return e.covers(group, chat) })
+		p.o.Cache.Invalidate(func(group string) bool { return e.covers(group, chat) })
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 // they are gone, on all replicas that can be reached.
 func (p *Proxy) InvalidateEvent(name, chat string) {
 	if e := eventEffect(name); !e.isNone() {
-		p.o.Cache.Drop(func(group string) bool { return e.covers(group, chat) })
+		p.o.Cache.Invalidate(func(group string) bool { return e.covers(group, chat) })
 	}
 }
 

@@ -146,7 +146,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.ContentLength > p.o.MaxBody:
 		p.fail(rq, &http.MaxBytesError{Limit: p.o.MaxBody})
 	case rq.isMCP() && (p.readMessages(rq) || p.answerList(rq)): // and is answered
-	case (rq.treatment.Keeps() || rq.isShareable()) && !eventstream.IsWanted(r.Header): // the cache would wait for the end of a stream
+	case (rq.treatment.Stores() || rq.isShareable()) && !eventstream.IsWanted(r.Header): // the cache would wait for the end of a stream
 		p.cached(rq)
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && cache.OnlyIfCached(r.Header):
 		p.fail(rq, cache.ErrOnlyIfCached)

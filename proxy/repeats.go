@@ -28,7 +28,7 @@ const (
 
 // isWrite reports whether the request may change something at Roam. A rule with key_body says of a POST that it reads.
 func (p *Proxy) isWrite(rq *request) bool {
-	return isWriteRoute(rq.Method, rq.Route) && !rq.treatment.Keeps()
+	return isWriteRoute(rq.Method, rq.Route) && !rq.treatment.Stores()
 }
 
 // handleRepeat decides whether a write is sent. If it is not, repeated has answered it and returns true. It holds the body.

@@ -119,7 +119,7 @@ func (rq *request) forwarded() string {
 	switch {
 	case rq.Method != http.MethodGet && rq.Method != http.MethodHead:
 		return "roamproxy; fwd=method"
-	case rq.treatment.Keeps():
+	case rq.treatment.Stores():
 		return "roamproxy; fwd=uri-miss"
 	}
 	return "roamproxy; fwd=bypass"

@@ -106,7 +106,7 @@ func (t routes) treatment(method, route, rawQuery string) Treatment {
 	if treated.withWebhooks > 0 && t.webhooks != nil && t.webhooks() {
 		treated.TTL = max(treated.TTL, treated.withWebhooks)
 	}
-	if !treated.ownTTL && treated.Keeps() && hasExpandStatus(rawQuery) {
+	if !treated.ownTTL && treated.Stores() && hasExpandStatus(rawQuery) {
 		treated.Rule = cache.Rule{} // presence changes by the minute
 	}
 	return treated

@@ -285,7 +285,7 @@ func TestExplain(t *testing.T) {
 	if want := []string{"POST user.*", "SCIM Users", "POST /v1/team.*", "token.revoke", "app.uninstall"}; !slices.Equal(e.After, want) {
 		t.Errorf("invalidated by %v, want %v", e.After, want)
 	}
-	if e, err = tables.Explain("POST", "/v1/chat.post"); err != nil || len(e.Affects) != 4 || e.Keeps() {
+	if e, err = tables.Explain("POST", "/v1/chat.post"); err != nil || len(e.Affects) != 4 || e.Stores() {
 		t.Errorf("a write: %+v, %v", e, err)
 	}
 	for _, target := range []string{"", "v1/user.list", "http://["} {

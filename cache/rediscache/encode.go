@@ -12,8 +12,8 @@ import (
 	"roamproxy/cache"
 )
 
-// encoded is the first byte of an entry as replicas exchange it. Another one is of another version, and not ours to read.
-const encoded = 3
+// formatVersion is the first byte of an entry as replicas exchange it. Another one is of another version, and not ours to read.
+const formatVersion = 3
 
 // header is all of an entry but its body, with its times as they can be told to another machine: relative.
 type header struct {
@@ -35,7 +35,7 @@ func encode(e *cache.Entry, key string, seal []byte, now time.Time) []byte {
 		return nil
 	}
 	out := make([]byte, 0, len(h)+len(e.Body)+16+sha256.Size)
-	out = append(out, encoded)
+	out = append(out, formatVersion)
 	out = binary.AppendUvarint(out, uint64(len(h)))
 	out = append(append(out, h...), e.Body...)
 	return append(out, mac(out, key, seal)...)
@@ -52,7 +52,7 @@ func mac(data []byte, key string, seal []byte) []byte {
 
 // decode reads what another replica wrote so long ago, or nothing when that is foreign, forged or damaged.
 func decode(data []byte, key string, seal []byte, ago time.Duration, now time.Time) *cache.Entry {
-	if len(data) < 1+sha256.Size || data[0] != encoded {
+	if len(data) < 1+sha256.Size || data[0] != formatVersion {
 		return nil
 	}
 	data, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]

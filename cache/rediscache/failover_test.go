@@ -34,7 +34,7 @@ func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
 	place.Store(connect(primary))
 	replica := func() *Tier {
 		r := New(Options{Client: func() rueidis.Client { return *place.Load() }, Prefix: "test", Answer: 1 << 20})
-		r.patience, r.hearing = 20*time.Second, 20*time.Second
+		r.timeout, r.ackTimeout = 20*time.Second, 20*time.Second
 		return r
 	}
 	c, roam := open(t, replica()), &roam{}
@@ -43,7 +43,7 @@ func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
 	if other.Claim("k", groups().Route, seal, false).Entry == nil {
 		t.Fatal("the answer is not there for the other replica")
 	}
-	key, do := other.answer("k"), *copied
+	key, do := other.entryKey("k"), *copied
 	until(t, "copying", func() bool {
 		there, _ := do.Do(t.Context(), do.B().Exists().Key(key).Build()).AsInt64()
 		return there == 1

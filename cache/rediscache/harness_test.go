@@ -75,16 +75,16 @@ func open(t testing.TB, tier *Tier) *cache.Cache {
 	return c
 }
 
-func groups(header ...string) cache.Question {
+func groups(header ...string) cache.Lookup {
 	h := http.Header{}
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
 	}
-	return cache.Question{Key: "k", Route: "/v1/groups.list", Rule: cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h, Seal: seal}
+	return cache.Lookup{Key: "k", Route: "/v1/groups.list", Rule: cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h, Seal: seal}
 }
 
 // ask returns the answer's Cache-Status and body, or the error.
-func ask(t testing.TB, c *cache.Cache, q cache.Question, r cache.Requester) string {
+func ask(t testing.TB, c *cache.Cache, q cache.Lookup, r cache.Requester) string {
 	t.Helper()
 	a, err := c.Do(t.Context(), q, r)
 	if err != nil {

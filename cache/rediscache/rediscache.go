@@ -25,20 +25,20 @@ var (
 	claimScript string
 	//go:embed put.lua
 	putScript string
-	//go:embed drop.lua
-	dropScript string
+	//go:embed invalidate.lua
+	invalidateScript string
 	//go:embed release.lua
 	releaseScript string
 )
 
 const (
-	redisTime = 50 * time.Millisecond  // for one answer of Redis; a call needs two of them, a token's and a count's, and waits 250 ms at most
-	lockLife  = 3 * time.Second        // of a fill, held for longer as long as its replica lives
-	hearing   = 100 * time.Millisecond // for the others to forget what a write dropped
-	waking    = 100 * time.Millisecond // between looks at whether something was dropped that was not heard of, where that may be
-	resting   = 2 * time.Second        // between those looks while the channel is up: three idle replicas do little else
-	suspicion = 3 * time.Second        // after the channel was down, or too much was said, for which messages may have been missed
-	mostSaid  = 1000                   // routes in one message; whoever has more drops everything
+	redisTimeout     = 50 * time.Millisecond  // for one answer of Redis; a call needs two of them, a token's and a count's, and waits 250 ms at most
+	lockTTL          = 3 * time.Second        // of a fill, held for longer as long as its replica lives
+	ackTimeout       = 100 * time.Millisecond // for the others to forget what a write dropped
+	pollInterval     = 100 * time.Millisecond // between looks at whether something was dropped that was not heard of, where that may be
+	idlePollInterval = 2 * time.Second        // between those looks while the channel is up: three idle replicas do little else
+	doubtTime        = 3 * time.Second        // after the channel was down, or too much was said, for which messages may have been missed
+	maxRoutes        = 1000                   // routes in one message; whoever has more drops everything
 )
 
 // Options says where replicas keep their common answers.
@@ -57,46 +57,46 @@ type Options struct {
 // channel was down, sees within 100 ms that drops were counted which it knows nothing of, and forgets those routes. Where the
 // channel seemed to be up it sees it within 2 s.
 type Tier struct {
-	o                         Options
-	claims, puts, drops, ends *rueidis.Lua
-	forget                    func(match func(route string) bool) int // drops from the memory of this replica
-	patience, hearing         time.Duration                           // redisTime and hearing; the tests of what is kept bear a busy machine
+	o                               Options
+	claim, put, invalidate, release *rueidis.Lua
+	invalidateLocal                 func(match func(route string) bool) int // drops from the memory of this replica
+	timeout, ackTimeout             time.Duration                           // redisTimeout and ackTimeout; the tests of what is kept bear a busy machine
 
-	mu     sync.Mutex        // guards the following
-	known  map[string]string // the generation of each route, as heard
-	number int64             // drops that were heard of
-	untold []func(string) bool
-	missed time.Time // until then messages may have been missed
+	mu          sync.Mutex        // guards the following
+	generations map[string]string // the generation of each route, as heard
+	applied     int64             // drops that were heard of
+	unsent      []func(string) bool
+	pollUntil   time.Time // until then messages may have been missed
 
-	said   chan dropped
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	messages chan invalidation
+	ctx      context.Context
+	cancel   context.CancelFunc
+	done     sync.WaitGroup
 }
 
 // dropped is the message of a drop.
-type dropped struct {
+type invalidation struct {
 	Number int64    `json:"number"`
 	Routes []string `json:"routes"`
 }
 
-// everything stands for all routes.
-const everything = "*"
+// allRoutes stands for all routes.
+const allRoutes = "*"
 
 var _ cache.Tier = (*Tier)(nil)
 
 // New makes a second tier, for cache.Options.Shared of one Cache.
 func New(o Options) *Tier {
-	r := &Tier{o: o, patience: redisTime, hearing: hearing, known: make(map[string]string), said: make(chan dropped, 256)}
-	r.claims, r.puts = rueidis.NewLuaScript(claimScript), rueidis.NewLuaScript(putScript)
-	r.drops, r.ends = rueidis.NewLuaScript(dropScript), rueidis.NewLuaScript(releaseScript)
+	r := &Tier{o: o, timeout: redisTimeout, ackTimeout: ackTimeout, generations: make(map[string]string), messages: make(chan invalidation, 256)}
+	r.claim, r.put = rueidis.NewLuaScript(claimScript), rueidis.NewLuaScript(putScript)
+	r.invalidate, r.release = rueidis.NewLuaScript(invalidateScript), rueidis.NewLuaScript(releaseScript)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
 
 func (r *Tier) key(name string) string { return "{" + r.o.Prefix + "}:cache:" + name }
 
-func (r *Tier) answer(k cache.Key) string {
+func (r *Tier) entryKey(k cache.Key) string {
 	sum := sha256.Sum256([]byte(k))
 	return r.key("answer:" + hex.EncodeToString(sum[:]))
 }
@@ -104,12 +104,12 @@ func (r *Tier) answer(k cache.Key) string {
 // errNoRedis says that there is only the memory.
 var errNoRedis = errors.New("cache: redis is away")
 
-func (r *Tier) run(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
+func (r *Tier) exec(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
 	client := r.o.Client()
 	if client == nil {
 		return nil, errNoRedis
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.patience)
+	ctx, cancel := context.WithTimeout(r.ctx, r.timeout)
 	defer cancel()
 	return script.Exec(ctx, client, keys, args).ToArray()
 }
@@ -120,8 +120,8 @@ func (r *Tier) Claim(k cache.Key, route string, seal []byte, wanted bool) cache.
 	if wanted {
 		lock = rand.Text()
 	}
-	answer := r.answer(k)
-	values, err := r.run(r.claims, []string{answer, answer + ":lock", r.key("routes"), r.key("drops"), r.key("server")}, []string{lock, route, milliseconds(lockLife)})
+	answer := r.entryKey(k)
+	values, err := r.exec(r.claim, []string{answer, answer + ":lock", r.key("routes"), r.key("invalidations"), r.key("server")}, []string{lock, route, milliseconds(lockTTL)})
 	if err != nil || len(values) != 4 {
 		return cache.Claim{}
 	}
@@ -140,9 +140,9 @@ func (r *Tier) Claim(k cache.Key, route string, seal []byte, wanted bool) cache.
 // prolong keeps a lock for so many milliseconds more. Of what cannot be told, the lock's own end takes care.
 func (r *Tier) prolong(k cache.Key, lock, more string) {
 	if client := r.o.Client(); client != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.patience)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.timeout)
 		defer cancel()
-		r.ends.Exec(ctx, client, []string{r.answer(k) + ":lock"}, []string{lock, more})
+		r.release.Exec(ctx, client, []string{r.entryKey(k) + ":lock"}, []string{lock, more})
 	}
 }
 
@@ -154,12 +154,12 @@ func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
 	ended := make(chan struct{})
 	var holding sync.WaitGroup
 	holding.Go(func() {
-		again := time.NewTicker(lockLife / 3)
+		again := time.NewTicker(lockTTL / 3)
 		defer again.Stop()
 		for {
 			select {
 			case <-again.C:
-				r.prolong(k, lock, milliseconds(lockLife))
+				r.prolong(k, lock, milliseconds(lockTTL))
 			case <-ended:
 				return
 			}
@@ -177,7 +177,7 @@ func (r *Tier) Put(k cache.Key, e *cache.Entry, seal []byte, generation string, 
 	if generation == "" || life <= 0 || len(e.Varies) > 0 { // who gets which form of it is known by the replica that asked
 		return
 	}
-	data := encode(e, r.answer(k), seal, time.Now())
+	data := encode(e, r.entryKey(k), seal, time.Now())
 	if int64(len(data)) > r.o.Answer {
 		return
 	}
@@ -185,22 +185,22 @@ func (r *Tier) Put(k cache.Key, e *cache.Entry, seal []byte, generation string, 
 	if client == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.patience)
+	ctx, cancel := context.WithTimeout(r.ctx, r.timeout)
 	defer cancel()
-	r.puts.Exec(ctx, client, []string{r.answer(k), r.key("routes")}, []string{e.Route, generation, milliseconds(life), string(data)})
+	r.put.Exec(ctx, client, []string{r.entryKey(k), r.key("routes")}, []string{e.Route, generation, milliseconds(life), string(data)})
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
 // Drop forgets routes everywhere, and returns when all replicas that listen have, or after a while. While Redis is away it is
 // done when it is back.
-func (r *Tier) Drop(match func(route string) bool) {
+func (r *Tier) Invalidate(match func(route string) bool) {
 	if err := r.publish(match); err != nil {
 		r.mu.Lock()
-		if len(r.untold) >= mostSaid {
-			r.untold = []func(string) bool{func(string) bool { return true }}
+		if len(r.unsent) >= maxRoutes {
+			r.unsent = []func(string) bool{func(string) bool { return true }}
 		} else {
-			r.untold = append(r.untold, match)
+			r.unsent = append(r.unsent, match)
 		}
 		r.mu.Unlock()
 	}
@@ -211,14 +211,14 @@ func (r *Tier) publish(match func(route string) bool) error {
 	if client == nil {
 		return errNoRedis
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.hearing)
+	ctx, cancel := context.WithTimeout(r.ctx, r.ackTimeout)
 	defer cancel()
 	kept, err := client.Do(ctx, client.B().Hkeys().Key(r.key("routes")).Build()).AsStrSlice()
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
-	for route := range r.known {
+	for route := range r.generations {
 		kept = append(kept, route)
 	}
 	r.mu.Unlock()
@@ -227,24 +227,24 @@ func (r *Tier) publish(match func(route string) bool) error {
 	switch {
 	case len(routes) == 0:
 		return nil
-	case len(routes) > mostSaid:
-		routes = []string{everything}
+	case len(routes) > maxRoutes:
+		routes = []string{allRoutes}
 	}
-	values, err := r.drops.Exec(ctx, client, []string{r.key("routes"), r.key("drops")}, append([]string{r.key("dropped")}, routes...)).ToArray()
+	values, err := r.invalidate.Exec(ctx, client, []string{r.key("routes"), r.key("invalidations")}, append([]string{r.key("invalidated")}, routes...)).ToArray()
 	if err != nil || len(values) != 2 {
 		return fmt.Errorf("cache: telling the other replicas of a drop: %w", err)
 	}
 	number, _ := values[0].AsInt64()
-	heard, _ := values[1].AsInt64()
-	r.await(ctx, client, number, heard)
+	subscribers, _ := values[1].AsInt64()
+	r.awaitAcks(ctx, client, number, subscribers)
 	return nil
 }
 
 // await waits until all who heard of a drop have forgotten.
-func (r *Tier) await(ctx context.Context, client rueidis.Client, number, heard int64) {
+func (r *Tier) awaitAcks(ctx context.Context, client rueidis.Client, number, subscribers int64) {
 	for ctx.Err() == nil {
-		n, err := client.Do(ctx, client.B().Get().Key(r.heardKey(number)).Build()).AsInt64()
-		if n >= heard || err != nil && !rueidis.IsRedisNil(err) {
+		n, err := client.Do(ctx, client.B().Get().Key(r.ackKey(number)).Build()).AsInt64()
+		if n >= subscribers || err != nil && !rueidis.IsRedisNil(err) {
 			return
 		}
 		select {
@@ -254,8 +254,10 @@ func (r *Tier) await(ctx context.Context, client rueidis.Client, number, heard i
 	}
 }
 
-func (r *Tier) heardKey(number int64) string { return r.key("heard:" + strconv.FormatInt(number, 10)) }
+func (r *Tier) ackKey(number int64) string {
+	return r.key("acknowledged:" + strconv.FormatInt(number, 10))
+}
 
-func decodeDropped(message string) (d dropped, ok bool) {
+func decodeInvalidation(message string) (d invalidation, ok bool) {
 	return d, json.Unmarshal([]byte(message), &d) == nil && d.Number > 0
 }

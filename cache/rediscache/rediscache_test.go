@@ -17,23 +17,23 @@ import (
 )
 
 // fleet is caches of several replicas over one Redis.
-type fleet struct {
+type replicas struct {
 	client rueidis.Client
 	away   atomic.Bool // for the last replica
 	caches []*cache.Cache
 	tiers  []*Tier
 }
 
-// located is a Redis, or who knows where it is.
-type located interface{ URL() string }
+// redisServer is a Redis, or who knows where it is.
+type redisServer interface{ URL() string }
 
-func newFleet(t *testing.T, n int) *fleet {
-	return newFleetAt(t, redistest.NewRedis(t), n, 20*time.Second)
+func newReplicas(t *testing.T, n int) *replicas {
+	return newReplicasOn(t, redistest.NewRedis(t), n, 20*time.Second)
 }
 
-func newFleetAt(t *testing.T, redis located, n int, patience time.Duration) *fleet {
+func newReplicasOn(t *testing.T, redis redisServer, n int, timeout time.Duration) *replicas {
 	t.Helper()
-	f := &fleet{}
+	f := &replicas{}
 	o, err := rueidis.ParseURL(redis.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,7 @@ func newFleetAt(t *testing.T, redis located, n int, patience time.Duration) *fle
 			return own
 		}
 		shared := New(Options{Client: client, Prefix: "test", Answer: 1 << 20})
-		shared.patience, shared.hearing = patience, patience
+		shared.timeout, shared.ackTimeout = timeout, timeout
 		f.caches, f.tiers = append(f.caches, open(t, shared)), append(f.tiers, shared)
 	}
 	until(t, "all listen", func() bool { return f.listening(t) == n })
@@ -64,11 +64,11 @@ func newFleetAt(t *testing.T, redis located, n int, patience time.Duration) *fle
 }
 
 // listening is how many replicas hear at once of what was dropped.
-func (f *fleet) listening(t *testing.T) (n int) {
+func (f *replicas) listening(t *testing.T) (n int) {
 	for _, node := range f.client.Nodes() {
-		heard, _ := node.Do(t.Context(), node.B().PubsubShardnumsub().Channel("{test}:cache:dropped").Build()).ToArray()
-		if len(heard) == 2 {
-			here, _ := heard[1].AsInt64()
+		subscribers, _ := node.Do(t.Context(), node.B().PubsubShardnumsub().Channel("{test}:cache:invalidated").Build()).ToArray()
+		if len(subscribers) == 2 {
+			here, _ := subscribers[1].AsInt64()
 			n += int(here)
 		}
 	}
@@ -84,7 +84,7 @@ func until(t testing.TB, what string, holds func() bool) {
 func ofGroups(route string) bool { return strings.HasPrefix(route, "/v1/groups.") }
 
 func TestAnAnswerIsThereForAllReplicas(t *testing.T) {
-	f, r := newFleet(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &roam{}
 	if got := ask(t, f.caches[0], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":1}`) {
 		t.Errorf("the first replica: %s", got)
 	}
@@ -93,14 +93,14 @@ func TestAnAnswerIsThereForAllReplicas(t *testing.T) {
 			t.Errorf("the other replica: %s, want the same answer", got)
 		}
 	}
-	life, err := f.client.Do(t.Context(), f.client.B().Pttl().Key(f.tiers[0].answer("k")).Build()).AsInt64()
+	life, err := f.client.Do(t.Context(), f.client.B().Pttl().Key(f.tiers[0].entryKey("k")).Build()).AsInt64()
 	if most := groups().Rule.TTL + groups().Rule.Stale; err != nil || life > most.Milliseconds() || life < most.Milliseconds()-5000 {
 		t.Errorf("kept for another %d ms (%v), want ttl and stale: %v", life, err, most)
 	}
 }
 
 func TestAllReplicasAskOnce(t *testing.T) {
-	f, r := newFleet(t, 3), &roam{takes: 300 * time.Millisecond}
+	f, r := newReplicas(t, 3), &roam{takes: 300 * time.Millisecond}
 	var mu sync.Mutex
 	seen := map[string]int{}
 	var all sync.WaitGroup
@@ -123,12 +123,12 @@ func TestAllReplicasAskOnce(t *testing.T) {
 
 // Seen to fail in the Cluster with a channel that is not sharded: one node counts only those who listen there.
 func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
-	for name, redis := range map[string]func() located{
-		"one server": func() located { return redistest.NewRedis(t) },
-		"a Cluster":  func() located { return redistest.NewCluster(t, 3) },
+	for name, redis := range map[string]func() redisServer{
+		"one server": func() redisServer { return redistest.NewRedis(t) },
+		"a Cluster":  func() redisServer { return redistest.NewCluster(t, 3) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, r := newFleetAt(t, redis(), 3, 20*time.Second), &roam{}
+			f, r := newReplicasOn(t, redis(), 3, 20*time.Second), &roam{}
 			for round := range 20 {
 				for _, c := range f.caches {
 					ask(t, c, groups(), r)
@@ -136,7 +136,7 @@ func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
 				if r.calls != round+1 {
 					t.Fatalf("round %d: %d calls, want one for all replicas", round, r.calls)
 				}
-				f.caches[round%3].Drop(ofGroups)
+				f.caches[round%3].Invalidate(ofGroups)
 				for i, c := range f.caches {
 					if inMemory(t, c) {
 						t.Fatalf("round %d: replica %d still has what replica %d dropped", round, i, round%3)
@@ -148,12 +148,12 @@ func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
 }
 
 func TestADropThatNoMessageToldOfIsNoticed(t *testing.T) {
-	f, r := newFleet(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &roam{}
 	ask(t, f.caches[0], groups(), r)
 	ask(t, f.caches[1], groups(), r)
 	shared := f.tiers[0]
 	silent := []string{shared.key("another channel"), groups().Route}
-	if err := shared.drops.Exec(t.Context(), f.client, []string{shared.key("routes"), shared.key("drops")}, silent).Error(); err != nil {
+	if err := shared.invalidate.Exec(t.Context(), f.client, []string{shared.key("routes"), shared.key("invalidations")}, silent).Error(); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -164,7 +164,7 @@ func TestADropThatNoMessageToldOfIsNoticed(t *testing.T) {
 }
 
 func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
-	f := newFleet(t, 2)
+	f := newReplicas(t, 2)
 	asked, answered := make(chan struct{}), make(chan struct{})
 	slow := func() *http.Response {
 		close(asked)
@@ -174,7 +174,7 @@ func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
 	var all sync.WaitGroup
 	all.Go(func() { f.caches[0].Do(t.Context(), groups(), fillFunc(slow)) })
 	<-asked
-	f.caches[1].Drop(ofGroups)
+	f.caches[1].Invalidate(ofGroups)
 	close(answered)
 	all.Wait()
 	r := &roam{}
@@ -186,27 +186,27 @@ func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
 }
 
 func TestADeadReplicasLockIsNotForEver(t *testing.T) {
-	f, r := newFleet(t, 1), &roam{}
+	f, r := newReplicas(t, 1), &roam{}
 	dead := f.tiers[0]
 	if c := dead.Claim("k", groups().Route, seal, true); c.Lock == "" {
 		t.Fatal("no lock")
 	}
 	start := time.Now()
 	got := ask(t, f.caches[0], groups(), r)
-	if took := time.Since(start); !strings.Contains(got, "stored") || took < lockLife/2 {
-		t.Errorf("%s after %v, want an answer once the lock has ended, after %v", got, took, lockLife)
+	if took := time.Since(start); !strings.Contains(got, "stored") || took < lockTTL/2 {
+		t.Errorf("%s after %v, want an answer once the lock has ended, after %v", got, took, lockTTL)
 	}
 }
 
 func TestWithoutRedisThereIsTheMemory(t *testing.T) {
-	f, r := newFleet(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &roam{}
 	ask(t, f.caches[1], groups(), r)
 	ask(t, f.caches[0], groups(), r)
 	f.away.Store(true)
 	if got := ask(t, f.caches[1], groups(), r); !strings.HasPrefix(got, "hit") {
 		t.Errorf("Redis away: %s, want a hit in memory", got)
 	}
-	f.caches[1].Drop(ofGroups)
+	f.caches[1].Invalidate(ofGroups)
 	if got := ask(t, f.caches[1], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":2}`) {
 		t.Errorf("Redis away, after a drop: %s, want a new answer", got)
 	}
@@ -219,7 +219,7 @@ func TestWithoutRedisThereIsTheMemory(t *testing.T) {
 
 func TestAHangingRedisHoldsUpNobody(t *testing.T) {
 	server := redistest.NewRedis(t)
-	f, r := newFleetAt(t, server, 1, redisTime), &roam{}
+	f, r := newReplicasOn(t, server, 1, redisTimeout), &roam{}
 	server.Hang()
 	defer server.Resume()
 	var all sync.WaitGroup
@@ -231,15 +231,15 @@ func TestAHangingRedisHoldsUpNobody(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if got := f.caches[0].Drop(ofGroups); got != 1 {
+	if got := f.caches[0].Invalidate(ofGroups); got != 1 {
 		t.Errorf("dropped %d answers in memory, want 1", got)
 	}
 }
 
 func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
-	f, r := newFleet(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &roam{}
 	ask(t, f.caches[0], groups(), r)
-	key := f.tiers[0].answer("k")
+	key := f.tiers[0].entryKey("k")
 	whole, err := f.client.Do(t.Context(), f.client.B().Hget().Key(key).Field("entry").Build()).AsBytes()
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +257,7 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 //
 // Seen to fail with a check sum, which everybody can compute.
 func TestAForgedEntryIsAMiss(t *testing.T) {
-	f := newFleet(t, 1)
+	f := newReplicas(t, 1)
 	r, now := f.tiers[0], time.Now()
 	forged := &cache.Entry{Route: groups().Route, Status: 200, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<script>"), Received: now}
 	generation := r.Claim("k", groups().Route, seal, false).Generation
@@ -267,15 +267,15 @@ func TestAForgedEntryIsAMiss(t *testing.T) {
 		data []byte
 		kept bool
 	}{
-		{"sealed with ours", encode(forged, r.answer("k"), seal, now), true},
-		{"sealed with that of another secret", encode(forged, r.answer("k"), []byte("another"), now), false},
-		{"sealed with none", encode(forged, r.answer("k"), nil, now), false},
-		{"ours, of another question", encode(forged, r.answer("j"), seal, now), false},
+		{"sealed with ours", encode(forged, r.entryKey("k"), seal, now), true},
+		{"sealed with that of another secret", encode(forged, r.entryKey("k"), []byte("another"), now), false},
+		{"sealed with none", encode(forged, r.entryKey("k"), nil, now), false},
+		{"ours, of another question", encode(forged, r.entryKey("j"), seal, now), false},
 		{"with a check sum alone", append(encode(forged, "", nil, now)[:40], 1, 2, 3, 4), false},
-		{"changed", append([]byte{encoded, 3, '{', '}', ' '}, encode(forged, r.answer("k"), seal, now)[5:]...), false},
+		{"changed", append([]byte{formatVersion, 3, '{', '}', ' '}, encode(forged, r.entryKey("k"), seal, now)[5:]...), false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			set := f.client.B().Hset().Key(r.answer("k")).FieldValue().FieldValue("entry", string(tt.data)).Build()
+			set := f.client.B().Hset().Key(r.entryKey("k")).FieldValue().FieldValue("entry", string(tt.data)).Build()
 			if err := f.client.Do(t.Context(), set).Error(); err != nil {
 				t.Fatal(err)
 			}
@@ -288,7 +288,7 @@ func TestAForgedEntryIsAMiss(t *testing.T) {
 
 // Without a secret to seal with, replicas share nothing.
 func TestWithoutASealNothingIsShared(t *testing.T) {
-	f, r := newFleet(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &roam{}
 	q := groups()
 	q.Seal = nil
 	for i, c := range f.caches {
@@ -299,13 +299,13 @@ func TestWithoutASealNothingIsShared(t *testing.T) {
 }
 
 func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
-	f := newFleet(t, 1)
+	f := newReplicas(t, 1)
 	r := f.tiers[0]
 	entry := func(body string) *cache.Entry {
 		return &cache.Entry{Route: groups().Route, Status: 200, Header: http.Header{}, Body: []byte(body), Received: time.Now()}
 	}
 	before := r.Claim("k", groups().Route, seal, false).Generation
-	f.caches[0].Drop(ofGroups)
+	f.caches[0].Invalidate(ofGroups)
 	after := r.Claim("k", groups().Route, seal, false).Generation
 	if before == after {
 		t.Fatalf("the drop left the generation %s", after)
@@ -323,7 +323,7 @@ func FuzzEntry(f *testing.F) {
 	whole := encode(&cache.Entry{Route: "/v1/groups.list", Status: 200, Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, "k", seal, now)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
-	f.Add([]byte{encoded, 2, '{', '}', 0, 0, 0, 0})
+	f.Add([]byte{formatVersion, 2, '{', '}', 0, 0, 0, 0})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		e := decode(data, "k", seal, 0, now)

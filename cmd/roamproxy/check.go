@@ -151,7 +151,7 @@ func cachedString(e proxy.Explanation) string {
 	switch {
 	case e.Origin:
 		return fmt.Sprintf("as Roam's headers say, stale %s (%s)", config.Duration(e.Stale), by)
-	case !e.Keeps():
+	case !e.Stores():
 		return fmt.Sprintf("never (%s)", by)
 	}
 	return fmt.Sprintf("%s, stale %s (%s)", config.Duration(e.TTL), config.Duration(e.Stale), by)

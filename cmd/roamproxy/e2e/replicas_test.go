@@ -228,7 +228,7 @@ func listening(t *testing.T, redis *redistest.Redis, n int) {
 	}
 	defer c.Close()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		heard, _ := c.Do(t.Context(), c.B().PubsubShardnumsub().Channel("{roamproxy}:cache:dropped").Build()).ToArray()
+		heard, _ := c.Do(t.Context(), c.B().PubsubShardnumsub().Channel("{roamproxy}:cache:invalidated").Build()).ToArray()
 		if len(heard) == 2 {
 			if got, _ := heard[1].AsInt64(); got == int64(n) {
 				return

@@ -58,7 +58,7 @@ func awaitListeners(t *testing.T, redis *redistest.Redis, n int) {
 	host, port, _ := net.SplitHostPort(redis.Addr)
 	program := redistest.Program(t, "redis-cli")
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
-		out, _ := exec.Command(program, "-h", host, "-p", port, "pubsub", "shardnumsub", "{roamproxy}:cache:dropped").Output()
+		out, _ := exec.Command(program, "-h", host, "-p", port, "pubsub", "shardnumsub", "{roamproxy}:cache:invalidated").Output()
 		if lines := strings.Fields(string(out)); len(lines) == 2 && lines[1] == fmt.Sprint(n) {
 			return
 		}

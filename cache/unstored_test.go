@@ -34,7 +34,7 @@ func TestOnlyJSONIsSharedWhereNothingIsKept(t *testing.T) {
 					<-begin
 					return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {tt.kind}}, Body: io.NopCloser(strings.NewReader(`{}`)), ContentLength: 2}, nil
 				})
-				q := Question{Key: "k", Route: "/v1/x", Rule: tt.rule, Shares: true}
+				q := Lookup{Key: "k", Route: "/v1/x", Rule: tt.rule, Shares: true}
 				answers := make(chan *Answer, 2)
 				for range 2 {
 					go func() {

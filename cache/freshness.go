@@ -72,8 +72,8 @@ func (e *Entry) ttl(r Rule, now time.Time) time.Duration {
 	return r.TTL - e.age(now)
 }
 
-// suits tells whether the entry answers the request as it is (RFC 9111, section 5.2.1).
-func (e *Entry) suits(r Rule, wants directives, now time.Time) bool {
+// satisfies tells whether the entry answers the request as it is (RFC 9111, section 5.2.1).
+func (e *Entry) satisfies(r Rule, wants directives, now time.Time) bool {
 	if wants.has("no-cache") {
 		return false
 	}
@@ -94,9 +94,9 @@ func (e *Entry) suits(r Rule, wants directives, now time.Time) bool {
 	return ok && !e.Strict && -ttl <= most
 }
 
-// servable tells whether the entry may stand in for an answer that cannot be had now: within the rule's stale, unless Roam
+// isServableStale tells whether the entry may stand in for an answer that cannot be had now: within the rule's stale, unless Roam
 // forbids it (RFC 9111, section 4.2.4) or the tool said how old an answer may be (section 5.2.1.1).
-func (e *Entry) servable(r Rule, wants directives, now time.Time) bool {
+func (e *Entry) isServableStale(r Rule, wants directives, now time.Time) bool {
 	if e.Strict || wants.has("no-cache") || wants.has("max-age") || wants.has("min-fresh") {
 		return false
 	}

@@ -16,7 +16,7 @@ type Tier interface {
 	// Put has an answer, sealed, there for all, for as long as life, unless its route was dropped since the Claim with that generation.
 	Put(k Key, e *Entry, seal []byte, generation string, life time.Duration)
 	// Drop forgets routes everywhere, and returns when all replicas that listen have, or after a while.
-	Drop(match func(route string) bool)
+	Invalidate(match func(route string) bool)
 	// Start has forget called for what other replicas drop, until Close.
 	Start(forget func(match func(route string) bool) int)
 	Close()
@@ -29,29 +29,29 @@ type Claim struct {
 	Lock       string // "": another replica is asking Roam
 }
 
-// peek is the time between looks at what another replica is filling: short beside a call to Roam.
-const peek = 50 * time.Millisecond
+// claimInterval is the time between looks at what another replica is filling: short beside a call to Roam.
+const claimInterval = 50 * time.Millisecond
 
-// obtain has an answer that another replica got, or asks Roam for all of them.
-func (c *Cache) obtain(ctx context.Context, q question, fill Fill, call Call) (*fetched, error) {
+// fetchOrClaim has an answer that another replica got, or asks Roam for all of them.
+func (c *Cache) fetchOrClaim(ctx context.Context, q lookup, fill Fill, call Call) (*fetchResult, error) {
 	r := c.o.Shared
-	if r == nil || q.Seal == nil || !q.Rule.Keeps() {
+	if r == nil || q.Seal == nil || !q.Rule.Stores() {
 		return c.fetch(ctx, q, fill, call)
 	}
 	for waited := false; ; waited = true {
-		under := c.begin(q.Route)
+		under := c.beginFetch(q.Route)
 		found := r.Claim(q.key, q.Route, q.Seal, true)
 		if e := found.Entry; e != nil && e.Route == q.Route && e.ttl(q.Rule, time.Now()) > 0 {
-			c.end(under, q.Question, e)
+			c.endFetch(under, q.Lookup, e)
 			if found.Lock != "" {
 				r.Release(q.key, found.Lock)
 			}
-			if !under.dropped { // it is no longer under way, so nobody writes that
-				return &fetched{Answer: e.found(q.Rule, time.Now(), waited)}, nil
+			if !under.invalidated { // it is no longer under way, so nobody writes that
+				return &fetchResult{Answer: e.replicaAnswer(q.Rule, time.Now(), waited)}, nil
 			}
 			continue
 		}
-		c.end(under, q.Question, nil)
+		c.endFetch(under, q.Lookup, nil)
 		if q.generation = found.Generation; found.Generation == "" {
 			return c.fetch(ctx, q, fill, call) // Redis is away
 		}
@@ -60,15 +60,15 @@ func (c *Cache) obtain(ctx context.Context, q question, fill Fill, call Call) (*
 			return c.fetch(ctx, q, fill, call)
 		}
 		select {
-		case <-time.After(peek): // another replica asks for all
+		case <-time.After(claimInterval): // another replica asks for all
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// found is an answer of another replica: kept, or one that we waited for.
-func (e *Entry) found(r Rule, now time.Time, waited bool) *Answer {
+// replicaAnswer is an answer of another replica: kept, or one that we waited for.
+func (e *Entry) replicaAnswer(r Rule, now time.Time, waited bool) *Answer {
 	a := e.answer(Hit, r, now)
 	if waited {
 		a.Result, a.fwd = Shared, "uri-miss"
@@ -76,8 +76,8 @@ func (e *Entry) found(r Rule, now time.Time, waited bool) *Answer {
 	return a
 }
 
-// shareOut has what was just kept there for all replicas, for as long as it may be served.
-func (c *Cache) shareOut(q question, e *Entry) {
+// putShared has what was just kept there for all replicas, for as long as it may be served.
+func (c *Cache) putShared(q lookup, e *Entry) {
 	if c.o.Shared == nil || q.Seal == nil {
 		return
 	}

@@ -6,12 +6,12 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Start has forget called for what other replicas drop, until Close.
-func (r *Tier) Start(forget func(match func(route string) bool) int) {
-	r.forget = forget
-	r.done.Go(r.listen)
-	r.done.Go(r.heed)
-	r.done.Go(r.watch)
+// Start has invalidateLocal called for what other replicas drop, until Close.
+func (r *Tier) Start(invalidateLocal func(match func(route string) bool) int) {
+	r.invalidateLocal = invalidateLocal
+	r.done.Go(r.subscribe)
+	r.done.Go(r.apply)
+	r.done.Go(r.poll)
 }
 
 // Close ends the listening.
@@ -21,44 +21,44 @@ func (r *Tier) Close() {
 }
 
 // listen passes on every message, whenever there is a channel.
-func (r *Tier) listen() {
+func (r *Tier) subscribe() {
 	for r.ctx.Err() == nil {
 		if client := r.o.Client(); client != nil {
-			client.Receive(r.ctx, client.B().Ssubscribe().Channel(r.key("dropped")).Build(), func(m rueidis.PubSubMessage) {
-				if d, ok := decodeDropped(m.Message); ok {
+			client.Receive(r.ctx, client.B().Ssubscribe().Channel(r.key("invalidated")).Build(), func(m rueidis.PubSubMessage) {
+				if d, ok := decodeInvalidation(m.Message); ok {
 					select {
-					case r.said <- d:
+					case r.messages <- d:
 					default:
-						r.suspect()
+						r.pollOften()
 					}
 				}
 			})
 		}
-		r.suspect()
-		r.sleep(waking)
+		r.pollOften()
+		r.sleep(pollInterval)
 	}
 }
 
 // suspect has watch look often for a while: messages may have been missed.
-func (r *Tier) suspect() {
+func (r *Tier) pollOften() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.missed = time.Now().Add(suspicion)
+	r.pollUntil = time.Now().Add(doubtTime)
 }
 
 // heed forgets, and counts itself among those who have.
-func (r *Tier) heed() {
+func (r *Tier) apply() {
 	for {
 		select {
-		case d := <-r.said:
-			r.forgetRoutes(d.Routes)
+		case d := <-r.messages:
+			r.invalidateRoutes(d.Routes)
 			r.mu.Lock()
-			if d.Number == r.number+1 {
-				r.number = d.Number
+			if d.Number == r.applied+1 {
+				r.applied = d.Number
 			}
 			r.mu.Unlock()
 			if client := r.o.Client(); client != nil {
-				key := r.heardKey(d.Number)
+				key := r.ackKey(d.Number)
 				client.DoMulti(r.ctx, client.B().Incr().Key(key).Build(), client.B().Expire().Key(key).Seconds(10).Build())
 			}
 		case <-r.ctx.Done():
@@ -68,21 +68,21 @@ func (r *Tier) heed() {
 }
 
 // watch looks whether something was dropped that no message told of, and tells what could not be told.
-func (r *Tier) watch() {
-	r.suspect()
+func (r *Tier) poll() {
+	r.pollOften()
 	for last := time.Now(); r.ctx.Err() == nil; {
-		r.sleep(waking)
+		r.sleep(pollInterval)
 		client := r.o.Client()
 		if client == nil {
 			continue
 		}
 		r.mu.Lock()
-		untold := r.untold
-		r.untold = nil
+		unsent := r.unsent
+		r.unsent = nil
 		r.mu.Unlock()
-		if len(untold) > 0 {
-			r.Drop(func(route string) bool {
-				for _, match := range untold {
+		if len(unsent) > 0 {
+			r.Invalidate(func(route string) bool {
+				for _, match := range unsent {
 					if match(route) {
 						return true
 					}
@@ -91,9 +91,9 @@ func (r *Tier) watch() {
 			})
 		}
 		r.mu.Lock()
-		missed := time.Now().Before(r.missed)
+		missed := time.Now().Before(r.pollUntil)
 		r.mu.Unlock()
-		if missed || time.Since(last) >= resting {
+		if missed || time.Since(last) >= idlePollInterval {
 			r.catchUp(client)
 			last = time.Now()
 		}
@@ -102,15 +102,15 @@ func (r *Tier) watch() {
 
 // catchUp forgets what was dropped unheard.
 func (r *Tier) catchUp(client rueidis.Client) {
-	answers := client.DoMulti(r.ctx, client.B().Get().Key(r.key("drops")).Build())
+	answers := client.DoMulti(r.ctx, client.B().Get().Key(r.key("invalidations")).Build())
 	number, err := answers[0].AsInt64()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return
 	}
 	r.mu.Lock()
-	heard := r.number
+	applied := r.applied
 	r.mu.Unlock()
-	if number == heard {
+	if number == applied {
 		return
 	}
 	now, err := client.Do(r.ctx, client.B().Hgetall().Key(r.key("routes")).Build()).AsStrMap()
@@ -120,27 +120,27 @@ func (r *Tier) catchUp(client rueidis.Client) {
 	var routes []string
 	r.mu.Lock()
 	for route, generation := range now {
-		if r.known[route] != generation {
+		if r.generations[route] != generation {
 			routes = append(routes, route)
 		}
 	}
-	for route := range r.known {
+	for route := range r.generations {
 		if now[route] == "" {
 			routes = append(routes, route)
 		}
 	}
-	r.number, r.known = number, now
+	r.applied, r.generations = number, now
 	r.mu.Unlock()
-	r.forgetRoutes(routes)
+	r.invalidateRoutes(routes)
 }
 
-// forgetRoutes drops routes from this replica's memory.
-func (r *Tier) forgetRoutes(routes []string) {
+// invalidateRoutes drops routes from this replica's memory.
+func (r *Tier) invalidateRoutes(routes []string) {
 	gone := make(map[string]bool, len(routes))
 	for _, route := range routes {
 		gone[route] = true
 	}
-	r.forget(func(route string) bool { return gone[route] || gone[everything] })
+	r.invalidateLocal(func(route string) bool { return gone[route] || gone[allRoutes] })
 }
 
 func (r *Tier) sleep(d time.Duration) {

@@ -12,7 +12,7 @@ import (
 
 func bubble(t *testing.T, f func(*testing.T)) { t.Helper(); synctest.Test(t, f) }
 
-func origin() Question {
+func origin() Lookup {
 	q := groups()
 	q.Rule = Rule{Origin: true, Stale: time.Hour}
 	return q
