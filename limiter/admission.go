@@ -29,7 +29,7 @@ func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *
 	switch {
 	case s.isFull(c.tool):
 		r.Reason = ErrQueueFull
-	case max(s.pause.remaining(now), s.onHold(now)) > longest, waited > 0 && (s.pause.state != PauseOpen || s.onHold(now) > 0):
+	case s.pause.lasts(now) > longest, waited > 0 && !s.pause.isOpen(now):
 		r.Reason = ErrPaused
 	}
 	return r

@@ -8,7 +8,7 @@ const spare = 1
 
 // isIdle reports whether a background call may ask for a token.
 func (s *state) isIdle(now time.Time) bool {
-	return s.calls.Len() == 0 && len(s.inFlight) < s.bucket.Slots(s.MaxInFlight) && s.pause.state == PauseOpen && s.onHold(now) == 0
+	return s.calls.Len() == 0 && len(s.inFlight) < s.bucket.Slots(s.MaxInFlight) && s.pause.isOpen(now)
 }
 
 // busy says why a background call gets no permit at now; nil when the bucket is to be asked.
@@ -21,7 +21,7 @@ func (s *state) busy(now time.Time) *Refusal {
 
 func (s *state) refuseRefresh(now time.Time) *Refusal {
 	r := &Refusal{Reason: ErrBusy, RetryAfter: s.forecast(now).nth(s.calls.Len() + spare)}
-	if s.pause.state != PauseOpen || s.onHold(now) > 0 {
+	if !s.pause.isOpen(now) {
 		r.Reason = ErrPaused
 	}
 	return r

@@ -58,7 +58,7 @@ func (q *Queue) give(now time.Time, n step) bool {
 	taken := n.take && n.wait == 0
 	var c *call
 	switch {
-	case n.refresh != nil && taken && !q.closed && q.state.pause.state == PauseOpen:
+	case n.refresh != nil && taken && !q.closed && q.state.pause.isOpen(now):
 		c = n.refresh // a call may have come meanwhile: the token that was left is for it
 	case n.refresh != nil:
 		n.refresh.ready <- decision{err: q.state.refuseRefresh(q.now())}

@@ -46,7 +46,7 @@ func (s *state) forecast(now time.Time) *forecast {
 	if len(f.times) >= f.slots {
 		f.rough += f.held // Roam may take longer for the next ones
 	}
-	f.at = max(f.at, s.tokenAt.Sub(now), s.onHold(now))
+	f.at = max(f.at, s.tokenAt.Sub(now), s.pause.heldFor(now))
 	return f
 }
 

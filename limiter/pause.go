@@ -22,6 +22,7 @@ type pause struct {
 	until      time.Time
 	began      time.Time
 	ended      time.Duration // sum of the pauses that are over
+	byHand     time.Time     // until then an operator wants no call to leave
 }
 
 func (p *pause) begin(now time.Time, d time.Duration) {
@@ -37,7 +38,7 @@ func (p *pause) end(now time.Time) {
 	p.ended += now.Sub(p.began)
 }
 
-// remaining returns how long no call may leave.
+// remaining returns how long Roam's pause lasts.
 func (p *pause) remaining(now time.Time) time.Duration {
 	if p.state != PauseShut {
 		return 0
@@ -51,3 +52,12 @@ func (p *pause) total(now time.Time) time.Duration {
 	}
 	return p.ended + now.Sub(p.began)
 }
+
+// heldFor returns how long a pause by hand lasts.
+func (p *pause) heldFor(now time.Time) time.Duration { return max(p.byHand.Sub(now), 0) }
+
+// lasts returns how long no call may leave, for either reason.
+func (p *pause) lasts(now time.Time) time.Duration { return max(p.remaining(now), p.heldFor(now)) }
+
+// isOpen reports whether a call may leave that is no probe.
+func (p *pause) isOpen(now time.Time) bool { return p.state == PauseOpen && p.heldFor(now) == 0 }

@@ -206,7 +206,7 @@ func (q *Queue) abandon(c *call) {
 func (q *Queue) Pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.state.heldUntil = q.now().Add(max(d, 0))
+	q.state.pause.byHand = q.now().Add(max(d, 0))
 	q.state.bucket.Interrupted()
 	q.state.changed()
 }
@@ -215,13 +215,14 @@ func (q *Queue) Pause(d time.Duration) {
 // a pause.
 func (q *Queue) Resume() bool {
 	q.mu.Lock()
-	held := q.state.release(q.now())
-	paused := q.state.pause.state == PauseShut
+	now := q.now()
+	held, paused := q.state.pause.heldFor(now) > 0, q.state.pause.state == PauseShut
+	q.state.pause.byHand = time.Time{}
 	if paused {
-		q.state.pause.until = q.now()
+		q.state.pause.until = now
 		q.state.publish(EventResumed)
-		q.state.wake()
 	}
+	q.state.changed()
 	q.mu.Unlock()
 	q.keep()
 	return paused || held

@@ -30,7 +30,7 @@ func (s *state) snapshot(now time.Time) State {
 	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
 	is := State{
 		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: limits.Rate, Burst: limits.Burst, Paid: configured, Waiting: make(map[string]int),
-		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.onHold(now),
+		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
 		Jitter: s.delays.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
 		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}

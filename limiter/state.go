@@ -27,7 +27,6 @@ type state struct {
 	held      mean      // how long a slot is held
 	delays    delays
 	pause     pause
-	heldUntil time.Time     // a pause by hand ends
 	tokenAt   time.Time     // the bucket said that there is no token before this
 	tokenFor  float64       // for a call that leaves so large a reserve
 	returned  int           // tokens whose calls left in the moment of their dispatch
@@ -234,8 +233,8 @@ func (s *state) blocked(now time.Time) (bool, time.Duration) {
 	switch {
 	case s.calls.Len() == 0 || len(s.inFlight) >= s.bucket.Slots(s.MaxInFlight) || s.pause.state == PauseProbing:
 		return true, 0
-	case s.pause.remaining(now) > 0 || s.onHold(now) > 0:
-		return true, max(s.pause.remaining(now), s.onHold(now))
+	case s.pause.lasts(now) > 0:
+		return true, s.pause.lasts(now)
 	case now.Before(s.tokenAt) && s.calls.Need(s.reserve(now)) >= 1+s.tokenFor:
 		return true, s.tokenAt.Sub(now)
 	}
