@@ -35,8 +35,8 @@ func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *
 	return r
 }
 
-// punctual is how late a caller may be that comes back when it was told to: up to a second, because Retry-After is rounded up to
-// whole ones, and as long again for its way here.
+// punctual is how late a caller may be that comes back after Retry-After: up to a second, because that is rounded up to whole ones,
+// and as long again for its way here.
 const punctual = 2 * time.Second
 
 // rounds bounds how many moments retryAfter tries. Two are enough where a tool waits for its own calls: the others are for one
@@ -44,27 +44,26 @@ const punctual = 2 * time.Second
 const rounds = 8
 
 // retryAfter returns after how long a call like c would be admitted and dispatched in time, if no others come than those that were
-// told to. The later it comes, the later it is dispatched. So a call that is dispatched at some moment by coming now need not come
-// sooner than its longest wait before that. From there the forecast is made again, for a caller that is late. In the end the queue
-// is empty. In a pause it is the end of the pause at least; a tool that has no other call need not come later either.
+// promised a time. The later it comes, the later it is dispatched. So a call that is dispatched at some moment by coming now need
+// not come sooner than its longest wait before that. From there the forecast is made again, for a caller that is late. In the end
+// the queue is empty. That is also the answer for a caller that waits for less than it may be late. In a pause it is the end of the
+// pause at least; a tool that has no other call need not come later either.
 func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.Duration {
 	f, others := s.forecast(now), s.promises.arrivals(now, s.rank)
 	margin := f.rough // the wait may look a little longer then than it does now
 	fate := f.arrive(arrival{c.tool, s.rank(now.Add(s.promises.last(now, c.tool)), c.urgency), 0}, s.MaxQueue, others)
-	after := margin + max(fate.enters, fate.leaves-longest, s.pause.remaining(now))
-	if s.pause.remaining(now) > 0 && fate.own == 0 {
-		return margin + max(fate.enters, s.pause.remaining(now))
+	if pause := s.pause.lasts(now); pause > 0 && fate.own == 0 {
+		return max(margin+fate.enters, pause)
 	}
-	for range rounds {
-		f = s.forecast(now)
+	after := margin + max(fate.enters, fate.leaves-longest, s.pause.remaining(now))
+	for n := 0; n < rounds && longest > punctual; n++ {
 		comes := after + punctual
-		fate = f.arrive(arrival{c.tool, s.rank(now.Add(comes), c.urgency), comes}, s.MaxQueue, others)
+		fate = s.forecast(now).arrive(arrival{c.tool, s.rank(now.Add(comes), c.urgency), comes}, s.MaxQueue, others)
 		earliest := max(fate.enters-punctual, margin+fate.leaves-longest)
 		if earliest <= after {
 			return after
 		}
 		after = earliest
 	}
-	f = s.forecast(now)
-	return max(after, margin+f.nth(s.calls.Len()))
+	return max(after, margin+s.forecast(now).nth(s.calls.Len()))
 }
