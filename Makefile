@@ -71,6 +71,7 @@ cmd/roamproxy proxy
 cmd/roamproxy proxy/credential
 proxy proxy/paging
 proxy/paging cache
+proxy/paging proxy/httpbody
 cmd/roamproxy proxy/roamtest
 cmd/roamproxy/config proxy/credential
 cmd/roamproxy/server/servertest cmd/roamproxy/config
@@ -117,6 +118,9 @@ proxy proxy/rpc
 proxy/repeat proxy/rpc
 cmd/roamproxy/config proxy/rpc
 proxy proxy/eventstream
+proxy proxy/httpbody
+proxy/credential proxy/httpbody
+proxy/eventstream proxy/httpbody
 cmd/roamproxy/server proxy/eventstream
 proxy/budget limiter/statefile
 cmd/roamproxy/server proxy/budget

@@ -6,6 +6,7 @@ import (
 
 	"roamproxy/limiter"
 	"roamproxy/proxy/budget"
+	"roamproxy/proxy/httpbody"
 )
 
 // budgetReserver is the step before the queue: a call for which its tool has no budget does not enter it.
@@ -21,7 +22,7 @@ func (s *budgetReserver) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	tool := c.Caller.Tool.Name
 	if err := s.budgets.Reserve(tool, c.perDay); err != nil {
-		closeBody(req)
+		httpbody.Close(req)
 		return nil, budgetRefusal(err)
 	}
 	c.reserved = true
@@ -43,7 +44,7 @@ func (s *budgetSpender) RoundTrip(req *http.Request) (*http.Response, error) {
 		reserved := c.reserved
 		c.reserved = false
 		if err := s.budgets.Spend(c.Caller.Tool.Name, c.perDay, reserved); err != nil {
-			closeBody(req)
+			httpbody.Close(req)
 			return nil, budgetRefusal(err)
 		}
 	}
@@ -58,10 +59,4 @@ func budgetRefusal(err error) error {
 		refusal.RetryAfter = used.RetryAfter
 	}
 	return refusal
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
 }

@@ -16,6 +16,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/limiter"
 	"roamproxy/proxy/credential"
+	"roamproxy/proxy/httpbody"
 	"roamproxy/proxy/paging"
 )
 
@@ -214,10 +215,7 @@ func readQuestion(w http.ResponseWriter, r *http.Request) (body []byte, whole bo
 	if len(body) <= maxQuestion {
 		return body, true, nil
 	}
-	r.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(body), r.Body), r.Body}
+	r.Body = httpbody.Unread(body, r.Body, nil)
 	return nil, false, nil
 }
 

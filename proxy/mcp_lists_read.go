@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roamproxy/proxy/eventstream"
+	"roamproxy/proxy/httpbody"
 )
 
 // readList reads Roam's response to a request for a list, keeps it, and makes it one for the tool. A response that is no list, or
@@ -29,10 +30,7 @@ func (p *Proxy) readList(rq *request, res *http.Response) {
 	}
 	kept := listIn(text, rq.messages.Messages[0].ID)
 	if kept == nil {
-		res.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(&before, res.Body), res.Body}
+		res.Body = httpbody.Unread(before.Bytes(), res.Body, nil)
 		return
 	}
 	if !strings.Contains(res.Header.Get("Cache-Control"), "no-store") {

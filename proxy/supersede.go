@@ -11,6 +11,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/proxy/httpbody"
 )
 
 // An agent shows that it is typing every two seconds, and a status is set anew every few minutes. While such a write is queued, the
@@ -74,10 +75,7 @@ func (p *Proxy) supersede(rq *request) bool {
 	}
 	subject, ok := bodyField(bytes.NewReader(body), subjectFields(rq.treatment.Supersede)...)
 	if !whole || !ok {
-		rq.r.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), rq.r.Body), rq.r.Body}
+		rq.r.Body = httpbody.Unread(body, rq.r.Body, nil)
 		return false
 	}
 	pulse := p.join(rq, pulseKey{rq.tool.limiterTool.Name, rq.upstream.name, rq.r.URL.RequestURI(), subject}, body)

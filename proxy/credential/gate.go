@@ -5,6 +5,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+
+	"roamproxy/proxy/httpbody"
 )
 
 // Gate is the step before the queue. While Roam refuses the credential it answers itself, so that a dead key does not use up the
@@ -21,12 +23,12 @@ type Gate struct {
 func (g *Gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	secret, err := g.Credential.secret(req.Context())
 	if err != nil {
-		closeBody(req)
+		httpbody.Close(req)
 		return nil, err
 	}
 	if g.Credential.acceptance.refusalOf(secret) != nil && !g.askIdentity(req.Context(), secret) {
 		if r := g.Credential.acceptance.refusalOf(secret); r != nil {
-			closeBody(req)
+			httpbody.Close(req)
 			return r.answer(req, g.Credential.Name), nil
 		}
 	}
@@ -62,7 +64,7 @@ func (g *Gate) askIdentity(ctx context.Context, secret Secret) (open bool) {
 func buffer(res *http.Response) bool {
 	body, err := io.ReadAll(io.LimitReader(res.Body, refusalSize+1))
 	if err != nil || len(body) > refusalSize {
-		res.Body = readCloser{io.MultiReader(bytes.NewReader(body), &tailReader{res.Body, err}), res.Body}
+		res.Body = httpbody.Unread(body, res.Body, err)
 		return false
 	}
 	res.Body.Close()

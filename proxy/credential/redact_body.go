@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"roamproxy/proxy/httpbody"
 )
 
 // response redacts everything that a response shows: header, reason phrase, trailer, the text of the errors that reading it
@@ -82,12 +84,7 @@ func (r *redactor) withhold(res *http.Response) {
 	res.Header.Del("Content-Encoding")
 	res.Header.Set("Content-Length", "0")
 	res.ContentLength = 0
-	res.Body = readCloser{strings.NewReader(""), res.Body}
-}
-
-type readCloser struct {
-	io.Reader
-	io.Closer
+	res.Body = httpbody.Unread(nil, res.Body, io.EOF)
 }
 
 // gunzip reads the header of the compressed body only when it is asked for the first byte.
@@ -237,7 +234,7 @@ func (u *undecidedBody) decide() io.Reader {
 		if !known && err == nil && len(start) <= smallError {
 			continue
 		}
-		whole := io.MultiReader(bytes.NewReader(start), &tailReader{u.ReadCloser, err})
+		whole := httpbody.Unread(start, u.ReadCloser, err)
 		if isError || !known && err != nil { // one that is cut may be an error
 			return &redactedBody{source: whole, r: u.r}
 		}
@@ -252,7 +249,7 @@ func (r *redactor) zippedErrorIn2xx(res *http.Response) {
 	if err == nil && len(start) <= smallError {
 		err = io.EOF
 	}
-	res.Body = readCloser{io.MultiReader(bytes.NewReader(start), &tailReader{body, err}), body}
+	res.Body = httpbody.Unread(start, body, err)
 	if err == nil {
 		return // too large to be an error
 	}
@@ -263,21 +260,8 @@ func (r *redactor) zippedErrorIn2xx(res *http.Response) {
 	text, _ := io.ReadAll(io.LimitReader(unzipped, smallError+1))
 	if isError, known := isError(text); (isError || !known) && r.redact(text, false) {
 		plain(res)
-		res.Body = readCloser{io.MultiReader(bytes.NewReader(text), &tailReader{body, err}), body}
+		res.Body = httpbody.Unread(text, body, err)
 	}
-}
-
-// tailReader repeats the error with which the beginning of a body ended, or reads on.
-type tailReader struct {
-	rest io.Reader
-	end  error
-}
-
-func (f *tailReader) Read(p []byte) (int, error) {
-	if f.end != nil {
-		return 0, f.end
-	}
-	return f.rest.Read(p)
 }
 
 // isError reports whether a body that begins with text is an error, as soon as that is known: a JSON object with "ok":false, or

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"roamproxy/proxy/httpbody"
 )
 
 // refusalAge is how long a credential counts as refused before roamproxy asks again, and the least time between two such
@@ -38,14 +40,13 @@ func refuse(res *http.Response, secret Secret, route string) (*refusal, error) {
 	if json.Unmarshal(body, &answer) == nil {
 		r.code = answer.Error
 	}
-	res.Body = &refusedBody{io.MultiReader(bytes.NewReader(body), res.Body), res.Body, r}
+	res.Body = &refusedBody{httpbody.Unread(body, res.Body, nil), r}
 	return r, nil
 }
 
 // refusedBody is the body of a 401, which knows what was refused.
 type refusedBody struct {
-	io.Reader
-	io.Closer
+	io.ReadCloser
 	refusal *refusal
 }
 

@@ -9,6 +9,8 @@ import (
 	"net/textproto"
 	"slices"
 	"sync/atomic"
+
+	"roamproxy/proxy/httpbody"
 )
 
 // Transport adds the credential to a clone of the request, as the last thing before the network. It is bound to one scheme and
@@ -28,13 +30,13 @@ type Transport struct {
 // RoundTrip sends the request with the credential instead of any Authorization that it has.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != t.Scheme || req.URL.Host != t.Host {
-		closeBody(req)
+		httpbody.Close(req)
 		return nil, fmt.Errorf("%w: %s is for %s://%s alone, not for %s://%s", ErrCredential, t.Name, t.Scheme, t.Host, req.URL.Scheme,
 			req.URL.Host)
 	}
 	secret, err := t.secret(req.Context())
 	if err != nil {
-		closeBody(req)
+		httpbody.Close(req)
 		return nil, err
 	}
 	req = req.WithContext(req.Context())
@@ -136,10 +138,4 @@ func (t *Transport) Problem() error {
 		return fmt.Errorf("credential %s: Roam says that it is revoked", t.Name)
 	}
 	return fmt.Errorf("credential %s: Roam answered 401 to it, on more than one route", t.Name)
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"roamproxy/proxy/httpbody"
 )
 
 // MCPPath is where Roam serves the Model Context Protocol.
@@ -48,7 +50,7 @@ func (s *Streams) absenceFor(upstream string, req *http.Request) *http.Response 
 // rememberAbsence keeps an answer that says that there is no stream, and gives its body back to be read.
 func (s *Streams) rememberAbsence(upstream string, res *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAbsence+1))
-	res.Body = &bodyRest{io.MultiReader(bytes.NewReader(body), res.Body), res.Body}
+	res.Body = httpbody.Unread(body, res.Body, nil)
 	if err != nil || len(body) > maxAbsence {
 		return err
 	}
@@ -62,10 +64,4 @@ func (s *Streams) rememberAbsence(upstream string, res *http.Response) error {
 	defer s.mu.Unlock()
 	s.absent[upstream] = &absence{res.StatusCode, header, body, time.Now().Add(absenceTTL)}
 	return nil
-}
-
-// bodyRest is a body whose beginning was read.
-type bodyRest struct {
-	io.Reader
-	io.Closer
 }

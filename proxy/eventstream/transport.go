@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"roamproxy/proxy/httpbody"
 )
 
 // Transport is the step of a chain of http.RoundTrippers that event streams pass, before they are queued. Other requests
@@ -42,19 +44,19 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if get {
 		if res := t.Streams.absenceFor(t.Upstream, req); res != nil {
-			closeBody(req)
+			httpbody.Close(req)
 			return res, nil
 		}
 	}
 	st, err := t.Streams.begin(req.Context())
 	if err != nil {
-		closeBody(req)
+		httpbody.Close(req)
 		return nil, err
 	}
 	client := t.client(req)
 	if err := t.Streams.waitToReopen(st.ctx, client); err != nil {
 		t.Streams.end(st)
-		closeBody(req)
+		httpbody.Close(req)
 		return nil, err
 	}
 	res, err := t.Next.RoundTrip(req.WithContext(st.ctx))
@@ -128,10 +130,4 @@ func (b *body) Close() error {
 	err := b.ReadCloser.Close()
 	b.once.Do(func() { b.t.Streams.end(b.st) })
 	return err
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
 }

@@ -1,7 +1,6 @@
 package paging
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"roamproxy/cache"
+	"roamproxy/proxy/httpbody"
 )
 
 // defaultLimit is how many items a tool gets that names no limit: Roam's default for nearly every list, and never more than it.
@@ -146,10 +146,7 @@ func bufferUncached(a *cache.Answer) error {
 		return fmt.Errorf("paging: Roam's answer broke off: %w", err)
 	}
 	if len(body) > maxUncached {
-		a.Stream = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(body), a.Stream), a.Stream}
+		a.Stream = httpbody.Unread(body, a.Stream, nil)
 		return nil
 	}
 	a.Stream.Close()
