@@ -106,16 +106,16 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 				}
 				const red, green = "not ready: an operator must fix this", "ready again"
 				if when == "meanwhile" {
-					eventually(t, "the log tells of it", func() bool { return r.told(red) > 0 })
+					eventually(t, "the log tells of it", func() bool { return r.logged(red) > 0 })
 				}
 				calls := roam.Calls()
 				do(tt.mend)
-				eventually(t, "the log tells that it is mended", func() bool { return r.told(green) > 0 })
+				eventually(t, "the log tells that it is mended", func() bool { return r.logged(green) > 0 })
 				if res, body := get(t, c, r.admin+"/readyz"); res.StatusCode != 200 || roam.Calls() != calls {
 					t.Errorf("once it is mended: %d %s after %d more calls, want 200 without any", res.StatusCode, body, roam.Calls()-calls)
 				}
-				if r.told(red) > 1 || r.told(green) != 1 {
-					t.Errorf("the log tells %d times of the trouble and %d times of its end: %s", r.told(red), r.told(green), r.said.String())
+				if r.logged(red) > 1 || r.logged(green) != 1 {
+					t.Errorf("the log tells %d times of the trouble and %d times of its end: %s", r.logged(red), r.logged(green), r.said.String())
 				}
 				r.kill()
 				second := begin(t, s.command(t, roam.URL))

@@ -98,9 +98,9 @@ func (r *spawned) kill() {
 	r.Wait()
 }
 
-// told is how often the log has a line of this message.
-func (r *spawned) told(message string) int {
-	return strings.Count(r.said.String(), `"msg":"`+message+`"`)
+// logged returns how often the log has a line whose message begins so.
+func (r *spawned) logged(message string) int {
+	return strings.Count(r.said.String(), `"msg":"`+message)
 }
 
 // process is launch for who needs only the address for tools.

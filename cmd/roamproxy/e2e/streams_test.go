@@ -79,7 +79,7 @@ func TestStopWithOpenStreams(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 	t.Logf("it was gone after %v", time.Since(start).Round(time.Millisecond))
-	if r.told("calls were cut off at the end of the grace") > 0 {
+	if r.logged("calls were cut off at the end of the grace") > 0 {
 		t.Error("it waited for streams until the end of the grace")
 	}
 }

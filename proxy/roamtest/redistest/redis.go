@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -128,3 +130,16 @@ func (r *Redis) Hang() { r.server.Process.Signal(syscall.SIGSTOP) }
 
 // Resume ends a Hang.
 func (r *Redis) Resume() { r.server.Process.Signal(syscall.SIGCONT) }
+
+// Calls returns how often the server has run these commands (lower case) since its start, those inside scripts included.
+func (r *Redis) Calls(commands ...string) (calls int) {
+	r.t.Helper()
+	for line := range strings.Lines(r.cli("info", "commandstats")) {
+		var name string
+		var n int
+		if _, err := fmt.Sscanf(strings.NewReplacer(":", " ", ",", " ").Replace(line), "cmdstat_%s calls=%d", &name, &n); err == nil && slices.Contains(commands, name) {
+			calls += n
+		}
+	}
+	return calls
+}
