@@ -19,27 +19,27 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// road is a roamproxy with a network that can be spoiled before it and behind it.
-type road struct {
+// faultHarness is a roamproxy with a faultnet.Net on both sides: tools connect to before, and roamproxy connects to behind.
+type faultHarness struct {
 	t              *testing.T
 	r              *server.Server
 	roam           *roamtest.Server
 	before, behind *faultnet.Net
 	tool           *http.Client
-	goroutines     int
-	files          int
-	heap           uint64 // after the first fault: the test itself holds some, too
+	goroutines     int    // before the first fault
+	files          int    // open descriptors before the first fault
+	heap           uint64 // bytes after the first fault, since the test itself holds some; 0: not measured yet
 }
 
-func newRoad(t *testing.T, change func(*config.Config)) *road {
-	p := &road{t: t, roam: roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})}
+func newFaultHarness(t *testing.T, change func(*config.Config)) *faultHarness {
+	p := &faultHarness{t: t, roam: roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})}
 	t.Cleanup(p.roam.Close)
 	p.behind = faultnet.New(t, strings.TrimPrefix(p.roam.URL, "http://"))
 	p.r, _ = servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Upstream.URL, c.Upstream.Timeout = "http://"+p.behind.Addr, config.Duration(2*time.Second) // a busy machine is silent for one
 		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = 1000, 1000, 0
 		c.Limits.ReadHeaderTimeout = config.Duration(time.Second)
-		c.Writes.Remember = 0 // the same write goes through one fault after the other
+		c.Writes.Remember = 0 // the same write meets one fault after the other
 		if change != nil {
 			change(c)
 		}
@@ -48,39 +48,47 @@ func newRoad(t *testing.T, change func(*config.Config)) *road {
 	p.tool = &http.Client{Transport: &http.Transport{DisableCompression: true}, Timeout: 20 * time.Second}
 	t.Cleanup(p.tool.CloseIdleConnections)
 	p.call("POST", "/v1/chat.post", "")
-	p.quiet()
+	p.closeIdle()
 	p.goroutines, p.files = runtime.NumGoroutine(), files(t)
 	return p
 }
 
-// quiet ends idle connections, so that the next call makes a new one.
-func (p *road) quiet() {
-	p.r.CloseIdleConnections()
-	p.tool.CloseIdleConnections()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	p.until("connections end", func() (string, bool) {
-		n := p.behind.Connections() + p.before.Connections()
-		return fmt.Sprint(n, " are there"), n == 0
+// run runs a subtest, whose goroutine is not one that a fault left behind.
+func (p *faultHarness) run(name string, test func(t *testing.T)) {
+	outer := p.t
+	p.goroutines++
+	defer func() { p.t = outer; p.goroutines-- }()
+	outer.Run(name, func(t *testing.T) {
+		p.t = t
+		test(t)
 	})
 }
 
-// until waits for what must come.
-func (p *road) until(what string, met func() (string, bool)) {
-	p.t.Helper()
-	var state string
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		var ok bool
-		if state, ok = met(); ok {
-			return
-		}
-		<-time.After(time.Millisecond)
-	}
-	p.t.Fatalf("%s: still not: %s", what, state)
+// closeIdle closes idle connections, so that the next call opens a new one.
+func (p *faultHarness) closeIdle() {
+	p.r.CloseIdleConnections()
+	p.tool.CloseIdleConnections()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	p.until("connections are closed", func() (string, bool) {
+		n := p.behind.Connections() + p.before.Connections()
+		return fmt.Sprint(n, " are open"), n == 0
+	})
 }
 
-// call makes one call and says what became of it: its status, with what roamproxy says of the sending, or with "cut" where the
-// answer did not come whole.
-func (p *road) call(method, target, body string) string {
+// until waits until a condition holds, and fails the test with the state it found last.
+func (p *faultHarness) until(what string, holds func() (state string, ok bool)) {
+	p.t.Helper()
+	state, ok := "", false
+	for deadline := time.Now().Add(10 * time.Second); !ok; <-time.After(time.Millisecond) {
+		if state, ok = holds(); !ok && time.Now().After(deadline) {
+			p.t.Fatalf("%s: not within 10 s: %s", what, state)
+		}
+	}
+}
+
+// call makes one call and describes its end: the status, followed by what the body says about the sending, or by "cut" if the answer
+// is incomplete; "nothing" if there is no answer.
+func (p *faultHarness) call(method, target, body string) string {
 	if body == "" && method == "POST" {
 		body = `{"chat":"C-1","text":"hello"}`
 	}
@@ -90,87 +98,96 @@ func (p *road) call(method, target, body string) string {
 		return "nothing"
 	}
 	defer res.Body.Close()
-	var told bytes.Buffer
-	_, err = io.CopyN(&told, res.Body, 22<<20) // more than the largest that ends
+	var answer bytes.Buffer
+	_, err = io.CopyN(&answer, res.Body, 22<<20) // more than the largest body that ends
 	got := strconv.Itoa(res.StatusCode)
 	switch {
 	case err == nil:
 		return got + " endless"
 	case err != io.EOF:
 		return got + " cut"
-	case strings.Contains(told.String(), "may have reached"):
+	case strings.Contains(answer.String(), "may have reached"):
 		return got + " perhaps sent"
-	case strings.Contains(told.String(), "not sent"):
+	case strings.Contains(answer.String(), "not sent"):
 		return got + " not sent"
 	}
 	return got
 }
 
-// sends is how many calls to Roam were counted.
-func (p *road) sends() (n int) {
+// total returns the sum of a metric over all its labels.
+func (p *faultHarness) total(metric string) (sum int) {
 	_, exposed := get(p.t, p.tool, "http://"+p.r.AdminAddr+"/metrics")
 	for line := range strings.Lines(exposed) {
-		if strings.HasPrefix(line, "roamproxy_upstream_requests_total{") {
-			count, _ := strconv.ParseFloat(strings.Fields(line)[1], 64)
-			n += int(count)
+		if strings.HasPrefix(line, metric+"{") {
+			value, _ := strconv.ParseFloat(strings.Fields(line)[1], 64)
+			sum += int(value)
 		}
 	}
-	return n
+	return sum
 }
 
-// forgotten is how much more memory may be in use after a fault than before all: less than one body of the larger ones.
-const forgotten = 8 << 20
+// counted returns how many calls to Roam were counted.
+func (p *faultHarness) counted() int { return p.total("roamproxy_upstream_requests_total") }
 
-func heap() uint64 {
+// heapGrowth is how much more memory may be in use after a fault than before: less than one body of the larger ones.
+const heapGrowth = 8 << 20
+
+func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-// clean waits until nothing is left of a call: no slot, no place, no connection, no goroutine, no descriptor, no memory.
-func (p *road) clean(name string) {
+// expectClean waits until a call has left nothing behind: no slot, no queued call, no connection, goroutine, descriptor or memory.
+func (p *faultHarness) expectClean() {
 	p.t.Helper()
-	p.until(name+": slots and places are free", func() (string, bool) {
+	p.until("slots and the queue are free", func() (string, bool) {
 		s := p.r.QueueState("roam")
 		return fmt.Sprintf("%+v", s), s.InFlight == 0 && len(s.Waiting) == 0
 	})
-	p.quiet()
-	p.until(name+": goroutines end", func() (string, bool) {
+	p.closeIdle()
+	p.until("goroutines have ended", func() (string, bool) {
 		n := runtime.NumGoroutine()
 		return fmt.Sprintf("%d of them, %d before", n, p.goroutines), n <= p.goroutines
 	})
-	p.until(name+": descriptors are closed", func() (string, bool) {
+	p.until("descriptors are closed", func() (string, bool) {
 		n := files(p.t)
 		return fmt.Sprintf("%d of them, %d before", n, p.files), n <= p.files
 	})
-	p.before.Sent() // what the network itself kept
+	p.before.Sent() // what faultnet itself recorded
 	p.behind.Sent()
 	if p.heap == 0 {
-		p.heap = heap()
+		p.heap = heapInUse()
 	}
-	p.until(name+": memory is free", func() (string, bool) {
-		n := heap()
-		return fmt.Sprintf("%d MiB are in use, %d before", n>>20, p.heap>>20), n <= p.heap+forgotten
+	p.until("memory is free", func() (string, bool) {
+		n := heapInUse()
+		return fmt.Sprintf("%d MiB are in use, %d before", n>>20, p.heap>>20), n <= p.heap+heapGrowth
 	})
 }
 
-// settled checks what a fault left: nothing but calls that were counted, and a way for the next one. Of those that were sent,
-// the network may have lost some.
-func (p *road) settled(name string, calls, sends, want, lost int) {
+// reached is how many calls Roam saw, and how many roamproxy counted, at one moment.
+type reached struct{ seen, counted int }
+
+func (p *faultHarness) reached() reached { return reached{p.roam.Calls(), p.counted()} }
+
+// expectReached checks the calls since a moment: want of them are seen by Roam, all of these are counted, and of those that were
+// counted the network may have lost some. Then nothing is left behind, and the next call is answered.
+func (p *faultHarness) expectReached(since reached, want, lost int) {
 	p.t.Helper()
-	p.clean(name)
-	seen, counted := p.roam.Calls()-calls, p.sends()-sends
+	p.expectClean()
+	now := p.reached()
+	seen, counted := now.seen-since.seen, now.counted-since.counted
 	if seen != want || counted < seen || counted > seen+lost {
-		p.t.Errorf("%s: Roam saw %d calls and %d were counted; want %d, and %d lost", name, seen, counted, want, lost)
+		p.t.Errorf("Roam saw %d calls and %d were counted; want %d, and at most %d lost", seen, counted, want, lost)
 	}
 	if got := p.call("POST", "/v1/chat.post", ""); got != "200" {
-		p.t.Errorf("%s: the next call: %s, want 200", name, got)
+		p.t.Errorf("the next call: %s, want 200", got)
 	}
-	p.quiet()
+	p.closeIdle()
 }
 
-// files counts our open descriptors.
+// files returns how many descriptors this process has open.
 func files(t *testing.T) int {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
