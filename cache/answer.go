@@ -8,26 +8,36 @@ import (
 	"time"
 )
 
-// Answer is what a tool gets. Header has only what goes on to the tool, without the Age. It and Body are shared with others and
-// must not be changed.
+// Answer is what a tool gets. Header holds only the forwarded fields, without Age. Header and Body are shared with other requests
+// and must not be changed.
 type Answer struct {
 	Status int
 	Header http.Header
-	Body   []byte        // the whole answer, when Stream is nil
-	Stream io.ReadCloser // an answer that was not to be kept, to be read once and closed
-	Length int64         // of the body; -1 when it is not known
+	Body   []byte        // the complete body, when Stream is nil
+	Stream io.ReadCloser // the body of an answer that is not stored; to be read once and closed
+	Length int64         // bytes of the body; -1 when unknown
 
 	Result Result
-	Stored bool          // it is kept now
-	Age    time.Duration // since Roam made it
-	TTL    time.Duration // how long it is fresh still; below 0 when stale
-	Detail string        // why it is stale: throttled, error or revalidating
+	Stored bool          // it was put into the store
+	Age    time.Duration // time since Roam created it
+	TTL    time.Duration // how long it remains fresh; below 0 when stale
+	Detail Detail        // why it is stale; "" otherwise, and where the tool accepts stale answers
 
-	fwd         string // why Roam was asked, in RFC 9211's words
-	revalidated bool   // Roam said 304
+	fwd         forward // why there was an upstream call
+	revalidated bool    // Roam answered 304
 }
 
-// CacheStatus is the field's value (RFC 9211).
+// forward is the reason of an upstream call, in the words of RFC 9211, section 2.2.
+type forward string
+
+const (
+	fwdBypass  forward = "bypass"   // the cache is not used for this request
+	fwdMiss    forward = "uri-miss" // there is no entry
+	fwdStale   forward = "stale"    // there is an entry, and it is not fresh
+	fwdRequest forward = "request"  // the tool's Cache-Control asks for a new answer
+)
+
+// CacheStatus returns the value of the Cache-Status header (RFC 9211).
 func (a *Answer) CacheStatus() string {
 	b := make([]byte, 0, 64)
 	switch a.Result {
@@ -51,15 +61,15 @@ func (a *Answer) CacheStatus() string {
 	return string(b)
 }
 
-// bypass marks an answer of a route of which nothing is kept. One that was shared stays so.
+// bypass marks an answer of a route whose answers are not stored. A shared answer stays shared.
 func (a *Answer) bypass() {
-	a.fwd = "bypass"
+	a.fwd = fwdBypass
 	if a.Result == Miss {
 		a.Result = Bypass
 	}
 }
 
-// seconds rounds down, also below zero: an answer is never told to be fresher than it is.
+// seconds rounds down, also below zero: an answer never looks fresher than it is.
 func seconds(d time.Duration) int64 { return int64(math.Floor(d.Seconds())) }
 
 func (a *Answer) close() {

@@ -1,33 +1,37 @@
-// Package cache keeps Roam's answers to reads for a while, so that a question which was just answered costs no call.
+// Package cache stores Roam's answers to reads for a short time, so that a repeated read costs no upstream call.
 //
-// Do is all there is to it: a fresh answer at once, or one fill that everybody who asks the same shares.
+// Do is the whole interface: it returns a fresh entry at once, or the answer of one fill that all equal requests share.
 //
-//	question ──► kept and fresh? ──yes──► hit
-//	                 │ no
-//	                 ▼
-//	             kept, and may stand in? ──the line stands still, or a refresh is under way──► stale
-//	                 │ no
-//	                 ▼
-//	             asked already? ──yes──► shared: wait for that fill
-//	                 │ no
-//	                 ▼
-//	               fill ──► kept, unless a write came between ──► miss
-//	                 │ refused or failed, and an old answer may still be served
-//	                 ▼
-//	               stale
+//	lookup ──► entry, fresh? ──yes──► hit
+//	               │ no
+//	               ▼
+//	           entry, servable stale? ──the queue is paused, or a refresh runs──► stale
+//	               │ no
+//	               ▼
+//	           fill of this key runs? ──yes──► shared: wait for that fill
+//	               │ no
+//	               ▼
+//	             fill ──► stored, unless a write invalidated it meanwhile ──► miss
+//	               │ refused or failed, and the old entry is still servable
+//	               ▼
+//	             stale
 //
-// Freshness follows a rule, because Roam documents no caching headers. Where a rule says so, it follows RFC 9111, as a shared
-// cache that belongs to one principal, the credential. The tests are named after its sections. It departs from the RFC thus:
+// A rule decides how long an answer is fresh, because Roam documents no caching headers. A rule may also leave the decision to
+// Roam's headers (RFC 9111). The cache is then a shared cache that belongs to one principal, the credential. The tests are named
+// after the sections of the RFC. The cache departs from the RFC as follows:
 //
-//   - Only a complete 200 is kept, where Roam's headers decide also a 203, 301, 302, 404 or 410 with explicit freshness, and nothing is fresh by heuristic (section 4.2.2): a wrong answer is worse than a slow one.
-//   - A rule's ttl takes the place of max-age, s-maxage, Expires and no-cache, which is what it is for; never of no-store and
-//     private, and what no-cache and must-revalidate say about stale answers holds.
-//   - private and no-cache with field names count as without (5.2.2.4, 5.2.2.7), and must-understand as absent: kept less.
-//   - Answers to requests with Authorization are kept without being asked to (3.5): the key holds the credential.
-//   - The age knows nothing of how Roam's clock differs from ours (4.2.3, apparent_age): a clock five minutes ahead would end
-//     every ttl of 30 s. Nor does If-Modified-Since compare with Date where there is no Last-Modified (4.3.2): two answers of
-//     one second, and a write between them, would look the same.
-//   - A HEAD does not refresh what is kept (4.3.5), and a write drops by noun and not by URI (4.4), which is more.
+//   - It stores only a complete 200. Where Roam's headers decide, it also stores a 203, 301, 302, 404 or 410 with explicit
+//     freshness. Nothing is fresh by heuristic (section 4.2.2): a wrong answer is worse than a slow one.
+//   - A rule's ttl replaces max-age, s-maxage, Expires and no-cache. It never replaces no-store or private, and no-cache and
+//     must-revalidate still forbid to serve the answer stale.
+//   - private and no-cache with field names count as without them (5.2.2.4, 5.2.2.7). must-understand counts as absent. Both
+//     store less than the RFC allows.
+//   - Answers to requests with Authorization are stored without permission (3.5): the key holds the credential.
+//   - The age ignores the difference between Roam's clock and ours (4.2.3, apparent_age). A clock that is five minutes ahead
+//     would end every ttl of 30 s.
+//   - If-Modified-Since is not compared with Date where there is no Last-Modified (4.3.2). Two answers of one second, with a
+//     write between them, would look the same.
+//   - A HEAD does not refresh an entry (4.3.5). A write invalidates by noun and not by URI (4.4), which removes more.
 package cache
 
 import (
@@ -38,102 +42,107 @@ import (
 	"time"
 )
 
-// ErrOnlyIfCached answers a request that wanted a kept answer or none (RFC 9111, section 5.2.1.7).
-var ErrOnlyIfCached = errors.New("cache: nothing fresh is kept, and only-if-cached was asked for")
+// ErrOnlyIfCached reports that a request accepts only a stored answer, and that there is no fresh one (RFC 9111, section 5.2.1.7).
+var ErrOnlyIfCached = errors.New("cache: no fresh answer is stored, and the request allows no upstream call (only-if-cached)")
 
-// Result is how Do came by an answer. Metrics, log and status page use the same words.
+// Result is where an answer came from. Metrics, log and status page use the same words.
 type Result string
 
 // The results of Do.
 const (
-	Hit    Result = "hit"
-	Miss   Result = "miss"
-	Shared Result = "shared"
-	Stale  Result = "stale"
-	Bypass Result = "bypass"
+	Hit    Result = "hit"    // from a fresh entry
+	Miss   Result = "miss"   // from Roam, by a fill of this request
+	Shared Result = "shared" // from Roam, by the fill of another request
+	Stale  Result = "stale"  // from an entry whose time is over
+	Bypass Result = "bypass" // from Roam; the cache takes no part
 )
 
-// Details say why an answer is stale.
+// Detail is why an answer is stale, as Cache-Status reports it.
+type Detail string
+
+// The details of a stale answer.
 const (
-	Throttled    = "throttled"    // the quota is paused, or the wait is longer than the tool's longest
-	Failed       = "error"        // Roam fails
-	Revalidating = "revalidating" // a refresh is under way
+	Throttled    Detail = "throttled"    // the quota is paused, or the wait is longer than the tool's longest
+	Failed       Detail = "error"        // the upstream call failed
+	Revalidating Detail = "revalidating" // a fill runs already
 )
 
-// Options says how a Cache behaves. A bound of zero takes the default that its line names.
+// Options configures a Cache. A zero bound means the default that its line names.
 type Options struct {
-	MaxSize     int64            // bytes of all kept answers; 64 MiB
-	MaxBody     int64            // a larger answer is passed through, not kept; 4 MiB
-	FillTimeout time.Duration    // a fill's own deadline, as it may outlive who asked first; 2 min
-	Throttled   func(error) bool // whether an error of a fill is about the quota and not about Roam; nil: none is
-	Store       Store            // nil: NewMemory(MaxSize)
-	Shared      Tier             // what replicas have in common; nil: nothing
+	MaxSize     int64            // bytes of all entries; default 64 MiB
+	MaxBody     int64            // bytes; a larger answer is passed through and not stored; default 4 MiB
+	FillTimeout time.Duration    // a fill's own deadline, since it may outlive its first request; default 2 min
+	Throttled   func(error) bool // reports whether a fill failed because of the quota and not because of Roam; nil: never
+	Store       Store            // default NewMemory(MaxSize)
+	Shared      Tier             // the entries that replicas share; nil: none
 }
 
-// Requester is the request on whose behalf Do works, as far as the cache needs to know it. Its methods must be quick.
+// Requester is the request for which Do works, as far as the cache must know it. Its methods must be quick.
 type Requester interface {
-	// Queue reports whether an upstream call of this request would be sent at once, with no other call queued, and whether the queue is
-	// paused.
+	// Queue reports whether an upstream call of this request would be sent at once, with no other call queued, and whether
+	// the queue is paused.
 	Queue() (idle, paused bool)
-	// MaxWait is how long it would wait in the queue; below 0: as long as it takes.
+	// MaxWait returns how long the request may wait in the queue; below 0: without limit.
 	MaxWait() time.Duration
-	// NewFill begins an upstream call.
+	// NewFill prepares an upstream call.
 	NewFill() Fill
 }
 
-// Fill is one upstream call, for one request or for all that ask the same. Its methods may be called by many goroutines.
+// Fill is one upstream call, for one request or for all equal ones. Its methods are safe for concurrent use.
 type Fill interface {
-	// Fetch sends the call. ctx is the fill's own, which outlives the request that began it. Fetch is called again, after it returned,
-	// where the response was of no use.
+	// Fetch sends the call. ctx is the fill's own and outlives the request that began it. The cache calls Fetch a second time
+	// where the first response was unusable.
 	Fetch(ctx context.Context, c Call) (*http.Response, error)
-	// Join adds a request that waits for the response too: the call is to be queued as the most favoured of its requests would be.
+	// Join adds a request that waits for the same response. The call then has the best place in the queue that any of its
+	// requests would have.
 	Join(Requester)
-	// Expired is asked at the end of a request's longest wait. The error says that the call is still queued; nil: it was sent.
+	// Expired is called at the end of a request's longest wait. It returns an error while the call is still queued, and nil
+	// once it was sent.
 	Expired(Requester) error
 }
 
-// Rule says how long an answer is fresh.
+// Rule is how long an answer is fresh and how long it may be served stale.
 type Rule struct {
-	TTL    time.Duration // 0: never kept, unless Origin
-	Stale  time.Duration // may be served this long after, while Roam throttles, fails or is being asked again
-	Origin bool          // Roam's headers decide (RFC 9111), and nothing is kept without them
+	TTL    time.Duration // 0: never stored, unless Origin
+	Stale  time.Duration // served stale this long after, while the queue is paused, Roam fails or a fill runs
+	Origin bool          // Roam's headers decide (RFC 9111); without them nothing is stored
 }
 
 // Stores reports whether the rule stores any answer.
 func (r Rule) Stores() bool { return r.TTL > 0 || r.Origin }
 
-// Lookup is what a tool asks.
+// Lookup is what Do looks up for a request.
 type Lookup struct {
 	Key     Key
-	Route   string // by which Drop finds the answer
+	Route   string // by which Invalidate finds the entry
 	Rule    Rule
-	Head    bool        // a HEAD: answered from a kept GET, and otherwise passed through
-	Shares  bool        // equal requests at the same time share one fill, also where nothing is kept
-	Request http.Header // the tool's: Cache-Control, Range, and what an answer may vary with
-	Seal    []byte      // authenticates the answer for the other replicas; nil: they do not share it
+	Head    bool        // a HEAD: answered from the entry of its GET, else passed through
+	Shares  bool        // concurrent equal requests share one fill, even where nothing is stored
+	Request http.Header // header of the tool's request: Cache-Control, Range, and the fields that an answer may vary with
+	Seal    []byte      // authenticates the entry for other replicas; nil: it is not shared with them
 }
 
-// Call says how Roam is to be asked.
+// Call is how a fill sends its request.
 type Call struct {
-	Conditions  http.Header // to be sent in place of the tool's own; nil: none
-	PassThrough bool        // the tool's own conditions and range go to Roam: the answer is for it alone
-	Background  bool        // no request waits for the answer: to be sent only if no other call waits for the token either
+	Conditions  http.Header // replace those of the tool's request; nil: none
+	PassThrough bool        // sends the tool's own conditions and range: the answer is for that tool alone
+	Background  bool        // no request waits for the answer: sent only if no other call waits for the token
 }
 
-// Cache keeps answers. It may be used by many goroutines.
+// Cache stores answers. It is safe for concurrent use.
 type Cache struct {
 	o     Options
 	store Store
 
-	mu      sync.Mutex // guards the following; held while an answer is put into the store, and never during a fill
+	mu      sync.Mutex // guards the following; held while an entry is put into the store, never during a fill
 	fills   map[Key]*sharedFill
-	fetches map[*activeFetch]struct{} // every fill under way, shared or not
+	fetches map[*activeFetch]struct{} // all that run, shared or not
 	closed  bool
 
-	running sync.WaitGroup // flights, which may outlive who asked
+	running sync.WaitGroup // counts the goroutines of fills, which may outlive their requests
 }
 
-// New makes a cache. Close must be called to end its store.
+// New returns a Cache. Close must be called to end its store.
 func New(o Options) (*Cache, error) {
 	if o.MaxSize <= 0 {
 		o.MaxSize = 64 << 20
@@ -161,7 +170,7 @@ func New(o Options) (*Cache, error) {
 	return c, nil
 }
 
-// Close calls off the refreshes in the background, and ends the store. No Do may be under way.
+// Close cancels background refreshes and ends the store. No Do may be running.
 func (c *Cache) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -176,81 +185,82 @@ func (c *Cache) Close() {
 	c.store.Close()
 }
 
-// Size is how much is kept.
+// Size returns the bytes and the number of all entries.
 func (c *Cache) Size() (bytes int64, entries int) { return c.store.Size() }
 
-// Do answers a question of a request, from what is kept or by a fill. The error is ErrOnlyIfCached, the fill's, or the cause of ctx.
+// Do answers a request, from an entry or by a fill. The error is ErrOnlyIfCached, the fill's, or the cause of ctx.
 func (c *Cache) Do(ctx context.Context, q Lookup, by Requester) (*Answer, error) {
-	wants := parseDirectives(q.Request["Cache-Control"])
-	if !q.Rule.Stores() && !q.Shares || wants.has("no-store") || isConditional(q.Request) {
-		if wants.has("only-if-cached") {
+	control := parseDirectives(q.Request["Cache-Control"])
+	if !q.Rule.Stores() && !q.Shares || control.has("no-store") || isConditional(q.Request) {
+		if control.has("only-if-cached") {
 			return nil, ErrOnlyIfCached
 		}
-		return c.passThrough(ctx, by, "bypass")
+		return c.passThrough(ctx, by, fwdBypass)
 	}
-	key, kept := c.find(q)
+	key, entry := c.find(q)
 	now := time.Now()
-	if kept != nil && kept.satisfies(q.Rule, wants, now) {
-		if kept.ttl(q.Rule, now) <= 0 {
-			return kept.answer(Stale, q.Rule, now), nil
+	if entry != nil && entry.satisfies(q.Rule, control, now) {
+		if entry.ttl(q.Rule, now) <= 0 {
+			return entry.answer(Stale, q.Rule, now), nil
 		}
-		return kept.answer(Hit, q.Rule, now), nil
+		return entry.answer(Hit, q.Rule, now), nil
 	}
-	if wants.has("only-if-cached") {
+	if control.has("only-if-cached") {
 		return nil, ErrOnlyIfCached
 	}
-	if detail := c.staleDetail(ctx, lookup{q, key, kept, by, ""}, wants, now); detail != "" {
-		return kept.staleAnswer(q.Rule, now, detail), nil
+	if detail := c.staleDetail(ctx, lookup{q, key, entry, by, ""}, control, now); detail != "" {
+		return entry.staleAnswer(q.Rule, now, detail), nil
 	}
 	var a *Answer
 	var err error
-	switch asked := (lookup{q, key, kept, by, ""}); {
+	switch request := (lookup{q, key, entry, by, ""}); {
 	case q.Head:
-		a, err = c.passThrough(ctx, by, "uri-miss")
-	case wants.has("no-cache"):
-		a, err = c.fetchAlone(ctx, asked, "request") // what is under way may be older than what the tool wants
+		a, err = c.passThrough(ctx, by, fwdMiss)
+	case control.has("no-cache"):
+		a, err = c.fetchAlone(ctx, request, fwdRequest) // a fill that runs may have begun before the state that the tool wants
 	default:
-		a, err = c.share(ctx, asked)
+		a, err = c.share(ctx, request)
 	}
 	if detail := c.failureDetail(ctx, a, err); detail != "" {
-		_, kept := c.find(q) // it may have been dropped meanwhile
-		if now := time.Now(); kept != nil && kept.isServableStale(q.Rule, wants, now) {
+		_, entry := c.find(q) // a write may have invalidated it meanwhile
+		if now := time.Now(); entry != nil && entry.isServableStale(q.Rule, control, now) {
 			a.close()
-			return kept.staleAnswer(q.Rule, now, detail), nil
+			return entry.staleAnswer(q.Rule, now, detail), nil
 		}
 	}
 	switch {
 	case a == nil:
 	case !q.Rule.Stores():
 		a.bypass()
-	case kept != nil && a.fwd == "uri-miss":
-		a.fwd = "stale"
+	case entry != nil && a.fwd == fwdMiss:
+		a.fwd = fwdStale
 	}
 	return a, err
 }
 
-// OnlyIfCached tells whether a request wants a kept answer or none.
+// OnlyIfCached reports whether a request accepts only a stored answer.
 func OnlyIfCached(request http.Header) bool {
 	return parseDirectives(request["Cache-Control"]).has("only-if-cached")
 }
 
-// lookup is a Lookup with what is kept of it.
+// lookup is a Lookup with the entry that was found for it.
 type lookup struct {
 	Lookup
-	key       Key // of the form of the answer that the request gets
+	key       Key // of the variant that the request gets (vary.go)
 	entry     *Entry
 	requester Requester
 
-	generation string // of the route among the replicas, before Roam is asked
+	generation string // of the route in the shared tier, read before the fetch
 }
 
-// isConditional tells whether a request is about a part of the answer, or about a state that only Roam knows (RFC 9111, section 4.3.2).
+// isConditional reports whether a request asks for a part of the answer, or depends on a state that only Roam knows (RFC 9111,
+// section 4.3.2).
 func isConditional(h http.Header) bool {
 	return h["Range"] != nil || h["If-Match"] != nil || h["If-Unmodified-Since"] != nil
 }
 
-// failureDetail tells why an old answer may stand in for this one, or nothing.
-func (c *Cache) failureDetail(ctx context.Context, a *Answer, err error) string {
+// failureDetail returns why an old entry may replace this answer, or "".
+func (c *Cache) failureDetail(ctx context.Context, a *Answer, err error) Detail {
 	switch {
 	case ctx.Err() != nil:
 		return ""
@@ -262,15 +272,16 @@ func (c *Cache) failureDetail(ctx context.Context, a *Answer, err error) string 
 	return ""
 }
 
-// passThrough asks Roam and keeps nothing.
-func (c *Cache) passThrough(ctx context.Context, by Requester, fwd string) (*Answer, error) {
+// passThrough sends the request to Roam and stores nothing.
+func (c *Cache) passThrough(ctx context.Context, by Requester, fwd forward) (*Answer, error) {
 	res, err := by.NewFill().Fetch(ctx, Call{PassThrough: true})
 	if err != nil {
 		return nil, err
 	}
 	result := Bypass
-	if fwd != "bypass" {
+	if fwd != fwdBypass {
 		result = Miss
 	}
-	return &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Stream: res.Body, Length: res.ContentLength, Age: ageOf(res.Header), Result: result, fwd: fwd}, nil
+	return &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Stream: res.Body, Length: res.ContentLength, Age: ageOf(res.Header),
+		Result: result, fwd: fwd}, nil
 }

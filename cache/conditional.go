@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// ownTag begins every entity tag that is ours and not Roam's.
+// ownTag is the prefix of every entity tag that the cache computes.
 const ownTag = `"rp-`
 
-// Tag is a strong entity tag for a body: equal for equal bytes, whoever asks and whenever, so that it outlives a restart.
+// Tag returns a strong entity tag of a body. It depends on the bytes alone, so it survives a restart.
 func Tag(body []byte) string {
 	sum := sha256.Sum256(body)
 	return ownTag + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }
 
-// Unchanged tells whether the tool has this answer already: whether it is to be answered 304 (RFC 9110, section 13.2.2, and RFC
-// 9111, section 4.3.2).
+// IsNotModified reports whether the tool has this answer already, so that it gets a 304 (RFC 9110, section 13.2.2, and RFC 9111,
+// section 4.3.2).
 func (a *Answer) IsNotModified(request http.Header) bool {
 	if a.Status != http.StatusOK || a.Stream != nil {
 		return false
@@ -37,7 +37,7 @@ func (a *Answer) IsNotModified(request http.Header) bool {
 	return err == nil && !modified.After(since)
 }
 
-// matches compares weakly (RFC 9110, section 8.8.3.2).
+// matches compares entity tags weakly (RFC 9110, section 8.8.3.2).
 func matches(tags []string, tag string) bool {
 	tag = strings.TrimPrefix(tag, "W/")
 	for _, list := range tags {
@@ -48,7 +48,7 @@ func matches(tags []string, tag string) bool {
 			}
 			list = strings.TrimPrefix(list, "W/")
 			if !strings.HasPrefix(list, `"`) {
-				break // malformed, from here on
+				break // malformed from here on
 			}
 			end := strings.IndexByte(list[1:], '"')
 			if end < 0 {
@@ -63,7 +63,7 @@ func matches(tags []string, tag string) bool {
 	return false
 }
 
-// Unchanging are the header fields of a 304 (RFC 9110, section 15.4.5), and what is ours to tell.
+// NotModifiedHeader returns the header fields of a 304 (RFC 9110, section 15.4.5).
 func NotModifiedHeader(h http.Header) http.Header {
 	kept := make(http.Header)
 	for _, name := range []string{"Cache-Control", "Content-Location", "Date", "Etag", "Expires", "Vary", "Last-Modified"} {
@@ -74,8 +74,8 @@ func NotModifiedHeader(h http.Header) http.Header {
 	return kept
 }
 
-// Foreign takes our own entity tags out of a request that goes to Roam as it is. A range that depends on one asks for the whole,
-// because Roam cannot know whether it is still true.
+// RemoveOwnTags removes the cache's own entity tags from a request that is passed through. A range that depends on one is removed too,
+// because Roam cannot tell whether the tag is still valid.
 func RemoveOwnTags(h http.Header) {
 	if strings.Contains(h.Get("If-Range"), ownTag) {
 		h.Del("If-Range")
@@ -89,12 +89,12 @@ func RemoveOwnTags(h http.Header) {
 	}
 }
 
-// hasValidator tells whether Roam gave the entry something to ask by whether it is still true.
+// hasValidator reports whether Roam gave the entry a validator: an entity tag or a date.
 func (e *Entry) hasValidator() bool {
 	return !e.OwnTag && e.Header["Etag"] != nil || e.Header["Last-Modified"] != nil
 }
 
-// conditions ask whether the entry is still true (RFC 9111, section 4.3.1).
+// conditions returns the fields by which Roam can answer 304 (RFC 9111, section 4.3.1); nil for none.
 func (e *Entry) conditions() http.Header {
 	if e == nil || e.Status != http.StatusOK || !e.hasValidator() {
 		return nil
@@ -109,11 +109,15 @@ func (e *Entry) conditions() http.Header {
 	return h
 }
 
-// revalidated is the entry after Roam said 304: its header fields are those of the 304, where that has them (RFC 9111, sections
-// 3.2 and 4.3.4). It is nil when the 304 is about something else than the entry.
+// revalidated returns the entry after a 304, with the header fields of the 304 where it has them (RFC 9111, sections 3.2 and 4.3.4).
+// It returns nil when the 304 is about another representation.
 func (e *Entry) revalidated(res *http.Response, sent, received time.Time) *Entry {
 	for _, name := range []string{"Etag", "Last-Modified"} {
-		if told := res.Header.Get(name); told != "" && !(name == "Etag" && e.OwnTag) && strings.TrimPrefix(told, "W/") != strings.TrimPrefix(e.Header.Get(name), "W/") {
+		if name == "Etag" && e.OwnTag {
+			continue
+		}
+		now, before := strings.TrimPrefix(res.Header.Get(name), "W/"), strings.TrimPrefix(e.Header.Get(name), "W/")
+		if now != "" && now != before {
 			return nil
 		}
 	}
@@ -121,7 +125,7 @@ func (e *Entry) revalidated(res *http.Response, sent, received time.Time) *Entry
 	if e.OwnTag {
 		h.Del("Etag")
 	}
-	delete(h, "Date") // or the old one would stay where the new one is absent
+	delete(h, "Date") // so that a 304 without Date does not keep the old one
 	for name, values := range res.Header {
 		switch name {
 		case "Content-Length", "Content-Encoding", "Content-Type", "Content-Range":

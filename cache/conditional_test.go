@@ -114,7 +114,7 @@ func TestSection4_3_3_HandlingAValidationResponse(t *testing.T) {
 func TestSection4_3_3_A304ThatNobodyAskedForIsAnError(t *testing.T) {
 	c := open(t, Options{})
 	r := &roam{answer: func(int) (*http.Response, error) { return unchanged(), nil }}
-	if got := ask(t, c, groups(), r); !strings.Contains(got, "answers no condition") {
+	if got := ask(t, c, groups(), r); !strings.Contains(got, "304 to an unconditional request") {
 		t.Errorf("got %s", got)
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// directives are those of a Cache-Control field, names in lower case (RFC 9111, section 5.2). Of one that is there twice the
-// first counts (section 4.2.1).
+// directives are those of a Cache-Control header, with names in lower case (RFC 9111, section 5.2). Of a directive that occurs twice
+// the first counts (section 4.2.1).
 type directives map[string]string
 
 func parseDirectives(values []string) directives {
@@ -28,7 +28,7 @@ func parseDirectives(values []string) directives {
 	return d
 }
 
-// cutDirective takes the first of a list. A comma within quotes does not end it.
+// cutDirective returns the first directive of a list and the rest of it. A comma within quotes does not end a directive.
 func cutDirective(list string) (name, argument, rest string) {
 	end, quoted := len(list), false
 	for i := 0; i < len(list); i++ {
@@ -51,8 +51,8 @@ func cutDirective(list string) (name, argument, rest string) {
 
 func (d directives) has(name string) bool { _, ok := d[name]; return ok }
 
-// seconds reads a delta (RFC 9111, section 1.2.2). One that cannot be read counts as zero: stale, to be safe. One that is too
-// large to be held counts as for ever.
+// seconds returns the argument of a directive as a duration (RFC 9111, section 1.2.2). One that is no number counts as zero, which is
+// stale and so the safe side.
 func (d directives) seconds(name string) (time.Duration, bool) {
 	value, ok := d[name]
 	if !ok {
@@ -61,7 +61,7 @@ func (d directives) seconds(name string) (time.Duration, bool) {
 	return delta(value), true
 }
 
-// forever is longer than any cache lives, and can be added to without overflow.
+// forever is longer than any cache lives. Two of them can be added without overflow.
 const forever = math.MaxInt32 * time.Second
 
 func delta(digits string) time.Duration {

@@ -6,27 +6,27 @@ import (
 	"time"
 )
 
-// Entry is a kept answer. It is never changed once it is in a Store.
+// Entry is a stored answer. It never changes once it is in a Store.
 type Entry struct {
-	Route    string // by which Drop finds it
-	Status   int    // 200, or another that keepsStatus names
+	Route    string // by which Invalidate finds it
+	Status   int    // 200, or another for which isStorableStatus holds
 	Header   http.Header
 	Body     []byte
-	Received time.Time     // when its header came
-	Age      time.Duration // what it had then (RFC 9111, section 4.2.3)
-	Lifetime time.Duration // by Roam's headers; 0 without any
-	Strict   bool          // Roam forbids that it is served stale (RFC 9111, section 4.2.4)
-	OwnTag   bool          // its ETag is ours
-	Varies   []string      // the fields, besides those of every key, whose values choose this form of the answer
+	Received time.Time     // when the response header arrived
+	Age      time.Duration // its age at that time (RFC 9111, section 4.2.3)
+	Lifetime time.Duration // from Roam's headers; 0 without them
+	Strict   bool          // Roam forbids serving it stale (RFC 9111, section 4.2.4)
+	OwnTag   bool          // the cache computed its ETag; Roam sent none
+	Varies   []string      // header fields that select this variant, besides those in every key
 }
 
-// newEntry makes an entry of an answer whose header it may keep.
+// newEntry returns the entry of an answer whose header is storable.
 func newEntry(route string, status int, from http.Header, body []byte, sent, received time.Time) *Entry {
-	says := parseDirectives(from.Values("Cache-Control"))
+	control := parseDirectives(from.Values("Cache-Control"))
 	e := &Entry{
 		Route: route, Status: status, Header: endToEnd(from), Body: body, Received: received,
-		Age: initialAge(from, sent, received), Lifetime: lifetime(from, says, received),
-		Strict: says.has("must-revalidate") || says.has("proxy-revalidate") || says.has("s-maxage") || says.has("no-cache"),
+		Age: initialAge(from, sent, received), Lifetime: lifetime(from, control, received),
+		Strict: control.has("must-revalidate") || control.has("proxy-revalidate") || control.has("s-maxage") || control.has("no-cache"),
 	}
 	e.Header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	if e.Header["Date"] == nil {
@@ -39,13 +39,13 @@ func newEntry(route string, status int, from http.Header, body []byte, sent, rec
 	return e
 }
 
-// endToEnd are the fields that go on to the tool. The Age is told anew each time.
+// endToEnd returns the fields that are forwarded to the tool. Age is computed for each answer.
 func endToEnd(from http.Header) http.Header {
-	h := make(http.Header, len(from)+3) // three may be added
+	h := make(http.Header, len(from)+3) // up to three fields are added later
 	named := ConnectionFields(from)
 	for name, values := range from {
 		if !named[name] && !IsHopByHop(name) && !neverStored(name) {
-			h[name] = values[:len(values):len(values)] // who adds another does so for himself
+			h[name] = values[:len(values):len(values)] // the capacity is cut, so that append copies the shared values
 		}
 	}
 	return h
@@ -55,14 +55,14 @@ func endToEnd(from http.Header) http.Header {
 // client, and Age is computed for every response.
 func neverStored(name string) bool { return name == "Age" || name == "Set-Cookie" }
 
-// isVaryIndex tells whether this is no answer but says with what the answers to the question vary.
+// isVaryIndex reports whether this entry holds no answer, only the header fields that the answers of its key vary with.
 func (e *Entry) isVaryIndex() bool { return e.Header == nil && e.Varies != nil }
 
-// size is the memory that the entry takes, key, header and bookkeeping included.
+// size returns the bytes of memory that the entry takes, key, header and bookkeeping included.
 func (e *Entry) size(key Key) int64 {
-	n := 600 + allocated(len(key)) + allocated(cap(e.Body)) // the first is of the structures around it, measured
+	n := 600 + allocated(len(key)) + allocated(cap(e.Body)) // 600: the structures around an entry, measured
 	for name, values := range e.Header {
-		n += 100 + allocated(len(name)) // a map has up to twice the room that it needs
+		n += 100 + allocated(len(name)) // 100: a map has up to twice the room that it needs
 		for _, v := range values {
 			n += 16 + allocated(len(v))
 		}
@@ -70,9 +70,11 @@ func (e *Entry) size(key Key) int64 {
 	return int64(n)
 }
 
-// allocated is what the allocator takes for n bytes: its sizes are up to an eighth apart, and the small ones 16.
+// allocated returns what the allocator takes for n bytes: its size classes are up to an eighth apart, the small ones 16 bytes.
 func allocated(n int) int { return n + n/8 + 8 }
 
 func (e *Entry) answer(result Result, r Rule, now time.Time) *Answer {
-	return &Answer{Status: e.Status, Header: e.Header, Body: e.Body, Length: int64(len(e.Body)), Result: result, Age: e.age(now), TTL: e.ttl(r, now)}
+	return &Answer{
+		Status: e.Status, Header: e.Header, Body: e.Body, Length: int64(len(e.Body)), Result: result, Age: e.age(now), TTL: e.ttl(r, now),
+	}
 }

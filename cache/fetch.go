@@ -14,22 +14,22 @@ import (
 	"time"
 )
 
-// fetchResult is an answer, and whose it is.
+// fetchResult is an answer and which other requests may share it.
 type fetchResult struct {
 	*Answer
-	personal bool     // of the one request alone
-	varies   []string // of those alone who sent the same in these fields
+	personal bool     // the answer is for one request alone
+	varies   []string // header fields whose values must be equal for another request to share it
 }
 
-// errUnexpected304 says that Roam answered a condition that it was not asked.
-var errUnexpected304 = errors.New("a 304 that answers no condition")
+// errUnexpected304 reports a 304 to a request without conditions.
+var errUnexpected304 = errors.New("upstream sent 304 to an unconditional request")
 
-// fetch asks Roam, reads the answer, and keeps it if it may be kept.
+// fetch sends the call, reads the answer, and stores it if that is allowed.
 func (c *Cache) fetch(ctx context.Context, q lookup, fill Fill, call Call) (got *fetchResult, err error) {
-	under := c.beginFetch(q.Route)
+	active := c.beginFetch(q.Route)
 	var e *Entry
 	defer func() {
-		stored := c.endFetch(under, q.Lookup, e)
+		stored := c.endFetch(active, q.Lookup, e)
 		if stored {
 			c.putShared(q, e)
 		}
@@ -48,10 +48,10 @@ func (c *Cache) fetch(ctx context.Context, q lookup, fill Fill, call Call) (got 
 				e = confirmed
 			}
 			got = &fetchResult{Answer: confirmed.answer(Miss, q.Rule, received), personal: own, varies: confirmed.Varies}
-			got.fwd, got.revalidated = "stale", true
+			got.fwd, got.revalidated = fwdStale, true
 			return got, nil
 		}
-		call.Conditions = nil // it is about something else: what is kept is worth nothing any more
+		call.Conditions = nil // the 304 is about another representation: the entry is of no use
 		res, sent, err = send(ctx, fill, call)
 	}
 	if err != nil {
@@ -63,16 +63,19 @@ func (c *Cache) fetch(ctx context.Context, q lookup, fill Fill, call Call) (got 
 		return nil, fmt.Errorf("cache: Roam's answer to %s: %w", q.Route, errUnexpected304)
 	}
 	if isStream(res.Header, q.Rule) {
-		got = &fetchResult{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Result: Miss, fwd: "uri-miss", Stream: res.Body}}
-		return got, nil
+		return &fetchResult{Answer: &Answer{
+			Status: res.StatusCode, Header: endToEnd(res.Header), Stream: res.Body, Length: res.ContentLength, Result: Miss, fwd: fwdMiss,
+		}}, nil
 	}
 	foreign := mustNotStore(res)
 	body, whole, err := c.readBody(res)
 	if err != nil {
 		res.Body.Close()
-		return nil, fmt.Errorf("cache: Roam's answer to %s broke off: %w", q.Route, err)
+		return nil, fmt.Errorf("cache: Roam's answer to %s is incomplete: %w", q.Route, err)
 	}
-	got = &fetchResult{Answer: &Answer{Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Age: ageOf(res.Header), Result: Miss, fwd: "uri-miss"}}
+	got = &fetchResult{Answer: &Answer{
+		Status: res.StatusCode, Header: endToEnd(res.Header), Length: res.ContentLength, Age: ageOf(res.Header), Result: Miss, fwd: fwdMiss,
+	}}
 	if !whole {
 		got.Stream = struct {
 			io.Reader
@@ -94,15 +97,15 @@ func (c *Cache) fetch(ctx context.Context, q lookup, fill Fill, call Call) (got 
 	return got, nil
 }
 
-// isStream reports whether an answer is handed on as it comes, because it may have no end or because nothing is gained by reading it
-// whole: of a route of which nothing is kept only JSON is shared.
+// isStream reports whether an answer is passed through while it arrives: it may have no end, or there is no gain in reading it whole.
+// Of a route whose answers are not stored only JSON is shared.
 func isStream(h http.Header, r Rule) bool {
 	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
 	return kind == "text/event-stream" || !r.Stores() && !strings.HasSuffix(kind, "json")
 }
 
-// DoNotStore has an answer belong to no key: the secret was replaced while the call waited, so that Roam gave the answer to
-// another one than the key is of. It goes to whoever waits for it, and is not kept.
+// DoNotStore marks a response that belongs to no key: the secret was replaced while the call waited, so the answer is of another
+// credential than the key. Its waiters get it, and it is not stored.
 func DoNotStore(res *http.Response) { res.Body = unstorableBody{res.Body} }
 
 type unstorableBody struct{ io.ReadCloser }
@@ -112,7 +115,7 @@ func mustNotStore(res *http.Response) bool {
 	return is
 }
 
-// send asks, and tells when the last of the request went out: the time in the line does not make an answer older.
+// send sends the call and returns when the last byte of the request was written: the time in the queue adds nothing to the age.
 func send(ctx context.Context, fill Fill, call Call) (res *http.Response, sent time.Time, err error) {
 	var wrote atomic.Pointer[time.Time]
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
@@ -126,11 +129,11 @@ func send(ctx context.Context, fill Fill, call Call) (res *http.Response, sent t
 	return res, time.Now(), err
 }
 
-// readBody reads an answer as long as it can be kept. The bytes take no more memory than they need.
+// readBody reads an answer of at most MaxBody bytes, and returns them in a slice without much spare capacity.
 func (c *Cache) readBody(res *http.Response) (body []byte, whole bool, err error) {
 	size := int64(bytes.MinRead)
 	if res.ContentLength >= 0 {
-		size += min(res.ContentLength, c.o.MaxBody) // the buffer wants some room beyond what it reads, or it grows
+		size += min(res.ContentLength, c.o.MaxBody) // the buffer needs spare room for its last read, or it grows
 	}
 	buffer := bytes.NewBuffer(make([]byte, 0, size))
 	if _, err = io.CopyN(buffer, res.Body, c.o.MaxBody+1); err == nil {

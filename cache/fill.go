@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// sharedFill is one fill for everybody who asks the same while it is under way. It runs on a context of its own: who leaves fails
-// nobody else, and only when all have left is it called off, so that no token goes to an answer that nobody wants.
+// sharedFill is one fill for all equal requests that arrive while it runs. It has its own context: a waiter that leaves does not
+// fail the others. When all waiters have left it is canceled, so that no token is spent on an answer without a reader.
 type sharedFill struct {
 	route     string
-	request   http.Header // of who asked first
+	request   http.Header // of the first waiter
 	fill      Fill
-	waiters   int  // guarded by Cache.mu; the background counts as one
-	firstLeft bool // the one who asked first has left; guarded by Cache.mu
+	waiters   int  // guarded by Cache.mu; a background refresh counts as one
+	firstLeft bool // the first waiter has left; guarded by Cache.mu
 	ctx       context.Context
 	cancel    context.CancelFunc
 	done      chan struct{}
 
-	// These are written before done is closed.
-	answer   *Answer // whole, for everybody
-	stream   *Answer // not to be kept: for the one who asked first
-	personal bool    // answer is for the one who asked first alone
-	varies   []string
+	// The following are written before done is closed.
+	answer   *Answer  // complete, for all waiters
+	stream   *Answer  // not storable: for the first waiter alone
+	personal bool     // answer is for the first waiter alone
+	varies   []string // header fields whose values must be equal for a waiter to share the answer
 	err      error
 }
 
-// share joins the flight for this question, or starts it.
+// share waits for the fill of this key, and starts it where none runs.
 func (c *Cache) share(ctx context.Context, q lookup) (*Answer, error) {
 	late := newWaitTimer(q.requester.MaxWait())
 	defer late.Stop()
@@ -46,14 +46,14 @@ func (c *Cache) share(ctx context.Context, q lookup) (*Answer, error) {
 		case first && f.stream != nil:
 			return f.stream, nil
 		case !first && (f.stream != nil || f.personal):
-			return c.fetchAlone(ctx, q, "uri-miss") // each waits in the line for itself, which keeps them from coming all at once
+			return c.fetchAlone(ctx, q, fwdMiss) // each waits in the queue on its own, so they are not sent all at once
 		case !first && !sameVariant(f.varies, f.request, q.Request):
 			if q.key, q.entry = c.find(q.Lookup); q.entry != nil && q.entry.satisfies(q.Rule, nil, time.Now()) {
 				return q.entry.answer(Hit, q.Rule, time.Now()), nil
 			}
-			continue // now it is known that the other's form of the answer is not ours
+			continue // the first waiter got another variant; now the key of ours is known
 		case f.err != nil && !first && c.o.Throttled(f.err):
-			continue // the first one's longest wait is not ours
+			continue // the first waiter's longest wait is not ours
 		case f.err != nil:
 			return nil, f.err
 		}
@@ -65,7 +65,7 @@ func (c *Cache) share(ctx context.Context, q lookup) (*Answer, error) {
 	}
 }
 
-// await waits for the end of a flight, for as long as this asker wants to.
+// await waits for the end of a fill, at most for the longest wait of this request.
 func (c *Cache) await(ctx context.Context, by Requester, f *sharedFill, first bool, late *time.Timer) error {
 	if !first {
 		f.fill.Join(by)
@@ -84,7 +84,7 @@ func (c *Cache) await(ctx context.Context, by Requester, f *sharedFill, first bo
 	}
 }
 
-// newWaitTimer is a timer that never fires when d is below zero.
+// newWaitTimer returns a timer that never fires when d is below zero.
 func newWaitTimer(d time.Duration) *time.Timer {
 	if d < 0 {
 		d = forever
@@ -102,17 +102,20 @@ func (c *Cache) join(ctx context.Context, q lookup) (f *sharedFill, first bool) 
 	return c.start(ctx, q, Call{}), true
 }
 
-// start begins a flight. Cache.mu is held.
+// start begins a fill. Cache.mu is held.
 func (c *Cache) start(ctx context.Context, q lookup, call Call) *sharedFill {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &sharedFill{route: q.Route, request: q.Request, fill: q.requester.NewFill(), waiters: 1, ctx: own, cancel: cancel, done: make(chan struct{})}
+	f := &sharedFill{
+		route: q.Route, request: q.Request, fill: q.requester.NewFill(), waiters: 1, ctx: own, cancel: cancel, done: make(chan struct{}),
+	}
 	c.fills[q.key] = f
 	c.running.Add(1)
 	go func() {
 		defer c.running.Done()
 		defer func() {
 			if p := recover(); p != nil {
-				f.err = fmt.Errorf("cache: a fill of %s panicked with a %T at %s", q.Route, p, panicLine()) // the value may hold a secret
+				// without the panic's value, which may hold a secret
+				f.err = fmt.Errorf("cache: a fill of %s panicked with a %T at %s", q.Route, p, panicLine())
 			}
 			c.mu.Lock()
 			if c.fills[q.key] == f {
@@ -133,7 +136,7 @@ func (c *Cache) start(ctx context.Context, q lookup, call Call) *sharedFill {
 	return f
 }
 
-// panicLine is the line of code whose panic is being recovered.
+// panicLine returns the line of code whose panic is being recovered.
 func panicLine() string {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
@@ -149,7 +152,7 @@ func panicLine() string {
 	}
 }
 
-// leave takes an asker away. A stream that its reader does not want any more is closed.
+// leave removes a waiter. It cancels a fill without waiters, and closes a stream whose reader has left.
 func (c *Cache) leave(key Key, f *sharedFill, first bool) {
 	c.mu.Lock()
 	f.waiters--
@@ -194,7 +197,7 @@ func (f *sharedFill) run(c *Cache, q lookup, call Call) {
 	}
 }
 
-// streamBody calls off the fill's context when its reader is done.
+// streamBody cancels the fill's context when its reader is done.
 type streamBody struct {
 	io.ReadCloser
 	cancel context.CancelFunc
@@ -205,8 +208,8 @@ func (e *streamBody) Close() error {
 	return e.ReadCloser.Close()
 }
 
-// fetchAlone fills for one asker, and keeps the answer for all.
-func (c *Cache) fetchAlone(ctx context.Context, q lookup, fwd string) (*Answer, error) {
+// fetchAlone fetches for one request, and stores the answer for all.
+func (c *Cache) fetchAlone(ctx context.Context, q lookup, fwd forward) (*Answer, error) {
 	if c.o.Shared != nil && q.Seal != nil {
 		q.generation = c.o.Shared.Claim(q.key, q.Route, q.Seal, false).Generation
 	}

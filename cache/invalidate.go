@@ -1,9 +1,9 @@
 package cache
 
-// activeFetch is a question on its way to Roam.
+// activeFetch is a fetch that runs.
 type activeFetch struct {
 	route       string
-	invalidated bool // a write came between: the answer may be of before
+	invalidated bool // a write invalidated the route meanwhile: the answer may be older than the write
 }
 
 func (c *Cache) beginFetch(route string) *activeFetch {
@@ -14,7 +14,7 @@ func (c *Cache) beginFetch(route string) *activeFetch {
 	return f
 }
 
-// endFetch forgets a fill and, if its answer is still true, keeps it.
+// endFetch removes a fetch from those that run, and stores its entry unless a write invalidated it.
 func (c *Cache) endFetch(f *activeFetch, q Lookup, e *Entry) (stored bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -25,19 +25,19 @@ func (c *Cache) endFetch(f *activeFetch, q Lookup, e *Entry) (stored bool) {
 	return c.storeEntry(q, e)
 }
 
-// Drop forgets every answer whose route matches, for every credential, and reports how many answers that were in memory. An
-// answer that is on its way now is not kept, and nobody who asks from now on shares it. With replicas it is done when all who
-// can be reached have done so too.
+// Invalidate removes every entry whose route matches, for every credential, and returns the number of those in memory. The answer
+// of a fill that runs is not stored, and no later request shares it. With replicas Invalidate returns when all that can be reached
+// have done so too.
 func (c *Cache) Invalidate(match func(route string) bool) int {
 	n := c.invalidateLocal(match)
 	if c.o.Shared != nil {
 		c.o.Shared.Invalidate(match)
-		n += c.invalidateLocal(match) // what came from the others meanwhile
+		n += c.invalidateLocal(match) // entries that came from other replicas meanwhile
 	}
 	return n
 }
 
-// invalidateLocal drops from memory alone.
+// invalidateLocal removes entries from the memory of this replica.
 func (c *Cache) invalidateLocal(match func(route string) bool) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,18 +7,17 @@ import (
 	"io"
 )
 
-// errNoObject reports JSON that is no object, errMalformed what is no JSON.
+// errNoObject reports JSON that is not an object, errMalformed text that is not JSON.
 var (
 	errNoObject  = errors.New("cache: not a JSON object")
 	errMalformed = errors.New("cache: malformed JSON")
 )
 
-// maxName bounds the name of a member that is looked at, with its escapes.
+// maxName bounds the bytes of a member's name, with its escapes, and of a literal.
 const maxName = 64
 
-// okField returns the value of the first member "ok" of the JSON object in r, "" without one. It reads no further than it must,
-// and holds no more than a name and a short value, however long a string of the object is. It checks JSON as far as it needs to
-// find its way, and that the object ends.
+// okField returns the value of the first member "ok" of the JSON object in r, or "" without one. It stops reading there, and holds at
+// most a name and a short value. It checks JSON as far as necessary to find the member, and that the object ends.
 func okField(r io.Reader) (value string, err error) {
 	s := &jsonScanner{in: bufio.NewReaderSize(r, 4<<10)}
 	if s.space() != '{' {
@@ -73,7 +72,7 @@ func (s *jsonScanner) next() byte {
 	return c
 }
 
-// space returns the next byte that is no white space.
+// space returns the next byte that is not white space.
 func (s *jsonScanner) space() byte {
 	for {
 		switch c := s.next(); c {
@@ -84,7 +83,7 @@ func (s *jsonScanner) space() byte {
 	}
 }
 
-// text reads a string behind its first quote and returns it, "" where it is longer than most.
+// text reads the rest of a string after its first quote and returns it, or "" if it has more than most bytes.
 func (s *jsonScanner) text(most int) string {
 	quoted := []byte{'"'}
 	for escaped := false; s.err == nil; {
@@ -107,7 +106,7 @@ func (s *jsonScanner) text(most int) string {
 	return text
 }
 
-// value reads a value that begins with c, and returns a literal whole and of anything else the first byte.
+// value reads a value that begins with c. It returns a literal whole, and the first byte of anything else.
 func (s *jsonScanner) value(c byte) string {
 	switch c {
 	case '"':
@@ -135,7 +134,7 @@ func (s *jsonScanner) value(c byte) string {
 // maxDepth bounds the depth, as encoding/json does.
 const maxDepth = 10000
 
-// nested reads to the end of an object or array that begins with c.
+// nested reads up to the end of an object or array that begins with c.
 func (s *jsonScanner) nested(c byte) {
 	open := []byte{c}
 	for s.err == nil && len(open) > 0 {

@@ -8,13 +8,18 @@ import (
 	"strings"
 )
 
-// Key names a question under a credential. Two requests that Roam could answer differently have different keys.
+// Key identifies a request under a credential. Two requests that Roam could answer differently have different keys.
 type Key string
 
-// NewKey makes the key of a request: the partition, which differs from one secret to another, method, escaped path, query
-// (sorted by name, the order of repeats kept), the header fields that choose the answer, and the hash of the body, for a POST that
-// reads. The header is that of the request as it is sent to Roam. A HEAD has the key of its GET. Each part is preceded by its length,
-// so that no two divisions look alike.
+// NewKey returns the key of a request. It holds:
+//
+//   - the partition, which differs from one secret to another
+//   - method and escaped path; a HEAD has the key of its GET
+//   - the query, sorted by name, with the order of equal names kept
+//   - the header fields by which Roam may choose the answer, as they are sent to Roam
+//   - the hash of the body, for a POST that reads
+//
+// Each part is preceded by its length, so that two different requests never give the same bytes.
 func NewKey(partition string, r *http.Request, body []byte) Key {
 	method := r.Method
 	if method == http.MethodHead {
@@ -33,8 +38,8 @@ func NewKey(partition string, r *http.Request, body []byte) Key {
 	return Key(key)
 }
 
-// pathAsSent is the path in the bytes that go to Roam. net/url would write one with a letter that wants an escape anew, and an
-// escaped slash in it as a plain one. A question mark with nothing behind it stays at the end.
+// pathAsSent returns the path in the bytes that are sent to Roam. net/url would escape some letters anew, and unescape a slash.
+// A question mark without a query stays at the end.
 func pathAsSent(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
 	if path == "" {
@@ -47,7 +52,7 @@ func pathAsSent(r *http.Request) string {
 }
 
 func appendFields(key []byte, h http.Header) []byte {
-	names := make([]string, 0, 8) // more are rare
+	names := make([]string, 0, 8) // more than these are rare
 	for name := range h {
 		if choosesAnswer(name) {
 			names = append(names, name)
@@ -65,11 +70,12 @@ func appendFields(key []byte, h http.Header) []byte {
 	return key
 }
 
-// choosesAnswer reports whether Roam may choose the answer by a header field. The others say who asks, or ask something of a cache; an answer
-// that depends on one of them says so in Vary.
+// choosesAnswer reports whether Roam may choose the answer by a header field. Other fields identify the client, or are directives to a
+// cache. An answer that depends on one of them names it in Vary.
 func choosesAnswer(name string) bool {
 	switch name {
-	case "User-Agent", "Traceparent", "Tracestate", "Cache-Control", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since":
+	case "User-Agent", "Traceparent", "Tracestate", "Cache-Control", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since",
+		"If-Unmodified-Since":
 		return false
 	}
 	return !strings.HasPrefix(name, "X-Fern-")
@@ -79,9 +85,9 @@ func appendPart(key []byte, value string) []byte {
 	return append(binary.AppendUvarint(key, uint64(len(value))), value...)
 }
 
-// appendQuery writes a appendQuery ordered by the names as Roam reads them, and leaves the text of each part as it is.
+// appendQuery appends a query, ordered by the names as Roam reads them, and leaves the text of each part unchanged.
 func appendQuery(key []byte, raw string) []byte {
-	parts := slices.AppendSeq(make([]Parameter, 0, 16), Parameters(raw)) // more are rare
+	parts := slices.AppendSeq(make([]Parameter, 0, 16), Parameters(raw)) // more than these are rare
 	slices.SortStableFunc(parts, func(a, b Parameter) int { return strings.Compare(a.Name, b.Name) })
 	key = binary.AppendUvarint(key, uint64(len(raw)))
 	for i, p := range parts {

@@ -8,39 +8,40 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 )
 
-// Memory is the Store of one process, on ristretto. What is used less is pushed out by what is used more; ristretto's own clock
-// is not used, because freshness depends on rules that may change.
+// Memory is the Store of one process, on ristretto, which evicts the entries that are used least. ristretto's own expiry is not used,
+// because a configuration reload may change the rules of freshness.
 //
-// ristretto refuses a newcomer that was asked for less often than what it would push out. Such an answer was paid for with a
-// call and is likely to be asked for again soon, so it waits in the overflow, until newer ones push it out from there.
+// ristretto rejects a new entry that was requested less often than the ones it would evict. But such an entry has cost an upstream
+// call and is likely to be requested again soon. So Memory puts it into the overflow, where newer ones replace it.
 type Memory struct {
 	cache *ristretto.Cache[string, *item]
-	max   int64 // of an entry
+	max   int64 // bytes of the largest entry
 
 	mu       sync.Mutex // guards the following; never held while ristretto is called
 	bytes    int64
-	items    map[string]map[Key]*item // everything that is in ristretto or the overflow, by route
+	items    map[string]map[Key]*item // all entries in ristretto and the overflow, by route
 	overflow overflow
 	entries  int
 }
 
+// item is an entry with its key and its size in bytes.
 type item struct {
 	*Entry
 	key  Key
 	size int64
 }
 
-// overflowShare is the part of the bytes for newcomers: a sixteenth of the usual 64 MiB holds the largest answer that is kept.
+// overflowShare is the part of MaxSize for the overflow: a sixteenth of the default of 64 MiB holds the largest storable answer.
 const overflowShare = 16
 
-// NewMemory keeps at most maxSize bytes.
+// NewMemory returns a Memory of at most maxSize bytes.
 func NewMemory(maxSize int64) (*Memory, error) {
 	m := &Memory{max: maxSize - maxSize/overflowShare, items: make(map[string]map[Key]*item)}
 	m.overflow.max, m.overflow.items = maxSize/overflowShare, make(map[Key]*list.Element)
 	cache, err := ristretto.NewCache(&ristretto.Config[string, *item]{
-		NumCounters:        max(10*maxSize/(4<<10), 1000), // ten for each entry, as the library advises, at 4 KiB an entry
+		NumCounters:        max(10*maxSize/(4<<10), 1000), // ten for each entry, as the library recommends; at 4 KiB an entry
 		MaxCost:            m.max,
-		BufferItems:        64, // the library's advice
+		BufferItems:        64, // the library's recommendation
 		IgnoreInternalCost: true,
 		OnExit:             m.onExit,
 	})
@@ -51,7 +52,7 @@ func NewMemory(maxSize int64) (*Memory, error) {
 	return m, nil
 }
 
-// Get finds an entry.
+// Get returns the entry of a key, or nil.
 func (m *Memory) Get(k Key) *Entry {
 	s, ok := m.cache.Get(string(k))
 	if !ok {
@@ -59,15 +60,15 @@ func (m *Memory) Get(k Key) *Entry {
 		s = m.overflow.find(k)
 		m.mu.Unlock()
 	}
-	if s == nil || s.key != k { // ristretto compares hashes
+	if s == nil || s.key != k { // ristretto compares only hashes of keys
 		return nil
 	}
 	return s.Entry
 }
 
-// Set waits until ristretto has decided, which is cheap beside the call to Roam that came before, and asks whether the entry is
-// really there: ristretto says yes to what it then drops. What the key had goes first, for ristretto makes no room for an
-// entry that takes the place of a smaller one.
+// Set replaces the entry of a key. It first removes the old one, because ristretto makes no room when an entry grows. It then waits
+// for ristretto's decision, which is cheap compared with the upstream call, and looks the entry up: ristretto may accept an entry
+// and drop it.
 func (m *Memory) Set(k Key, e *Entry) bool {
 	m.remove(k)
 	s := &item{e, k, e.size(k)}
@@ -86,7 +87,7 @@ func (m *Memory) Set(k Key, e *Entry) bool {
 	return m.addOverflow(s)
 }
 
-// wait lets a newcomer into the overflow.
+// addOverflow puts an entry that ristretto rejected into the overflow, and reports whether it fits.
 func (m *Memory) addOverflow(s *item) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,7 +110,7 @@ func (m *Memory) remove(k Key) {
 	m.mu.Unlock()
 }
 
-// Drop forgets what matches.
+// Invalidate removes the entries of all routes that match.
 func (m *Memory) Invalidate(match func(route string) bool) int {
 	var all []Key
 	answers := 0
@@ -137,7 +138,7 @@ func (m *Memory) add(s *item) {
 	m.mu.Unlock()
 }
 
-// left is told by ristretto of every entry that is no longer there, whatever the reason.
+// onExit is ristretto's callback for every entry that is no longer in it.
 func (m *Memory) onExit(s *item) {
 	if s == nil {
 		return
@@ -147,7 +148,7 @@ func (m *Memory) onExit(s *item) {
 	m.mu.Unlock()
 }
 
-// note and forget count what is kept. The lock is held.
+// addLocked and removeLocked count an entry. The lock is held.
 func (m *Memory) addLocked(s *item) {
 	keys := m.items[s.Route]
 	if keys == nil {
@@ -180,19 +181,19 @@ func (m *Memory) count(s *item, sign int) {
 	}
 }
 
-// Size is how much is kept.
+// Size returns the bytes and the number of all entries.
 func (m *Memory) Size() (bytes int64, entries int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.bytes, m.entries
 }
 
-// Close ends ristretto's goroutines.
+// Close stops ristretto's goroutines.
 func (m *Memory) Close() { m.cache.Close() }
 
 var _ Store = (*Memory)(nil)
 
-// overflow holds the newest of those who were refused, first in, first out.
+// overflow holds the newest entries that ristretto rejected, first in, first out.
 type overflow struct {
 	max, bytes int64
 	items      map[Key]*list.Element
@@ -206,7 +207,7 @@ func (l *overflow) find(k Key) *item {
 	return nil
 }
 
-// enter makes room for s, and tells who had to go.
+// add adds s, and returns the entries that it removed to make room.
 func (l *overflow) add(s *item) (gone []*item, ok bool) {
 	if s.size > l.max {
 		return nil, false

@@ -8,13 +8,13 @@ import (
 
 // Parameter is one part of a query, between two ampersands.
 type Parameter struct {
-	Raw         string // as it is written
-	Name, Value string // unescaped; as they are written where that cannot be
-	Valid       bool   // both could be unescaped
+	Raw         string // as in the request
+	Name, Value string // unescaped, or as in the request where the escapes are invalid
+	Valid       bool   // all escapes are valid
 }
 
-// Parameters yields the parts of a query, in their order, the empty ones too. It is the only reader of queries: what a rule, a wide page
-// and a cache key see of one is the same.
+// Parameters yields the parts of a query in their order, empty ones included. It is the only parser of queries, so that rules, wide
+// pages and cache keys read a query in the same way.
 func Parameters(rawQuery string) iter.Seq[Parameter] {
 	return func(yield func(Parameter) bool) {
 		for raw := range strings.SplitSeq(rawQuery, "&") {

@@ -102,7 +102,7 @@ func TestNothingPoisonsAKey(t *testing.T) {
 				res := response(200, "x")
 				res.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), broken{}))
 				return res, nil
-			}, "broke off"},
+			}, "is incomplete"},
 		} {
 			if _, err := c.Do(t.Context(), groups(), tt.fill); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)

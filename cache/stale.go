@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// staleDetail tells why an old answer is served at once, although nobody has refused or failed, or nothing.
+// staleDetail returns why an old entry is served at once, before any refusal or failure, or "".
 //
-// Two things make it so. The line stands still: then waiting would bring nothing that is worth it. Or somebody is asking Roam
-// already, or may do so in the background because a token lies there that nobody waits for. The second holds only for as
-// long after the answer expired as it was fresh, so that what is read all the time never waits, and what is read seldom is
-// never older than twice its ttl while all is well: a refresh begins with a reader, and stops when there is none.
-func (c *Cache) staleDetail(ctx context.Context, q lookup, wants directives, now time.Time) string {
-	if q.entry == nil || !q.entry.isServableStale(q.Rule, wants, now) {
+// There are two reasons. First, the queue is paused: waiting would not give a better answer soon. Second, a fill of this key runs,
+// or one can run in the background because a token is there that no call waits for. The second reason holds only for as long
+// after expiry as the entry was fresh. So an entry that is read all the time never makes a request wait. One that is read seldom
+// is never older than twice its ttl while all is well. A refresh begins with a reader, and stops when there is none.
+func (c *Cache) staleDetail(ctx context.Context, q lookup, control directives, now time.Time) Detail {
+	if q.entry == nil || !q.entry.isServableStale(q.Rule, control, now) {
 		return ""
 	}
 	idle, paused := q.requester.Queue()
@@ -28,7 +28,7 @@ func (c *Cache) staleDetail(ctx context.Context, q lookup, wants directives, now
 	return ""
 }
 
-// refresh tells whether Roam is being asked, and begins to in the background when there is nothing else to be done there.
+// refresh reports whether a fill of this key runs, and starts one in the background if the queue is idle.
 func (c *Cache) refresh(ctx context.Context, q lookup, idle bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,7 +42,7 @@ func (c *Cache) refresh(ctx context.Context, q lookup, idle bool) bool {
 	return true
 }
 
-// lifetime is how long the entry is fresh, by its rule.
+// lifetime returns how long the entry is fresh in total, by its rule.
 func (e *Entry) lifetime(r Rule) time.Duration {
 	if r.Origin {
 		return e.Lifetime
@@ -50,7 +50,7 @@ func (e *Entry) lifetime(r Rule) time.Duration {
 	return r.TTL
 }
 
-func (e *Entry) staleAnswer(r Rule, now time.Time, detail string) *Answer {
+func (e *Entry) staleAnswer(r Rule, now time.Time, detail Detail) *Answer {
 	a := e.answer(Stale, r, now)
 	a.Detail = detail
 	return a

@@ -85,7 +85,7 @@ func TestSection3_3_IncompleteResponses(t *testing.T) {
 	cut.ContentLength++
 	c := open(t, Options{})
 	got := ask(t, c, groups(), &roam{answer: func(int) (*http.Response, error) { return cut, nil }})
-	if !strings.Contains(got, "broke off: unexpected EOF") || c.store.Get("k") != nil {
+	if !strings.Contains(got, "is incomplete: unexpected EOF") || c.store.Get("k") != nil {
 		t.Errorf("a body that was cut: %s", got)
 	}
 }

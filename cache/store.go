@@ -1,15 +1,15 @@
 package cache
 
-// Store keeps entries. It may be used by many goroutines, and may lose an entry at any time.
+// Store holds entries. It is safe for concurrent use, and may lose an entry at any time.
 type Store interface {
-	// Get finds an entry, or nil.
+	// Get returns the entry of a key, or nil.
 	Get(Key) *Entry
-	// Set keeps an entry in place of what the key had, and tells whether it was taken. If so, the next Get finds it. If not,
-	// the next Get finds nothing.
+	// Set replaces the entry of a key, and reports whether the new one was accepted. If so, the next Get returns it. If not, the
+	// next Get returns nil.
 	Set(Key, *Entry) bool
-	// Drop forgets every entry whose route matches, and tells how many that were. No Get that begins after it finds one.
+	// Invalidate removes every entry whose route matches, and returns their number. No Get that begins later returns one.
 	Invalidate(match func(route string) bool) int
-	// Size is how much is kept.
+	// Size returns the bytes and the number of all entries.
 	Size() (bytes int64, entries int)
 	Close()
 }

@@ -5,78 +5,80 @@ import (
 	"time"
 )
 
-// Tier is what replicas have in common. Its methods may be called by many goroutines.
+// Tier is the second tier of a Cache, which replicas share. Its methods are safe for concurrent use.
 type Tier interface {
-	// Claim looks for an answer that was sealed with seal and, where wanted, asks for the right to fetch one.
-	Claim(k Key, route string, seal []byte, wanted bool) Claim
-	// Hold keeps the lock of a Claim until release is called, which gives it back.
+	// Claim returns an entry that was sealed with seal and, where lock is set, tries to take the lock of its fill.
+	Claim(k Key, route string, seal []byte, lock bool) Claim
+	// Hold renews the lock of a Claim until release is called, which releases it.
 	Hold(k Key, lock string) (release func())
-	// Release gives a lock back at once.
+	// Release releases a lock at once.
 	Release(k Key, lock string)
-	// Put has an answer, sealed, there for all, for as long as life, unless its route was dropped since the Claim with that generation.
+	// Put stores an entry, sealed, for all replicas and for as long as life. It does nothing if the route was invalidated since
+	// the Claim with that generation.
 	Put(k Key, e *Entry, seal []byte, generation string, life time.Duration)
-	// Drop forgets routes everywhere, and returns when all replicas that listen have, or after a while.
+	// Invalidate removes the entries of routes in the tier and in every replica's memory. It returns when all replicas that
+	// listen have done so, or after a bounded time.
 	Invalidate(match func(route string) bool)
-	// Start has forget called for what other replicas drop, until Close.
-	Start(forget func(match func(route string) bool) int)
+	// Start calls invalidate for what other replicas invalidate, until Close.
+	Start(invalidate func(match func(route string) bool) int)
 	Close()
 }
 
-// Claim is what a fill has of a question.
+// Claim is the state of one key in the tier.
 type Claim struct {
-	Entry      *Entry // by another replica; nil: none
-	Generation string // of the route when the claim was made; "": the others cannot be reached
-	Lock       string // "": another replica is asking Roam
+	Entry      *Entry // of another replica; nil: none
+	Generation string // of the route at the time of the claim; "": Redis is unreachable
+	Lock       string // "": another replica holds it, and fetches
 }
 
-// claimInterval is the time between looks at what another replica is filling: short beside a call to Roam.
+// claimInterval is the time between two looks at a key that another replica fills: short compared with an upstream call.
 const claimInterval = 50 * time.Millisecond
 
-// fetchOrClaim has an answer that another replica got, or asks Roam for all of them.
+// fetchOrClaim returns the entry of another replica, or fetches for all replicas.
 func (c *Cache) fetchOrClaim(ctx context.Context, q lookup, fill Fill, call Call) (*fetchResult, error) {
 	r := c.o.Shared
 	if r == nil || q.Seal == nil || !q.Rule.Stores() {
 		return c.fetch(ctx, q, fill, call)
 	}
 	for waited := false; ; waited = true {
-		under := c.beginFetch(q.Route)
+		active := c.beginFetch(q.Route)
 		found := r.Claim(q.key, q.Route, q.Seal, true)
 		if e := found.Entry; e != nil && e.Route == q.Route && e.ttl(q.Rule, time.Now()) > 0 {
-			c.endFetch(under, q.Lookup, e)
+			c.endFetch(active, q.Lookup, e)
 			if found.Lock != "" {
 				r.Release(q.key, found.Lock)
 			}
-			if !under.invalidated { // it is no longer under way, so nobody writes that
+			if !active.invalidated { // after endFetch no goroutine changes it
 				return &fetchResult{Answer: e.replicaAnswer(q.Rule, time.Now(), waited)}, nil
 			}
 			continue
 		}
-		c.endFetch(under, q.Lookup, nil)
+		c.endFetch(active, q.Lookup, nil)
 		if q.generation = found.Generation; found.Generation == "" {
-			return c.fetch(ctx, q, fill, call) // Redis is away
+			return c.fetch(ctx, q, fill, call) // Redis is unreachable
 		}
 		if found.Lock != "" {
 			defer r.Hold(q.key, found.Lock)()
 			return c.fetch(ctx, q, fill, call)
 		}
 		select {
-		case <-time.After(claimInterval): // another replica asks for all
+		case <-time.After(claimInterval): // another replica fetches
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-// replicaAnswer is an answer of another replica: kept, or one that we waited for.
+// replicaAnswer returns the answer of another replica: a hit, or shared where this replica waited for it.
 func (e *Entry) replicaAnswer(r Rule, now time.Time, waited bool) *Answer {
 	a := e.answer(Hit, r, now)
 	if waited {
-		a.Result, a.fwd = Shared, "uri-miss"
+		a.Result, a.fwd = Shared, fwdMiss
 	}
 	return a
 }
 
-// putShared has what was just kept there for all replicas, for as long as it may be served.
+// putShared stores a new entry for all replicas, for as long as it may be served.
 func (c *Cache) putShared(q lookup, e *Entry) {
 	if c.o.Shared == nil || q.Seal == nil {
 		return

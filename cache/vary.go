@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// maxVaryFields bounds the fields that an answer may vary with. One that varies with more varies with everything.
+// maxVaryFields bounds the header fields that an answer may vary with. An answer with more counts as Vary: *.
 const maxVaryFields = 16
 
-// varyFields lists the header fields that an answer varies with besides those that every key holds, or says that it varies with
-// everything (RFC 9111, section 4.1).
+// varyFields returns the header fields that an answer varies with, except those in every key. all is true for Vary: * (RFC 9111,
+// section 4.1).
 func varyFields(vary []string) (names []string, all bool) {
 	for _, value := range vary {
 		for name := range strings.SplitSeq(value, ",") {
@@ -30,7 +30,7 @@ func varyFields(vary []string) (names []string, all bool) {
 	return names, len(names) > maxVaryFields
 }
 
-// variantKey is the second key of RFC 9111, section 4.1: that of the request's own form of an answer that varies.
+// variantKey returns the secondary key of RFC 9111, section 4.1: that of the variant which this request gets.
 func variantKey(k Key, names []string, request http.Header) Key {
 	if len(names) == 0 {
 		return k
@@ -42,13 +42,13 @@ func variantKey(k Key, names []string, request http.Header) Key {
 	return Key(key)
 }
 
-// sameVariant tells whether two requests would get the same form.
+// sameVariant reports whether two requests get the same variant.
 func sameVariant(names []string, a, b http.Header) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { return normalized(a[name]) != normalized(b[name]) })
 }
 
-// normalized writes a field in the one way in which its values can be compared: joined, and without the space around them. Whether
-// the field is there at all is told apart.
+// normalized returns a header field in a form that can be compared: the values joined, without space around them. An absent field
+// differs from an empty one.
 func normalized(values []string) string {
 	if values == nil {
 		return "-"
@@ -60,7 +60,7 @@ func normalized(values []string) string {
 	return "+" + strings.Join(trimmed, ", ")
 }
 
-// find looks for what is kept for the question, and tells under which key.
+// find returns the entry of a request, and the key of its variant.
 func (c *Cache) find(q Lookup) (Key, *Entry) {
 	e := c.store.Get(q.Key)
 	if e == nil || !e.isVaryIndex() {
@@ -70,7 +70,7 @@ func (c *Cache) find(q Lookup) (Key, *Entry) {
 	return k, c.store.Get(k)
 }
 
-// storeEntry puts an answer where find looks for it.
+// storeEntry stores an answer where find looks for it.
 func (c *Cache) storeEntry(q Lookup, e *Entry) bool {
 	if len(e.Varies) == 0 {
 		return c.store.Set(q.Key, e)

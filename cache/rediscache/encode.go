@@ -12,26 +12,26 @@ import (
 	"roamproxy/cache"
 )
 
-// formatVersion is the first byte of an entry as replicas exchange it. Another one is of another version, and not ours to read.
+// formatVersion is the first byte of an encoded entry. An entry with another version was written by another roamproxy, and is ignored.
 const formatVersion = 3
 
-// header is all of an entry but its body, with its times as they can be told to another machine: relative.
+// header is an entry without its body. Its times are relative, because the clocks of machines differ.
 type header struct {
 	Route    string        `json:"route"`
 	Status   int           `json:"status"`
 	Header   http.Header   `json:"header"`
-	Since    time.Duration `json:"since"` // from the answer to this moment
+	Since    time.Duration `json:"since"` // from the answer's arrival to the encoding
 	Age      time.Duration `json:"age"`
 	Lifetime time.Duration `json:"lifetime"`
 	Strict   bool          `json:"strict,omitempty"`
 	OwnTag   bool          `json:"own_tag,omitempty"`
 }
 
-// encode writes an entry: the version, the length of the header, the header, the body, and a MAC over all of it and the key under
-// which it will lie. Who can write to Redis and does not know the secret can neither change an entry nor move it.
+// encode returns the bytes of an entry: the version, the length of the header, the header, the body, and a MAC over all of it and the
+// Redis key. A process that can write to Redis and does not know the secret can neither change an entry nor move it to another key.
 func encode(e *cache.Entry, key string, seal []byte, now time.Time) []byte {
 	h, err := json.Marshal(header{e.Route, e.Status, e.Header, now.Sub(e.Received), e.Age, e.Lifetime, e.Strict, e.OwnTag})
-	if err != nil { // cannot be, of strings and numbers; what is empty reads as damaged
+	if err != nil { // impossible for strings and numbers; decode rejects empty bytes
 		return nil
 	}
 	out := make([]byte, 0, len(h)+len(e.Body)+16+sha256.Size)
@@ -41,7 +41,7 @@ func encode(e *cache.Entry, key string, seal []byte, now time.Time) []byte {
 	return append(out, mac(out, key, seal)...)
 }
 
-// mac authenticates an entry under its key.
+// mac returns the message authentication code of an entry under its Redis key.
 func mac(data []byte, key string, seal []byte) []byte {
 	sum := hmac.New(sha256.New, seal)
 	sum.Write(binary.AppendUvarint(nil, uint64(len(key))))
@@ -50,7 +50,7 @@ func mac(data []byte, key string, seal []byte) []byte {
 	return sum.Sum(nil)
 }
 
-// decode reads what another replica wrote so long ago, or nothing when that is foreign, forged or damaged.
+// decode returns the entry that a replica wrote the duration ago before now, or nil if it is of another version, forged or damaged.
 func decode(data []byte, key string, seal []byte, ago time.Duration, now time.Time) *cache.Entry {
 	if len(data) < 1+sha256.Size || data[0] != formatVersion {
 		return nil

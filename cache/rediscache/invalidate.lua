@@ -1,9 +1,11 @@
--- Drops routes for all replicas, and tells them. They were dropped so often, and so many heard of it now.
+-- Gives routes a new generation, and publishes that to all replicas.
 --
--- KEYS[1] the generations of the routes  KEYS[2] how often something was dropped   ARGV 1 the channel  2... the routes
+-- KEYS[1] a hash: the generation of each route   KEYS[2] the counter of invalidations   ARGV[1] the channel   ARGV[2...] the routes
+--
+-- Returns the number of this invalidation, and the number of subscribers.
 local time = redis.call('TIME')
 local generation = time[1] .. string.format('%06d', time[2])
 for i = 2, #ARGV do redis.call('HSET', KEYS[1], ARGV[i], generation) end
 local number = redis.call('INCR', KEYS[2])
-local heard = redis.call('SPUBLISH', ARGV[1], cjson.encode({number = number, routes = {unpack(ARGV, 2)}}))
-return {number, heard}
+local subscribers = redis.call('SPUBLISH', ARGV[1], cjson.encode({number = number, routes = {unpack(ARGV, 2)}}))
+return {number, subscribers}

@@ -6,21 +6,21 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// Start has invalidateLocal called for what other replicas drop, until Close.
-func (r *Tier) Start(invalidateLocal func(match func(route string) bool) int) {
-	r.invalidateLocal = invalidateLocal
+// Start calls invalidate for what other replicas invalidate, until Close.
+func (r *Tier) Start(invalidate func(match func(route string) bool) int) {
+	r.invalidateLocal = invalidate
 	r.done.Go(r.subscribe)
 	r.done.Go(r.apply)
 	r.done.Go(r.poll)
 }
 
-// Close ends the listening.
+// Close ends the subscription.
 func (r *Tier) Close() {
 	r.cancel()
 	r.done.Wait()
 }
 
-// listen passes on every message, whenever there is a channel.
+// subscribe hands every message of the channel to apply.
 func (r *Tier) subscribe() {
 	for r.ctx.Err() == nil {
 		if client := r.o.Client(); client != nil {
@@ -39,14 +39,14 @@ func (r *Tier) subscribe() {
 	}
 }
 
-// suspect has watch look often for a while: messages may have been missed.
+// pollOften makes poll read often for a while, because messages may have been missed.
 func (r *Tier) pollOften() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pollUntil = time.Now().Add(doubtTime)
 }
 
-// heed forgets, and counts itself among those who have.
+// apply removes the routes of each message from the memory, and acknowledges the message.
 func (r *Tier) apply() {
 	for {
 		select {
@@ -67,7 +67,7 @@ func (r *Tier) apply() {
 	}
 }
 
-// watch looks whether something was dropped that no message told of, and tells what could not be told.
+// poll looks for invalidations without a message, and publishes those that could not be published.
 func (r *Tier) poll() {
 	r.pollOften()
 	for last := time.Now(); r.ctx.Err() == nil; {
@@ -100,7 +100,7 @@ func (r *Tier) poll() {
 	}
 }
 
-// catchUp forgets what was dropped unheard.
+// catchUp removes the routes that were invalidated without a message.
 func (r *Tier) catchUp(client rueidis.Client) {
 	answers := client.DoMulti(r.ctx, client.B().Get().Key(r.key("invalidations")).Build())
 	number, err := answers[0].AsInt64()
@@ -134,13 +134,13 @@ func (r *Tier) catchUp(client rueidis.Client) {
 	r.invalidateRoutes(routes)
 }
 
-// invalidateRoutes drops routes from this replica's memory.
+// invalidateRoutes removes routes from this replica's memory.
 func (r *Tier) invalidateRoutes(routes []string) {
-	gone := make(map[string]bool, len(routes))
+	named := make(map[string]bool, len(routes))
 	for _, route := range routes {
-		gone[route] = true
+		named[route] = true
 	}
-	r.invalidateLocal(func(route string) bool { return gone[route] || gone[allRoutes] })
+	r.invalidateLocal(func(route string) bool { return named[route] || named[allRoutes] })
 }
 
 func (r *Tier) sleep(d time.Duration) {

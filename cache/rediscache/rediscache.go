@@ -1,4 +1,4 @@
-// Package rediscache is the tier of the cache that replicas share, in Redis.
+// Package rediscache is the second tier of the cache, in Redis, which replicas share.
 package rediscache
 
 import (
@@ -32,41 +32,42 @@ var (
 )
 
 const (
-	redisTimeout     = 50 * time.Millisecond  // for one answer of Redis; a call needs two of them, a token's and a count's, and waits 250 ms at most
-	lockTTL          = 3 * time.Second        // of a fill, held for longer as long as its replica lives
-	ackTimeout       = 100 * time.Millisecond // for the others to forget what a write dropped
-	pollInterval     = 100 * time.Millisecond // between looks at whether something was dropped that was not heard of, where that may be
-	idlePollInterval = 2 * time.Second        // between those looks while the channel is up: three idle replicas do little else
-	doubtTime        = 3 * time.Second        // after the channel was down, or too much was said, for which messages may have been missed
-	maxRoutes        = 1000                   // routes in one message; whoever has more drops everything
+	redisTimeout     = 50 * time.Millisecond  // for one command; an upstream call needs two more, for its token and its count, within 250 ms
+	lockTTL          = 3 * time.Second        // of a fill's lock, which its replica renews while the fill runs
+	ackTimeout       = 100 * time.Millisecond // longest time that a write waits for the other replicas
+	pollInterval     = 100 * time.Millisecond // between two looks at the counter of invalidations while messages may have been missed
+	idlePollInterval = 2 * time.Second        // the same while the channel is up: idle replicas must cost Redis little
+	doubtTime        = 3 * time.Second        // after the channel was down or full, for which messages may have been missed
+	maxRoutes        = 1000                   // routes in one message; an invalidation of more removes all routes
 )
 
-// Options says where replicas keep their common answers.
+// Options configures a Tier.
 type Options struct {
-	Client func() rueidis.Client // nil while Redis is away: then there is only the memory
-	Prefix string                // of every key; the same for all replicas of one deployment
-	Answer int64                 // bytes of the largest entry that is read
+	Client func() rueidis.Client // returns nil while Redis is unreachable; the cache then uses its memory alone
+	Prefix string                // of every key in Redis; equal for all replicas of one deployment
+	Answer int64                 // largest entry that is written or read, in bytes
 }
 
-// Tier is the second tier of a cache.Cache, which replicas share: an answer that one of them got is there for all, a question is
-// asked by one of them, and what a write drops is dropped everywhere.
+// Tier is the second tier of a cache.Cache. An answer that one replica got is available to all, equal requests are sent to Roam by
+// one replica, and an invalidation reaches all replicas.
 //
-// A hit in memory never asks Redis. So every replica's memory must be told of a drop: by a message, which each answers by
-// counting itself, and the write's answer waits for all who were sent it, up to 100 ms. The channel is a sharded one: in a Cluster
-// all listen at the node that counts them, and elsewhere it is like any other. A replica that heard nothing, because its
-// channel was down, sees within 100 ms that drops were counted which it knows nothing of, and forgets those routes. Where the
-// channel seemed to be up it sees it within 2 s.
+// A hit in memory does not ask Redis, so every replica's memory must learn of an invalidation. The replica of the write publishes a
+// message, and each subscriber acknowledges it by incrementing a counter. The write's answer waits for all acknowledgements, up to
+// 100 ms. The channel is sharded: in a Cluster all subscribers are at the node that counts them.
+//
+// A replica whose channel was down polls the counter of invalidations every 100 ms for 3 s. It then removes the routes whose
+// generation has changed. While its channel is up it polls every 2 s.
 type Tier struct {
 	o                               Options
 	claim, put, invalidate, release *rueidis.Lua
-	invalidateLocal                 func(match func(route string) bool) int // drops from the memory of this replica
-	timeout, ackTimeout             time.Duration                           // redisTimeout and ackTimeout; the tests of what is kept bear a busy machine
+	invalidateLocal                 func(match func(route string) bool) int // removes entries from the memory of this replica
+	timeout, ackTimeout             time.Duration                           // redisTimeout and ackTimeout; longer in tests of what is stored
 
 	mu          sync.Mutex        // guards the following
-	generations map[string]string // the generation of each route, as heard
-	applied     int64             // drops that were heard of
+	generations map[string]string // of each route, as last read
+	applied     int64             // number of the last invalidation that this replica applied
 	unsent      []func(string) bool
-	pollUntil   time.Time // until then messages may have been missed
+	pollUntil   time.Time // until then messages may have been missed, and poll reads every pollInterval
 
 	messages chan invalidation
 	ctx      context.Context
@@ -74,18 +75,18 @@ type Tier struct {
 	done     sync.WaitGroup
 }
 
-// dropped is the message of a drop.
+// invalidation is the message between replicas. Number counts the invalidations.
 type invalidation struct {
 	Number int64    `json:"number"`
 	Routes []string `json:"routes"`
 }
 
-// allRoutes stands for all routes.
+// allRoutes in a message stands for every route.
 const allRoutes = "*"
 
 var _ cache.Tier = (*Tier)(nil)
 
-// New makes a second tier, for cache.Options.Shared of one Cache.
+// New returns a Tier, for cache.Options.Shared of one Cache.
 func New(o Options) *Tier {
 	r := &Tier{o: o, timeout: redisTimeout, ackTimeout: ackTimeout, generations: make(map[string]string), messages: make(chan invalidation, 256)}
 	r.claim, r.put = rueidis.NewLuaScript(claimScript), rueidis.NewLuaScript(putScript)
@@ -101,8 +102,8 @@ func (r *Tier) entryKey(k cache.Key) string {
 	return r.key("answer:" + hex.EncodeToString(sum[:]))
 }
 
-// errNoRedis says that there is only the memory.
-var errNoRedis = errors.New("cache: redis is away")
+// errNoRedis reports that only the memory is available.
+var errNoRedis = errors.New("cache: redis is unreachable")
 
 func (r *Tier) exec(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
 	client := r.o.Client()
@@ -114,21 +115,21 @@ func (r *Tier) exec(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMe
 	return script.Exec(ctx, client, keys, args).ToArray()
 }
 
-// Claim looks for an answer, which must be sealed with seal, and asks for the right to fetch one where wanted.
-func (r *Tier) Claim(k cache.Key, route string, seal []byte, wanted bool) cache.Claim {
-	lock := ""
-	if wanted {
-		lock = rand.Text()
+// Claim returns an entry that was sealed with seal and, where lock is set, tries to take the lock of its fill.
+func (r *Tier) Claim(k cache.Key, route string, seal []byte, lock bool) cache.Claim {
+	token := ""
+	if lock {
+		token = rand.Text()
 	}
 	answer := r.entryKey(k)
-	values, err := r.exec(r.claim, []string{answer, answer + ":lock", r.key("routes"), r.key("invalidations"), r.key("server")}, []string{lock, route, milliseconds(lockTTL)})
+	values, err := r.exec(r.claim, []string{answer, answer + ":lock", r.key("routes"), r.key("invalidations"), r.key("server")}, []string{token, route, milliseconds(lockTTL)})
 	if err != nil || len(values) != 4 {
 		return cache.Claim{}
 	}
 	c := cache.Claim{}
 	c.Generation, _ = values[2].ToString()
 	if ours, _ := values[3].AsInt64(); ours == 1 {
-		c.Lock = lock
+		c.Lock = token
 	}
 	age, _ := values[1].AsInt64()
 	if data, err := values[0].AsBytes(); err == nil && int64(len(data)) <= r.o.Answer {
@@ -137,7 +138,7 @@ func (r *Tier) Claim(k cache.Key, route string, seal []byte, wanted bool) cache.
 	return c
 }
 
-// prolong keeps a lock for so many milliseconds more. Of what cannot be told, the lock's own end takes care.
+// prolong extends a lock by so many milliseconds. A lock that cannot be extended expires.
 func (r *Tier) prolong(k cache.Key, lock, more string) {
 	if client := r.o.Client(); client != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.timeout)
@@ -146,10 +147,10 @@ func (r *Tier) prolong(k cache.Key, lock, more string) {
 	}
 }
 
-// Release gives a lock back.
+// Release releases a lock.
 func (r *Tier) Release(k cache.Key, lock string) { r.prolong(k, lock, "0") }
 
-// Hold keeps a lock alive until release is called, which gives it back.
+// Hold renews a lock until release is called, which releases it.
 func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
 	ended := make(chan struct{})
 	var holding sync.WaitGroup
@@ -172,9 +173,9 @@ func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
 	}
 }
 
-// Put has an answer there for all, for as long as it may be served, unless its route was dropped since the claim.
+// Put stores an entry for all replicas, for as long as life, unless its route was invalidated since the claim.
 func (r *Tier) Put(k cache.Key, e *cache.Entry, seal []byte, generation string, life time.Duration) {
-	if generation == "" || life <= 0 || len(e.Varies) > 0 { // who gets which form of it is known by the replica that asked
+	if generation == "" || life <= 0 || len(e.Varies) > 0 { // only the replica that fetched it knows which requests get which variant
 		return
 	}
 	data := encode(e, r.entryKey(k), seal, time.Now())
@@ -192,8 +193,8 @@ func (r *Tier) Put(k cache.Key, e *cache.Entry, seal []byte, generation string, 
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
-// Drop forgets routes everywhere, and returns when all replicas that listen have, or after a while. While Redis is away it is
-// done when it is back.
+// Invalidate removes the entries of routes everywhere, and returns when all replicas that listen have done so, or after ackTimeout.
+// While Redis is unreachable the invalidation is kept and published when Redis is back.
 func (r *Tier) Invalidate(match func(route string) bool) {
 	if err := r.publish(match); err != nil {
 		r.mu.Lock()
@@ -232,7 +233,7 @@ func (r *Tier) publish(match func(route string) bool) error {
 	}
 	values, err := r.invalidate.Exec(ctx, client, []string{r.key("routes"), r.key("invalidations")}, append([]string{r.key("invalidated")}, routes...)).ToArray()
 	if err != nil || len(values) != 2 {
-		return fmt.Errorf("cache: telling the other replicas of a drop: %w", err)
+		return fmt.Errorf("cache: publishing an invalidation: %w", err)
 	}
 	number, _ := values[0].AsInt64()
 	subscribers, _ := values[1].AsInt64()
@@ -240,7 +241,7 @@ func (r *Tier) publish(match func(route string) bool) error {
 	return nil
 }
 
-// await waits until all who heard of a drop have forgotten.
+// awaitAcks waits until all subscribers have acknowledged an invalidation.
 func (r *Tier) awaitAcks(ctx context.Context, client rueidis.Client, number, subscribers int64) {
 	for ctx.Err() == nil {
 		n, err := client.Do(ctx, client.B().Get().Key(r.ackKey(number)).Build()).AsInt64()
