@@ -110,7 +110,7 @@ func BenchmarkToken(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	rq := &request{ownHeader: http.Header{"Authorization": {"Bearer token999"}}}
+	rq := &request{own: ownFields{authorization: []string{"Bearer token999"}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if known.findByToken(rq) == nil {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -20,10 +19,10 @@ type preferences struct {
 
 // parsePreferences reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
 // malformed counts as not sent; urgency is for a tool that sends none.
-func parsePreferences(h http.Header, urgency int, most time.Duration) preferences {
+func parsePreferences(priority, prefer []string, urgency int, most time.Duration) preferences {
 	w := preferences{urgency: urgency, maxWait: most, askedWait: -1}
-	if values := h["Priority"]; len(values) > 0 {
-		if dictionary, err := httpsfv.UnmarshalDictionary(values); err == nil {
+	if len(priority) > 0 {
+		if dictionary, err := httpsfv.UnmarshalDictionary(priority); err == nil {
 			if member, ok := dictionary.Get("u"); ok {
 				if item, ok := member.(httpsfv.Item); ok {
 					if u, ok := item.Value.(int64); ok && u >= 0 && u <= 7 {
@@ -33,7 +32,7 @@ func parsePreferences(h http.Header, urgency int, most time.Duration) preference
 			}
 		}
 	}
-	for preference := range strings.SplitSeq(strings.Join(h["Prefer"], ","), ",") {
+	for preference := range strings.SplitSeq(strings.Join(prefer, ","), ",") {
 		name, value, _ := strings.Cut(preference, "=")
 		value, _, _ = strings.Cut(value, ";")
 		if !strings.EqualFold(strings.TrimSpace(name), "wait") {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"net/http"
 	"testing"
 	"time"
 
@@ -18,17 +17,17 @@ func FuzzWants(f *testing.F) {
 	f.Add("u=1.5;u=2", "WAIT = 0")
 	f.Fuzz(func(t *testing.T, priority, prefer string) {
 		const most = time.Minute
-		w := parsePreferences(http.Header{"Priority": {priority}, "Prefer": {prefer}}, limiter.Usual, most)
+		w := parsePreferences([]string{priority}, []string{prefer}, limiter.Usual, most)
 		if w.urgency < 0 || w.urgency > 7 || w.askedWait < -1 || w.askedWait > most || w.maxWait != most {
 			t.Errorf("Priority %q and Prefer %q are read as %+v", priority, prefer, w)
 		}
 		if want := fmt.Sprintf("wait=%d", int(w.askedWait.Seconds())); w.applied != "" && w.applied != want || w.applied == "" && w.askedWait != -1 {
 			t.Errorf("Prefer %q gives %v and is answered %q", prefer, w.askedWait, w.applied)
 		}
-		if w != parsePreferences(http.Header{"Priority": {priority}, "Prefer": {prefer, "wait=1"}}, limiter.Usual, most) && w.applied != "" {
+		if w != parsePreferences([]string{priority}, []string{prefer, "wait=1"}, limiter.Usual, most) && w.applied != "" {
 			t.Errorf("Prefer %q: a second wait counts", prefer)
 		}
-		if w := parsePreferences(http.Header{}, limiter.Usual, most); w.urgency != limiter.Usual || w.askedWait != -1 {
+		if w := parsePreferences(nil, nil, limiter.Usual, most); w.urgency != limiter.Usual || w.askedWait != -1 {
 			t.Errorf("who wants nothing gets %+v", w)
 		}
 	})

@@ -41,7 +41,7 @@ func (p *Proxy) handleRepeat(rq *request) bool {
 	if key == "" && rq.treatment.Supersede != "" {
 		return false // a later one replaces it, as of heartbeats: it may be executed twice
 	}
-	w := repeat.Write{Tool: rq.Tool, Key: key, Resend: strings.EqualFold(rq.ownHeader.Get(repeatHeader), "send")}
+	w := repeat.Write{Tool: rq.Tool, Key: key, Resend: strings.EqualFold(first(rq.own.repeat), "send")}
 	remember, err := p.fingerprint(rq, &w)
 	if err != nil {
 		p.fail(rq, err)

@@ -49,8 +49,8 @@ type request struct {
 	Report
 	w             http.ResponseWriter
 	r             *http.Request
-	ownHeader     http.Header // what the tool says to roamproxy; r.Header is what Roam may see
-	refusal       error       // of the guard
+	own           ownFields // what the tool says to roamproxy; r.Header is what Roam may see
+	refusal       error     // of the guard
 	arrived       time.Time
 	tool          *tool // nil until it is identified
 	hasConnection bool  // its connection is counted
@@ -72,7 +72,7 @@ type request struct {
 func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *request {
 	rq := &request{w: w, r: r, arrived: time.Now(), upstream: p.defaultUpstream}
 	rq.refusal = p.guard.inspect(w, r) // reads Upgrade, and Origin even where Connection names it
-	rq.ownHeader = takeOwnFields(r.Header)
+	rq.own = takeOwnFields(r.Header)
 	rq.Method, rq.Cache, rq.Tool, rq.Route = r.Method, cache.Bypass, "other", "other"
 	rq.Peer, rq.Agent = r.RemoteAddr, product(r.UserAgent())
 	rq.ID, rq.TraceID = requestID(r.Header[idHeader]), traceID(r.Header.Get("Traceparent"))

@@ -11,17 +11,13 @@ import (
 // takeOwnFields takes out of a request's header, once and before any step reads it, what Roam is not to see. What remains is what Roam may see:
 // every step decides on that, so that no decision depends on a field that Roam does not get. What the tool says to roamproxy is returned;
 // the rest is dropped.
-func takeOwnFields(h http.Header) (own http.Header) {
+func takeOwnFields(h http.Header) (own ownFields) {
 	named := cache.ConnectionFields(h)
 	for name, values := range h {
-		switch {
-		case isOwnField(name):
-			if own == nil {
-				own = make(http.Header)
-			}
-			own[name] = values // also where Connection names it: roamproxy is the next hop that the field is for
+		if field := own.field(name); field != nil {
+			*field = values // also where Connection names it: roamproxy is the next hop that the field is for
 			delete(h, name)
-		case named[name] || isNeverForwarded(name):
+		} else if named[name] || isNeverForwarded(name) {
 			delete(h, name)
 		}
 	}
@@ -29,9 +25,35 @@ func takeOwnFields(h http.Header) (own http.Header) {
 	return own
 }
 
-// isOwnField reports whether a field is for roamproxy: who the tool is, and how its call is to be treated.
-func isOwnField(name string) bool {
-	return name == "Authorization" || name == "Prefer" || name == "Priority" || strings.HasPrefix(name, "Roamproxy-")
+// ownFields are the header fields of a request that are for roamproxy: who the tool is, and how its call is to be treated.
+type ownFields struct {
+	authorization, prefer, priority []string
+	tool, repeat                    []string // of Roamproxy-
+}
+
+// field returns where the values of a header field go; nil: they are not for roamproxy.
+func (o *ownFields) field(name string) *[]string {
+	switch name {
+	case "Authorization":
+		return &o.authorization
+	case "Prefer":
+		return &o.prefer
+	case "Priority":
+		return &o.priority
+	case "Roamproxy-Tool":
+		return &o.tool
+	case repeatHeader:
+		return &o.repeat
+	}
+	return nil
+}
+
+// first returns the value that counts of a field with one value.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // isNeverForwarded reports whether a field is not for Roam: it belongs to the connection or to the framing of the body, or it is known to
@@ -48,7 +70,7 @@ func isNeverForwarded(name string) bool {
 	if cache.IsHopByHop(name) || strings.Contains(name, "_") { // CGI, WSGI and PHP read _ as -
 		return true
 	}
-	for _, prefix := range []string{"Proxy-", "Forwarded", "X-Forwarded", "X-Original-", "X-Rewrite-", "X-Envoy-"} {
+	for _, prefix := range []string{"Roamproxy-", "Proxy-", "Forwarded", "X-Forwarded", "X-Original-", "X-Rewrite-", "X-Envoy-"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

@@ -244,7 +244,7 @@ func (p *Proxy) recognize(rq *request) {
 	if rq.treatment.Urgency != Undecided {
 		urgency = rq.treatment.Urgency
 	}
-	rq.preferences = parsePreferences(rq.ownHeader, urgency, most)
+	rq.preferences = parsePreferences(rq.own.priority, rq.own.prefer, urgency, most)
 	if rq.preferences.applied != "" {
 		rq.w.Header().Set("Preference-Applied", rq.preferences.applied)
 	}

@@ -102,7 +102,7 @@ func (p *Proxy) identify(rq *request) (known bool) {
 // find is who asks; nil: nobody that is known.
 func (t *tools) find(rq *request) *tool {
 	if len(t.configured) == 0 {
-		return t.callers.tool(rq.ownHeader.Get("Roamproxy-Tool"), peer.Of(rq.r.Context()), rq.Agent, rq.Peer)
+		return t.callers.tool(first(rq.own.tool), peer.Of(rq.r.Context()), rq.Agent, rq.Peer)
 	}
 	return t.findByToken(rq)
 }
@@ -110,26 +110,25 @@ func (t *tools) find(rq *request) *tool {
 // findByToken is the tool whose token the request has. The digest is looked up: what the time of that tells of digests is of no use to
 // somebody who cannot choose them.
 func (t *tools) findByToken(rq *request) *tool {
-	token, ok := TokenIn(rq.ownHeader)
+	token, ok := TokenIn(rq.own.authorization)
 	if !ok {
 		return nil
 	}
 	return t.byToken[sha256.Sum256([]byte(token))]
 }
 
-// TokenIn is the token in a header's Authorization: a Bearer's (RFC 6750), or the password of Basic (RFC 7617). There must be
+// TokenIn is the token in the Authorization fields of a request: a Bearer's (RFC 6750), or the password of Basic (RFC 7617). There must be
 // one field and no more, or roamproxy and somebody before it could each believe another.
-func TokenIn(h http.Header) (token string, ok bool) {
-	fields := h["Authorization"]
-	if len(fields) != 1 {
+func TokenIn(authorization []string) (token string, ok bool) {
+	if len(authorization) != 1 {
 		return "", false
 	}
-	scheme, value, _ := strings.Cut(fields[0], " ")
+	scheme, value, _ := strings.Cut(authorization[0], " ")
 	value = strings.TrimSpace(value)
-	switch strings.ToLower(scheme) {
-	case "bearer":
+	switch {
+	case strings.EqualFold(scheme, "bearer"):
 		return value, value != ""
-	case "basic":
+	case strings.EqualFold(scheme, "basic"):
 		pair, err := base64.StdEncoding.DecodeString(value)
 		if err != nil {
 			return "", false

@@ -57,7 +57,7 @@ func adminGate(a config.Admin) (func(http.Handler) http.Handler, error) {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given, _ := proxy.TokenIn(r.Header)
+			given, _ := proxy.TokenIn(r.Header["Authorization"])
 			token, err := file.Secret(r.Context())
 			sum, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token.Reveal()))
 			if err != nil || subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
