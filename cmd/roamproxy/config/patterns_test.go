@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// Entries that can never match are mistakes, each with its key and line; what can match is taken.
+// An allow entry that can never match is an error with its key and line. All others are valid.
 //
-// Seen to fail with such entries taken.
-func TestEntriesThatNeverMatch(t *testing.T) {
+// Seen to fail with such entries accepted.
+func TestAllowEntriesThatNeverMatch(t *testing.T) {
 	for _, tt := range []struct{ entry, want string }{
 		{"GET /v1/*", ""},
 		{"* /v1/chat.*", ""},
@@ -58,9 +58,16 @@ func TestEntriesThatNeverMatch(t *testing.T) {
 		{"POST /mcp tools/call [", "no pattern"},
 	} {
 		t.Run(tt.entry, func(t *testing.T) {
-			wantMistake(t, fmt.Sprintf("open: false\ntools: [{name: a, token_sha256: %s, allow: [%q]}]", sum, tt.entry), "c.yaml:2: tools[0].allow[0]: ", tt.want)
+			text := fmt.Sprintf("open: false\ntools: [{name: a, token_sha256: %s, allow: [%q]}]", sum, tt.entry)
+			wantMistake(t, text, "c.yaml:2: tools[0].allow[0]: ", tt.want)
 		})
 	}
+}
+
+// An origin that no browser sends is an error with its key and line. All others are valid.
+//
+// Seen to fail with such entries accepted.
+func TestBrowserOriginsThatNeverMatch(t *testing.T) {
 	for _, tt := range []struct{ entry, want string }{
 		{"http://localhost:3000", ""},
 		{"https://app.example", ""},
@@ -97,21 +104,37 @@ func TestEntriesThatNeverMatch(t *testing.T) {
 			wantMistake(t, fmt.Sprintf("open: false\nbrowsers: [%q]", tt.entry), "c.yaml:2: browsers[0]: ", tt.want)
 		})
 	}
-	for _, host := range []string{"*", "*.corp.example", "a:80", "a/b", ""} {
-		wantMistake(t, fmt.Sprintf("open: false\nhosts: [%q]", host), "c.yaml:2: hosts[0]: ", "want a name without a port")
-	}
-	wantMistake(t, "open: false\ncache: {rules: [{match: get /v1/x}]}", "c.yaml:2: cache.rules[0].match: ", "so write GET /v1/x")
-	wantMistake(t, "open: false\ncache: {drop: [{after: post /v1/x, routes: [/v1/y]}]}", "c.yaml:2: cache.drop[0].after: ", "so write POST /v1/x")
 }
 
-// wantMistake wants one mistake with this key and text in a configuration, or none.
+// Seen to fail with such entries accepted.
+func TestHostsThatNeverMatch(t *testing.T) {
+	for _, host := range []string{"*", "*.corp.example", "a:80", "a/b", ""} {
+		t.Run(host, func(t *testing.T) {
+			wantMistake(t, fmt.Sprintf("open: false\nhosts: [%q]", host), "c.yaml:2: hosts[0]: ", "want a name without a port")
+		})
+	}
+}
+
+// Seen to fail with such entries accepted.
+func TestCacheRoutesThatNeverMatch(t *testing.T) {
+	for _, tt := range []struct{ name, text, key, want string }{
+		{"a rule", "cache: {rules: [{match: get /v1/x}]}", "cache.rules[0].match", "so write GET /v1/x"},
+		{"what a write drops", "cache: {drop: [{after: post /v1/x, routes: [/v1/y]}]}", "cache.drop[0].after", "so write POST /v1/x"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			wantMistake(t, "open: false\n"+tt.text, "c.yaml:2: "+tt.key+": ", tt.want)
+		})
+	}
+}
+
+// wantMistake checks that a configuration has a mistake with this key and text; if want is "", none.
 func wantMistake(t *testing.T, text, key, want string) {
 	t.Helper()
 	_, err := loadText(t, home(), text)
 	switch {
 	case want == "" && err != nil:
-		t.Errorf("%v, want none", err)
+		t.Errorf("got %v, want no mistake", err)
 	case want != "" && (err == nil || !strings.Contains(err.Error(), key) || !strings.Contains(err.Error(), want)):
-		t.Errorf("%v, want %s…%s", err, key, want)
+		t.Errorf("got %v, want %s…%s", err, key, want)
 	}
 }
