@@ -18,19 +18,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// nothing is a Recorder that keeps nothing.
-type nothing struct{}
+// nullRecorder is a Recorder that keeps nothing.
+type nullRecorder struct{}
 
-func (nothing) AddQuota(string)                              {}
-func (nothing) Answered(Answer, string, string, bool)        {}
-func (nothing) Waited(string, string, string, time.Duration) {}
-func (nothing) Throttled(string)                             {}
-func (nothing) PauseBegan(string)                            {}
-func (nothing) PauseEnded(string)                            {}
+func (nullRecorder) AddQuota(string)                              {}
+func (nullRecorder) Answered(Answer, string, string, bool)        {}
+func (nullRecorder) Waited(string, string, string, time.Duration) {}
+func (nullRecorder) Throttled(string)                             {}
+func (nullRecorder) PauseBegan(string)                            {}
+func (nullRecorder) PauseEnded(string)                            {}
 
 // sample has one of everything.
 func sample() *Metrics {
-	m := New(Options{Version: "1.2.3", Revision: "abcdef", Recorder: nothing{}, MaxWaits: []time.Duration{time.Minute}, Reasons: []Reason{
+	m := New(Options{Version: "1.2.3", Revision: "abcdef", Recorder: nullRecorder{}, MaxWaits: []time.Duration{time.Minute}, Reasons: []Reason{
 		{Code: "queue_full", Refusal: true, Limit: true}, {Code: "wait_too_long", Refusal: true, Limit: true},
 		{Code: "paused", Refusal: true, Limit: true},
 		{Code: "budget", Refusal: true, Limit: true, Own: true}, {Code: "too_many_open", Refusal: true, Limit: true, Own: true},
@@ -127,7 +127,7 @@ var update = flag.Bool("update", false, "write the exposition to testdata")
 
 // Seen to fail without a bound, and with names that are not UTF-8 or too long let in.
 func TestLabelsAreBounded(t *testing.T) {
-	m := New(Options{Recorder: nothing{}})
+	m := New(Options{Recorder: nullRecorder{}})
 	q := m.Quota("roam", nil)
 	for i := range 10_000 {
 		q.Sent(fmt.Sprintf("/v1/route%d", i), 200, 0)
@@ -196,7 +196,7 @@ func TestOperatingHasTheTable(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has no place for the table", file)
 	}
-	if want := New(Options{Recorder: nothing{}}).Table(); table != want && *update {
+	if want := New(Options{Recorder: nullRecorder{}}).Table(); table != want && *update {
 		if err := os.WriteFile(file, []byte(before+from+want+to+after), 0o644); err != nil {
 			t.Fatal(err)
 		}

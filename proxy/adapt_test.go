@@ -12,8 +12,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// stranger is somebody else with the same credential: at once calls every so often, those that Roam refuses given up.
-type stranger struct {
+// otherClient is somebody else with the same credential: at once calls every so often, those that Roam refuses given up.
+type otherClient struct {
 	share  float64 // of the rate of 1 a second
 	atOnce int
 	wobble float64 // of the time between, at random
@@ -22,7 +22,7 @@ type stranger struct {
 
 // spends until end, and tells how many calls Roam let through. It begins soon after a second has begun, as our own calls do, and so
 // has what comes in before us: whoever comes late is refused himself.
-func (s stranger) spends(roam *roamtest.Roam, end time.Time) (got int) {
+func (s otherClient) spends(roam *roamtest.Roam, end time.Time) (got int) {
 	if s.share == 0 {
 		return 0
 	}
@@ -34,7 +34,7 @@ func (s stranger) spends(roam *roamtest.Roam, end time.Time) (got int) {
 }
 
 // busy keeps the line of h full until end, and then all who wait leave.
-func (h *house) busy(t *testing.T, end time.Time) {
+func (h *harness) busy(t *testing.T, end time.Time) {
 	ctx, leave := context.WithDeadline(t.Context(), end)
 	defer leave()
 	var tools sync.WaitGroup
@@ -59,7 +59,7 @@ func TestARefusalByAccidentCostsItsPause(t *testing.T) {
 		for i := range took {
 			synctest.Test(t, func(t *testing.T) {
 				roam := roamtest.New(roamtest.Options{Latency: 100 * time.Millisecond})
-				h := build(t, roam, nil, func(p *plan) { p.line.Adapt = true; p.line.MaxWait = time.Hour })
+				h := newHarness(t, roam, nil, func(p *setup) { p.queue.Adapt = true; p.queue.MaxWait = time.Hour })
 				start := time.Now()
 				var calls sync.WaitGroup
 				for n := range 500 {
@@ -104,7 +104,7 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 			var refused, used float64
 			for chance := range tt.chances {
 				synctest.Test(t, func(t *testing.T) {
-					s := stranger{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
+					s := otherClient{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
 					r, u := shared(t, s, 10*time.Minute, time.Hour)
 					t.Logf("%.1f %% refused, %.0f %% of what was left used", 100*r, 100*u)
 					refused += r / float64(tt.chances)
@@ -120,9 +120,9 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 
 // shared keeps the queue full beside s, and looks at so long after a beginning: which part of our calls was refused, and which part
 // of what s left was used.
-func shared(t *testing.T, s stranger, begins, lasts time.Duration) (refused, used float64) {
+func shared(t *testing.T, s otherClient, begins, lasts time.Duration) (refused, used float64) {
 	roam := roamtest.New(roamtest.Options{Latency: 100 * time.Millisecond})
-	h := build(t, roam, nil, func(p *plan) { p.jitter, p.line.Adapt = 200*time.Millisecond, true })
+	h := newHarness(t, roam, nil, func(p *setup) { p.jitter, p.queue.Adapt = 200*time.Millisecond, true })
 	from := time.Now().Add(begins)
 	end := from.Add(lasts)
 	others := make(chan int)

@@ -11,8 +11,8 @@ import (
 )
 
 // onlyFor makes a tool with the token "token", and what it may do.
-func onlyFor(allow ...string) func(*plan) {
-	return func(p *plan) {
+func onlyFor(allow ...string) func(*setup) {
+	return func(p *setup) {
 		p.proxy.Tools = []Tool{{Name: "agent", Tokens: [][32]byte{sha256.Sum256([]byte("token"))}, Allow: allow}}
 	}
 }
@@ -56,8 +56,8 @@ func TestMessagesThatAToolMaySend(t *testing.T) {
 		{"another path", []string{"POST /v1/*"}, listCall, false, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := &echo{}
-			h := build(t, nil, e, unmetered, onlyFor(tt.allow...))
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, unmetered, onlyFor(tt.allow...))
 			w := h.do(t.Context(), "POST", "/mcp", tt.body, append(tt.h, "Authorization", "Bearer token")...)
 			if sent := e.req != nil; sent != tt.sent || sent && e.body != tt.body {
 				t.Errorf("sent: %v (%q), want %v", sent, e.body, tt.sent)
@@ -73,8 +73,8 @@ func TestMessagesThatAToolMaySend(t *testing.T) {
 func TestPathsBesideMCP(t *testing.T) {
 	for _, call := range []string{"POST /mcp/", "POST /MCP", "POST /%6dcp", "PUT /mcp", "GET /mcp", "DELETE /mcp", "POST /v1/chat.post"} {
 		t.Run(call, func(t *testing.T) {
-			e := &echo{}
-			h := build(t, nil, e, unmetered, onlyFor("POST /mcp tools/list"))
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, unmetered, onlyFor("POST /mcp tools/list"))
 			method, path, _ := strings.Cut(call, " ")
 			if w := h.do(t.Context(), method, path, listCall, "Authorization", "Bearer token"); w.Code != 403 || e.req != nil {
 				t.Errorf("answered %d, want 403", w.Code)

@@ -33,11 +33,11 @@ func TestWhereARedirectLeads(t *testing.T) {
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			calls := 0
-			e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+			e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 				calls++
 				return reply(r, 302, "", "Location", tt.location), nil
 			}}
-			w := build(t, nil, e, unmetered).do(t.Context(), method, "/v1/user.list", "")
+			w := newHarness(t, nil, e, unmetered).do(t.Context(), method, "/v1/user.list", "")
 			if got := w.Header().Get("Location"); w.Code != 302 || got != tt.want || calls != 1 {
 				t.Errorf("%s of %s: %d to %q after %d calls, want 302 to %q after one", method, tt.name, w.Code, got, calls, tt.want)
 			}
@@ -48,10 +48,10 @@ func TestWhereARedirectLeads(t *testing.T) {
 // Which pages may read an answer is for us to say, and once: a browser heeds neither of two.
 func TestRoamDoesNotSayWhichPagesMayRead(t *testing.T) {
 	const page = "http://localhost:3000"
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "Access-Control-Allow-Origin", "*", "Access-Control-Allow-Credentials", "true"), nil
 	}}
-	h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.Browsers = []string{page} })
+	h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.Browsers = []string{page} })
 	for _, method := range []string{"GET", "GET", "POST"} { // asked for, kept, and passed through
 		for _, origin := range []string{page, ""} {
 			var header []string
@@ -67,8 +67,8 @@ func TestRoamDoesNotSayWhichPagesMayRead(t *testing.T) {
 }
 
 func TestOnlyIfCachedNeverAsksRoam(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered)
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered)
 	for _, tt := range []struct {
 		name, method, target, header string
 		status                       int
@@ -95,8 +95,8 @@ func TestWhichEncodingsRoamIsAskedFor(t *testing.T) {
 	for given, want := range map[string]string{
 		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, gzip;q=0.5": "gzip", "*": "gzip", "br": "", "gzip;q=0": "", "gzip; q=0.0, br": "", "identity": "",
 	} {
-		e := &echo{}
-		h := build(t, nil, e, unmetered)
+		e := &recordingUpstream{}
+		h := newHarness(t, nil, e, unmetered)
 		for _, method := range []string{"GET", "POST"} {
 			var header []string
 			if given != "" {
@@ -114,7 +114,7 @@ func TestWhichEncodingsRoamIsAskedFor(t *testing.T) {
 func TestADeadKeyDoesNotBurnTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{})
-		h := build(t, roam, nil)
+		h := newHarness(t, roam, nil)
 		roam.Script(roamtest.Status(401, `{"ok":false,"error":"invalid_token","seen":"`+roamtest.DefaultKey+`"}`, "X-Roam", "1").Times(4))
 		for i := range 61 {
 			w := h.do(t.Context(), []string{"GET", "POST"}[i%2], []string{"/v1/user.list", "/v1/chat.post"}[i%2], `{"chat":"C-1"}`)
@@ -146,7 +146,7 @@ func TestADeadKeyDoesNotBurnTheQuota(t *testing.T) {
 func TestOneAsksWhetherAKeyIsGoodAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Keys: []string{"another"}})
-		h := build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
+		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
 			time.Sleep(time.Second)
 			return roam.Transport().RoundTrip(r)
 		}))
@@ -187,7 +187,7 @@ func TestA401BelongsToItsRoute(t *testing.T) {
 func routesThatRefuse(t *testing.T, paths []string) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		h := build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
+		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
 			switch {
 			case strings.HasSuffix(r.URL.Opaque, "/v1/token.info") || strings.HasSuffix(r.URL.Path, "/v1/token.info"):
 				asked++
@@ -218,7 +218,7 @@ func routesThatRefuse(t *testing.T, paths []string) {
 // Where token.info tells nothing, a second route decides.
 func TestASecondRouteTellsThatAKeyIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
+		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(r.URL.Path, "/v1/token.info") {
 				return reply(r, 503, ""), nil
 			}
@@ -234,10 +234,10 @@ func TestASecondRouteTellsThatAKeyIsRefused(t *testing.T) {
 
 // A method that a good key may not use does not close the others.
 func TestARefusalThatIsNotAboutTheKey(t *testing.T) {
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 401, `{"ok":false,"error":"missing_scope"}`), nil
 	}}
-	h := build(t, nil, e, unmetered)
+	h := newHarness(t, nil, e, unmetered)
 	h.post(t.Context())
 	e.answer = nil
 	if got := h.post(t.Context()); got != 200 || h.Problems()["org"] != nil {
@@ -265,14 +265,14 @@ func TestAKeyThatIsReplacedUnderACall(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			put("old")
-			e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+			e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 				if strings.HasSuffix(r.Header.Get("Authorization"), "old") || r.Method == http.MethodGet {
 					return reply(r, 401, tt.refusal), nil
 				}
 				return reply(r, 200, `{"ok":true}`), nil
 			}}
 			calls := 0
-			h := build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) { calls++; return e.RoundTrip(r) }), func(p *plan) {
+			h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) { calls++; return e.RoundTrip(r) }), func(p *setup) {
 				p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
 			})
 			h.Problems() // reads the file

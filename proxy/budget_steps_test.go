@@ -11,8 +11,8 @@ import (
 )
 
 // bounded is a house with one tool of so many calls a day, whose token is its name.
-func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *budget.Counts, changes ...func(*plan)) *house {
-	return build(t, roam, nil, append(changes, func(p *plan) {
+func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *budget.Counts, changes ...func(*setup)) *harness {
+	return newHarness(t, roam, nil, append(changes, func(p *setup) {
 		p.proxy.Budgets = budgets
 		p.proxy.Tools = []Tool{
 			{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("bot"))}, CallsPerDay: perDay},
@@ -36,7 +36,7 @@ func TestABudgetOfCallsADay(t *testing.T) {
 		time.Sleep(20 * time.Hour)
 		roam := roamtest.New(roamtest.Options{Rate: 100, Burst: 100})
 		h := bounded(t, roam, 5, opened(t, dir), unmetered)
-		call := func(h *house, when, tool, target string, want int) {
+		call := func(h *harness, when, tool, target string, want int) {
 			t.Helper()
 			w := h.do(t.Context(), "GET", target, "", "Authorization", "Bearer "+tool)
 			if w.Code != want {
@@ -114,7 +114,7 @@ func TestABudgetForgetsWhoLeft(t *testing.T) {
 
 func TestAToolsOwnLongestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := bounded(t, roamtest.New(roamtest.Options{}), 0, nil, func(p *plan) { p.rate = 0.05 })
+		h := bounded(t, roamtest.New(roamtest.Options{}), 0, nil, func(p *setup) { p.rate = 0.05 })
 		for _, tt := range []struct {
 			longest               time.Duration
 			tool, prefer, applied string

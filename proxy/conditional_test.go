@@ -16,8 +16,8 @@ import (
 // A poller of a list that does not change moves no bytes, and Roam never sees the tag that is ours.
 func TestAPollerOfWhatDoesNotChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{}
-		h := build(t, nil, e, unmetered)
+		e := &recordingUpstream{}
+		h := newHarness(t, nil, e, unmetered)
 		first := h.do(t.Context(), "GET", "/v1/groups.list", "")
 		tag := first.Header().Get("Etag")
 		if first.Code != 200 || tag == "" || first.Header().Get("Date") == "" {
@@ -60,13 +60,13 @@ func TestAPollerOfWhatDoesNotChange(t *testing.T) {
 
 func TestRoamsOwnValidatorsAreUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("If-None-Match") == `"v1"` {
 				return reply(r, 304, "", "Etag", `"v1"`), nil
 			}
 			return reply(r, 200, `{"ok":true}`, "Etag", `"v1"`), nil
 		}}
-		h := build(t, nil, e, unmetered)
+		h := newHarness(t, nil, e, unmetered)
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
 		time.Sleep(2 * time.Minute)
 		w := h.do(t.Context(), "GET", "/v1/groups.list", "")
@@ -84,25 +84,25 @@ func TestOldAnswersWhileTheLineIsLong(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		prefer string
-		occupy func(h *house)
+		occupy func(h *harness)
 		want   string
 	}{
-		{"the quota is paused", "", func(h *house) {
+		{"the quota is paused", "", func(h *harness) {
 			h.roam.Script(roamtest.Throttle("20"))
 			go h.do(context.Background(), "GET", "/v1/user.list", "", "Prefer", "wait=30")
 			time.Sleep(time.Second)
 		}, "roamproxy; hit; ttl=-31; detail=throttled"},
-		{"the wait is longer than the longest", "wait=2", func(h *house) {
+		{"the wait is longer than the longest", "wait=2", func(h *harness) {
 			h.bucket.Lower(time.Now(), 0)
 			for range 5 {
 				go h.post(context.Background())
 			}
 			synctest.Wait()
 		}, "roamproxy; hit; ttl=-30; detail=throttled"},
-		{"nobody waits", "", func(*house) {}, "roamproxy; fwd=stale; stored"},
+		{"nobody waits", "", func(*harness) {}, "roamproxy; fwd=stale; stored"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := build(t, roamtest.New(roamtest.Options{}), nil)
+			h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 			h.do(t.Context(), "GET", "/v1/groups.list", "")
 			time.Sleep(time.Minute)
 			tt.occupy(h)
@@ -129,7 +129,7 @@ func TestARefreshTakesNobodysToken(t *testing.T) {
 		{"one token: the tool asks for itself", 1, "roamproxy; fwd=stale; stored", 1},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := build(t, roamtest.New(roamtest.Options{}), nil)
+			h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 			h.do(t.Context(), "GET", "/v1/groups.list", "")
 			time.Sleep(35 * time.Second)
 			for range 10 - tt.tokens {
@@ -151,7 +151,7 @@ func TestARefreshTakesNobodysToken(t *testing.T) {
 // Several who ask the same stand in the line as the most favoured of them would, and each leaves at his own longest wait.
 func TestAFillStandsWhereItsMostFavouredAskerWould(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.bucket.Lower(time.Now(), 0)
 		var all sync.WaitGroup
 		for range 20 {

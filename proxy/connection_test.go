@@ -14,13 +14,13 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// pipes is a listener without sockets, so that connections live in simulated time.
-type pipes struct {
+// pipeListener is a listener without sockets, so that connections live in simulated time.
+type pipeListener struct {
 	conns chan net.Conn
 	done  chan struct{}
 }
 
-func (p *pipes) Accept() (net.Conn, error) {
+func (p *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-p.conns:
 		return c, nil
@@ -28,12 +28,12 @@ func (p *pipes) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 }
-func (p *pipes) Close() error   { return nil }
-func (p *pipes) Addr() net.Addr { return &net.IPAddr{} }
+func (p *pipeListener) Close() error   { return nil }
+func (p *pipeListener) Addr() net.Addr { return &net.IPAddr{} }
 
 // connected serves h on one connection.
 func connected(t *testing.T, h http.Handler) net.Conn {
-	l := &pipes{conns: make(chan net.Conn, 1), done: make(chan struct{})}
+	l := &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}
 	server := &http.Server{Handler: h}
 	go server.Serve(l)
 	ours, theirs := net.Pipe()
@@ -49,7 +49,7 @@ func connected(t *testing.T, h http.Handler) net.Conn {
 // A deadline of one answer must not be that of the next, on a connection that stays.
 func TestAConnectionOutlivesItsDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := connected(t, build(t, roamtest.New(roamtest.Options{}), nil))
+		conn := connected(t, newHarness(t, roamtest.New(roamtest.Options{}), nil))
 		in := bufio.NewReader(conn)
 		for i, request := range []string{
 			"GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\n\r\n",
@@ -75,16 +75,16 @@ func TestAConnectionOutlivesItsDeadlines(t *testing.T) {
 // Seen to fail without a deadline for the reader.
 func TestAToolThatDoesNotReadIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
-		h := build(t, nil, e)
+		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
+		h := newHarness(t, nil, e)
 		conn := connected(t, h)
 		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
 		synctest.Wait()
-		if got := h.ended(); got != 0 {
+		if got := h.endedRequests(); got != 0 {
 			t.Errorf("%d requests have ended, want none", got)
 		}
 		time.Sleep(toolIdleTimeout + time.Second)
-		if got := h.ended(); got != 1 {
+		if got := h.endedRequests(); got != 1 {
 			t.Errorf("after %v without reading %d requests have ended, want 1", toolIdleTimeout, got)
 		}
 	})
@@ -93,7 +93,7 @@ func TestAToolThatDoesNotReadIsGivenUp(t *testing.T) {
 // Nor may one that sends its body drop by drop, or not at all: it has no place in the line yet.
 func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, nil, &echo{})
+		h := newHarness(t, nil, &recordingUpstream{})
 		conn := connected(t, h)
 		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{")
 		start := time.Now()
@@ -110,8 +110,8 @@ func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
 // Nor may one that reads drop by drop, each drop in time.
 func TestAToolThatReadsDropByDropIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
-		h := build(t, nil, e)
+		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
+		h := newHarness(t, nil, e)
 		conn := connected(t, h)
 		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
 		start := time.Now()
@@ -121,8 +121,8 @@ func TestAToolThatReadsDropByDropIsGivenUp(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if took := time.Since(start); took < toolIdleTimeout || took > 2*toolIdleTimeout || h.ended() != 1 {
-			t.Errorf("cut after %v, and %d requests have ended; want within %v, and one", took, h.ended(), 2*toolIdleTimeout)
+		if took := time.Since(start); took < toolIdleTimeout || took > 2*toolIdleTimeout || h.endedRequests() != 1 {
+			t.Errorf("cut after %v, and %d requests have ended; want within %v, and one", took, h.endedRequests(), 2*toolIdleTimeout)
 		}
 	})
 }
@@ -137,12 +137,12 @@ func TestAToolWithAThinLineGetsAll(t *testing.T) {
 }
 
 func thinly(t *testing.T, request string, size int) {
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `"`+strings.Repeat("x", size-2)+`"`), nil
 	}}
-	conn := connected(t, build(t, nil, e))
+	conn := connected(t, newHarness(t, nil, e))
 	fmt.Fprint(conn, request+" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
-	res, err := http.ReadResponse(bufio.NewReader(&thin{conn}), nil)
+	res, err := http.ReadResponse(bufio.NewReader(&slowConn{conn}), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +151,10 @@ func thinly(t *testing.T, request string, size int) {
 	}
 }
 
-// thin is a line of the least pace.
-type thin struct{ net.Conn }
+// slowConn is a line of the least pace.
+type slowConn struct{ net.Conn }
 
-func (l *thin) Read(p []byte) (int, error) {
+func (l *slowConn) Read(p []byte) (int, error) {
 	n, err := l.Conn.Read(p[:min(len(p), 4<<10)])
 	time.Sleep(time.Duration(n) * time.Second / minToolRate)
 	return n, err
@@ -162,7 +162,7 @@ func (l *thin) Read(p []byte) (int, error) {
 
 func TestAToolThatSendsDropByDropIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, nil, &echo{})
+		h := newHarness(t, nil, &recordingUpstream{})
 		conn := connected(t, h)
 		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000\r\n\r\n")
 		start := time.Now()
@@ -191,7 +191,7 @@ func TestAToolThatSendsDropByDropIsGivenUp(t *testing.T) {
 // Seen to fail with net/http's own wait for the rest, which has no end.
 func TestARefusedToolThatDoesNotSendIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn := connected(t, build(t, nil, &echo{}))
+		conn := connected(t, newHarness(t, nil, &recordingUpstream{}))
 		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 20\r\n\r\n{")
 		start := time.Now()
 		in := bufio.NewReader(conn)

@@ -14,7 +14,7 @@ func TestNoContentTypeIsInvented(t *testing.T) {
 		"JSON": `{"ok":true}`, "a picture": "\x89PNG\r\n\x1a\n", "a script": "<script>alert(1)</script>", "text": "hello", "nothing": "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) {
+			h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 				res := reply(r, 200, body)
 				res.Header.Del("Content-Type")
 				return res, nil

@@ -18,11 +18,11 @@ type silentRelay struct {
 	to string
 
 	mu   sync.Mutex
-	open []*relayed
+	open []*relayedConn
 	done sync.WaitGroup
 }
 
-type relayed struct {
+type relayedConn struct {
 	near, far net.Conn
 	mu        sync.RWMutex // held for writing once nothing is to be forwarded
 }
@@ -61,7 +61,7 @@ func (r *silentRelay) accept() {
 			near.Close()
 			return
 		}
-		c := &relayed{near: near, far: far}
+		c := &relayedConn{near: near, far: far}
 		r.mu.Lock()
 		r.open = append(r.open, c)
 		r.mu.Unlock()
@@ -70,7 +70,7 @@ func (r *silentRelay) accept() {
 	}
 }
 
-func (c *relayed) forward(to, from net.Conn) {
+func (c *relayedConn) forward(to, from net.Conn) {
 	piece := make([]byte, 4<<10)
 	for {
 		n, err := from.Read(piece)
@@ -138,7 +138,7 @@ func TestConnectionsThatDiedInSilence(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer transport.CloseIdleConnections()
-			h := build(t, nil, transport, unmetered, func(p *plan) {
+			h := newHarness(t, nil, transport, unmetered, func(p *setup) {
 				p.proxy.Upstream, p.proxy.Timeout = mustParse("http://"+relay.Addr().String()), time.Second
 			})
 			together(tt.kept, func() { h.do(t.Context(), "POST", "/v1/chat.post", "{}", "X-Together", "1") })

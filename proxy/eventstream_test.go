@@ -38,8 +38,8 @@ func eventsOf(pieces ...string) func(*http.Request) (*http.Response, error) {
 // An event stream that is silent for a minute is neither ended nor left without a comment, and loses nothing.
 func TestAnEventStreamPassesWithComments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{answer: eventsOf("id: 1\ndata: a\n\n", "data: b\n\n")}
-		h := build(t, nil, e, unmetered, func(p *plan) {
+		e := &recordingUpstream{answer: eventsOf("id: 1\ndata: a\n\n", "data: b\n\n")}
+		h := newHarness(t, nil, e, unmetered, func(p *setup) {
 			p.proxy.Tables.Rules = []Rule{{Match: "GET /*", TTL: new(time.Minute)}} // for whom a stream is no answer to keep
 		})
 		w := h.do(t.Context(), "GET", "/mcp", "", "Accept", listens, "Accept-Encoding", "gzip", "Last-Event-ID", "0", "Mcp-Session-Id", "s-1", "Mcp-Protocol-Version", "2025-11-25")
@@ -72,8 +72,8 @@ func TestWhatStreamsCost(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e := &echo{answer: tt.answer}
-				h := build(t, nil, e, unmetered, func(p *plan) { p.line = limiter.Options{MaxWait: time.Minute} })
+				e := &recordingUpstream{answer: tt.answer}
+				h := newHarness(t, nil, e, unmetered, func(p *setup) { p.queue = limiter.Options{MaxWait: time.Minute} })
 				for start := time.Now(); time.Since(start) < 10*time.Minute-time.Second; time.Sleep(time.Second) {
 					if w := h.do(t.Context(), "GET", "/mcp", "", "Accept", "text/event-stream", "Mcp-Session-Id", "s-1"); w.Code != tt.status {
 						t.Fatalf("answered %d %s, want %d", w.Code, w.Body, tt.status)
@@ -92,8 +92,8 @@ func TestWhatStreamsCost(t *testing.T) {
 // At the stop a stream that waits to be opened is refused as any call is, and one that is open ends.
 func TestStreamsAtTheStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{answer: eventsOf("data: a\n\n", "data: b\n\n")}
-		h := build(t, nil, e, unmetered)
+		e := &recordingUpstream{answer: eventsOf("data: a\n\n", "data: b\n\n")}
+		h := newHarness(t, nil, e, unmetered)
 		over := make(chan string)
 		go func() {
 			w := h.do(t.Context(), "GET", "/mcp", "", "Accept", "text/event-stream")
@@ -121,14 +121,14 @@ func TestStreamsAtTheStop(t *testing.T) {
 // A tool that leaves ends its stream at Roam, also while nothing comes.
 func TestAStreamEndsWithItsTool(t *testing.T) {
 	gone := make(chan struct{})
-	e := &echo{answer: func(req *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(req *http.Request) (*http.Response, error) {
 		res, err := eventsOf("data: a\n\n")(req)
 		r, w := io.Pipe()
 		go func() { <-req.Context().Done(); w.CloseWithError(req.Context().Err()); close(gone) }()
 		res.Body = r
 		return res, err
 	}}
-	h := build(t, nil, e, unmetered)
+	h := newHarness(t, nil, e, unmetered)
 	base := served(t, h)
 	req, _ := http.NewRequestWithContext(t.Context(), "GET", base+"/mcp", nil)
 	req.Header.Set("Accept", "text/event-stream")

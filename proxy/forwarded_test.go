@@ -16,16 +16,16 @@ import (
 	"testing"
 )
 
-// wire is a proxy between two real sockets: what a tool wrote, byte for byte, and what Roam read, byte for byte.
-type wire struct {
-	*house
+// socketHarness is a proxy between two real sockets: what a tool wrote, byte for byte, and what Roam read, byte for byte.
+type socketHarness struct {
+	*harness
 	addr string
 
 	mu   sync.Mutex
 	seen []string // the head of each request that reached Roam, as it came
 }
 
-func (w *wire) heads() (seen []string) {
+func (w *socketHarness) heads() (seen []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	seen, w.seen = w.seen, nil
@@ -33,8 +33,8 @@ func (w *wire) heads() (seen []string) {
 }
 
 // newWire builds one with a tool, whose token is "token" and which may read what lies directly below /v1.
-func newWire(t testing.TB) *wire {
-	w := &wire{}
+func newWire(t testing.TB) *socketHarness {
+	w := &socketHarness{}
 	roam, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -53,12 +53,12 @@ func newWire(t testing.TB) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.house = build(t, nil, base, unmetered, func(p *plan) {
+	w.harness = newHarness(t, nil, base, unmetered, func(p *setup) {
 		p.rate, p.burst = 1e6, 1e6
 		p.proxy.Upstream = mustParse("http://" + roam.Addr().String())
 		p.proxy.Tools = []Tool{{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("token"))}, Allow: []string{"GET /v1/*", "POST /v1/chat.post"}}}
 	})
-	server := httptest.NewServer(w.house)
+	server := httptest.NewServer(w.harness)
 	w.addr = server.Listener.Addr().String()
 	t.Cleanup(func() {
 		server.Close()
@@ -70,7 +70,7 @@ func newWire(t testing.TB) *wire {
 }
 
 // answer keeps the head of each request on a connection, and says that all is well.
-func (w *wire) answer(conn net.Conn) {
+func (w *socketHarness) answer(conn net.Conn) {
 	defer conn.Close()
 	for in := bufio.NewReader(conn); ; {
 		var head strings.Builder
@@ -98,7 +98,7 @@ func (w *wire) answer(conn net.Conn) {
 }
 
 // send writes raw bytes to the proxy and reads what comes until the connection ends.
-func (w *wire) send(t testing.TB, request string) string {
+func (w *socketHarness) send(t testing.TB, request string) string {
 	conn, err := net.Dial("tcp", w.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func (w *wire) send(t testing.TB, request string) string {
 }
 
 // Whatever a tool writes as its target, what reaches Roam is what was allowed, in the same bytes, or nothing.
-func forwards(t testing.TB, w *wire, method, target string) {
+func forwards(t testing.TB, w *socketHarness, method, target string) {
 	if strings.ContainsAny(method+target, " \r\n") || method == "" || target == "" {
 		return // another request, or none
 	}

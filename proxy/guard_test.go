@@ -28,7 +28,7 @@ func TestNothingIsSmuggledBehindAChunkedRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer base.CloseIdleConnections()
-	tools := served(t, build(t, nil, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(roam.URL) }))
+	tools := served(t, newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) }))
 	pages := served(t, Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }), Reach{Loopback: true}))
 	const smuggled = "GET /v1/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	for name, framing := range map[string]string{

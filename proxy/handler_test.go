@@ -17,12 +17,12 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-func unmetered(p *plan) { p.rate, p.burst = 1000, 1000 }
+func unmetered(p *setup) { p.rate, p.burst = 1000, 1000 }
 
 // Seen to fail with any Host let in, and with any Origin.
 func TestWhoIsLetIn(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered, func(p *plan) {
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Browsers, p.proxy.Reach.Hosts = []string{"http://localhost:3000"}, []string{"proxy.corp.example", "10.1.2.3"}
 	})
 	for _, tt := range []struct {
@@ -146,8 +146,8 @@ func TestAddressesInHost(t *testing.T) {
 
 // Seen to fail with any token taken for a tool's.
 func TestToolsProveThemselves(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered, func(p *plan) {
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		key := func(name string) Credential {
 			return Credential{Name: name, Source: credential.Key{Value: credential.NewSecret("key-of-" + name)}, Quota: "roam"}
 		}
@@ -208,7 +208,7 @@ func TestToolsProveThemselves(t *testing.T) {
 }
 
 func TestCallersNameThemselves(t *testing.T) {
-	h := build(t, nil, &echo{}, unmetered)
+	h := newHarness(t, nil, &recordingUpstream{}, unmetered)
 	for name, want := range map[string]string{"": Local, "bot": "bot", "Bot\n": Other, strings.Repeat("x", 33): Other} {
 		h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", name)
 		if got := h.last().Tool; got != want {
@@ -225,8 +225,8 @@ func TestCallersNameThemselves(t *testing.T) {
 
 // Seen to fail with a cookie and with a method override that are handed on.
 func TestWhatReachesRoam(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered)
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered)
 	for _, target := range []string{
 		"/v1/user.list?b=2&a=1&a=0", "/v1/x;y?z;w&&=&%zz", "/v1/a%2Fb/%7Euser/../c?", "/v1/é|\"^?q=\"|", "/v1/a+b?c=%20+", "/v0/group.archive?id=1",
 	} {
@@ -292,8 +292,8 @@ func TestWritesDropWhatTheyTouch(t *testing.T) {
 		{"a write that Roam broke off", "POST", "/v1/group.rename", "/v1/groups.list", 502, true},
 		{"what the configuration names", "POST", "/v1/team.join", "/v1/user.list", 200, true},
 	} {
-		e := &echo{}
-		h := build(t, nil, e, unmetered, func(p *plan) {
+		e := &recordingUpstream{}
+		h := newHarness(t, nil, e, unmetered, func(p *setup) {
 			p.proxy.Tables.Drops = []Drop{{After: "POST /v1/team.*", Routes: []string{"/v*/user.list"}}}
 		})
 		h.do(t.Context(), "GET", tt.read, "")
@@ -324,7 +324,7 @@ func TestProblemsOnTheWay(t *testing.T) {
 		{"Roam is silent, for a read", "GET", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }, 504, "upstream_timeout", "", 30 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := build(t, nil, &echo{answer: tt.answer}, unmetered)
+			h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
 			start := time.Now()
 			w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
 			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) || time.Since(start) != tt.after {
@@ -349,7 +349,7 @@ func TestFaultsOfTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer base.CloseIdleConnections()
-	h := build(t, server.Roam, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(server.URL); p.proxy.Timeout = 3 * time.Second })
+	h := newHarness(t, server.Roam, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(server.URL); p.proxy.Timeout = 3 * time.Second })
 	for _, tt := range []struct {
 		name, method, path string
 		fault              roamtest.Fault
@@ -380,7 +380,7 @@ func TestFaultsOfTheConnection(t *testing.T) {
 }
 
 func TestLargeBodies(t *testing.T) {
-	h := build(t, nil, &echo{}, unmetered, func(p *plan) { p.proxy.MaxBody = 1000 })
+	h := newHarness(t, nil, &recordingUpstream{}, unmetered, func(p *setup) { p.proxy.MaxBody = 1000 })
 	for _, tt := range []struct {
 		size, status int
 	}{{1000, 200}, {1001, 413}} {
@@ -391,8 +391,8 @@ func TestLargeBodies(t *testing.T) {
 }
 
 func TestACredentialThatIsGone(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered, func(p *plan) {
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile("/nonexistent/key"), Quota: "roam"}}
 	})
 	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}"); w.Code != 502 || w.Header().Get("Roamproxy-Error") != "credential" || e.req != nil {
@@ -406,7 +406,7 @@ func TestACredentialThatIsGone(t *testing.T) {
 // Seen to fail with a tool that left answered 502.
 func TestAToolThatLeftIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Spend(10)
 		h.bucket.Lower(time.Now(), 0)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("left"))
@@ -420,11 +420,11 @@ func TestAToolThatLeftIsNoFailure(t *testing.T) {
 
 func TestWhatAnAnswerTells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 			time.Sleep(180 * time.Millisecond)
 			return reply(r, 200, `{"ok":true}`, "Set-Cookie", "a=b", "X-Roam", "1", "Connection", "X-Hop", "X-Hop", "1"), nil
 		}}
-		h := build(t, nil, e)
+		h := newHarness(t, nil, e)
 		for range 10 {
 			h.post(t.Context())
 		}

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// quiet is a connection that takes everything, and counts.
-type quiet struct {
+// nullWriter is a connection that takes everything, and counts.
+type nullWriter struct {
 	header http.Header
 	status int
 	writes int
@@ -24,46 +24,46 @@ type quiet struct {
 	buffer []byte
 }
 
-func (q *quiet) Header() http.Header                { return q.header }
-func (q *quiet) WriteHeader(status int)             { q.status = status }
-func (q *quiet) SetWriteDeadline(_ time.Time) error { return nil }
+func (q *nullWriter) Header() http.Header                { return q.header }
+func (q *nullWriter) WriteHeader(status int)             { q.status = status }
+func (q *nullWriter) SetWriteDeadline(_ time.Time) error { return nil }
 
 // ReadFrom copies through memory that is there, as net/http's does.
-func (q *quiet) ReadFrom(r io.Reader) (int64, error) {
+func (q *nullWriter) ReadFrom(r io.Reader) (int64, error) {
 	if q.buffer == nil {
 		q.buffer = make([]byte, copySize)
 	}
 	return io.CopyBuffer(struct{ io.Writer }{q}, r, q.buffer)
 }
 
-func (q *quiet) Write(p []byte) (int, error) {
+func (q *nullWriter) Write(p []byte) (int, error) {
 	q.writes++
 	q.bytes += len(p)
 	return len(p), nil
 }
 
-// answering is a house that keeps a list of this size, and a request for it.
-func answering(t testing.TB, size int, changes ...func(*plan)) (*house, *http.Request) {
+// answering is a harness that keeps a list of this size, and a request for it.
+func answering(t testing.TB, size int, changes ...func(*setup)) (*harness, *http.Request) {
 	body := `{"ok":true,"x":"` + strings.Repeat("x", size-18) + `"}`
-	h := build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, body), nil }}, append(changes, unmetered)...)
-	h.o.Observer = nobody{} // which does not gather reports
+	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, body), nil }}, append(changes, unmetered)...)
+	h.o.Observer = nullObserver{} // which does not gather reports
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/groups.list?limit=10&expand=a", nil)
 	r.Host, r.Header = "127.0.0.1:8080", http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"bot/1"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip, deflate"}, "Roamproxy-Tool": {"bot"}}
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	return h, r
 }
 
-type nobody struct{}
+type nullObserver struct{}
 
-func (nobody) NewTool(string)                           {}
-func (nobody) Answered(Report)                          {}
-func (nobody) Sent(_, _ string, _ int, _ time.Duration) {}
+func (nullObserver) NewTool(string)                           {}
+func (nullObserver) Answered(Report)                          {}
+func (nullObserver) Sent(_, _ string, _ int, _ time.Duration) {}
 
 // A body over 4 KiB that goes out in pieces is two system calls, and two packets.
 func TestAHitIsOneWrite(t *testing.T) {
 	for _, size := range []int{1 << 10, 16 << 10, 1 << 20} {
 		h, r := answering(t, size)
-		q := &quiet{header: make(http.Header)}
+		q := &nullWriter{header: make(http.Header)}
 		h.ServeHTTP(q, r)
 		if q.status != 200 || q.writes != 1 || q.bytes != size || q.header.Get("Content-Length") != fmt.Sprint(size) || !strings.HasPrefix(q.header.Get("Cache-Status"), "roamproxy; hit") {
 			t.Errorf("%d bytes went out in %d writes: %d %v", q.bytes, q.writes, q.status, q.header)
@@ -77,10 +77,10 @@ func TestAHitIsOneWrite(t *testing.T) {
 func TestTwoSlowReadersOfOneAnswer(t *testing.T) {
 	body := strings.Repeat("0123456789abcdef", 64<<10)
 	asked := make(chan struct{})
-	h := build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) {
+	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		<-asked
 		return reply(r, 200, body, "Content-Type", "text/plain", "Vary", "Origin"), nil
-	}}, unmetered, func(p *plan) { p.proxy.Browsers = []string{"http://a.example"} })
+	}}, unmetered, func(p *setup) { p.proxy.Browsers = []string{"http://a.example"} })
 	server := httptest.NewServer(h)
 	defer server.Close()
 	var all sync.WaitGroup
@@ -114,11 +114,11 @@ func BenchmarkHit(b *testing.B) {
 	sent := http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"python-requests/2.32"}, "Accept": {"*/*"}, "Accept-Encoding": {"gzip, deflate"}}
 	for _, size := range []int{1 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
-			h, r := answering(b, size, func(p *plan) {
+			h, r := answering(b, size, func(p *setup) {
 				p.proxy.Tools = []Tool{{Name: "bot", Weight: 1, Tokens: [][32]byte{sha256.Sum256([]byte("token-of-a-usual-length-00001"))}}}
 			})
 			header := make(http.Header)
-			q := &quiet{header: make(http.Header)}
+			q := &nullWriter{header: make(http.Header)}
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(q.header)

@@ -30,7 +30,7 @@ func TestHowLongRoamMayBeSilent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := build(t, nil, roundTrips(silent), unmetered, func(p *plan) {
+				h := newHarness(t, nil, roundTrips(silent), unmetered, func(p *setup) {
 					p.proxy.Tables.Routes = []Route{{Match: "POST /v1/item.upload", Timeout: &minute}}
 				})
 				start := time.Now()

@@ -28,7 +28,7 @@ func TestInterimAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := build(t, nil, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(roam.URL) })
+	h := newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) })
 	addr := strings.TrimPrefix(served(t, h), "http://")
 	const passed = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
 	for _, tt := range []struct{ version, request, interim string }{
@@ -57,7 +57,7 @@ func TestInterimAnswers(t *testing.T) {
 // Seen to fail with interim answers that are handed on for ever.
 func TestInterimAnswersEnd(t *testing.T) {
 	passed := 0
-	early := &interimWriter{p: &Proxy{}, rq: &request{w: counting{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
+	early := &interimWriter{p: &Proxy{}, rq: &request{w: headerCounter{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
 	for range 2 * maxInterim {
 		early.pass(http.StatusProcessing, http.Header{})
 	}
@@ -71,10 +71,10 @@ func TestInterimAnswersEnd(t *testing.T) {
 	}
 }
 
-// counting counts the headers that are written.
-type counting struct {
+// headerCounter counts the headers that are written.
+type headerCounter struct {
 	http.ResponseWriter
 	n *int
 }
 
-func (c counting) WriteHeader(int) { *c.n++ }
+func (c headerCounter) WriteHeader(int) { *c.n++ }

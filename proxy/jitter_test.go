@@ -11,8 +11,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// delayed is a network on which each call takes a random part of most to arrive.
-type delayed struct {
+// delayTransport is a network on which each call takes a random part of most to arrive.
+type delayTransport struct {
 	next http.RoundTripper
 	most time.Duration
 
@@ -20,7 +20,7 @@ type delayed struct {
 	random *rand.Rand
 }
 
-func (d *delayed) RoundTrip(r *http.Request) (*http.Response, error) {
+func (d *delayTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	d.mu.Lock()
 	late := time.Duration(d.random.Int64N(int64(d.most)))
 	d.mu.Unlock()
@@ -46,8 +46,8 @@ func TestJitterOfTheNetwork(t *testing.T) {
 		for seed := range uint64(5) {
 			synctest.Test(t, func(t *testing.T) {
 				roam := roamtest.New(roamtest.Options{RetryAfter: time.Second})
-				network := &delayed{next: roam.Transport(), most: most, random: rand.New(rand.NewPCG(seed, 1))}
-				h := build(t, roam, network, func(p *plan) { p.jitter = tt.jitter })
+				network := &delayTransport{next: roam.Transport(), most: most, random: rand.New(rand.NewPCG(seed, 1))}
+				h := newHarness(t, roam, network, func(p *setup) { p.jitter = tt.jitter })
 				end := time.Now().Add(lasts)
 				var tools sync.WaitGroup
 				for range 15 { // always more than the quota

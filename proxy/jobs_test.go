@@ -31,7 +31,7 @@ type job struct {
 // worker is one program of a job.
 type worker struct {
 	t     *testing.T
-	h     *house
+	h     *harness
 	n     int // of the program
 	asked atomic.Int64
 }
@@ -153,9 +153,9 @@ func (o jobCost) ideal() time.Duration { return max(time.Duration(o.sent-10)*tim
 func runJob(t *testing.T, j job, wide bool) (o jobCost) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Latency: 50 * time.Millisecond})
-		h := build(t, roam, nil, func(p *plan) {
+		h := newHarness(t, roam, nil, func(p *setup) {
 			p.jitter = 0
-			p.line.MaxWait = 10 * time.Minute
+			p.queue.MaxWait = 10 * time.Minute
 			if wide {
 				p.proxy.Tables.Rules = []Rule{{Match: "GET /v*/*.list", PageSize: new(100)}}
 			}

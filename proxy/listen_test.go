@@ -50,10 +50,10 @@ func TestAHitOfAnySizeOnTheWire(t *testing.T) {
 // On one connection, each request has the tool of its own token, in the configuration of its moment.
 func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 	tool := func(name string) Tool { return Tool{Name: name, Tokens: [][32]byte{sha256.Sum256([]byte(name))}} }
-	with := func(tools ...Tool) *house {
-		return build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, "{}"), nil }}, unmetered, func(p *plan) { p.proxy.Tools = tools })
+	with := func(tools ...Tool) *harness {
+		return newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, "{}"), nil }}, unmetered, func(p *setup) { p.proxy.Tools = tools })
 	}
-	var now atomic.Pointer[house]
+	var now atomic.Pointer[harness]
 	first, second := with(tool("bot"), tool("bridge")), with(tool("bridge"))
 	now.Store(first)
 	server := listening(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { now.Load().ServeHTTP(w, r) }))
@@ -64,7 +64,7 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 	}}}
 	defer client.CloseIdleConnections()
 	for i, tt := range []struct {
-		house *house
+		house *harness
 		token string
 		want  int
 		tool  string

@@ -40,7 +40,7 @@ func TestARefusalOfMessages(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := build(t, nil, &echo{}, func(p *plan) { p.rate, p.burst = 0.1, 1 })
+				h := newHarness(t, nil, &recordingUpstream{}, func(p *setup) { p.rate, p.burst = 0.1, 1 })
 				h.post(t.Context())
 				w := h.do(t.Context(), "POST", "/mcp", tt.body, "Prefer", "wait=1", "Content-Type", "application/json")
 				again := w.Header().Get("Retry-After")
@@ -77,8 +77,8 @@ func TestARefusalBeforeMessagesAreRead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
-				e := &echo{answer: func(req *http.Request) (*http.Response, error) { <-release; return reply(req, 200, "{}"), nil }}
-				h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.MaxCalls = 1 })
+				e := &recordingUpstream{answer: func(req *http.Request) (*http.Response, error) { <-release; return reply(req, 200, "{}"), nil }}
+				h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.MaxCalls = 1 })
 				done := make(chan int)
 				go func() { done <- h.post(t.Context()) }()
 				synctest.Wait()
@@ -119,7 +119,7 @@ func connect(t *testing.T, base string, headers ...string) *mcp.ClientSession {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{
-		Endpoint: base + "/mcp", HTTPClient: &http.Client{Transport: withHeaders{transport, headers}},
+		Endpoint: base + "/mcp", HTTPClient: &http.Client{Transport: headerTransport{transport, headers}},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -128,13 +128,13 @@ func connect(t *testing.T, base string, headers ...string) *mcp.ClientSession {
 	return session
 }
 
-// withHeaders adds fields to every request.
-type withHeaders struct {
+// headerTransport adds fields to every request.
+type headerTransport struct {
 	next   http.RoundTripper
 	fields []string
 }
 
-func (w withHeaders) RoundTrip(req *http.Request) (*http.Response, error) {
+func (w headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	for i := 0; i+1 < len(w.fields); i += 2 {
 		req.Header.Set(w.fields[i], w.fields[i+1])

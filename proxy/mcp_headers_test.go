@@ -27,8 +27,8 @@ func TestHeadersThatContradictMessages(t *testing.T) {
 		{"one of a batch", "[" + searchCall + "," + listCall + "]", []string{"Mcp-Method", "tools/call"}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := &echo{}
-			h := build(t, nil, e, unmetered)
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, unmetered)
 			w := h.do(t.Context(), "POST", "/mcp", tt.body, tt.header...)
 			if refused := e.req == nil; refused != tt.refused {
 				t.Fatalf("refused: %v, want %v", refused, tt.refused)

@@ -24,7 +24,7 @@ func TestListsSayWhichToolsRead(t *testing.T) {
 		{"group_info", true, true, "no tool of the list"},
 	} {
 		t.Run(tt.comment, func(t *testing.T) {
-			h := build(t, nil, &echo{answer: func(req *http.Request) (*http.Response, error) {
+			h := newHarness(t, nil, &recordingUpstream{answer: func(req *http.Request) (*http.Response, error) {
 				if strings.HasSuffix(req.URL.RequestURI(), "/mcp") {
 					return reply(req, 200, list), nil
 				}

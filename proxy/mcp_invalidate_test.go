@@ -36,7 +36,7 @@ func TestCallsOfToolsInvalidate(t *testing.T) {
 		{"a batch", "[" + toolCall("meeting_search", "{}") + "," + toolCall("group_rename", "{}") + "]", "/v1/group.list", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := build(t, nil, &echo{}, unmetered)
+			h := newHarness(t, nil, &recordingUpstream{}, unmetered)
 			h.do(t.Context(), "GET", tt.read, "")
 			h.do(t.Context(), "POST", "/mcp", tt.body)
 			h.do(t.Context(), "GET", tt.read, "")
@@ -53,13 +53,13 @@ func TestCallsOfToolsInvalidate(t *testing.T) {
 func TestCallsAnsweredInEventsInvalidateAtTheirResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := eventsOf("data: progress\n\n", "data: result\n\n")
-		e := &echo{answer: func(req *http.Request) (*http.Response, error) {
+		e := &recordingUpstream{answer: func(req *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(req.URL.Opaque, "/mcp") || req.URL.Path == "/mcp" {
 				return stream(req)
 			}
 			return reply(req, 200, `{"ok":true}`), nil
 		}}
-		h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/chat.list", TTL: new(time.Hour)}} })
+		h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/chat.list", TTL: new(time.Hour)}} })
 		read := func() cache.Result { h.do(t.Context(), "GET", "/v1/chat.list", ""); return h.last().Cache }
 		done := make(chan struct{})
 		go func() {

@@ -56,7 +56,7 @@ func TestListsAreKept(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := build(t, nil, &echo{answer: listOf(tt.fields, tt.kind)}, unmetered)
+				h := newHarness(t, nil, &recordingUpstream{answer: listOf(tt.fields, tt.kind)}, unmetered)
 				for i, body := range []string{listMessage("7", `{}`), tt.second} {
 					w := h.do(t.Context(), "POST", "/mcp", body, append(tt.header[:len(tt.header)*i:len(tt.header)*i], "Accept", listens)...)
 					if w.Code != 200 || !strings.Contains(w.Body.String(), "meeting_search") {
@@ -81,7 +81,7 @@ func TestListsAreKept(t *testing.T) {
 func TestListsShowWhatIsAllowed(t *testing.T) {
 	for _, kind := range []string{"application/json", "text/event-stream"} {
 		t.Run(kind, func(t *testing.T) {
-			h := build(t, nil, &echo{answer: listOf("", kind)}, unmetered, onlyFor("POST /mcp tools/list", "POST /mcp tools/call meeting_*"))
+			h := newHarness(t, nil, &recordingUpstream{answer: listOf("", kind)}, unmetered, onlyFor("POST /mcp tools/list", "POST /mcp tools/call meeting_*"))
 			for range 2 {
 				w := h.do(t.Context(), "POST", "/mcp", listMessage("7", `{}`), "Accept", listens, "Authorization", "Bearer token")
 				if want := `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"meeting_search"}]}}`; strings.TrimSpace(w.Body.String()) != want {
@@ -104,7 +104,7 @@ func TestWhatIsNoListPasses(t *testing.T) {
 		{"half an event", "text/event-stream", `data: {"id":7,"result":{}}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := build(t, nil, &echo{answer: func(req *http.Request) (*http.Response, error) {
+			h := newHarness(t, nil, &recordingUpstream{answer: func(req *http.Request) (*http.Response, error) {
 				res := reply(req, 200, tt.text)
 				res.Header.Set("Content-Type", tt.kind)
 				return res, nil

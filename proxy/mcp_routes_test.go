@@ -25,7 +25,7 @@ func TestRoutesOfMessages(t *testing.T) {
 		{"a mixed batch", "[" + searchCall + "," + listCall + "]", "/mcp batch"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := build(t, nil, &echo{}, unmetered)
+			h := newHarness(t, nil, &recordingUpstream{}, unmetered)
 			h.do(t.Context(), "POST", "/mcp", tt.body)
 			if got := h.last().Route; got != tt.want || h.route != tt.want {
 				t.Errorf("the request has route %q, its call %q, want %q", got, h.route, tt.want)

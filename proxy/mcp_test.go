@@ -72,14 +72,14 @@ func (r *mcpRoam) change(name string) {
 }
 
 // beforeRoam is a proxy on a socket before a Roam on another.
-func beforeRoam(t *testing.T, url string, changes ...func(*plan)) (*house, string) {
+func beforeRoam(t *testing.T, url string, changes ...func(*setup)) (*harness, string) {
 	t.Helper()
 	transport, err := NewTransport(TransportOptions{MaxInFlight: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	h := build(t, nil, transport, append(changes, unmetered, func(p *plan) { p.line.MaxInFlight = 10; p.proxy.Upstream = mustParse(url) })...)
+	h := newHarness(t, nil, transport, append(changes, unmetered, func(p *setup) { p.queue.MaxInFlight = 10; p.proxy.Upstream = mustParse(url) })...)
 	server := httptest.NewServer(h)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	return h, server.URL
@@ -96,7 +96,7 @@ func comes(t *testing.T, what string, true func() bool) {
 }
 
 // dispatchedNow demands that a bot's call is sent, and not refused because it would wait for more than a second.
-func dispatchedNow(t *testing.T, h *house) {
+func dispatchedNow(t *testing.T, h *harness) {
 	t.Helper()
 	if w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Prefer", "wait=1", "Roamproxy-Tool", "bot"); w.Code != 200 {
 		t.Errorf("beside open streams a bot's call is answered %d %s, want it sent at once", w.Code, w.Body)
@@ -240,7 +240,7 @@ func TestASilentStreamOutlastsNodesTimeout(t *testing.T) {
 	}{{"with comments", 500 * time.Millisecond, "notified"}, {"without, to show that the test can fail", time.Hour, "error"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			roam := newMCPRoam(t)
-			_, base := beforeRoam(t, roam.url, func(p *plan) { p.proxy.KeepAlive = tt.keepAlive })
+			_, base := beforeRoam(t, roam.url, func(p *setup) { p.proxy.KeepAlive = tt.keepAlive })
 			agent := run(t, "mcp-client.js", base+"/mcp", "1", "2000")
 			agent.says(t, "connected")
 			if tt.want == "notified" {

@@ -17,25 +17,25 @@ import (
 
 const day = 24 * time.Hour
 
-// office is a house whose credential comes from an authorization server.
-type office struct {
-	*house
+// oauthHarness is a house whose credential comes from an authorization server.
+type oauthHarness struct {
+	*harness
 	server *roamtest.OAuth
 	source *credential.OAuth
 	dir    string
 	first  string // the refresh token that is configured
 }
 
-func granted(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamtest.Roam) http.RoundTripper) *office {
+func granted(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamtest.Roam) http.RoundTripper) *oauthHarness {
 	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{"none"}})
-	f := &office{server: roam.NewOAuth(o), dir: dir}
+	f := &oauthHarness{server: roam.NewOAuth(o), dir: dir}
 	f.first = f.server.Grant()
 	f.source = f.opened(t, f.first)
 	var b http.RoundTripper
 	if base != nil {
 		b = base(roam)
 	}
-	f.house = build(t, roam, b, unmetered, func(p *plan) {
+	f.harness = newHarness(t, roam, b, unmetered, func(p *setup) {
 		if b == nil {
 			p.proxy.Base = roam.Transport()
 		}
@@ -45,7 +45,7 @@ func granted(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamt
 }
 
 // opened is the source of another process.
-func (f *office) opened(t *testing.T, first string) *credential.OAuth {
+func (f *oauthHarness) opened(t *testing.T, first string) *credential.OAuth {
 	o := credential.OAuthOptions{
 		Name: "alice", ClientID: "app", ClientSecret: credential.Key{Value: credential.NewSecret("app-secret")},
 		TokenURL: "https://ro.example/oauth/token", Dir: stateDir(t, f.dir), Client: &http.Client{Transport: f.server.Transport()},
@@ -56,14 +56,14 @@ func (f *office) opened(t *testing.T, first string) *credential.OAuth {
 	return credential.NewOAuth(o)
 }
 
-func (f *office) asked(t *testing.T, when string, calls, rotated int) {
+func (f *oauthHarness) asked(t *testing.T, when string, calls, rotated int) {
 	t.Helper()
 	if c, r := f.server.Asked(); c != calls || r != rotated {
 		t.Errorf("%s: the token endpoint was asked %d times and gave %d times, want %d and %d", when, c, r, calls, rotated)
 	}
 }
 
-func (f *office) kept() string {
+func (f *oauthHarness) kept() string {
 	content, _ := os.ReadFile(filepath.Join(f.dir, "oauth-alice.json"))
 	return string(content)
 }
@@ -98,7 +98,7 @@ func TestOneRefreshForAll(t *testing.T) {
 func TestAGrantIsKeptBeforeItIsUsed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		var f *office
+		var f *oauthHarness
 		f = granted(t, roamtest.OAuthOptions{}, dir, func(roam *roamtest.Roam) http.RoundTripper {
 			return roundTrips(func(r *http.Request) (*http.Response, error) {
 				if access := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); !strings.Contains(f.kept(), access) {
@@ -187,7 +187,7 @@ func TestADeadGrant(t *testing.T) {
 }
 
 // login does what a person does with a browser.
-func (f *office) login(t *testing.T) {
+func (f *oauthHarness) login(t *testing.T) {
 	t.Helper()
 	l, err := credential.NewLogin(t.Context(), credential.LoginOptions{
 		OAuthOptions: credential.OAuthOptions{

@@ -21,8 +21,8 @@ import (
 )
 
 // wideBy asks for pages of this size, of every list.
-func wideBy(size int) func(*plan) {
-	return func(p *plan) {
+func wideBy(size int) func(*setup) {
+	return func(p *setup) {
 		p.proxy.Tables.Rules = []Rule{{Match: "GET /v*/*.list", PageSize: new(size), TTL: new(time.Minute), Stale: new(time.Minute)}}
 	}
 }
@@ -72,7 +72,7 @@ func readList(get func(target string) (int, string), target string, between func
 	return l, fmt.Errorf("%s has no end", target)
 }
 
-func (h *house) get(t testing.TB) func(string) (int, string) {
+func (h *harness) get(t testing.TB) func(string) (int, string) {
 	return func(target string) (int, string) {
 		w := h.do(t.Context(), "GET", target, "")
 		return w.Code, w.Body.String()
@@ -82,8 +82,8 @@ func (h *house) get(t testing.TB) func(string) (int, string) {
 func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 	for _, version := range []string{"v1", "v0"} {
 		synctest.Test(t, func(t *testing.T) {
-			h := build(t, roamtest.New(roamtest.Options{}), nil, wideBy(100)) // with Roam's real quota: it takes no time
-			plain := build(t, roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}), nil, unmetered)
+			h := newHarness(t, roamtest.New(roamtest.Options{}), nil, wideBy(100)) // with Roam's real quota: it takes no time
+			plain := newHarness(t, roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}), nil, unmetered)
 			got, err := readList(h.get(t), "/"+version+"/user.list?limit=10", func() {})
 			want, err2 := readList(plain.get(t), "/"+version+"/user.list?limit=10", func() {})
 			if err != nil || err2 != nil {
@@ -122,8 +122,8 @@ func TestWidePagesAreTheListItself(t *testing.T) {
 		}
 		limit := rapid.IntRange(1, 8).Draw(rt, "limit")
 		target := fmt.Sprintf("/%s/user.list?a=%%20&limit=%d&expand=x", rapid.SampledFrom([]string{"v0", "v1"}).Draw(rt, "version"), limit)
-		h := build(t, roamtest.New(o), nil, unmetered, wideBy(rapid.IntRange(1, 25).Draw(rt, "page size")))
-		plain := build(t, roamtest.New(o), nil, unmetered)
+		h := newHarness(t, roamtest.New(o), nil, unmetered, wideBy(rapid.IntRange(1, 25).Draw(rt, "page size")))
+		plain := newHarness(t, roamtest.New(o), nil, unmetered)
 		want, err := readList(plain.get(t), target, func() {})
 		if err != nil {
 			rt.Fatal(err)
@@ -153,9 +153,9 @@ func TestWidePagesAreTheListItself(t *testing.T) {
 }
 
 // scripted answers a list from a table of targets, each wide by 4.
-func scripted(t *testing.T, table map[string]string) (*house, *[]string) {
+func scripted(t *testing.T, table map[string]string) (*harness, *[]string) {
 	var asked []string
-	e := &echo{}
+	e := &recordingUpstream{}
 	e.answer = func(r *http.Request) (*http.Response, error) {
 		asked = append(asked, e.uri)
 		body, ok := table[e.uri]
@@ -167,7 +167,7 @@ func scripted(t *testing.T, table map[string]string) (*house, *[]string) {
 		}
 		return reply(r, 200, body, "Last-Modified", "Mon, 05 Jan 2026 09:00:00 GMT"), nil
 	}
-	return build(t, nil, e, unmetered, wideBy(4)), &asked
+	return newHarness(t, nil, e, unmetered, wideBy(4)), &asked
 }
 
 func TestListsOfOtherShapes(t *testing.T) {
@@ -257,7 +257,7 @@ func TestAForgedCursorIsTwoCalls(t *testing.T) {
 			for _, users := range []int{3, 500} {
 				for _, method := range []string{"GET", "HEAD"} {
 					roam := roamtest.New(roamtest.Options{Rate: 1e6, Burst: 1e6, Users: users})
-					h := build(t, roam, nil, unmetered, wideBy(4))
+					h := newHarness(t, roam, nil, unmetered, wideBy(4))
 					forged := forgedCursor(offset, "org /v1/user.list?")
 					if w := h.do(t.Context(), method, fmt.Sprintf("/v1/user.list?limit=%d&cursor=%s", limit, forged), ""); roam.Calls() > 2 {
 						t.Errorf("%s of %d from %d of %d: %d calls, answered %d; want at most 2 calls", method, limit, offset, users, roam.Calls(), w.Code)

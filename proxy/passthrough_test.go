@@ -32,7 +32,7 @@ func TestWhatHasNoLengthComesPieceByPiece(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := build(t, nil, base, unmetered, func(p *plan) { p.proxy.Upstream = mustParse(roam.URL) })
+	h := newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) })
 	tool := &http.Client{Timeout: 10 * time.Second} // should something be held back
 	for _, call := range []string{"POST /v1/audit.export", "GET /v1/group.list no-store"} {
 		part := strings.Fields(call + " none")
@@ -60,7 +60,7 @@ func TestWhatHasNoLengthComesPieceByPiece(t *testing.T) {
 //
 // Seen to fail with each of these fields handed on.
 func TestWhatEndsAtTheConnectionToRoam(t *testing.T) {
-	h := build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) {
+	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "Connection", "X-Hop, keep-alive", "X-Hop", "1", "Keep-Alive", "timeout=5", "Proxy-Authenticate", "Basic", "Te", "trailers",
 			"Trailer", "X-Sum", "Upgrade", "h2c", "Set-Cookie", "a=b", "Access-Control-Allow-Origin", "*", "X-Kept", "1", "X-Kept", "2"), nil
 	}}, unmetered)
@@ -82,8 +82,8 @@ func TestWhatEndsAtTheConnectionToRoam(t *testing.T) {
 //
 // Seen to fail with a body that is read without a bound.
 func TestABodyOfUnknownLengthIsBounded(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.MaxBody = 100 })
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.MaxBody = 100 })
 	for _, tt := range []struct{ size, want int }{{100, 200}, {101, 413}, {100_000, 413}} {
 		e.req = nil
 		r := httptest.NewRequest("POST", "/v1/chat.post", io.MultiReader(strings.NewReader(strings.Repeat("x", tt.size)))) // of no known length

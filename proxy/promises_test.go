@@ -20,7 +20,7 @@ func TestTwentyFiveCallsTakeFifteenSeconds(t *testing.T) {
 		{200 * time.Millisecond, 15200 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			h := build(t, roamtest.New(roamtest.Options{}), nil, func(p *plan) { p.jitter = tt.jitter })
+			h := newHarness(t, roamtest.New(roamtest.Options{}), nil, func(p *setup) { p.jitter = tt.jitter })
 			start := time.Now()
 			var calls sync.WaitGroup
 			for range 25 {
@@ -54,10 +54,10 @@ func TestRandomSchedules(t *testing.T) {
 			rate, burst := []float64{1, 3, 7.5, 40}[random.IntN(4)], 1+random.IntN(12)
 			slots := 1 + random.IntN(12)
 			roam := roamtest.New(roamtest.Options{Rate: rate, Burst: burst, Latency: time.Duration(random.IntN(1500)) * time.Millisecond})
-			start := func() *house {
-				return build(t, roam, nil, func(p *plan) {
+			start := func() *harness {
+				return newHarness(t, roam, nil, func(p *setup) {
 					p.rate, p.burst = rate, float64(burst)
-					p.line = limiter.Options{MaxInFlight: slots, MaxWait: time.Minute, MaxPause: 20 * time.Second}
+					p.queue = limiter.Options{MaxInFlight: slots, MaxWait: time.Minute, MaxPause: 20 * time.Second}
 					p.state = limiter.OpenState(stateDir(t, dir), "roam")
 				})
 			}
@@ -99,7 +99,7 @@ func TestRandomSchedules(t *testing.T) {
 // Seen to fail with hits that ask Roam.
 func TestAHitSpendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
 		for range 9 {
 			h.post(t.Context())
@@ -119,7 +119,7 @@ func TestAHitSpendsNothing(t *testing.T) {
 
 func TestAHundredEqualReadsAreOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{Latency: time.Second}), nil)
+		h := newHarness(t, roamtest.New(roamtest.Options{Latency: time.Second}), nil)
 		var all sync.WaitGroup
 		var good atomic.Int32
 		for range 100 {
@@ -138,7 +138,7 @@ func TestAHundredEqualReadsAreOneCall(t *testing.T) {
 
 func TestRoamsPauseHoldsEverybody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Script(roamtest.Throttle("5"))
 		start := time.Now()
 		var calls sync.WaitGroup
@@ -159,7 +159,7 @@ func TestRoamsPauseHoldsEverybody(t *testing.T) {
 // Seen to fail with everybody let in.
 func TestARefusalIsHonest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{}), nil, func(p *plan) { p.line.MaxQueue = 30 })
+		h := newHarness(t, roamtest.New(roamtest.Options{}), nil, func(p *setup) { p.queue.MaxQueue = 30 })
 		ctx, cancel := context.WithCancel(t.Context())
 		var calls sync.WaitGroup
 		for range 20 {
@@ -190,7 +190,7 @@ func TestARefusalIsHonest(t *testing.T) {
 // Seen to fail with a stop that is answered 502.
 func TestShuttingDownIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{Burst: 1}), nil, func(p *plan) { p.burst = 1 })
+		h := newHarness(t, roamtest.New(roamtest.Options{Burst: 1}), nil, func(p *setup) { p.burst = 1 })
 		h.post(t.Context())
 		var waiting sync.WaitGroup
 		waiting.Go(func() {

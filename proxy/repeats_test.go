@@ -51,7 +51,7 @@ func TestARepeatedWrite(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-				h := build(t, roam, nil, unmetered)
+				h := newHarness(t, roam, nil, unmetered)
 				method, target, _ := strings.Cut(tt.call, " ")
 				roam.Script(tt.fault)
 				for i, want := range []string{tt.first, tt.second} {
@@ -80,7 +80,7 @@ func TestARepeatedWrite(t *testing.T) {
 func TestARepeatAfterItsToolLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-		h := build(t, roam, nil, unmetered)
+		h := newHarness(t, roam, nil, unmetered)
 		roam.Script(roamtest.Hang())
 		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
 		defer leave()
@@ -100,7 +100,7 @@ func TestARepeatAfterItsToolLeft(t *testing.T) {
 func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-		h := build(t, roam, nil, unmetered)
+		h := newHarness(t, roam, nil, unmetered)
 		post := func(ctx context.Context) *httptest.ResponseRecorder {
 			return h.do(ctx, "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`, "Idempotency-Key", "k")
 		}
@@ -119,7 +119,7 @@ func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {
 func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-		h := build(t, roam, nil, unmetered)
+		h := newHarness(t, roam, nil, unmetered)
 		roam.Script(roamtest.Hang())
 		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
 		defer leave()
@@ -141,7 +141,7 @@ func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
 func TestARepeatOfWhatWasNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-		h := build(t, roam, nil, func(p *plan) { p.rate, p.burst = 0.01, 1; p.line = limiter.Options{MaxWait: time.Hour} })
+		h := newHarness(t, roam, nil, func(p *setup) { p.rate, p.burst = 0.01, 1; p.queue = limiter.Options{MaxWait: time.Hour} })
 		h.post(t.Context())
 		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
 		defer leave()
@@ -159,7 +159,7 @@ func TestARepeatOfWhatWasNotSent(t *testing.T) {
 
 func TestAReplayedAnswer(t *testing.T) {
 	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-	h := build(t, roam, nil, unmetered)
+	h := newHarness(t, roam, nil, unmetered)
 	roam.Script(roamtest.Status(201, `{"ok":true,"id":7}`, "Content-Type", "application/json", "Location", "http://roam.example/v1/x",
 		"Set-Cookie", "a=b", "X-Request-Id", "roam-1", "Date", "Mon, 01 Jan 2024 00:00:00 GMT"))
 	post := func(body, tool string) *httptest.ResponseRecorder {
@@ -185,7 +185,7 @@ func TestAReplayedAnswer(t *testing.T) {
 
 func TestALargeAnswerIsNotReplayed(t *testing.T) {
 	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-	h := build(t, roam, nil, unmetered)
+	h := newHarness(t, roam, nil, unmetered)
 	roam.Script(roamtest.Status(200, strings.Repeat("x", 1<<20)))
 	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}", "Idempotency-Key", "k"); w.Code != 200 || w.Body.Len() != 1<<20 {
 		t.Errorf("the first: %d, %d bytes", w.Code, w.Body.Len())
@@ -199,7 +199,7 @@ func TestALargeAnswerIsNotReplayed(t *testing.T) {
 func TestARepeatWaitsForTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-		h := build(t, roam, nil, unmetered)
+		h := newHarness(t, roam, nil, unmetered)
 		roam.Script(roamtest.Delay(10 * time.Second))
 		post := func(wait string) *httptest.ResponseRecorder {
 			return h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`, "Idempotency-Key", "k", "Prefer", wait)
@@ -232,7 +232,7 @@ func TestARepeatedToolCall(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-			h := build(t, roam, nil, unmetered)
+			h := newHarness(t, roam, nil, unmetered)
 			roam.Script(roamtest.ResetBefore().Times(2))
 			h.do(t.Context(), "POST", "/mcp", tt.first)
 			if w := h.do(t.Context(), "POST", "/mcp", tt.second); outcome(w) != tt.want {
@@ -244,8 +244,8 @@ func TestARepeatedToolCall(t *testing.T) {
 
 // The body that Roam gets is the one that was digested, whatever its size and whether its length was announced.
 func TestTheBodyOfAWriteArrivesWhole(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered)
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered)
 	for _, size := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20} {
 		for _, chunked := range []bool{false, true} {
 			body := bytes.Repeat([]byte("x"), size)

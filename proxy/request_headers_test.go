@@ -14,7 +14,7 @@ import (
 )
 
 // keepingSearches is a house in which a POST that reads is kept too.
-func keepingSearches(p *plan) {
+func keepingSearches(p *setup) {
 	p.proxy.Tables.Rules = []Rule{{Match: "POST /v1/*.search", KeyBody: new(true), TTL: new(time.Minute)}}
 }
 
@@ -52,7 +52,7 @@ func drawHeader(t *rapid.T, label string) (header []string) {
 
 // distinguishes writes all by which Roam could tell a request from another, but for its path. Who asks is part of that only where the answer
 // says that it varies with it.
-func distinguishes(e *echo, vary string) string {
+func distinguishes(e *recordingUpstream, vary string) string {
 	h := e.req.Header.Clone()
 	for name := range h {
 		if (name == "User-Agent" || name == "Traceparent" || strings.HasPrefix(name, "X-Fern-")) && name != vary {
@@ -68,10 +68,10 @@ func distinguishes(e *echo, vary string) string {
 func TestTheKeyIsOfWhatIsSent(t *testing.T) {
 	var vary atomic.Value
 	vary.Store("")
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "Vary", vary.Load().(string)), nil
 	}}
-	h := build(t, nil, e, func(p *plan) { p.rate, p.burst = 1e6, 1e6 }, keepingSearches)
+	h := newHarness(t, nil, e, func(p *setup) { p.rate, p.burst = 1e6, 1e6 }, keepingSearches)
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -102,7 +102,7 @@ func TestTheKeyIsOfWhatIsSent(t *testing.T) {
 //
 // Seen to fail with a field that Connection names left in the key.
 func TestNoToolPoisonsTheCache(t *testing.T) {
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		seen := r.Header.Clone()
 		delete(seen, "Authorization")
 		delete(seen, "User-Agent") // it says who asked first
@@ -123,7 +123,7 @@ func TestNoToolPoisonsTheCache(t *testing.T) {
 		{"Origin", "http://a.example"},
 	} {
 		t.Run(fmt.Sprint(poison), func(t *testing.T) {
-			h := build(t, nil, e, unmetered, func(p *plan) { p.proxy.Browsers = []string{"http://a.example"} })
+			h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.Browsers = []string{"http://a.example"} })
 			ask := []string{"Roam-Version", "2026-05-01", "Accept", "text/vtt", "Accept-Language", "de", "User-Agent", "bot"}
 			want := h.do(t.Context(), "GET", "/v1/group.list", "", ask...).Body.String()
 			h.do(t.Context(), "GET", "/v1/group.list", "", append(append([]string{"Cache-Control", "no-cache"}, poison...), ask...)...)
@@ -136,8 +136,8 @@ func TestNoToolPoisonsTheCache(t *testing.T) {
 
 // A request that may be cached brings to Roam what chooses an answer and who asks, and nothing else.
 func TestWhatACachedReadForwards(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered)
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered)
 	var sent []string
 	allowed := []string{"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Mcp-Protocol-Version", "Roam-Version", "Traceparent", "Tracestate", "User-Agent", "X-Fern-Sdk-Name"}
 	for _, name := range append([]string{"X-Custom", "Cache-Control", "Idempotency-Key", "X-Request-Id", "Content-Type", "Content-Encoding", "If-None-Match", "Dnt"}, allowed...) {
@@ -157,8 +157,8 @@ func TestWhatACachedReadForwards(t *testing.T) {
 
 // Seen to fail with fields of which the kind, and not the name, is known.
 func TestFieldsThatAreNeverForwarded(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered)
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered)
 	for _, name := range []string{
 		"X_HTTP_Method_Override", "X-HTTP_Method-Override", "X_Original_URL", "X_Forwarded_For", "HTTP_AUTHORIZATION", "Transfer_Encoding", "_", "Roam_Version",
 		"X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X-HTTP-Path-Override", "X-HTTP-Host-Override", "X-Http-Destinationurl",

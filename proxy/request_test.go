@@ -11,10 +11,10 @@ import (
 )
 
 func TestEveryAnswerHasARequestID(t *testing.T) {
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "X-Request-Id", "roams-own"), nil
 	}}
-	h := build(t, nil, e, unmetered)
+	h := newHarness(t, nil, e, unmetered)
 	for _, tt := range []struct {
 		name   string
 		header []string
@@ -45,10 +45,10 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 }
 
 func TestRoamsOwnIDIsThatOfThisVisit(t *testing.T) {
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "X-Request-Id", "roams-own"), nil
 	}}
-	h := build(t, nil, e, unmetered)
+	h := newHarness(t, nil, e, unmetered)
 	for _, tt := range []struct{ name, target, want string }{
 		{"a call", "/v1/groups.list", "roams-own"},
 		{"a hit, which Roam never saw", "/v1/groups.list", ""},
@@ -63,7 +63,7 @@ func TestRoamsOwnIDIsThatOfThisVisit(t *testing.T) {
 
 func TestAVisitKnowsHowOftenItsCallWasSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := build(t, roamtest.New(roamtest.Options{}), nil)
+		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Script(roamtest.Throttle("2"))
 		start := time.Now()
 		h.do(t.Context(), "GET", "/v1/groups.list", "")

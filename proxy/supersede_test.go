@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// pulser makes writes one after another while the bucket is empty, and returns what Roam saw and what each was answered.
-type pulser struct {
-	*house
+// pulseHarness makes writes one after another while the bucket is empty, and returns what Roam saw and what each was answered.
+type pulseHarness struct {
+	*harness
 	all   sync.WaitGroup
 	mu    sync.Mutex // guards the following
 	seen  []string   // by Roam: targets and bodies
 	codes []string
 }
 
-func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*plan)) *pulser {
-	p := &pulser{}
-	p.house = build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
+func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*setup)) *pulseHarness {
+	p := &pulseHarness{}
+	p.harness = newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
@@ -43,7 +43,7 @@ func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*plan
 }
 
 // write makes a call that waits, and returns when it is queued.
-func (p *pulser) write(ctx context.Context, target, body string, header ...string) {
+func (p *pulseHarness) write(ctx context.Context, target, body string, header ...string) {
 	p.all.Go(func() {
 		w := p.do(ctx, "POST", target, body, header...)
 		p.mu.Lock()
@@ -69,7 +69,7 @@ func TestOnlyTheNewestPulseIsSent(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				p := newPulser(t, nil, func(p *plan) {
+				p := newPulser(t, nil, func(p *setup) {
 					p.proxy.Tables.Routes = []Route{{Match: "POST /v1/board.set", Supersede: new("board")}}
 				})
 				for _, w := range tt.writes {

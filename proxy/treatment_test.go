@@ -27,11 +27,11 @@ func TestEqualReadsShareACallThoughNothingIsCached(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+				e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 					time.Sleep(time.Second)
 					return reply(r, 200, `{"ok":true}`, "Content-Type", "application/json"), nil
 				}}
-				h := build(t, nil, e, unmetered)
+				h := newHarness(t, nil, e, unmetered)
 				var mu sync.Mutex
 				seen := map[string]int{}
 				var all sync.WaitGroup
@@ -73,7 +73,7 @@ func TestRoutesHaveTheirOwnTimeout(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				roam := roamtest.New(roamtest.Options{})
 				roam.Script(roamtest.Hang())
-				h := build(t, roam, nil, func(p *plan) {
+				h := newHarness(t, roam, nil, func(p *setup) {
 					p.proxy.Tables.Routes = []Route{{Match: "POST /v1/report.make", Timeout: new(5 * time.Minute)}}
 				})
 				start := time.Now()
@@ -88,8 +88,8 @@ func TestRoutesHaveTheirOwnTimeout(t *testing.T) {
 
 // A tool that sends no Priority has the urgency of the route; one that does decides itself.
 func TestRoutesHaveTheirOwnUrgency(t *testing.T) {
-	e := &echo{}
-	h := build(t, nil, e, unmetered, func(p *plan) {
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Tables.Routes = []Route{{Match: "POST /v1/chat.post", Urgency: new(6)}}
 	})
 	for _, tt := range []struct {
@@ -130,8 +130,8 @@ func TestAWriteInvalidatesTheChatThatItNames(t *testing.T) {
 		{"revoking the credential", "POST", "/v1/token.revoke", ``, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := &echo{}
-			h := build(t, nil, e, unmetered)
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, unmetered)
 			h.do(t.Context(), "GET", "/v1/chat.history?chatId=C-1", "")
 			if w := h.do(t.Context(), tt.method, tt.write, tt.body); w.Code != 200 || string(e.body) != tt.body {
 				t.Fatalf("the write: %d, Roam saw %q, want %q", w.Code, e.body, tt.body)
@@ -148,8 +148,8 @@ func TestAWriteInvalidatesTheChatThatItNames(t *testing.T) {
 func TestA401RemovesWhatIsKnownOfTheCredential(t *testing.T) {
 	for _, read := range []string{"/v1/meeting.search", "/v1/user.list"} {
 		t.Run(read, func(t *testing.T) {
-			e := &echo{}
-			h := build(t, nil, e, unmetered)
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, unmetered)
 			h.do(t.Context(), "GET", "/v1/token.info", "")
 			if got := h.do(t.Context(), "GET", "/v1/token.info", "").Header().Get("Cache-Status"); !strings.Contains(got, "hit") {
 				t.Fatalf("token.info is not cached: %s", got)

@@ -234,15 +234,15 @@ func BenchmarkPage(b *testing.B) {
 	p := newPage(m)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := p.render(discard{}, "main", ""); err != nil {
+		if err := p.render(nullWriter{}, "main", ""); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-type discard struct{}
+type nullWriter struct{}
 
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (nullWriter) Write(p []byte) (int, error) { return len(p), nil }
 
 func TestThePageShowsWebhooks(t *testing.T) {
 	for _, tt := range []struct {

@@ -23,7 +23,7 @@ import (
 // answered is what a Transport makes of Roam's answer.
 func answered(t *testing.T, status int, body io.Reader, header ...string) *http.Response {
 	t.Helper()
-	next := reply{status: status, body: body, header: header}
+	next := cannedResponse{status: status, body: body, header: header}
 	tr := &Transport{Next: next, Name: "org", Source: Key{NewSecret(hidden)}, Scheme: "https", Host: "api.ro.am"}
 	req, _ := http.NewRequest("GET", "https://api.ro.am/v1/groups.list", nil)
 	res, err := tr.RoundTrip(req)
@@ -33,13 +33,13 @@ func answered(t *testing.T, status int, body io.Reader, header ...string) *http.
 	return res
 }
 
-type reply struct {
+type cannedResponse struct {
 	status int
 	body   io.Reader
 	header []string
 }
 
-func (r reply) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r cannedResponse) RoundTrip(req *http.Request) (*http.Response, error) {
 	h := make(http.Header)
 	for i := 0; i+1 < len(r.header); i += 2 {
 		h.Add(r.header[i], r.header[i+1])

@@ -38,13 +38,13 @@ for t in threads: t.start()
 for t in threads: t.join()
 `
 
-// seen collects the peers of all connections of a server.
-type seen struct {
+// peerLog collects the peers of all connections of a server.
+type peerLog struct {
 	mu    sync.Mutex // guards peers
 	peers []Peer
 }
 
-func (s *seen) take() []Peer {
+func (s *peerLog) take() []Peer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	taken := s.peers
@@ -52,17 +52,17 @@ func (s *seen) take() []Peer {
 	return taken
 }
 
-func listen(t *testing.T, network, address string) (*seen, string) {
+func listen(t *testing.T, network, address string) (*peerLog, string) {
 	return listenWith(t, NewFinder(), network, address)
 }
 
-func listenWith(t *testing.T, f *Finder, network, address string) (*seen, string) {
+func listenWith(t *testing.T, f *Finder, network, address string) (*peerLog, string) {
 	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &seen{}
+	s := &peerLog{}
 	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		p := Of(r.Context())
 		s.mu.Lock()
@@ -171,7 +171,7 @@ func TestHiddenProcessesHaveAnOwner(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return hidden.Find(pair{local: net.TCPAddrFromAddrPort(local), remote: net.TCPAddrFromAddrPort(from)})
+		return hidden.Find(addressedConn{local: net.TCPAddrFromAddrPort(local), remote: net.TCPAddrFromAddrPort(from)})
 	}
 	one, two := find(1001), find(1002)
 	if !one.Shared || !two.Shared || one.Flow == "" {
@@ -257,19 +257,19 @@ func TestOurOwnProcessIsNoPeer(t *testing.T) {
 	}
 }
 
-// pair is a connection of which the ends are known and nothing else.
-type pair struct {
+// addressedConn is a connection of which the ends are known and nothing else.
+type addressedConn struct {
 	net.Conn
 	local, remote net.Addr
 }
 
-func (p pair) LocalAddr() net.Addr  { return p.local }
-func (p pair) RemoteAddr() net.Addr { return p.remote }
+func (p addressedConn) LocalAddr() net.Addr  { return p.local }
+func (p addressedConn) RemoteAddr() net.Addr { return p.remote }
 
 // What no socket of this machine is bound to has no peer, and is known to have none at once.
 func TestForeignConnectionsHaveNoPeer(t *testing.T) {
 	f := NewFinder()
-	for _, c := range []pair{
+	for _, c := range []addressedConn{
 		{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 77), Port: 40000}},
 		{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 2}},
 		{local: &net.UnixAddr{Name: "s"}, remote: &net.UnixAddr{}},
@@ -287,7 +287,7 @@ func TestForeignConnectionsHaveNoPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if got := f.Find(pair{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: l.Addr()}); got != (Peer{}) {
+	if got := f.Find(addressedConn{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: l.Addr()}); got != (Peer{}) {
 		t.Errorf("a listener is taken for a peer: %v", got)
 	}
 }

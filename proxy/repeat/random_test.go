@@ -11,13 +11,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// world is two replicas and what is true of every write, whatever they remember.
-type world struct {
+// model is two replicas and what is true of every write, whatever they remember.
+type model struct {
 	broken   error // the first promise that did not hold
 	replicas []*Memory
-	sending  []*trial
-	waiting  []*trial
-	truth    map[string]*truth
+	sending  []*clientRequest
+	waiting  []*clientRequest
+	truth    map[string]*writeModel
 }
 
 // step is one event of a random story. What does not concern it is of no use.
@@ -28,8 +28,8 @@ type step struct {
 	wait                      time.Duration
 }
 
-// trial is one request of a client.
-type trial struct {
+// clientRequest is one request of a client.
+type clientRequest struct {
 	name    string
 	write   Write
 	cancel  context.CancelFunc
@@ -37,9 +37,9 @@ type trial struct {
 	pending *Pending
 }
 
-// truth is what is true of one write: of a key, or of a body without one.
-type truth struct {
-	told     bool      // somebody asked for another sending: what follows is up to them
+// writeModel is what is true of one write: of a key, or of a body without one.
+type writeModel struct {
+	resent   bool      // somebody asked for another sending: what follows is up to them
 	sending  int       // requests that are with Roam
 	executed time.Time // until then no other may be sent: Roam may have executed it
 }
@@ -76,7 +76,7 @@ func TestAWriteIsExecutedOnce(t *testing.T) {
 
 func run(steps []step) error {
 	store := newFake()
-	w := &world{truth: make(map[string]*truth), replicas: []*Memory{newMemory(store), newMemory(store)}}
+	w := &model{truth: make(map[string]*writeModel), replicas: []*Memory{newMemory(store), newMemory(store)}}
 	for _, s := range steps {
 		w.take(s)
 		w.settle()
@@ -85,13 +85,13 @@ func run(steps []step) error {
 	return w.broken
 }
 
-func (w *world) fail(format string, args ...any) {
+func (w *model) fail(format string, args ...any) {
 	if w.broken == nil {
 		w.broken = fmt.Errorf(format, args...)
 	}
 }
 
-func (w *world) take(s step) {
+func (w *model) take(s step) {
 	switch {
 	case s.kind < 4:
 		w.begin(s)
@@ -106,8 +106,8 @@ func (w *world) take(s step) {
 	}
 }
 
-func (w *world) begin(s step) {
-	tr := &trial{name: s.key, write: keyed(s.key, s.body), decided: make(chan struct{})}
+func (w *model) begin(s step) {
+	tr := &clientRequest{name: s.key, write: keyed(s.key, s.body), decided: make(chan struct{})}
 	if s.key == "" {
 		tr.name = "body " + s.body
 	}
@@ -122,9 +122,9 @@ func (w *world) begin(s step) {
 }
 
 // settle takes note of everybody about whom was decided.
-func (w *world) settle() {
+func (w *model) settle() {
 	synctest.Wait()
-	var still []*trial
+	var still []*clientRequest
 	for _, tr := range w.waiting {
 		select {
 		case <-tr.decided:
@@ -136,19 +136,19 @@ func (w *world) settle() {
 	w.waiting = still
 }
 
-func (w *world) decided(tr *trial) {
+func (w *model) decided(tr *clientRequest) {
 	tr.cancel()
 	is := w.truth[tr.name]
 	if is == nil {
-		is = &truth{}
+		is = &writeModel{}
 		w.truth[tr.name] = is
 	}
-	is.told = is.told || tr.write.Resend
+	is.resent = is.resent || tr.write.Resend
 	if tr.pending == nil {
 		return
 	}
 	switch {
-	case is.told:
+	case is.resent:
 	case tr.write.Key != "" && is.sending > 0:
 		w.fail("%s: it is sent twice at once", tr.name)
 	case time.Now().Before(is.executed):
@@ -174,7 +174,7 @@ var ends = []struct {
 	{func(p *Pending) { answered(p, 200, fmt.Sprint(make([]byte, maxAnswer)), nil) }, false, true},
 }
 
-func (w *world) finish(i, how int) {
+func (w *model) finish(i, how int) {
 	tr := w.sending[i]
 	w.sending = append(w.sending[:i], w.sending[i+1:]...)
 	is := w.truth[tr.name]
@@ -189,7 +189,7 @@ func (w *world) finish(i, how int) {
 }
 
 // close ends everything that is left: nobody waits for ever.
-func (w *world) close() {
+func (w *model) close() {
 	for range 100 {
 		for len(w.sending) > 0 {
 			w.finish(0, 0)

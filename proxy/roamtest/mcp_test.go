@@ -9,10 +9,10 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// keyed adds the credential to the calls of an MCP client.
-type keyed struct{ next http.RoundTripper }
+// keyTransport adds the credential to the calls of an MCP client.
+type keyTransport struct{ next http.RoundTripper }
 
-func (k keyed) RoundTrip(req *http.Request) (*http.Response, error) {
+func (k keyTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
 	req.Header.Set("Authorization", "Bearer "+DefaultKey)
 	return k.next.RoundTrip(req)
@@ -25,7 +25,7 @@ func TestAnAgentFindsAMeetingAndReacts(t *testing.T) {
 	_, timestamp, _ := strings.Cut(strings.TrimSuffix(posted, "}"), `"timestamp":`)
 
 	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, nil)
-	transport := &mcp.StreamableClientTransport{Endpoint: roam.URL + "/mcp", HTTPClient: &http.Client{Transport: keyed{&http.Transport{DisableKeepAlives: true}}}}
+	transport := &mcp.StreamableClientTransport{Endpoint: roam.URL + "/mcp", HTTPClient: &http.Client{Transport: keyTransport{&http.Transport{DisableKeepAlives: true}}}}
 	session, err := client.Connect(t.Context(), transport, nil)
 	if err != nil {
 		t.Fatal(err)

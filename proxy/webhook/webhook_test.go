@@ -34,23 +34,23 @@ func (r receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Body: http.NoBody, Header: http.Header{}}, nil
 }
 
-// rig is a Receiver and what it did, in order.
-type rig struct {
+// harness is a Receiver and what it did, in order.
+type harness struct {
 	*Receiver
 	mu   sync.Mutex
 	did  []string
 	seen map[Result]int
 }
 
-func (r *rig) note(format string, args ...any) {
+func (r *harness) note(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.did = append(r.did, fmt.Sprintf(format, args...))
 }
 
-func newRig(t *testing.T, to receivers, hosts ...string) *rig {
+func newRig(t *testing.T, to receivers, hosts ...string) *harness {
 	t.Helper()
-	r := &rig{seen: map[Result]int{}}
+	r := &harness{seen: map[Result]int{}}
 	o := Options{
 		Path: "/roam", Secrets: func() ([]string, error) { return []string{other, secret}, nil }, Transport: to,
 		Invalidate: func(e Event) { r.note("invalidate %s %s", e.Name, e.Chat) },
@@ -84,7 +84,7 @@ func signed(t *testing.T, with, id string, at time.Time, body string) *http.Requ
 	return req
 }
 
-func deliver(r *rig, req *http.Request) int {
+func deliver(r *harness, req *http.Request) int {
 	w := httptest.NewRecorder()
 	r.ServeHTTP(w, req)
 	return w.Code
@@ -94,7 +94,7 @@ const message = `{"type":"chat.message","data":{"chatId":"C-1","text":"wake up"}
 
 // A bot must not be woken before the cache has forgotten what was before.
 func TestInvalidatesBeforeItForwards(t *testing.T) {
-	var r *rig
+	var r *harness
 	r = newRig(t, receivers{"bot": func(req *http.Request) (int, error) {
 		body, _ := io.ReadAll(req.Body)
 		r.note("bot %s %s", req.Header.Get("Webhook-Id"), body)
@@ -184,7 +184,7 @@ func TestADeliveryThatComesAgain(t *testing.T) {
 func TestASlowReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		var r *rig
+		var r *harness
 		r = newRig(t, receivers{
 			"slow": func(req *http.Request) (int, error) { <-req.Context().Done(); return 0, req.Context().Err() },
 			"bot":  func(*http.Request) (int, error) { r.note("bot after %v", time.Since(start)); return 200, nil },

@@ -38,8 +38,8 @@ func stateDir(t testing.TB, path string) *statefile.Dir {
 	return dir
 }
 
-// house is a whole proxy in front of a simulated Roam.
-type house struct {
+// harness is a whole proxy in front of a simulated Roam.
+type harness struct {
 	*Proxy
 	roam   *roamtest.Roam
 	queue  *limiter.Queue
@@ -51,71 +51,71 @@ type house struct {
 	route   string // of the last call that was sent
 }
 
-func (h *house) NewTool(string) {}
-func (h *house) Answered(report Report) {
+func (h *harness) NewTool(string) {}
+func (h *harness) Answered(report Report) {
 	h.mu.Lock()
 	h.reports = append(h.reports, report)
 	h.mu.Unlock()
 }
-func (h *house) Sent(_, route string, _ int, _ time.Duration) {
+func (h *harness) Sent(_, route string, _ int, _ time.Duration) {
 	h.mu.Lock()
 	h.sent, h.route = h.sent+1, route
 	h.mu.Unlock()
 }
 
-func (h *house) last() Report {
+func (h *harness) last() Report {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.reports[len(h.reports)-1]
 }
 
-// ended is how many requests have ended.
-func (h *house) ended() int {
+// endedRequests is how many requests have ended.
+func (h *harness) endedRequests() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.reports)
 }
 
-// plan is what a test changes before the house is built.
-type plan struct {
+// setup is what a test changes before the house is built.
+type setup struct {
 	rate, burst float64
 	jitter      time.Duration
-	line        limiter.Options
+	queue       limiter.Options
 	proxy       Options
 	open        *limiter.OpenResponses
 	state       *limiter.StateFile
 }
 
-// build puts a house in front of roam. Without sockets when base is nil.
-func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ...func(*plan)) *house {
+// newHarness puts a house in front of roam. Without sockets when base is nil.
+func newHarness(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ...func(*setup)) *harness {
 	t.Helper()
 	upstream, _ := url.Parse("http://roam.example")
-	p := plan{rate: 1, burst: 10, proxy: Options{Upstream: upstream, Base: base, Timeout: 30 * time.Second, MaxBody: 11 << 20, Reach: Reach{Loopback: true}}}
+	p := setup{rate: 1, burst: 10, proxy: Options{Upstream: upstream, Base: base, Timeout: 30 * time.Second, MaxBody: 11 << 20, Reach: Reach{Loopback: true}}}
 	if base == nil {
 		p.proxy.Base = roam.Transport()
 	}
 	for _, change := range changes {
 		change(&p)
 	}
-	h := &house{roam: roam}
+	h := &harness{roam: roam}
 	var err error
 	if h.bucket, err = limiter.NewLocal(p.rate, p.burst, p.jitter); err != nil {
 		t.Fatal(err)
 	}
 	if p.state != nil {
 		restored, _ := p.state.Restore(h.bucket)
-		p.line.Paused, p.line.Learned = restored.Paused, restored.Learned
-		p.line.Keeper = p.state
+		p.queue.Paused, p.queue.Learned = restored.Paused, restored.Learned
+		p.queue.Keeper = p.state
 	}
-	p.line.Bucket = h.bucket
-	h.queue = limiter.New(p.line)
+	p.queue.Bucket = h.bucket
+	h.queue = limiter.New(p.queue)
 	t.Cleanup(h.queue.Close)
 	kept, err := cache.New(cache.Options{Throttled: IsThrottled})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(kept.Close)
-	maxWait := p.line.MaxWait
+	maxWait := p.queue.MaxWait
 	if maxWait == 0 {
 		maxWait = time.Minute
 	}
@@ -138,7 +138,7 @@ func build(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ..
 }
 
 // do sends one request to the house without a socket.
-func (h *house) do(ctx context.Context, method, target, body string, header ...string) *httptest.ResponseRecorder {
+func (h *harness) do(ctx context.Context, method, target, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	r.Host = "127.0.0.1:8080"
 	for i := 0; i+1 < len(header); i += 2 {
@@ -153,12 +153,12 @@ func (h *house) do(ctx context.Context, method, target, body string, header ...s
 	return w
 }
 
-func (h *house) post(ctx context.Context) int {
+func (h *harness) post(ctx context.Context) int {
 	return h.do(ctx, "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`).Code
 }
 
-// echo is an upstream that remembers what came, without a quota.
-type echo struct {
+// recordingUpstream is an upstream that remembers what came, without a quota.
+type recordingUpstream struct {
 	mu     sync.Mutex
 	req    *http.Request
 	uri    string
@@ -166,7 +166,7 @@ type echo struct {
 	answer func(*http.Request) (*http.Response, error)
 }
 
-func (e *echo) RoundTrip(req *http.Request) (*http.Response, error) {
+func (e *recordingUpstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	var body []byte
 	if req.Body != nil {
 		body, _ = io.ReadAll(req.Body)

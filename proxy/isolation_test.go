@@ -16,13 +16,13 @@ import (
 func TestCallsAtOnceAreNotMixedUp(t *testing.T) {
 	var mu sync.Mutex // guards seen
 	seen := make(map[string]int)
-	e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen[r.Header.Get("Authorization")+" "+r.Method+" "+r.URL.RequestURI()+" "+r.Header.Get("X-Fern-Is")]++
 		return reply(r, 200, `{"ok":true}`, "X-Fern-Is", r.Header.Get("X-Fern-Is")), nil
 	}}
-	h := build(t, nil, e, unmetered, func(p *plan) {
+	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Credentials = nil
 		for _, name := range []string{"alice", "bob"} {
 			p.proxy.Credentials = append(p.proxy.Credentials, Credential{Name: name, Source: credential.Key{Value: credential.NewSecret("key-of-" + name)}, Quota: "roam"})

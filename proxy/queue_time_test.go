@@ -20,15 +20,15 @@ func TestAWaitIsReportedHoweverItEnds(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		prefer string // how long the tool would wait
-		end    func(h *house, throttle, leave func())
+		end    func(h *harness, throttle, leave func())
 		status int
 		code   string
 		wait   time.Duration
 	}{
-		{"sent", "60", func(*house, func(), func()) {}, 200, "", 10 * time.Second},
-		{"abandoned", "60", func(_ *house, _, leave func()) { time.Sleep(3 * time.Second); leave() }, 499, "canceled", 3 * time.Second},
-		{"interrupted by the end of the process", "60", func(h *house, _, _ func()) { time.Sleep(4 * time.Second); h.queue.Close() }, 503, "shutting_down", 4 * time.Second},
-		{"refused when Roam asks for a pause", "20", func(_ *house, throttle, _ func()) { throttle() }, 429, "paused", 20 * time.Second},
+		{"sent", "60", func(*harness, func(), func()) {}, 200, "", 10 * time.Second},
+		{"abandoned", "60", func(_ *harness, _, leave func()) { time.Sleep(3 * time.Second); leave() }, 499, "canceled", 3 * time.Second},
+		{"interrupted by the end of the process", "60", func(h *harness, _, _ func()) { time.Sleep(4 * time.Second); h.queue.Close() }, 503, "shutting_down", 4 * time.Second},
+		{"refused when Roam asks for a pause", "20", func(_ *harness, throttle, _ func()) { throttle() }, 429, "paused", 20 * time.Second},
 	} {
 		for _, way := range []struct{ name, method, path string }{
 			{"passed through", "POST", "/v1/chat.post"}, {"passed through", "GET", "/v1/meeting.search"}, {"cached", "GET", "/v1/group.list"}, {"a HEAD", "HEAD", "/v1/group.list"},
@@ -37,13 +37,13 @@ func TestAWaitIsReportedHoweverItEnds(t *testing.T) {
 			t.Run(tt.name+", "+way.name+" "+way.method, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var throttled atomic.Bool
-					e := &echo{answer: func(r *http.Request) (*http.Response, error) {
+					e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 						if throttled.Load() {
 							return reply(r, 429, "", "Retry-After", "60"), nil
 						}
 						return reply(r, 200, `{"ok":true}`), nil
 					}}
-					h := build(t, nil, e, func(p *plan) { p.rate, p.burst = 0.1, 1 })
+					h := newHarness(t, nil, e, func(p *setup) { p.rate, p.burst = 0.1, 1 })
 					h.do(t.Context(), "POST", "/v1/chat.post", "") // takes the only token; the next one is there in 10 s
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()

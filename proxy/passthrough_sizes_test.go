@@ -28,13 +28,13 @@ func served(t testing.TB, h http.Handler) string {
 	return "http://" + l.Addr().String()
 }
 
-// halting is a body that comes in two pieces, and may break off between them.
-type halting struct {
+// piecewiseBody is a body that comes in two pieces, and may break off between them.
+type piecewiseBody struct {
 	pieces [][]byte
 	cut    error
 }
 
-func (h *halting) Read(p []byte) (int, error) {
+func (h *piecewiseBody) Read(p []byte) (int, error) {
 	if len(h.pieces) == 0 {
 		return 0, io.EOF
 	}
@@ -46,12 +46,12 @@ func (h *halting) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
-func (h *halting) Close() error { return nil }
+func (h *piecewiseBody) Close() error { return nil }
 
 // What comes is the same for every size, on one connection, and a cut answer does not look whole.
 func TestPassedAnswersOfAllSizes(t *testing.T) {
 	answers := make(chan *http.Response, 1)
-	h := build(t, nil, &echo{answer: func(r *http.Request) (*http.Response, error) {
+	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		res := <-answers
 		res.Request = r
 		return res, nil
@@ -62,7 +62,7 @@ func TestPassedAnswersOfAllSizes(t *testing.T) {
 		for _, cut := range []error{nil, errors.New("reset")} {
 			body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 			answer := reply(nil, 200, "")
-			answer.ContentLength, answer.Body = int64(size), &halting{[][]byte{body[:size/2], body[size/2:]}, cut}
+			answer.ContentLength, answer.Body = int64(size), &piecewiseBody{[][]byte{body[:size/2], body[size/2:]}, cut}
 			answers <- answer
 			res, err := client.Post(base+"/v1/chat.post", "application/json", strings.NewReader(fmt.Sprintf(`{"text":"%d %v"}`, size, cut)))
 			if err != nil {
@@ -105,11 +105,11 @@ func BenchmarkPassThrough(b *testing.B) {
 	}
 	defer transport.CloseIdleConnections()
 	target := mustParse(roam.URL)
-	h := build(b, nil, transport, func(p *plan) {
+	h := newHarness(b, nil, transport, func(p *setup) {
 		p.rate, p.burst = 1e6, 1000
 		p.proxy.Upstream = target
 	})
-	h.o.Observer = nobody{}
+	h.o.Observer = nullObserver{}
 	bare := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport, BufferPool: new(buffers)}
 	for _, proxy := range []struct {
 		name string

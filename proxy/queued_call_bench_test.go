@@ -13,8 +13,8 @@ import (
 // tool. A promise: at most 28 KiB.
 func BenchmarkWaiting(b *testing.B) {
 	const calls = 500
-	h := build(b, nil, &echo{}, func(p *plan) {
-		p.rate, p.burst, p.line.MaxWait, p.line.MaxQueue = 0.01, 1, 24*time.Hour, calls
+	h := newHarness(b, nil, &recordingUpstream{}, func(p *setup) {
+		p.rate, p.burst, p.queue.MaxWait, p.queue.MaxQueue = 0.01, 1, 24*time.Hour, calls
 	})
 	addr := netip.MustParseAddrPort(strings.TrimPrefix(served(b, h), "http://"))
 	h.post(b.Context()) // takes the one token

@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// breaking is an upstream whose connections break at one stage of a request, and which counts the requests that began to come.
-type breaking struct {
+// breakingUpstream is an upstream whose connections break at one stage of a request, and which counts the requests that began to come.
+type breakingUpstream struct {
 	net.Listener
 	sends atomic.Int64
 	raw   atomic.Pointer[string] // the header of the last request, as it came
 	done  sync.WaitGroup
 }
 
-func newBreaking(t *testing.T) *breaking {
+func newBreaking(t *testing.T) *breakingUpstream {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &breaking{Listener: l}
+	b := &breakingUpstream{Listener: l}
 	b.done.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -41,7 +41,7 @@ func newBreaking(t *testing.T) *breaking {
 }
 
 // serve reads requests of the form METHOD /stage/ending and breaks there; to /fine it answers.
-func (b *breaking) serve(conn *net.TCPConn) {
+func (b *breakingUpstream) serve(conn *net.TCPConn) {
 	defer conn.Close()
 	in := bufio.NewReader(conn)
 	for {
@@ -104,7 +104,7 @@ func TestNothingIsSentThatWasNotPaidForAndCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer transport.CloseIdleConnections()
-	h := build(t, nil, transport, func(p *plan) {
+	h := newHarness(t, nil, transport, func(p *setup) {
 		p.rate, p.burst = 0.0001, 1e6
 		p.proxy.Upstream = mustParse("http://" + upstream.Addr().String())
 	})
@@ -171,7 +171,7 @@ func TestAReadHasNoBodyAndNoFramingOnTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer transport.CloseIdleConnections()
-	h := build(t, nil, transport, unmetered, func(p *plan) { p.proxy.Upstream = mustParse("http://" + upstream.Addr().String()) })
+	h := newHarness(t, nil, transport, unmetered, func(p *setup) { p.proxy.Upstream = mustParse("http://" + upstream.Addr().String()) })
 	for _, tt := range []struct {
 		name, method, target, body string
 		length                     string // of Content-Length on the wire

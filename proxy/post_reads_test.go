@@ -12,14 +12,14 @@ import (
 )
 
 // searching keeps POST /v1/chat.search, and counts what Roam is asked.
-func searching(t *testing.T) (*house, *int) {
+func searching(t *testing.T) (*harness, *int) {
 	calls := 0
-	e := &echo{}
+	e := &recordingUpstream{}
 	e.answer = func(r *http.Request) (*http.Response, error) {
 		calls++
 		return reply(r, 200, fmt.Sprintf(`{"ok":true,"call":%d,"asked":%q}`, calls, e.body)), nil
 	}
-	return build(t, nil, e, unmetered, func(p *plan) {
+	return newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Tables.Rules = []Rule{{Match: "POST /v1/chat.search", KeyBody: new(true), TTL: new(time.Minute)}}
 		p.proxy.MaxBody = 200 << 10
 	}), &calls
@@ -57,7 +57,7 @@ func TestAPostThatReadsIsKeptByItsBody(t *testing.T) {
 }
 
 func TestPurgeCountsWhatItDrops(t *testing.T) {
-	h := build(t, nil, &echo{}, unmetered)
+	h := newHarness(t, nil, &recordingUpstream{}, unmetered)
 	for _, path := range []string{"/v1/group.list?limit=1", "/v1/group.list?limit=2", "/v1/group.members", "/v1/user.list"} {
 		h.do(t.Context(), "GET", path, "")
 	}
@@ -87,8 +87,8 @@ func TestAWriteOfUnknownOutcomeDrops(t *testing.T) {
 		{"its tool went away while it waited in the line", time.Second / 2, true, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			e := &echo{}
-			h := build(t, nil, e, func(p *plan) {
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, func(p *setup) {
 				p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/groups.list", TTL: new(time.Hour), Stale: new(time.Duration(0))}}
 			})
 			h.do(t.Context(), "GET", "/v1/groups.list", "")

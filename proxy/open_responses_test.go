@@ -31,13 +31,13 @@ func slowly(conn net.Conn, rate int) {
 func TestAToolThatReadsSlowlyDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		large := strings.Repeat("x", 20<<20)
-		h := build(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
+		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
 			time.Sleep(50 * time.Millisecond)
 			if r.URL.Path == "" && strings.HasSuffix(r.URL.Opaque, "export") {
 				return reply(r, 200, large), nil
 			}
 			return reply(r, 200, "{}"), nil
-		}), func(p *plan) { p.rate, p.burst = 10, 10 })
+		}), func(p *setup) { p.rate, p.burst = 10, 10 })
 		var conns []net.Conn
 		for range 30 {
 			conn := connected(t, h)
@@ -91,7 +91,7 @@ func openStream(t *testing.T, h http.Handler, tool string) (*http.Response, func
 func TestOpenResponsesAreBoundedAndShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		open := limiter.NewOpenResponses(4)
-		h := build(t, nil, roundTrips(streams), unmetered, func(p *plan) { p.open = open })
+		h := newHarness(t, nil, roundTrips(streams), unmetered, func(p *setup) { p.open = open })
 		var ends []func()
 		for i := range 4 {
 			res, end := openStream(t, h, "greedy")

@@ -13,14 +13,14 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// workspaces answers each key with its own list.
-type workspaces struct {
+// workspaceUpstream answers each key with its own list.
+type workspaceUpstream struct {
 	mu    sync.Mutex
 	calls map[string]int
 	takes time.Duration
 }
 
-func (w *workspaces) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w *workspaceUpstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	time.Sleep(w.takes)
 	key := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	w.mu.Lock()
@@ -46,8 +46,8 @@ func TestAReplacedKeyStartsWithAnEmptyCache(t *testing.T) {
 	}
 	put("first")
 	synctest.Test(t, func(t *testing.T) {
-		w := &workspaces{calls: map[string]int{}}
-		h := build(t, nil, w, func(p *plan) {
+		w := &workspaceUpstream{calls: map[string]int{}}
+		h := newHarness(t, nil, w, func(p *setup) {
 			p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
 		})
 		get := func(want, status string) {
@@ -83,8 +83,8 @@ func TestAKeyIsReplacedWhileACallWaits(t *testing.T) {
 	for _, kept := range []bool{false, true} {
 		put("first")
 		synctest.Test(t, func(t *testing.T) {
-			w := &workspaces{calls: map[string]int{}}
-			h := build(t, nil, w, func(p *plan) {
+			w := &workspaceUpstream{calls: map[string]int{}}
+			h := newHarness(t, nil, w, func(p *setup) {
 				p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
 				p.rate, p.burst = 0.05, 2
 			})
