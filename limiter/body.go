@@ -41,7 +41,7 @@ func (b *Bodies) Held() int64 { return b.shares.Taken() }
 // body is one request's body at rest. It is freed when the call and every attempt that still reads it have let go.
 type body struct {
 	store *Bodies
-	tool  string
+	flow  string // of the tool: the names of one program have one share
 	size  int64
 	bytes []byte
 	file  *os.File
@@ -50,7 +50,7 @@ type body struct {
 
 // Hold reads a tool's r to its end, closes it, and returns a body that a Transport sends as it is. Errors are a *Refusal where
 // the tool holds too much, and ErrBody with that of r.
-func (b *Bodies) Hold(tool string, r io.ReadCloser) (*HeldBody, error) {
+func (b *Bodies) Hold(tool Tool, r io.ReadCloser) (*HeldBody, error) {
 	h, err := b.hold(tool, r)
 	if err != nil {
 		return nil, err
@@ -59,11 +59,11 @@ func (b *Bodies) Hold(tool string, r io.ReadCloser) (*HeldBody, error) {
 }
 
 // hold reads a tool's r to its end and closes it. A body that is held already changes hands.
-func (b *Bodies) hold(tool string, r io.ReadCloser) (*body, error) {
+func (b *Bodies) hold(tool Tool, r io.ReadCloser) (*body, error) {
 	if held, ok := r.(*HeldBody); ok && !held.closed.Swap(true) {
 		return held.body, nil
 	}
-	h := &body{store: b, tool: tool}
+	h := &body{store: b, flow: tool.FlowName()}
 	h.users.Store(1)
 	if r == nil || r == http.NoBody {
 		return h, nil
@@ -119,10 +119,10 @@ type counted struct {
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	shares, tool := c.body.store.shares, c.body.tool
+	shares, flow := c.body.store.shares, c.body.flow
 	if c.body.size+int64(n) <= inMemory {
-		shares.Add(tool, int64(n))
-	} else if !shares.Take(tool, int64(n)) {
+		shares.Add(flow, int64(n))
+	} else if !shares.Take(flow, int64(n)) {
 		return 0, &Refusal{Reason: ErrBytesFull, RetryAfter: leastPause}
 	}
 	c.body.size += int64(n)
@@ -133,7 +133,7 @@ func (h *body) release() {
 	if h.users.Add(-1) > 0 {
 		return
 	}
-	h.store.shares.Release(h.tool, h.size)
+	h.store.shares.Release(h.flow, h.size)
 	if h.file != nil {
 		h.file.Close()
 	}

@@ -95,7 +95,7 @@ func BenchmarkHold(b *testing.B) {
 	text := strings.Repeat("x", 300)
 	store := NewBodies(0, "")
 	for b.Loop() {
-		h, err := store.hold("bot", io.NopCloser(strings.NewReader(text)))
+		h, err := store.hold(Tool{Name: "bot"}, io.NopCloser(strings.NewReader(text)))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	held, err := t.Bodies.hold(tool.FlowName(), req.Body)
+	held, err := t.Bodies.hold(tool, req.Body)
 	if err != nil {
 		return nil, err
 	}

@@ -104,7 +104,7 @@ func (p *Proxy) fingerprint(rq *request, w *repeat.Write) (remember bool, err er
 // hold reads the body of the request, which waits in rq.body from then on. What is read is written to copied as well.
 func (p *Proxy) hold(rq *request, copied io.Writer) (err error) {
 	body := p.upload(rq)
-	rq.body, err = p.o.Bodies.Hold(rq.tool.limiterTool.Name, struct {
+	rq.body, err = p.o.Bodies.Hold(rq.tool.limiterTool, struct {
 		io.Reader
 		io.Closer
 	}{io.TeeReader(body, copied), body})
