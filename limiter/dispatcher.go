@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"container/heap"
+	"time"
+)
 
 // rest is how long the dispatcher sleeps when nothing can happen by itself. Any bound would do.
 const rest = time.Hour
@@ -84,4 +87,99 @@ func (q *Queue) keep() {
 	k := q.state.kept(q.now())
 	q.mu.Unlock()
 	q.keeper.Keep(k)
+}
+
+// step is what the dispatcher does next.
+type step struct {
+	sleep    time.Duration // nothing, for this long
+	returned int           // tokens to be put back
+	take     bool          // ask the bucket
+	demand   Demand        // for this
+	refresh  *call         // the background call that the token is for; nil: the first queued call
+	wait     time.Duration // what the bucket answered
+}
+
+// next decides what to do at now. A call whose token is there goes even if its wait has just ended, or ended while the process
+// was stopped: its tool may wait still.
+func (s *state) next(now time.Time) (n step) {
+	n.returned, s.returned = s.returned, 0
+	if n.returned > 0 {
+		s.tokenAt = time.Time{}
+	}
+	if len(s.refreshes) > 0 {
+		n.refresh = s.refreshes[0]
+		s.refreshes = s.refreshes[1:]
+		n.take, n.demand = s.isIdle(now), s.demand(now)
+		n.demand.Margin += min(spare, s.bucket.Limits(now).Burst-1)
+		return n
+	}
+	blocked, wait := s.blocked(now)
+	if n.take = !blocked; n.take {
+		n.demand = s.demand(now)
+	} else if n.returned == 0 {
+		s.expire(now)
+		n.sleep = s.sleep(now, wait)
+	}
+	return n
+}
+
+// demand is what the next call asks of the bucket.
+func (s *state) demand(now time.Time) Demand {
+	d := Demand{Calls: s.calls.Len(), Margin: s.margin(now)}
+	if need := s.calls.Need(s.reserve(now)); d.Calls > 0 {
+		d.Reserve = need - 1
+	}
+	for f := range s.calls.Flows() {
+		d.Weight += max(f.Weight, 1)
+	}
+	return d
+}
+
+// reserve returns how many tokens batch tools leave to the others: never so many that their calls could not be sent at all.
+func (s *state) reserve(now time.Time) float64 {
+	burst := s.bucket.Limits(now).Burst
+	return max(min(s.Reserve*burst, burst-1-s.margin(now)), 0)
+}
+
+// blocked reports whether no call could leave at now even with a token, and how long until a token or the end of a pause could
+// change that; 0 when neither would.
+func (s *state) blocked(now time.Time) (bool, time.Duration) {
+	switch {
+	case s.calls.Len() == 0 || len(s.inFlight) >= s.bucket.Slots(s.MaxInFlight) || s.pause.state == PauseProbing:
+		return true, 0
+	case s.pause.lasts(now) > 0:
+		return true, s.pause.lasts(now)
+	case now.Before(s.tokenAt) && s.calls.Need(s.reserve(now)) >= 1+s.tokenFor:
+		return true, s.tokenAt.Sub(now)
+	}
+	return false, 0
+}
+
+// mostSleep is how long the dispatcher sleeps while calls are queued: its timer stands still while the machine is suspended.
+const mostSleep = time.Second
+
+// sleep returns the shorter of wait, where there is one, and the time to the next deadline.
+func (s *state) sleep(now time.Time, wait time.Duration) time.Duration {
+	if wait == 0 {
+		wait = rest
+	}
+	if len(s.deadlines) > 0 {
+		wait = min(wait, max(s.deadlines[0].deadline.Sub(now), 1), mostSleep)
+	}
+	s.sleeps = now.Add(wait)
+	return wait
+}
+
+// pop removes the call that the token which was just taken is for; nil: none may leave any more.
+func (s *state) pop(now time.Time, d Demand) *call {
+	s.tokenAt = time.Time{}
+	if blocked, _ := s.blocked(now); blocked {
+		return nil
+	}
+	item := s.calls.Pop(1+d.Reserve, s.reserve(now))
+	if item == nil {
+		return nil
+	}
+	heap.Remove(&s.deadlines, item.Value.due)
+	return item.Value
 }

@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Permit is leave to send one call now. It holds a slot until Release. A Permit belongs to one goroutine at a time.
 type Permit struct {
@@ -83,6 +86,23 @@ func (p *Permit) timed() {
 	}
 	p.queue.state.delays.add(d)
 	p.queue.state.wake() // more or less may be held back
+}
+
+// permit gives c leave to be sent.
+func (s *state) permit(now time.Time, q *Queue, c *call) *Permit {
+	p := &Permit{Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, sample: s.bucket.Sent(now)}
+	if s.pause.state == PauseShut {
+		s.pause.state, p.probe = PauseProbing, true
+	}
+	s.inFlight = append(s.inFlight, p)
+	s.Observer.Waited(c.tool.Name, Sent, p.Waited)
+	return p
+}
+
+// vacate frees the slot of p.
+func (s *state) vacate(p *Permit) {
+	i := slices.Index(s.inFlight, p)
+	s.inFlight = slices.Delete(s.inFlight, i, i+1)
 }
 
 // answered reports whether p was the probe that ends the pause.

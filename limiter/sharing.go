@@ -119,37 +119,3 @@ func (s *state) followPause(now time.Time, n News) {
 		p.state = PauseProbing
 	}
 }
-
-// replace puts another bucket, which begins empty, in the place of the present one.
-func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
-	learned := s.bucket.Learned()
-	s.bucket, s.sharing = NewAdaptive(b, sharing != nil), sharing
-	s.bucket.Switch(s.Adapt)
-	s.bucket.Lower(now, 0)
-	s.returned, s.tokenAt = 0, time.Time{}
-	s.pause.shared = 0
-	if s.pause.elsewhere {
-		s.pause.state, s.pause.elsewhere = PauseShut, false
-	}
-	if s.pause.state != PauseOpen {
-		s.bucket.Paused(now)
-	}
-	if sharing == nil {
-		s.bucket.SetLearned(learned)
-	} else if s.pause.remaining(now) > 0 {
-		s.publish(EventHeld)
-	}
-}
-
-// reconfigure puts other bounds in force.
-func (s *state) reconfigure(now time.Time, o Options) {
-	o.Bucket, o.Sharing, o.Keeper, o.Observer, o.now = s.Bucket, s.Sharing, s.Keeper, s.Observer, s.now
-	s.Options = o
-	if latest := now.Add(o.MaxPause); s.pause.state == PauseShut && s.pause.until.After(latest) {
-		s.pause.until = latest
-	}
-	s.bucket.Switch(o.Adapt)
-	if s.bucket.Learned() != s.learned {
-		s.publish(EventLearned)
-	}
-}

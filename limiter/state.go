@@ -1,9 +1,7 @@
 package limiter
 
 import (
-	"cmp"
 	"container/heap"
-	"slices"
 	"time"
 
 	"roamproxy/limiter/fairqueue"
@@ -50,58 +48,6 @@ func newState(o Options) state {
 		o.Observer.PauseBegan(max(paused, 0))
 	}
 	return s
-}
-
-// call is one call that is or was queued.
-type call struct {
-	item       *fairqueue.Item[*call] // nil before it is queued
-	tool       Tool                   // whose flow it is in
-	urgency    int
-	background bool // not queued: it goes at once or not at all
-	arrived    time.Time
-	entered    time.Time     // this time; a call that Roam refused is queued again
-	longest    time.Duration // that it may wait by the forecast, to be admitted
-	deadline   time.Time     // the earlier of the following two
-	promoted   time.Time     // urgency no longer matters from here on; zero: it does not any more
-	expires    time.Time     // it is refused
-	due        int           // in state.deadlines
-	ready      chan decision // of one place, so that the dispatcher does not wait for the call to take it
-}
-
-type decision struct {
-	permit *Permit
-	err    error
-}
-
-// newCall returns what caller asks for at now.
-func (s *state) newCall(now time.Time, caller Caller) *call {
-	longest := cmp.Or(caller.MaxWait, s.MaxWait)
-	c := &call{
-		tool: caller.Tool, urgency: min(max(caller.Urgency, 0), mildest),
-		arrived: now, entered: now, promoted: now.Add(longest), expires: now.Add(2 * longest), longest: longest,
-		ready: make(chan decision, 1),
-	}
-	if own := caller.Longest; own >= 0 {
-		c.longest = min(longest, own)
-		c.expires = now.Add(min(own, 2*longest))
-	}
-	c.next()
-	return c
-}
-
-// next sets the deadline to what comes first.
-func (c *call) next() {
-	if c.deadline = c.expires; !c.promoted.IsZero() && c.promoted.Before(c.expires) {
-		c.deadline = c.promoted
-	}
-}
-
-// urgencyStep is what one step of urgency is worth: such a call counts as having come this much earlier.
-const urgencyStep = 10 * time.Second
-
-// rank is the order of a tool's own calls: arrival plus the urgency's worth.
-func (s *state) rank(arrived time.Time, urgency int) int64 {
-	return int64(arrived.Sub(s.epoch) + time.Duration(urgency)*urgencyStep)
 }
 
 // enter queues an admitted call. The dispatcher is woken only when it would otherwise sleep past something new.
@@ -175,75 +121,6 @@ func (s *state) expire(now time.Time) {
 	}
 }
 
-// step is what the dispatcher does next.
-type step struct {
-	sleep    time.Duration // nothing, for this long
-	returned int           // tokens to be put back
-	take     bool          // ask the bucket
-	demand   Demand        // for this
-	refresh  *call         // the background call that the token is for; nil: the first queued call
-	wait     time.Duration // what the bucket answered
-}
-
-// next decides what to do at now. A call whose token is there goes even if its wait has just ended, or ended while the process
-// was stopped: its tool may wait still.
-func (s *state) next(now time.Time) (n step) {
-	n.returned, s.returned = s.returned, 0
-	if n.returned > 0 {
-		s.tokenAt = time.Time{}
-	}
-	if len(s.refreshes) > 0 {
-		n.refresh = s.refreshes[0]
-		s.refreshes = s.refreshes[1:]
-		n.take, n.demand = s.isIdle(now), s.demand(now)
-		n.demand.Margin += min(spare, s.bucket.Limits(now).Burst-1)
-		return n
-	}
-	blocked, wait := s.blocked(now)
-	if n.take = !blocked; n.take {
-		n.demand = s.demand(now)
-	} else if n.returned == 0 {
-		s.expire(now)
-		n.sleep = s.sleep(now, wait)
-	}
-	return n
-}
-
-// demand is what the next call asks of the bucket.
-func (s *state) demand(now time.Time) Demand {
-	d := Demand{Calls: s.calls.Len(), Margin: s.margin(now)}
-	if need := s.calls.Need(s.reserve(now)); d.Calls > 0 {
-		d.Reserve = need - 1
-	}
-	for f := range s.calls.Flows() {
-		d.Weight += max(f.Weight, 1)
-	}
-	return d
-}
-
-// reserve returns how many tokens batch tools leave to the others: never so many that their calls could not be sent at all.
-func (s *state) reserve(now time.Time) float64 {
-	burst := s.bucket.Limits(now).Burst
-	return max(min(s.Reserve*burst, burst-1-s.margin(now)), 0)
-}
-
-// blocked reports whether no call could leave at now even with a token, and how long until a token or the end of a pause could
-// change that; 0 when neither would.
-func (s *state) blocked(now time.Time) (bool, time.Duration) {
-	switch {
-	case s.calls.Len() == 0 || len(s.inFlight) >= s.bucket.Slots(s.MaxInFlight) || s.pause.state == PauseProbing:
-		return true, 0
-	case s.pause.lasts(now) > 0:
-		return true, s.pause.lasts(now)
-	case now.Before(s.tokenAt) && s.calls.Need(s.reserve(now)) >= 1+s.tokenFor:
-		return true, s.tokenAt.Sub(now)
-	}
-	return false, 0
-}
-
-// mostSleep is how long the dispatcher sleeps while calls are queued: its timer stands still while the machine is suspended.
-const mostSleep = time.Second
-
 // resumed lets the time that the machine was suspended count for pauses and tokens, but not for the calls: their tools were
 // suspended with it, and those that are still connected want their answers.
 func (s *state) resumed(now time.Time) {
@@ -266,49 +143,6 @@ func (s *state) resumed(now time.Time) {
 		}
 	}
 	s.tokenAt = time.Time{}
-}
-
-// sleep returns the shorter of wait, where there is one, and the time to the next deadline.
-func (s *state) sleep(now time.Time, wait time.Duration) time.Duration {
-	if wait == 0 {
-		wait = rest
-	}
-	if len(s.deadlines) > 0 {
-		wait = min(wait, max(s.deadlines[0].deadline.Sub(now), 1), mostSleep)
-	}
-	s.sleeps = now.Add(wait)
-	return wait
-}
-
-// pop removes the call that the token which was just taken is for; nil: none may leave any more.
-func (s *state) pop(now time.Time, d Demand) *call {
-	s.tokenAt = time.Time{}
-	if blocked, _ := s.blocked(now); blocked {
-		return nil
-	}
-	item := s.calls.Pop(1+d.Reserve, s.reserve(now))
-	if item == nil {
-		return nil
-	}
-	heap.Remove(&s.deadlines, item.Value.due)
-	return item.Value
-}
-
-// permit gives c leave to be sent.
-func (s *state) permit(now time.Time, q *Queue, c *call) *Permit {
-	p := &Permit{Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, sample: s.bucket.Sent(now)}
-	if s.pause.state == PauseShut {
-		s.pause.state, p.probe = PauseProbing, true
-	}
-	s.inFlight = append(s.inFlight, p)
-	s.Observer.Waited(c.tool.Name, Sent, p.Waited)
-	return p
-}
-
-// vacate frees the slot of p.
-func (s *state) vacate(p *Permit) {
-	i := slices.Index(s.inFlight, p)
-	s.inFlight = slices.Delete(s.inFlight, i, i+1)
 }
 
 // dismiss refuses all queued calls, because the queue is closing. Each is told when it would have been dispatched: level and pause
@@ -343,32 +177,6 @@ func (s *state) dismissal(now time.Time, waited time.Duration) *Refusal {
 func (s *state) changed() {
 	s.tokenAt = time.Time{}
 	s.wake()
-}
-
-// deadlines is a heap of the queued calls, the one whose longest wait ends first on top.
-type deadlines []*call
-
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].deadline.Before(d[j].deadline) }
-func (d deadlines) Swap(i, j int) {
-	d[i], d[j] = d[j], d[i]
-	d[i].due, d[j].due = i, j
-}
-
-// Push adds a call, for container/heap.
-func (d *deadlines) Push(x any) {
-	c := x.(*call)
-	c.due = len(*d)
-	*d = append(*d, c)
-}
-
-// Pop removes the last call, for container/heap.
-func (d *deadlines) Pop() any {
-	last := len(*d) - 1
-	c := (*d)[last]
-	(*d)[last] = nil
-	*d = (*d)[:last]
-	return c
 }
 
 // mean is an exponentially weighted mean of durations.
