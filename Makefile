@@ -12,7 +12,7 @@ RACE := $(if $(shell command -v $${CC:-cc}),-race)
 PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl docker-compose:docker-compose nginx:nginx-light node:nodejs /usr/bin/python3:python3-requests,python3-httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help jobs demo run test e2e programs cover check fmt vet arrows bench fuzz soak release image
+.PHONY: help jobs compare demo run test e2e programs cover check fmt vet arrows bench fuzz soak release image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,7 @@ vet:
 # proxy/roamtest, proxy/roamtest/redistest and cmd/roamproxy/server/servertest as well; nothing that is shipped imports the last two.
 define ARROWS
 cmd/roamproxy cmd/roamproxy/config
+deploy/bench/compare proxy/roamtest
 cmd/roamproxy cmd/roamproxy/server
 cmd/roamproxy limiter/statefile
 cmd/roamproxy metrics
@@ -164,6 +165,9 @@ release: ## programs for PLATFORMS, with bills of materials and check sums, in d
 
 jobs: ## five typical jobs in simulated time: calls asked for, sent to Roam, seconds, and the least that is possible
 	@$(GO) test -count=1 -v -run '^TestJobs$$' ./proxy | awk '/job  /,/^ *$$/'
+
+compare: ## those jobs, a flood and lost answers beside nginx, bottleneck and a plain client (5 minutes; needs nginx, node, npm)
+	@$(GO) run ./deploy/bench/compare $(COMPARE)
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
 	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy/e2e

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// options is what all measurements have in common.
+type options struct {
+	programs []program
+	speed    int    // how much faster than Roam's clock everything runs
+	flood    int    // writes of the flood
+	messages int    // that meet each fault
+	binary   string // roamproxy
+	dir      string // for everything that is written
+}
+
+// job is a job of tool.js.
+type job struct {
+	name  string
+	tools int
+}
+
+// Jobs with figures of their own.
+const (
+	flood  = "flood"
+	faults = "faults"
+)
+
+// jobs are the five of make jobs, and two that show what happens when things go wrong.
+var jobs = []job{{"stand-up", 3}, {"transcript-export", 2}, {"dashboards", 3}, {"scim-sync", 2}, {"agents", 3}, {flood, 2}, {faults, 1}}
+
+// isTypical reports whether a job is one of the five.
+func (j job) isTypical() bool { return j.name != flood && j.name != faults }
+
+func jobNames() (names []string) {
+	for _, j := range jobs {
+		names = append(names, j.name)
+	}
+	return names
+}
+
+// chooseJobs returns the jobs of these names.
+func chooseJobs(names []string) (chosen []job, err error) {
+	for _, name := range names {
+		i := slices.IndexFunc(jobs, func(j job) bool { return j.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("no job %q; the jobs are %s", name, strings.Join(jobNames(), ", "))
+		}
+		chosen = append(chosen, jobs[i])
+	}
+	return chosen, nil
+}
+
+// runJob measures one job with every program. They run beside each other, so that what else the machine does slows all of them.
+func runJob(ctx context.Context, o options, j job) (results, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	measured := make(results, len(o.programs))
+	var all sync.WaitGroup
+	for i, p := range o.programs {
+		if p.idempotent && j.name != faults {
+			continue
+		}
+		all.Go(func() {
+			var err error
+			if measured[i], err = measure(ctx, o, p, j); err != nil {
+				cancel(fmt.Errorf("%s with %s: %w", j.name, p.name, err)) // the first error counts
+			}
+		})
+	}
+	all.Wait()
+	return slices.DeleteFunc(measured, func(r result) bool { return r.program == "" }), context.Cause(ctx)
+}
+
+// prepare builds roamproxy, installs bottleneck unless NODE_PATH has it, and writes tool.js.
+func prepare(ctx context.Context, o *options) error {
+	if o.binary == "" {
+		o.binary = filepath.Join(o.dir, "roamproxy")
+		if err := command(ctx, "go", "build", "-o", o.binary, "roamproxy/cmd/roamproxy"); err != nil {
+			return err
+		}
+	}
+	if os.Getenv("NODE_PATH") == "" || command(ctx, "node", "-e", "require('bottleneck')") != nil {
+		err := command(ctx, "npm", "install", "--silent", "--no-save", "--ignore-scripts", "--prefix", o.dir, bottleneckPackage)
+		if err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Join(o.dir, "tool.js"), toolScript, 0o600)
+}
+
+// command runs a program. If it fails, the error has its output.
+func command(ctx context.Context, name string, args ...string) error {
+	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", name, err, out)
+	}
+	return nil
+}
