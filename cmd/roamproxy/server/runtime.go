@@ -1,6 +1,7 @@
 package server
 
 import (
+	"runtime"
 	"runtime/debug"
 
 	"roamproxy/cmd/roamproxy/config"
@@ -24,8 +25,12 @@ const besides = 40 << 20
 // runtime does not count: the program's own pages and the kernel's buffers.
 const ofContainer = 85
 
-// collect sets how much memory the garbage collector may let us use. GOGC and GOMEMLIMIT in the environment have precedence.
+// collect sets how much memory the garbage collector may let us use. GOGC and GOMEMLIMIT in the environment have precedence. Allocations
+// are sampled only where /debug/pprof shows them: under a flood of hits that is a hundredth of the CPU.
 func collect(c config.Config, getenv func(string) string) {
+	if rate := memProfileRate(c.Admin.Debug); runtime.MemProfileRate != rate {
+		runtime.MemProfileRate = rate
+	}
 	if getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
 	}
@@ -33,6 +38,14 @@ func collect(c config.Config, getenv func(string) string) {
 		container, _ := memlimit.FromCgroup() // 0: there is none, or it has no bound
 		debug.SetMemoryLimit(memoryLimit(c, container))
 	}
+}
+
+// memProfileRate returns how many bytes are allocated from one sample to the next; 0: there are no samples.
+func memProfileRate(debug bool) int {
+	if debug {
+		return 512 << 10 // Go's default
+	}
+	return 0
 }
 
 // memoryLimit is what the configuration lets be in use, within what the container has. It is no bound of ours: nearer to it the
