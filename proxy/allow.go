@@ -10,7 +10,7 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// allow takes the entries of the configuration.
+// allow parses the entries of Allow.
 func (t *tool) allow(entries []string) error {
 	for _, entry := range entries {
 		method, rest, ok := strings.Cut(entry, " ")
@@ -34,7 +34,8 @@ func (t *tool) allow(entries []string) error {
 	return nil
 }
 
-// canCall decides on the very bytes that are forwarded. Of what is posted to /mcp, mayPost decides later on the messages.
+// canCall returns an error if the tool may not call this method and path. It decides on the bytes that are forwarded. For a POST to /mcp,
+// canPost decides later on the messages.
 func (t *tool) canCall(method, escaped string) error {
 	if len(t.Allow) == 0 {
 		return nil
@@ -57,8 +58,8 @@ func (t *tool) canUse(method, escaped string) bool {
 	})
 }
 
-// canPost decides on the messages of a request to /mcp, all of them; nil: they cannot be read. Messages that only keep a session going
-// are allowed to a tool that may send any other.
+// canPost returns an error unless the tool may send all messages of a request to /mcp; messages is nil if they cannot be read. Messages
+// that only keep a session alive are allowed to a tool that may send any other.
 func (t *tool) canPost(escaped string, messages *rpc.Body) error {
 	if len(t.Allow) == 0 || t.canUse(http.MethodPost, escaped) {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// maxFieldSearch is how much of a body is searched for a field. Roam's ids stand among the first fields, and a text has at most 8,000
-// bytes.
+// maxFieldSearch bounds how much of a body is searched for a field, in bytes. Roam's ids are among the first fields, and a text has at
+// most 8,000 bytes.
 const maxFieldSearch = 64 << 10
 
 // bodyField returns the text of the first top-level field of a JSON object that has one of these names, and whether there is one. It

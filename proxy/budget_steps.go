@@ -9,7 +9,7 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// budgetReserver is the step before the queue: a call for which its tool has no budget does not enter it.
+// budgetReserver is the step before the queue. A call whose tool has used up its budget is not queued.
 type budgetReserver struct {
 	next    http.RoundTripper
 	budgets *budget.Counts
@@ -33,7 +33,7 @@ func (s *budgetReserver) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// budgetSpender is the step after the queue: every attempt counts, before it is sent.
+// budgetSpender is the step after the queue. It counts every attempt before that is sent.
 type budgetSpender struct {
 	next    http.RoundTripper
 	budgets *budget.Counts
@@ -51,7 +51,7 @@ func (s *budgetSpender) RoundTrip(req *http.Request) (*http.Response, error) {
 	return s.next.RoundTrip(req)
 }
 
-// budgetRefusal makes the error of a budget one of the queue, which says when to come again.
+// budgetRefusal wraps an error of package budget in a *limiter.Refusal, which has Retry-After.
 func budgetRefusal(err error) error {
 	refusal := &limiter.Refusal{Reason: err}
 	var used *budget.UsedUpError

@@ -49,7 +49,7 @@ func (p *Proxy) cached(rq *request) {
 	p.give(rq, a)
 }
 
-// page answers a request out of wide pages; nil: it is not one for them.
+// page answers a request from wide pages. It returns nil if wide pages do not apply to the request.
 func (p *Proxy) page(rq *request) (*paging.Part, error) {
 	if rq.treatment.PageSize <= 0 || !rq.treatment.Stores() || rq.Method != http.MethodGet && rq.Method != http.MethodHead {
 		return nil, nil
@@ -60,7 +60,7 @@ func (p *Proxy) page(rq *request) (*paging.Part, error) {
 	})
 }
 
-// ask puts a question to the cache: r, which is the tool's or asks for more of the same.
+// ask asks the cache for the answer to r: the tool's request, or one for a wide page that contains its items.
 func (p *Proxy) ask(rq *request, r *http.Request, body []byte) (*cache.Answer, error) {
 	c := &cachedCall{p: p, by: rq, begun: time.Now(), r: r, body: body, interim: interimWriter{p: p, rq: rq}}
 	keys := rq.upstream.credential.Keys()
@@ -79,18 +79,18 @@ func (p *Proxy) ask(rq *request, r *http.Request, body []byte) (*cache.Answer, e
 	return a, err
 }
 
-// cachedCall is a request that asks the cache, and the call to Roam that it makes if it comes to that.
+// cachedCall is a request that asks the cache, and the call to Roam that it makes on a miss.
 type cachedCall struct {
 	p       *Proxy
 	by      *request
 	r       *http.Request
 	body    []byte
-	keys    *credential.Keys // of the secret that the cache key is of
+	keys    *credential.Keys // of the secret under which the cache was asked
 	interim interimWriter
-	done    atomic.Pointer[upstreamCall] // its own fill's call, once that is over
+	done    atomic.Pointer[upstreamCall] // call of its own fill, once that has ended
 	begun   time.Time
-	awaited atomic.Pointer[upstreamCall] // that its answer is to come from: its own fill's or another's
-	before  atomic.Int64                 // nanoseconds that it waited for another's call, before it made its own
+	awaited atomic.Pointer[upstreamCall] // call whose answer it waits for: of its own fill, or of another request's
+	before  atomic.Int64                 // nanoseconds that it waited for the call of another request, before it made its own
 }
 
 var _ cache.Requester = (*cachedCall)(nil)
@@ -104,7 +104,7 @@ func (c *cachedCall) NewFill() cache.Fill {
 	return f
 }
 
-// fill is a call to Roam whose response the cache gets. It may outlive the request that began it.
+// fill is a call to Roam whose response goes to the cache. It may outlive the request that began it.
 type fill struct {
 	*cachedCall
 	call *upstreamCall
@@ -124,7 +124,7 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(f.body)), int64(len(f.body))
 	}
 	if how.PassThrough {
-		delete(out.Header, "Cache-Control") // it is for roamproxy's cache
+		delete(out.Header, "Cache-Control") // it is meant for roamproxy's cache
 		cache.RemoveOwnTags(out.Header)
 	} else {
 		removeConditions(out.Header)
@@ -137,7 +137,7 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 	return res, err
 }
 
-// give hands an answer to the tool, or says that the tool has it already.
+// give sends an answer to the tool, or 304 if the tool has it already.
 func (p *Proxy) give(rq *request, a *cache.Answer) {
 	rq.Cache, rq.Status, rq.Code = a.Result, a.Status, a.Header.Get("Roamproxy-Error")
 	if a.Status == http.StatusUnauthorized {
@@ -174,14 +174,15 @@ func (p *Proxy) give(rq *request, a *cache.Answer) {
 	}
 }
 
-// copyStream copies an answer that is not kept. One that breaks off does so for the tool too: it must not look whole.
+// copyStream copies an answer that is not cached. If Roam's answer breaks off, it aborts the tool's connection, so that the answer does not
+// look complete.
 func (p *Proxy) copyStream(rq *request, w *toolWriter, a *cache.Answer) {
 	defer a.Stream.Close()
 	piece := p.buffers.Get()
 	defer p.buffers.Put(piece)
 	for {
 		if a.Length < 0 {
-			w.FlushError() // what has come is sent on before more is waited for
+			w.FlushError() // the tool gets what has arrived before the next read waits
 		}
 		n, err := a.Stream.Read(piece)
 		if n > 0 {
@@ -199,11 +200,12 @@ func (p *Proxy) copyStream(rq *request, w *toolWriter, a *cache.Answer) {
 	}
 }
 
-// maxQuestion bounds the body of a POST that reads. Roam's are a few hundred bytes; what is larger goes through unkept, so that
-// what is read before the call is queued is little.
+// maxQuestion bounds the body of a POST that reads, in bytes. Roam's have a few hundred. A larger one is passed through and not cached, so
+// that little is read before the call is queued.
 const maxQuestion = 64 << 10
 
-// readQuestion reads the body of a question. One that is too large for a question is put back.
+// readQuestion reads the body of a POST that reads. whole is false if the body is larger than maxQuestion; then r.Body still begins at its
+// start.
 func readQuestion(w http.ResponseWriter, r *http.Request) (body []byte, whole bool, err error) {
 	if r.Method != http.MethodPost {
 		return nil, true, nil

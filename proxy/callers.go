@@ -11,7 +11,7 @@ import (
 	"roamproxy/proxy/peer"
 )
 
-// Local and Other are the names of callers about which nothing is known, and of those beyond the bound.
+// Local is the name of a caller about which nothing is known. Other is the name of all callers beyond maxNames.
 const (
 	Local = "local"
 	Other = "other"
@@ -20,13 +20,13 @@ const (
 // maxNames bounds the names of callers, which become label values. An operator who needs more configures tools.
 const maxNames = 50
 
-// maxPrograms bounds what is kept about programs; one without a request under way is forgotten first.
+// maxPrograms bounds the programs that are remembered. Programs without a request in progress are removed first.
 const maxPrograms = 1000
 
-// callers are the tools that are known where none are configured. A caller has two properties:
+// callers holds the tools of a configuration without tools. A caller has two properties:
 //
-//	name   what it calls itself (Roamproxy-Tool), or else its program, or else the product of its User-Agent: for people to read
-//	flow   its program, whatever it calls itself: for fairness, so that a program with many names has one share
+//	name   for people: its Roamproxy-Tool, or else its program, or else the product of its User-Agent
+//	flow   for the fair queue: its program, whatever its name, so that a program with many names has one share
 //
 // It is safe for concurrent use.
 type callers struct {
@@ -39,7 +39,7 @@ type callers struct {
 
 // program is what runs behind one flow.
 type program struct {
-	inProgress atomic.Int64 // requests under way
+	inProgress atomic.Int64 // requests in progress
 	tools      map[string]*tool
 }
 
@@ -47,7 +47,7 @@ func newCallers(met func(string)) *callers {
 	return &callers{onNewName: met, names: make(map[string]bool), programs: make(map[string]*program)}
 }
 
-// tool returns the tool of a caller. Agent is the product of its User-Agent, and address the remote one of its connection.
+// tool returns the tool of a caller. given is its Roamproxy-Tool, agent the product of its User-Agent, and address its remote address.
 func (c *callers) tool(given string, from peer.Peer, agent, address string) *tool {
 	name := callerName(given, from, agent)
 	flow := callerFlow(name, given, from, agent, address)
@@ -83,10 +83,10 @@ func (c *callers) makeRoom() {
 	}
 }
 
-// givenName is how a caller may call itself.
+// givenName matches the names that a caller may give itself.
 var givenName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
-// callerName returns what a person calls the caller, or nothing where it calls itself something else than a name.
+// callerName returns the name of a caller, or "" if its Roamproxy-Tool is not a name.
 func callerName(given string, from peer.Peer, agent string) string {
 	switch {
 	case givenName.MatchString(given):
@@ -102,8 +102,8 @@ func callerName(given string, from peer.Peer, agent string) string {
 	return Local
 }
 
-// callerFlow returns what is the same for all calls of one program, as far as it is known. Of a program on another machine only its address
-// and User-Agent are, and the name that it gives itself counts: behind one address there may be many.
+// callerFlow returns the flow of a caller: the same for all calls of one program, as far as that is known. For a program on another
+// machine it is the address with the name, because many programs may share one address.
 func callerFlow(name, given string, from peer.Peer, agent, address string) string {
 	if from.Flow != "" && !from.Shared {
 		return from.Flow
@@ -117,7 +117,7 @@ func callerFlow(name, given string, from peer.Peer, agent, address string) strin
 	return name
 }
 
-// maxName is as long as a name that callers give themselves.
+// maxName bounds a name, in bytes. It is the longest that givenName allows.
 const maxName = 32
 
 // printable makes a name fit for a label, a log line and a page: letters, digits and ._/- of ASCII.

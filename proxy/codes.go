@@ -34,7 +34,7 @@ const (
 	codeCanceled     Code = "canceled"
 )
 
-// Class says whose decision an answer of our own was.
+// Class says why roamproxy itself answered.
 type Class int
 
 // The classes of a Reason.

@@ -21,11 +21,11 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// statusClientGone is for the log: hardly anybody is left to read it. It is sent all the same, for a tool may have closed its own
-// half of the connection alone, and must not take an empty answer for a good one.
+// statusClientGone is the status in the log if the tool has left. It is sent too: a tool that closed only its own half of the
+// connection must not take an empty response for a good one.
 const statusClientGone = 499
 
-// describe is the table from errors to answers: the status, the code, and the kind of RFC 9209, section 2.3.
+// describe returns how an error is answered: the status, the code, and the error type of Proxy-Status (RFC 9209, section 2.3).
 func describe(err error) (status int, code Code, kind string) {
 	var tooLarge *http.MaxBytesError
 	var sending *limiter.SendError
@@ -80,7 +80,8 @@ func describe(err error) (status int, code Code, kind string) {
 	return 502, codeUnreachable, "http_response_incomplete"
 }
 
-// sentence says what happened and what to do. An error's own text may name addresses, which are for the log.
+// sentence returns the message of an answer: what happened, and what to do. It does not use the text of the error, which may name
+// addresses.
 func sentence(err error, code Code) string {
 	var sending *limiter.SendError
 	switch code {
@@ -117,9 +118,9 @@ func sentence(err error, code Code) string {
 	case codeBodyTooLarge:
 		return "The body is larger than limits.max_body."
 	case codeOnlyIfCached:
-		return "Nothing fresh is kept, and only-if-cached was asked for."
+		return "There is no fresh answer in the cache, and the request asked for only-if-cached."
 	case codeCanceled:
-		return "The tool went away."
+		return "The tool closed the connection."
 	}
 	if text, ok := repeatSentence(err, code); ok {
 		return text
@@ -131,7 +132,7 @@ func sentence(err error, code Code) string {
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// roamCode is Roam's own word for a problem, where it has one.
+// roamCode returns Roam's own code for a problem, or else code.
 func roamCode(code Code) string {
 	switch code {
 	case codeQueueFull, codeWaitTooLong, codePaused, codeBudget, codeTooManyOpen:
@@ -142,10 +143,10 @@ func roamCode(code Code) string {
 	return string(code)
 }
 
-// linger is how long the rest of a refused request's body is waited for: its tool reads the response when it has sent all.
+// linger bounds how long net/http reads the rest of a refused request's body. A tool reads the response once it has sent its body.
 const linger = 5 * time.Second
 
-// fail answers with a problem of our own, in a form that Roam's clients can read.
+// fail answers a request with an error, in the form of Roam's own errors, so that Roam's clients can read it.
 func (p *Proxy) fail(rq *request, err error) {
 	r := rq.r
 	if rq.call != nil {

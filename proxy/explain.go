@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Explanation says what would happen to a request, without making it.
+// Explanation says how a request would be treated. Nothing is sent to Roam.
 type Explanation struct {
 	Route string // the method of Roam
 	Treatment
@@ -15,7 +15,7 @@ type Explanation struct {
 	After   []string // patterns of writes that invalidate this read
 }
 
-// Explain says how a request such as GET /v1/user.list?expand=status would be treated.
+// Explain returns how a request such as GET /v1/user.list?expand=status would be treated.
 func (t Tables) Explain(method, target string) (Explanation, error) {
 	u, err := url.ParseRequestURI(target)
 	if err != nil || !strings.HasPrefix(target, "/") {
@@ -53,7 +53,7 @@ func (e effect) describe() (all []string) {
 	return append(all, e.patterns...)
 }
 
-// writesAffecting returns the writes that invalidate a group of cached answers, as patterns. One write stands for each family.
+// writesAffecting returns the writes that invalidate a group of cached answers, as patterns. It tries one write of each family.
 func (t routes) writesAffecting(group string) (all []string) {
 	route, _ := splitGroup(group)
 	nouns := []string{"chat", "group", "reaction", "user"}

@@ -10,17 +10,18 @@ import (
 	"strings"
 )
 
-// guard lets local programs in and keeps web pages out, before anything is read or spent.
+// guard refuses web pages, and requests that other servers could read in another way. It reads the first line and the header alone, so
+// a refusal costs no token.
 type guard struct {
 	browsers []string // origins that may call
 	reach    Reach
 }
 
-// Reach says who can connect to a listener, and under which names it may be called.
+// Reach describes who can connect to a listener, and which values of Host it accepts.
 type Reach struct {
-	Socket   bool     // it is a Unix socket, which no browser can open: any name will do
+	Socket   bool     // a Unix socket, which no browser can open: every Host is accepted
 	Loopback bool     // only this machine can connect
-	Hosts    []string // names that may be called besides addresses and localhost, without a port
+	Hosts    []string // accepted names besides addresses and localhost, without a port
 }
 
 // Guard protects another handler, such as the admin pages, in the same way.
@@ -36,7 +37,7 @@ func Guard(next http.Handler, reach Reach) http.Handler {
 	})
 }
 
-// refuse answers those who may not come in, and the preflights of pages that may. It tells whether that was all.
+// refuse answers a request that the guard refuses, and a preflight of a page that may call. It reports whether it has answered.
 func (p *Proxy) refuse(rq *request) bool {
 	if rq.refusal != nil {
 		p.fail(rq, rq.refusal)
@@ -48,8 +49,8 @@ func (p *Proxy) refuse(rq *request) bool {
 	return rq.allowOrigin()
 }
 
-// inspect reports why a request is refused, and closes its connection after the answer where another server could find another end
-// of the request than net/http does.
+// inspect returns why a request is refused, or nil. It closes the connection after the answer where another server could find a different
+// end of the request than net/http.
 func (g guard) inspect(w http.ResponseWriter, r *http.Request) error {
 	// net/http answers a chunked HTTP/1.0 request twice on a kept connection. It deletes a Content-Length beside Transfer-Encoding
 	// before a handler sees it, and RFC 9112 section 6.1 wants such a connection closed: so every chunked request is its last.
@@ -59,7 +60,8 @@ func (g guard) inspect(w http.ResponseWriter, r *http.Request) error {
 	return g.check(r)
 }
 
-// allowOrigin tells a browser that the page may have the answer, which is all that a preflight asks (Fetch, section 3.3).
+// allowOrigin adds the header fields by which a browser lets the page read the answer. A preflight asks for nothing else (Fetch, section
+// 3.3).
 func (rq *request) allowOrigin() (preflight bool) {
 	h, asked := rq.w.Header(), rq.r.Header
 	h.Set("Access-Control-Allow-Origin", asked.Get("Origin"))
@@ -75,7 +77,7 @@ func (rq *request) allowOrigin() (preflight bool) {
 	return true
 }
 
-// Reasons of the guard and of who comes after it; describe has their status codes.
+// Reasons for which the guard or a later step refuses a request. describe has their status codes.
 var (
 	errUnsupported  = errors.New("WebSocket, CONNECT and TRACE are not supported")
 	errTarget       = errors.New("the request target must be a path, such as /v1/groups.list")
@@ -87,7 +89,7 @@ var (
 		"slashes, ? or spaces, and in ASCII")
 )
 
-// check reports why a request is refused, from its first line and header alone.
+// check returns why a request is refused, or nil.
 func (g guard) check(r *http.Request) error {
 	switch {
 	case r.Method == http.MethodConnect, r.Method == http.MethodTrace, isWebSocket(r):
@@ -131,8 +133,8 @@ func isWebSocket(r *http.Request) bool {
 	return false
 }
 
-// isForeign reports whether a Referer names a page of another origin. Browsers send Sec-Fetch-Site to trustworthy addresses alone, which
-// those of a network are not: for an image or a script from there, the Referer is all that tells.
+// isForeign reports whether a Referer names a page of another origin. Browsers send Sec-Fetch-Site only to loopback addresses and https.
+// On another address, the Referer is the only sign that a page asks for an image or a script.
 func (g guard) isForeign(referer, host string) bool {
 	u, err := url.Parse(referer)
 	if err != nil || u.Opaque != "" {
@@ -144,8 +146,8 @@ func (g guard) isForeign(referer, host string) bool {
 	return !strings.EqualFold(u.Host, host) && !slices.Contains(g.browsers, u.Scheme+"://"+u.Host)
 }
 
-// isOwnName reports whether a page that rebound a name of its own to our address could not have sent this Host. It could not send
-// localhost, or a name that the public DNS never has: those of containers and clusters. A name of Hosts is the operator's own.
+// isOwnName reports whether Host names this listener. A page can rebind a name of its own to our address (DNS rebinding), so only names
+// that a page cannot own are accepted: addresses, localhost, names that the public DNS never has, and Hosts.
 func (g guard) isOwnName(r *http.Request) bool {
 	if g.reach.Socket {
 		return true
@@ -173,8 +175,8 @@ func (g guard) isOwnName(r *http.Request) bool {
 		strings.HasSuffix(name, ".internal")
 }
 
-// isOwnAddress reports whether an address in Host may be that of this listener. To 127.0.0.0/8 and ::1, and to no other address that
-// leads to loopback, browsers send Sec-Fetch-Site: an image from http://0.0.0.0 or http://[::ffff:127.0.0.1] comes without any sign of a page.
+// isOwnAddress reports whether an address in Host may be that of this listener. Browsers send Sec-Fetch-Site to 127.0.0.0/8 and ::1, and
+// to no other address that leads to loopback. So http://0.0.0.0 and http://[::ffff:127.0.0.1] are refused.
 func (g guard) isOwnAddress(addr netip.Addr) bool {
 	if addr.Is4In6() || addr.Unmap().IsUnspecified() {
 		return false
@@ -182,7 +184,7 @@ func (g guard) isOwnAddress(addr netip.Addr) bool {
 	return addr.IsLoopback() || !g.reach.Loopback
 }
 
-// hostname is the name or address in a Host field, in lower case, and whether it stood in brackets.
+// hostname returns the name or address in a Host field, in lower case, and whether it was in brackets.
 func hostname(host string) (name string, bracketed bool) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name, bracketed = h, strings.HasPrefix(host, "[")
@@ -194,7 +196,7 @@ func hostname(host string) (name string, bracketed bool) {
 	return strings.ToLower(strings.TrimSuffix(name, ".")), bracketed
 }
 
-// isFromBrowser reports whether a field is there that browsers send and programs do not.
+// isFromBrowser reports whether the header has a field that browsers send and programs do not.
 func isFromBrowser(h http.Header) bool {
 	for _, name := range []string{"Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-User"} {
 		if h[name] != nil {

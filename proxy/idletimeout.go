@@ -11,14 +11,14 @@ import (
 	"roamproxy/proxy/eventstream"
 )
 
-// idleTimeout is the step that ends an upstream call on which nothing moves: the time from one sign of progress to the next is
-// bounded. Progress is a piece of the request taken, the request sent, a piece of the response read. So a large body on a slow
-// network is no reason to end a call, and a connection that hangs is one at any stage.
+// idleTimeout is the step that ends an upstream call which makes no progress for too long. Progress means that a piece of the request
+// was read, that the request was sent, or that a piece of the response arrived. So a large body on a slow network does not end a call,
+// and a connection that hangs does at any stage.
 //
-// An event stream has no bound once its header is here, because it may say nothing for hours. TCP keep-alive finds a dead peer.
+// An event stream has no bound after its header, because it may be silent for hours. TCP keep-alive finds a dead peer.
 type idleTimeout struct {
 	next  http.RoundTripper
-	limit time.Duration // unless the call's route has another
+	limit time.Duration // for routes without a timeout of their own
 }
 
 // idleTimeoutError is the error of a call that idleTimeout ended. It is a net.Error whose Timeout is true.
@@ -39,7 +39,7 @@ func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		WroteRequest: func(httptrace.WroteRequestInfo) { timer.progress() },
 	}))
-	if out.ContentLength != 0 { // an empty body stays of a type that net/http need not copy
+	if out.ContentLength != 0 { // net/http recognises an empty body by its type
 		out.Body = &requestBody{out.Body, timer}
 	}
 	received, err := t.next.RoundTrip(out)
@@ -49,12 +49,12 @@ func (t *idleTimeout) RoundTrip(req *http.Request) (*http.Response, error) {
 		cancel(nil)
 		return nil, err
 	}
-	if received.StatusCode < http.StatusOK { // such as 101, after which net/http hands out the connection itself
+	if received.StatusCode < http.StatusOK { // such as 101, after which the body is the connection itself
 		received.Body.Close()
 		cancel(nil)
 		return nil, fmt.Errorf("proxy: status %03d is no final response", received.StatusCode)
 	}
-	res := *received // net/http adds trailers to the one that it knows
+	res := *received // net/http adds trailers to the original
 	res.Trailer = nil
 	res.Body = &responseBody{ReadCloser: received.Body, timer: timer, endless: eventstream.IsStream(received.Header)}
 	return &res, nil
@@ -71,7 +71,7 @@ type idleTimer struct {
 func (t *idleTimer) expire()   { t.cancel(&idleTimeoutError{t.limit}) }
 func (t *idleTimer) progress() { t.timer.Reset(t.limit) }
 
-// cause is the timeout, where that is why err came.
+// cause returns the *idleTimeoutError if the timer ended the call, or else err.
 func (t *idleTimer) cause(err error) error {
 	if timeout, ok := context.Cause(t.ctx).(*idleTimeoutError); ok {
 		return timeout
@@ -79,7 +79,7 @@ func (t *idleTimer) cause(err error) error {
 	return err
 }
 
-// requestBody reports each piece that is taken as progress.
+// requestBody counts each Read of the request's body as progress.
 type requestBody struct {
 	io.ReadCloser
 	timer *idleTimer
@@ -90,7 +90,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-// responseBody runs the timer while a Read waits for Roam. Between two reads the tool takes its time, which has a bound of its own.
+// responseBody runs the timer while a Read waits for Roam. Between two reads the tool is slow, not Roam; toolWriter bounds that.
 type responseBody struct {
 	io.ReadCloser
 	timer   *idleTimer

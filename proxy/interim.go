@@ -9,25 +9,25 @@ import (
 	"roamproxy/cache"
 )
 
-// interimWriter hands Roam's responses of 1xx on to a tool that waits for the final one (RFC 9110, section 15.2).
+// interimWriter forwards Roam's 1xx responses to a tool that waits for the final one (RFC 9110, section 15.2).
 type interimWriter struct {
 	p  *Proxy
 	rq *request
 
-	mu    sync.Mutex // guards the following, and the tool's response until it is over
+	mu    sync.Mutex // guards the following, and the tool's response until over is true
 	count int
-	over  bool // whatever Roam says now, the response belongs to the goroutine that serves the request
+	over  bool // the response belongs to the goroutine that serves the request; later 1xx responses are dropped
 }
 
-// maxInterim bounds how many of them are handed on for one call. A server sends more than one or two to say that it is still at work;
-// a tool may take a flood of them for a response without end.
+// maxInterim bounds the 1xx responses that are forwarded for one call. A slow server may send several; a tool could read a flood of
+// them for ever.
 const maxInterim = 100
 
-// pass is called by net/http, on a goroutine of its own. The header is changed.
+// pass forwards one response. net/http calls it on a goroutine of its own. It changes header.
 func (i *interimWriter) pass(status int, header http.Header) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	// the body is here already, and HTTP/1.0 knows none
+	// 100: the body was read already; HTTP/1.0 has no 1xx
 	if i.over || i.count == maxInterim || status == http.StatusContinue || !i.rq.r.ProtoAtLeast(1, 1) {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 	"roamproxy/limiter"
 )
 
-// Drop adds to what a write invalidates.
+// Drop adds routes to those that a write invalidates.
 type Drop struct {
 	After  string   // "METHOD path" of the write
 	Routes []string // path.Match patterns
@@ -38,8 +38,8 @@ func (p *Proxy) Purge(pattern string) (int, error) {
 	}), nil
 }
 
-// invalidateAnswered invalidates what a write that was answered affects: when Roam executed it (RFC 9111, section 4.4: it need only be no
-// error), and when its outcome is unknown.
+// invalidateAnswered invalidates what an answered write affects. A status below 400 means that Roam executed it (RFC 9111, section 4.4).
+// After a 5xx the outcome is unknown.
 func (p *Proxy) invalidateAnswered(rq *request) {
 	switch {
 	case rq.Status == http.StatusUnauthorized:
@@ -50,8 +50,8 @@ func (p *Proxy) invalidateAnswered(rq *request) {
 	}
 }
 
-// credentialRefused invalidates what is known of the credential when Roam answers 401. An answer that is given again without a
-// call, while the credential is known to be refused, changes nothing.
+// credentialRefused invalidates the answers about the credential when Roam answers 401. It does nothing if no call was sent, which is so
+// while the gate refuses the credential.
 func (p *Proxy) credentialRefused(rq *request) {
 	if rq.Attempts > 0 {
 		p.lists.drop()
@@ -59,8 +59,8 @@ func (p *Proxy) credentialRefused(rq *request) {
 	}
 }
 
-// invalidateUnanswered invalidates what a write without an answer affects, for it may have been executed: the connection broke, Roam was
-// silent, or the tool left while the call was in progress.
+// invalidateUnanswered invalidates what a write without an answer affects, because Roam may have executed it: the connection broke, Roam
+// was silent, or the tool left while the call was in progress.
 func (p *Proxy) invalidateUnanswered(rq *request, err error) {
 	if rq.call == nil || rq.call.Attempts == 0 {
 		return
@@ -73,7 +73,7 @@ func (p *Proxy) invalidateUnanswered(rq *request, err error) {
 	p.invalidateCalls(rq)
 }
 
-// namedChat returns the chat that a write names in its query or its body, which is held by then, or "".
+// namedChat returns the chat that a write names in its query or its held body, or "".
 func (rq *request) namedChat() string {
 	if noun := family(rq.Route); noun != "chat" && noun != "reaction" {
 		return ""
@@ -101,13 +101,13 @@ func (p *Proxy) drop(e effect, chat string) {
 	}
 }
 
-// effect is what a write makes wrong.
+// effect is what a write invalidates.
 type effect struct {
-	everything bool     // the credential is gone
-	families   []string // nouns whose entries are invalid
-	chats      bool     // the lists of chats
-	messages   bool     // messages and reactions, of the chat that the write names
-	patterns   []string // of routes, by configuration
+	everything bool     // all entries: the credential was revoked
+	families   []string // entries of these nouns, see family
+	chats      bool     // lists of chats
+	messages   bool     // messages and reactions of the chat that the write names
+	patterns   []string // patterns of routes, from the configuration
 }
 
 func (e effect) isNone() bool {
@@ -133,7 +133,7 @@ func (t routes) effectOfWrite(method, written string) effect {
 	return e
 }
 
-// builtinEffect follows from the name of a method, so that a method that Roam adds tomorrow is handled like its kin.
+// builtinEffect derives the effect from the name of the method, so a method that Roam adds later is handled like similar ones.
 func builtinEffect(written string) effect {
 	name := path.Base(written)
 	if hasNoEffect(name) {
@@ -153,13 +153,13 @@ func builtinEffect(written string) effect {
 	}
 }
 
-// hasNoEffect reports whether a write changes nothing that is cached: pulses, presence, links that are made or found, AI answers.
+// hasNoEffect reports whether a write changes nothing that is cached: typing, presence, links, answers of an AI.
 func hasNoEffect(name string) bool {
 	return name == "chat.typing" || strings.HasPrefix(name, "user.activity.") || strings.HasPrefix(name, "user.status") ||
 		strings.HasSuffix(name, ".link.create") || strings.HasSuffix(name, ".shareLink") || strings.HasSuffix(name, ".prompt")
 }
 
-// covers reports whether a cached answer of this group is wrong after the write. A write that names no chat affects all chats.
+// covers reports whether the write invalidates the answers of a group. A write that names no chat affects all chats.
 func (e effect) covers(group, chat string) bool {
 	route, of := splitGroup(group)
 	name := path.Base(route)
@@ -178,15 +178,15 @@ func (e effect) covers(group, chat string) bool {
 	return slices.ContainsFunc(e.patterns, func(pattern string) bool { ok, _ := path.Match(pattern, route); return ok })
 }
 
-// isSameKind reports whether two names of chats begin with the same tag, such as C- of a chat or G- of a group. Names of different kinds
-// may be those of one chat.
+// isSameKind reports whether two ids of chats have the same prefix, such as C- or G-. Ids with different prefixes may name the same
+// chat.
 func isSameKind(a, b string) bool {
 	tag, _, _ := strings.Cut(a, "-")
 	other, _, _ := strings.Cut(b, "-")
 	return tag == other
 }
 
-// cacheGroup names the entries that one write invalidates together: those of a route, and for messages those of a chat.
+// cacheGroup returns the name of the group of entries that one write invalidates together: the route, and for messages the chat too.
 func cacheGroup(route, rawQuery string) string {
 	if path.Base(route) == "chat.history" {
 		for p := range cache.Parameters(rawQuery) {
@@ -198,7 +198,7 @@ func cacheGroup(route, rawQuery string) string {
 	return route
 }
 
-// chatMark cannot stand in a route, which is a path.
+// chatMark separates route and chat in the name of a group. A route, which is a path, cannot contain it.
 const chatMark = "?chat="
 
 func splitGroup(group string) (route, chat string) {
@@ -206,7 +206,7 @@ func splitGroup(group string) (route, chat string) {
 	return route, chat
 }
 
-// family returns what a route is about, in the singular: group.rename and groups.list are about the same, and so are SCIM's Groups.
+// family returns the noun of a route, in the singular: group for group.rename, groups.list and SCIM's Groups.
 func family(route string) string {
 	last := strings.TrimPrefix(route, "/scim/v2/")
 	if last == route {

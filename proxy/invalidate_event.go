@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// InvalidateEvent removes the cached answers that a change at Roam made wrong, by the name of its webhook event. It returns when
-// they are gone, on all replicas that can be reached.
+// InvalidateEvent removes the cached answers that a webhook event affects. chat is the one that the event names, or "". It returns when
+// they are removed, on all replicas that can be reached.
 func (p *Proxy) InvalidateEvent(name, chat string) {
 	if e := eventEffect(name); !e.isNone() {
 		p.o.Cache.Invalidate(func(group string) bool { return e.covers(group, chat) })
 	}
 }
 
-// eventWrites has the write that makes the same change as an event, where its name does not say so already.
+// eventWrites returns the method that makes the same change as an event. Most events are named after their method.
 func eventWrites(name string) string {
 	switch name {
 	case "chat.message", "chat.message.dm", "chat.message.channel", "chat.message.mention", "chat.link.shared":
@@ -30,8 +30,8 @@ func eventWrites(name string) string {
 	return name
 }
 
-// eventEffect returns what an event makes wrong: what the write would that makes the same change. The event of an unknown name affects
-// its noun, and one without a name everything.
+// eventEffect returns what an event invalidates: the same as the method that makes the same change. An event of unknown name affects its
+// noun, and one without a name everything.
 func eventEffect(name string) effect {
 	if name == "" {
 		return effect{everything: true}

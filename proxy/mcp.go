@@ -21,8 +21,8 @@ const mcpSubscribe = "subscriptions/listen"
 // isMCP reports whether the request posts messages of an agent.
 func (rq *request) isMCP() bool { return rq.Method == http.MethodPost && rq.Route == mcpRoute }
 
-// readMessages reads what an agent posts, once for all steps after it. The body waits in rq.body. If readMessages returns true, it has
-// answered the request. Messages that cannot be read are passed through, unless the tool may send only some.
+// readMessages reads the messages that an agent posts, once for all later steps. The body is then in rq.body. If readMessages returns
+// true, it has answered the request. Unreadable messages are passed through, unless Allow limits the tool to some messages.
 func (p *Proxy) readMessages(rq *request) (answered bool) {
 	if rq.r.ContentLength != 0 {
 		if err := p.hold(rq, io.Discard); err != nil {
@@ -46,7 +46,7 @@ func (p *Proxy) readMessages(rq *request) (answered bool) {
 	return false
 }
 
-// Fields that say what a message is about (MCP 2026-07-28), so that a gateway need not read it.
+// Header fields that repeat what a message says (MCP 2026-07-28), so that a gateway need not read the body.
 const (
 	methodHeader = "Mcp-Method"
 	nameHeader   = "Mcp-Name"
@@ -54,7 +54,7 @@ const (
 
 var errHeaderMismatch = errors.New("the fields " + methodHeader + " and " + nameHeader + " contradict the body; the call was not sent")
 
-// hasMismatch reports whether the header says something else of messages than they do: the next server may believe the header.
+// hasMismatch reports whether the header contradicts a message. The next server may believe the header.
 func hasMismatch(h http.Header, messages *rpc.Body) bool {
 	for _, m := range messages.Messages {
 		differs := func(from string) func(string) bool { return func(value string) bool { return value != from } }
@@ -65,7 +65,7 @@ func hasMismatch(h http.Header, messages *rpc.Body) bool {
 	return false
 }
 
-// messagesIn reads the messages of a body; nil: they cannot be read, or not as any server would.
+// messagesIn returns the messages of a body, or nil if servers could read it in different ways or not at all.
 func messagesIn(h http.Header, body io.Reader, size int64) *rpc.Body {
 	if size > rpc.MaxBody || !isPlainJSON(h) {
 		return nil
@@ -81,7 +81,7 @@ func messagesIn(h http.Header, body io.Reader, size int64) *rpc.Body {
 	return messages
 }
 
-// isPlainJSON reports whether a body is what its bytes say: neither encoded, nor in another character set than JSON has.
+// isPlainJSON reports whether a body is neither compressed nor in another character set than UTF-8.
 func isPlainJSON(h http.Header) bool {
 	if coding := strings.Join(h["Content-Encoding"], ","); coding != "" && !strings.EqualFold(coding, "identity") {
 		return false
@@ -95,13 +95,13 @@ func isPlainJSON(h http.Header) bool {
 	return true
 }
 
-// isSubscription reports whether a request to Roam is such a call.
+// isSubscription reports whether a request to Roam asks for an event stream without end.
 func isSubscription(req *http.Request) bool {
 	c := callOf(req.Context())
 	return c != nil && c.subscribes
 }
 
-// toolOf returns the tool that a request to Roam is made for; "": none.
+// toolOf returns the name of the tool for which a request to Roam is made, or "".
 func toolOf(req *http.Request) string {
 	if c := callOf(req.Context()); c != nil {
 		return c.Caller.Tool.Name

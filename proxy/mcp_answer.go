@@ -9,11 +9,11 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// maxRefusedBody bounds what is read of messages only to refuse them, in bytes.
+// maxRefusedBody bounds how much of a body is read only to refuse its messages, in bytes.
 const maxRefusedBody = 64 << 10
 
-// refusedMessages returns the messages that a failed request posted; nil: none that can be read. Those of a request that was refused
-// before it was read are read now: net/http would read them, too, before it sends the response.
+// refusedMessages returns the messages of a failed request, or nil if it has none that can be read. It reads the body if the request was
+// refused before that; net/http would do so too before it sends the response.
 func (rq *request) refusedMessages() *rpc.Body {
 	isEarly := rq.messages == nil && rq.body == nil && rq.tool != nil && rq.r.ContentLength <= maxRefusedBody
 	if !isEarly || rq.Method != http.MethodPost || routeOf(target(rq.r)) != mcpRoute {
@@ -22,8 +22,8 @@ func (rq *request) refusedMessages() *rpc.Body {
 	return messagesIn(rq.r.Header, io.LimitReader(rq.r.Body, maxRefusedBody), 0)
 }
 
-// answerMessages returns the status and the body of an answer of our own to JSON-RPC messages. A model reads the results of its tools
-// and no HTTP: so a call of a tool that was not sent is answered 200, and its result says when to try again.
+// answerMessages returns the status and the body of an error answer to JSON-RPC messages. A model sees the results of its tool calls and
+// no HTTP status. So a tool call that was not sent is answered 200, and its result says when to try again.
 func answerMessages(messages *rpc.Body, err error, status int, body map[string]any) (int, []byte) {
 	message, data := fmt.Sprint(body["message"]), map[string]any{"reason": body["reason"]}
 	seconds, waits := body["retry_after"]

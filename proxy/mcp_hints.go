@@ -8,8 +8,8 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// toolHints remembers what lists of tools say of each: whether it only reads (annotations.readOnlyHint). The zero value is ready. It
-// may be used by many goroutines.
+// toolHints remembers which MCP tools only read, from annotations.readOnlyHint in tool lists. The zero value is ready. It may be used by
+// many goroutines.
 type toolHints struct {
 	mu    sync.Mutex // guards known
 	known map[hintKey]bool
@@ -17,10 +17,10 @@ type toolHints struct {
 
 type hintKey struct{ upstream, tool string }
 
-// maxHints bounds what is remembered. Roam has some ten tools.
+// maxHints bounds the remembered tools. Roam has about ten.
 const maxHints = 1000
 
-// learn reads a list of tools. It skips those that say nothing of it.
+// learn reads a list of tools. It skips tools without a hint.
 func (t *toolHints) learn(upstream string, list json.RawMessage) {
 	var tools []struct {
 		Name        string `json:"name"`
@@ -44,7 +44,7 @@ func (t *toolHints) learn(upstream string, list json.RawMessage) {
 	}
 }
 
-// isRead reports whether a tool only reads: as a list has said, or else by its name.
+// isRead reports whether a tool only reads, by its hint or else by its name.
 func (t *toolHints) isRead(upstream, tool string) bool {
 	t.mu.Lock()
 	reads, ok := t.known[hintKey{upstream, tool}]

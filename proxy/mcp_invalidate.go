@@ -10,7 +10,7 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// mcpWrites returns those messages of a request that may change something at Roam.
+// mcpWrites returns the messages of a request that may change something at Roam.
 func (p *Proxy) mcpWrites(rq *request) (all []rpc.Message) {
 	if rq.messages == nil {
 		return nil
@@ -23,7 +23,7 @@ func (p *Proxy) mcpWrites(rq *request) (all []rpc.Message) {
 	return all
 }
 
-// invalidateCalls invalidates what the calls of tools among the request's messages affect: the same as the methods of their names.
+// invalidateCalls invalidates what the request's tool calls affect: the same as the methods that the tools are named after.
 func (p *Proxy) invalidateCalls(rq *request) {
 	for _, m := range p.mcpWrites(rq) {
 		chat, _ := bodyField(bytes.NewReader(m.Arguments), "chat", "chatId")
@@ -33,8 +33,8 @@ func (p *Proxy) invalidateCalls(rq *request) {
 	}
 }
 
-// methodsOf returns the methods that a tool may stand for: reaction_add is reaction.add. Where the noun comes later, as in
-// add_reaction, it is found there. A word that is no noun of Roam's affects nothing.
+// methodsOf returns the methods that a tool may be named after: reaction.add for reaction_add. The noun may come later, as in
+// add_reaction, so there is a candidate for each word. A word that is no noun of Roam's affects nothing.
 func methodsOf(tool string) (all []string) {
 	words := rpc.Words(tool)
 	for i, word := range words {
@@ -49,8 +49,8 @@ func methodsOf(tool string) (all []string) {
 	return all
 }
 
-// withInvalidation returns the body of a response to the request, which invalidates what the calls of tools in it affect. In an event stream
-// a tool has done its work only when its result comes, long after the header: so each piece invalidates before the tool sees it.
+// withInvalidation returns a body for the response that invalidates what the request's tool calls affect. In an event stream the result
+// of a call comes long after the header, so each Read invalidates before the tool sees the bytes.
 func (p *Proxy) withInvalidation(rq *request, res *http.Response) io.ReadCloser {
 	if !eventstream.IsStream(res.Header) || len(p.mcpWrites(rq)) == 0 {
 		return res.Body

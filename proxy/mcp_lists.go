@@ -14,32 +14,32 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// Every session of an agent begins with the same lists of tools, prompts and resources, each a call. mcpLists keeps Roam's answers for all
-// agents of a credential. The zero value is ready. It may be used by many goroutines.
+// mcpLists caches the lists of tools, prompts and resources, with which every session of an agent begins; each would be a call. All agents
+// of a credential share them. The zero value is ready. It may be used by many goroutines.
 type mcpLists struct {
 	mu      sync.Mutex // guards the following
 	lists   map[listKey]*cachedList
-	changes int // how often they were dropped
+	changes int // how often drop was called
 }
 
-// listKey is all that a list depends on.
+// listKey is everything that a list depends on.
 type listKey struct{ partition, fields, method, params string }
 
-// cachedList is the result of a call, by its fields.
+// cachedList is the result of a call, by field.
 type cachedList struct {
 	result map[string]json.RawMessage
 	until  time.Time
 }
 
 const (
-	listTTL    = time.Minute // of a list that does not say its own
-	maxListTTL = time.Hour   // a server that forgets to tell of a change is believed no longer
-	maxLists   = 100         // kept at a time; with maxList at most some 25 MiB
-	maxList    = 256 << 10   // bytes of one; a tool has some hundred
-	maxParams  = 1 << 10     // bytes of the parameters, and of the fields in the key
+	listTTL    = time.Minute // for a list without ttlMs
+	maxListTTL = time.Hour   // bounds ttlMs, in case the server forgets to report a change
+	maxLists   = 100         // lists in memory: with maxList at most 25 MiB
+	maxList    = 256 << 10   // bytes of one list; a tool takes some hundred
+	maxParams  = 1 << 10     // bytes of the parameters, and of the header fields in the key
 )
 
-// isList reports whether answers to a method are kept.
+// isList reports whether answers to a method are cached.
 func isList(method string) bool {
 	switch method {
 	case "tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/discover":
@@ -48,7 +48,7 @@ func isList(method string) bool {
 	return false
 }
 
-// requestedList returns the key of the list that a request asks for.
+// requestedList returns the key of the list that a request asks for. ok is false if it asks for no list, or for one that is not cached.
 func (rq *request) requestedList() (key listKey, ok bool) {
 	if rq.messages == nil || rq.messages.Batch || rq.r.Header[keyHeader] != nil {
 		return key, false
@@ -69,8 +69,8 @@ func (rq *request) requestedList() (key listKey, ok bool) {
 	return key, err == nil && len(fields) <= maxParams
 }
 
-// keyFields returns the fields of a request that may choose its answer, such as the version of the protocol: all but those that are
-// known not to. So no tool can change the list of another.
+// keyFields returns the header fields that may change the answer, such as the protocol version: all but those known not to. So no tool can
+// change the list of another.
 func keyFields(h http.Header) string {
 	var all []string
 	for name, values := range h {
@@ -85,7 +85,7 @@ func keyFields(h http.Header) string {
 	return strings.Join(all, "\n")
 }
 
-// answerList answers a request for a list that is kept, and reports whether it did.
+// answerList answers a request for a cached list, and reports whether it did.
 func (p *Proxy) answerList(rq *request) bool {
 	key, ok := rq.requestedList()
 	if !ok {
@@ -110,7 +110,7 @@ func (p *Proxy) answerList(rq *request) bool {
 	return true
 }
 
-// listAnswer returns the response to the request: its own id, what is left of the time, and only what the tool may use.
+// listAnswer returns the response to a request for a list: with the request's id, the remaining ttlMs, and only what the tool may use.
 func (rq *request) listAnswer(kept *cachedList) []byte {
 	result := make(map[string]any, len(kept.result))
 	for name, value := range kept.result {
@@ -132,7 +132,7 @@ func (rq *request) listAnswer(kept *cachedList) []byte {
 	return append(text, '\n')
 }
 
-// allowedItems returns those items of a list that the tool may call by a method.
+// allowedItems returns the items of a list that Allow lets the tool use by a method.
 func (t *tool) allowedItems(escaped, method string, all json.RawMessage) any {
 	var items []json.RawMessage
 	if len(t.Allow) == 0 || t.canUse(http.MethodPost, escaped) || json.Unmarshal(all, &items) != nil {
@@ -160,7 +160,7 @@ func (l *mcpLists) get(key listKey) (kept *cachedList, changes int) {
 	return kept, l.changes
 }
 
-// put keeps a list that was asked for after so many changes.
+// put caches a list, unless a list has changed since it was asked for: changes is the count at that time.
 func (l *mcpLists) put(key listKey, kept *cachedList, changes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -173,7 +173,7 @@ func (l *mcpLists) put(key listKey, kept *cachedList, changes int) {
 	l.lists[key] = kept
 }
 
-// drop forgets all lists: one of them has changed.
+// drop removes all lists, because one of them has changed.
 func (l *mcpLists) drop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

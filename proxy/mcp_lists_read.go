@@ -14,13 +14,13 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// readList reads Roam's response to a request for a list, keeps it, and makes it one for the tool. A response that is no list, or
-// that has more than the list, passes as it is.
+// readList caches the list in Roam's response, and replaces the response by the answer for this tool. It leaves a response unchanged
+// that is no list, or too large.
 func (p *Proxy) readList(rq *request, res *http.Response) {
 	if rq.list == nil || res.StatusCode != http.StatusOK || res.Header.Get("Content-Encoding") != "" {
 		return
 	}
-	var before bytes.Buffer // what was read, if it passes as it is
+	var before bytes.Buffer // what was read, to put it back
 	in := io.TeeReader(io.LimitReader(res.Body, maxList), &before)
 	var text []byte
 	if eventstream.IsStream(res.Header) {
@@ -44,7 +44,7 @@ func (p *Proxy) readList(rq *request, res *http.Response) {
 	res.Header.Set("Content-Length", strconv.Itoa(len(text)))
 }
 
-// firstEvent returns the data of the first event of a stream that has any.
+// firstEvent returns the data of the first event that has any, or nil.
 func firstEvent(stream io.Reader) (data []byte) {
 	in := bufio.NewScanner(stream)
 	for in.Buffer(nil, maxList); in.Scan(); {
@@ -59,7 +59,7 @@ func firstEvent(stream io.Reader) (data []byte) {
 	return nil
 }
 
-// listIn reads the result of the call with this id; nil: it is none, or not to be kept.
+// listIn returns the list in a response to the call with this id, or nil if there is none.
 func listIn(text, id []byte) *cachedList {
 	var answer struct {
 		ID     json.RawMessage            `json:"id"`
@@ -79,7 +79,7 @@ func listIn(text, id []byte) *cachedList {
 	return &cachedList{answer.Result, time.Now().Add(ttl)}
 }
 
-// withListChanges returns the body of an event stream of MCP, which drops the lists when one of them has changed.
+// withListChanges returns a body for the response that drops the cached lists when an event stream of MCP reports a change.
 func (p *Proxy) withListChanges(rq *request, res *http.Response) io.ReadCloser {
 	if rq.Route != mcpRoute || !eventstream.IsStream(res.Header) {
 		return res.Body
@@ -87,13 +87,13 @@ func (p *Proxy) withListChanges(rq *request, res *http.Response) io.ReadCloser {
 	return &listChangeBody{ReadCloser: res.Body, changed: p.lists.drop}
 }
 
-// listChanged ends the names of the notifications that a list has changed.
+// listChanged is the end of the name of every notification that a list has changed.
 const listChanged = `/list_changed"`
 
 type listChangeBody struct {
 	io.ReadCloser
 	changed func()
-	last    []byte // of the piece before
+	last    []byte // end of the previous piece: the name may be cut
 }
 
 func (b *listChangeBody) Read(p []byte) (int, error) {

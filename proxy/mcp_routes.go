@@ -8,16 +8,17 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// maxMCPTools bounds the tools that have a route of their own in metrics, log and page. Roam has some ten; any agent may name others.
+// maxMCPTools bounds the tools with a route of their own in metrics, log and page. Roam has about ten; an agent can make up others.
 const maxMCPTools = 40
 
-// mcpRoutes names what agents post, such as /mcp tools/call meeting_search. The zero value is ready. It may be used by many goroutines.
+// mcpRoutes returns the routes of JSON-RPC messages, such as "/mcp tools/call meeting_search". The zero value is ready. It may be used by
+// many goroutines.
 type mcpRoutes struct {
 	mu    sync.Mutex // guards known
 	known map[string]bool
 }
 
-// label returns the route of messages; nil: they cannot be read. Those of a batch have one if they are alike.
+// label returns the route of messages, which are nil if they cannot be read. A batch has the route of its messages if they have the same.
 func (l *mcpRoutes) label(messages *rpc.Body) string {
 	if messages == nil {
 		return otherMessages
@@ -31,7 +32,7 @@ func (l *mcpRoutes) label(messages *rpc.Body) string {
 	return first
 }
 
-// otherMessages is the route of what has none of its own.
+// otherMessages is the route of messages without one of their own.
 const otherMessages = mcpRoute + " other"
 
 func (l *mcpRoutes) of(m rpc.Message) string {
@@ -48,7 +49,7 @@ func (l *mcpRoutes) of(m rpc.Message) string {
 	return mcpRoute + " " + m.Method + " " + m.Name
 }
 
-// knows reports whether a tool has a route of its own, and gives it one while there are any.
+// knows reports whether a tool has a route of its own. It gives the tool one while fewer than maxMCPTools have one.
 func (l *mcpRoutes) knows(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +66,7 @@ func (l *mcpRoutes) knows(name string) bool {
 	return true
 }
 
-// Names of tools have at most 128 of these letters (MCP 2025-11-25); here half as many, for a table.
+// Names of tools consist of these letters (MCP 2025-11-25). MCP allows 128; a table on the status page has room for 64.
 const (
 	maxToolName = 64
 	toolLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."

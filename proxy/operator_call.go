@@ -9,11 +9,11 @@ import (
 	"roamproxy/limiter"
 )
 
-// ownName is the tool in whose name roamproxy makes calls of its own.
+// ownName is the tool name of roamproxy's own calls.
 const ownName = "roamproxy"
 
-// Call makes a call to Roam on behalf of the operator, with the first credential, by way of the queue and of all the steps that a
-// tool's call takes. The caller closes the body of the response. An error means that there is none.
+// Call sends a call of the operator to Roam, with the first credential. It goes through the queue and all other steps, as a tool's call
+// does. The caller must close the body of the response.
 func (p *Proxy) Call(ctx context.Context, method, target string, body []byte) (*http.Response, error) {
 	c := &upstreamCall{route: routeOf(target)}
 	c.Caller = limiter.Caller{Tool: limiter.Tool{Name: ownName, Weight: 1}, Urgency: limiter.Usual, Longest: operatorWait}
@@ -28,11 +28,11 @@ func (p *Proxy) Call(ctx context.Context, method, target string, body []byte) (*
 	return p.defaultUpstream.chain.RoundTrip(req)
 }
 
-// ErrorString says what happened to a call that has no response, and what to do, without addresses or secrets.
+// ErrorString returns what happened to a call without a response, and what to do. It names no address and no secret.
 func ErrorString(err error) string {
 	_, code, _ := describe(err)
 	return sentence(err, code)
 }
 
-// operatorWait is the longest wait of such a call: a person waits for it at a command line.
+// operatorWait is the longest wait in the queue of a Call: a person waits for it at a command line.
 const operatorWait = 30 * time.Second

@@ -12,8 +12,8 @@ import (
 	"roamproxy/proxy/eventstream"
 )
 
-// passThrough hands a request to Roam and Roam's response to the tool, as it comes. Responses of unknown length and event streams are
-// flushed piece by piece.
+// passThrough forwards a request to Roam, and Roam's response to the tool, without caching. Responses of unknown length and event
+// streams are flushed after each read.
 func (p *Proxy) passThrough(rq *request) {
 	rq.call = rq.newCall()
 	ctx, cancel := rq.callContext()
@@ -53,12 +53,12 @@ func (p *Proxy) passThrough(rq *request) {
 	proxy.ServeHTTP(w, in)
 }
 
-// upload is the tool's body, bounded in size and in time.
+// upload returns the tool's body, bounded in size and in time.
 func (p *Proxy) upload(rq *request) io.ReadCloser {
 	return &upload{ReadCloser: http.MaxBytesReader(rq.w, rq.r.Body, p.o.MaxBody), controller: http.NewResponseController(rq.w)}
 }
 
-// modifyResponse makes Roam's response one for the tool, before its header is written.
+// modifyResponse changes Roam's response for the tool, before its header is written.
 func (p *Proxy) modifyResponse(rq *request, res *http.Response) {
 	rq.Status, rq.Code = res.StatusCode, res.Header.Get("Roamproxy-Error")
 	rq.recordCall(rq.call)
@@ -73,8 +73,8 @@ func (p *Proxy) modifyResponse(rq *request, res *http.Response) {
 	res.Body = &watchedBody{p.withInvalidation(rq, res), rq}
 }
 
-// watchedBody notes for the log why a response broke off. httputil.ReverseProxy ends the tool's connection then: it must not look
-// whole.
+// watchedBody records for the log why a response broke off. httputil.ReverseProxy then aborts the tool's connection, so that the
+// response does not look complete.
 type watchedBody struct {
 	io.ReadCloser
 	rq *request
@@ -88,14 +88,14 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// passWriter is the tool's response as httputil.ReverseProxy writes it. Fields that are set already, such as those for browsers, stay.
+// passWriter is the http.ResponseWriter that httputil.ReverseProxy writes to. Header fields that earlier steps have set are kept.
 type passWriter struct {
 	toolWriter
 	header    http.Header
 	interim   interimWriter
-	keepAlive time.Duration // longest silence of an event stream
+	keepAlive time.Duration // longest time without a byte in an event stream
 	cancel    context.CancelCauseFunc
-	events    *eventstream.Writer // nil: it is no event stream
+	events    *eventstream.Writer // nil: the response is no event stream
 	toolGone  bool                // the tool has left, and the response is read all the same
 	readToEnd bool                // the response is read to its end although the tool has left: a repeat gets it
 }
@@ -137,7 +137,7 @@ func (w *passWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError sends on what was written.
+// FlushError sends buffered bytes to the tool.
 func (w *passWriter) FlushError() error {
 	if w.toolGone {
 		return nil
@@ -148,17 +148,17 @@ func (w *passWriter) FlushError() error {
 	return w.toolWriter.FlushError()
 }
 
-// stop ends the comments.
+// stop ends the keep-alive comments.
 func (w *passWriter) stop() {
 	if w.events != nil {
 		w.events.Stop()
 	}
 }
 
-// copySize is what httputil.ReverseProxy copies at a time, as io.Copy does.
+// copySize is the size of a copy buffer, in bytes. io.Copy uses the same.
 const copySize = 32 << 10
 
-// buffers lends the pieces that responses are copied by.
+// buffers is a pool of copy buffers.
 type buffers struct{ pool sync.Pool }
 
 func (b *buffers) Get() []byte {
@@ -170,5 +170,5 @@ func (b *buffers) Get() []byte {
 
 func (b *buffers) Put(piece []byte) { b.pool.Put(&piece) }
 
-// newDiscardLog is for what httputil.ReverseProxy says of responses that break off: the request's own line in the log has it.
+// newDiscardLog returns the error log of httputil.ReverseProxy. The log line of the request already says why a response broke off.
 func newDiscardLog() *log.Logger { return log.New(io.Discard, "", 0) }

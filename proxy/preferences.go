@@ -9,16 +9,16 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// preferences is what the request says about its place in the queue.
+// preferences are what a request says about its place in the queue.
 type preferences struct {
 	urgency   int
-	maxWait   time.Duration // longest wait of a call that is admitted, as configured
-	askedWait time.Duration // that the tool asked for itself; below 0: none
-	applied   string        // of Preference-Applied
+	maxWait   time.Duration // configured longest wait
+	askedWait time.Duration // longest wait that the tool asked for; below 0: none
+	applied   string        // value of Preference-Applied
 }
 
-// parsePreferences reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3), of which the tool may have most. What is
-// malformed counts as not sent; urgency is for a tool that sends none.
+// parsePreferences reads Priority (RFC 9218) and Prefer: wait (RFC 7240, section 4.3). A wait is at most most. A malformed field is
+// ignored. urgency is that of a tool without Priority.
 func parsePreferences(priority, prefer []string, urgency int, most time.Duration) preferences {
 	w := preferences{urgency: urgency, maxWait: most, askedWait: -1}
 	if len(priority) > 0 {

@@ -1,15 +1,15 @@
-// Package proxy is what happens to a tool's request.
+// Package proxy handles the requests of tools.
 //
 //	tool
-//	  │  arrive      a request begins; whatever comes of it is reported when it leaves
-//	  │  refuse      a local program, not a web page; no CONNECT; HTTP/1.0 responses close
-//	  │  identify    which tool: token → tool; is this method and path allowed?
-//	  │  recognize   which Roam method, is it a read, how long cached, how long may it wait?
-//	  │  messages    of an agent (POST /mcp): which JSON-RPC methods and tools, and are they allowed?
-//	  ├─ a cacheable read ──► cached: cache.Do, a fresh answer, or one fill shared by all who ask the same
-//	  │  supersede   is it a queued pulse, of which only the newest is sent?
-//	  │  repeated    does it repeat a write of unknown outcome, or an Idempotency-Key that was answered?
-//	  └─ anything else ─────► passThrough: httputil.ReverseProxy, as it comes
+//	  │  arrive        the request begins; leave reports it when it ends
+//	  │  refuse        web pages, CONNECT, ambiguous targets; an HTTP/1.0 connection closes after its response
+//	  │  identify      which tool sends it, and may the tool use this method and path?
+//	  │  recognize     which method of Roam is it, how long is it cached, how long may it wait?
+//	  │  readMessages  of an agent (POST /mcp): which JSON-RPC methods and tools, and are they allowed?
+//	  ├─ a cacheable read ──► cached: cache.Do returns a fresh answer, or one fill answers all equal requests
+//	  │  supersede     is it a status update, of which only the newest is sent?
+//	  │  handleRepeat  does it repeat a write of unknown outcome, or an Idempotency-Key that was answered?
+//	  └─ anything else ─────► passThrough: httputil.ReverseProxy, unchanged
 //	  ▼  both reach Roam only through upstream.chain, one chain of http.RoundTrippers (upstream.go)
 package proxy
 
@@ -31,35 +31,35 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// Options says what a Proxy stands in front of and for whom. It must not be changed after New.
+// Options configures a Proxy. It must not be changed after New.
 type Options struct {
 	Upstream    *url.URL          // scheme and host alone
-	Timeout     time.Duration     // of Roam's silence
+	Timeout     time.Duration     // idle timeout of a call to Roam
 	Base        http.RoundTripper // the network; NewTransport makes the usual one
 	Credentials []Credential      // at least one; the first is for tools that name none
 	Quotas      []Quota
 	Bodies      *limiter.Bodies // held by waiting calls, shared by all quotas
-	Tools       []Tool          // none: every local caller, under the name that it gives itself
-	Budgets     *budget.Counts  // what tools with CallsPerDay made today; needed when there are any
-	Writes      *repeat.Memory  // what is remembered of writes
+	Tools       []Tool          // none: every local caller may call, under the name that it gives itself
+	Budgets     *budget.Counts  // calls of today; needed if a tool has CallsPerDay
+	Writes      *repeat.Memory  // writes of unknown outcome, and answers to Idempotency-Keys
 	Streams     *eventstream.Streams
 	KeepAlive   time.Duration // longest silence of an event stream to a tool; 0: eventstream.KeepAlive
-	Browsers    []string      // origins of pages that may call
-	Reach       Reach         // who can connect, and under which names
+	Browsers    []string      // origins of web pages that may call
+	Reach       Reach         // of the listener
 	Cache       *cache.Cache
-	Tables      Tables          // of the configuration
-	Webhooks    func() bool     // whether Roam's webhooks are known to arrive now; nil: they are not
-	MaxCalls    int             // of one tool under way at once; 0: any number
-	Connections *limiter.Shares // of tools' requests under way, each of which has a connection; nil: any number
-	MaxBody     int64           // of a request; 413 beyond
+	Tables      Tables          // rules, routes and drops of the configuration
+	Webhooks    func() bool     // reports whether Roam's webhooks arrive at present; nil: they do not
+	MaxCalls    int             // requests of one tool in progress at once; 0: any number
+	Connections *limiter.Shares // shares the connections between tools; nil: any number
+	MaxBody     int64           // of a request, in bytes; a larger one is answered 413
 	Observer    Observer
 }
 
-// Credential is what calls are made with.
+// Credential is a secret for Roam, and the quota that its calls spend.
 type Credential struct {
 	Name   string
 	Source credential.Source
-	Quota  string // by name
+	Quota  string // name of an element of Options.Quotas
 }
 
 // Quota is a queue, and how its quota is shown to tools.
@@ -71,13 +71,13 @@ type Quota struct {
 	MaxWait     time.Duration
 }
 
-// Observer is told of every request and of every call that was really sent to Roam. It may be called by many goroutines.
+// Observer receives every request of a tool, and every call that was sent to Roam. Its methods are called by many goroutines.
 type Observer interface {
-	// NewTool tells of a name that a caller gave itself, before it is first served under it.
+	// NewTool reports a name that a caller gave itself, before its first request under that name is served.
 	NewTool(name string)
-	// Answered tells how a request ended.
+	// Answered reports how a request ended.
 	Answered(Report)
-	// Sent tells of a call and how long its response header took; status 0: none came.
+	// Sent reports a call, and the time until its response header; status 0: none came.
 	Sent(quota, route string, status int, d time.Duration)
 }
 
@@ -98,7 +98,7 @@ type Proxy struct {
 	discardLog      *log.Logger
 }
 
-// New puts a proxy together. An error names what does not fit.
+// New returns a Proxy. An error names the option that is missing or does not fit.
 func New(o Options) (*Proxy, error) {
 	if o.Upstream == nil || o.Observer == nil || o.Cache == nil || o.Base == nil || o.Writes == nil || o.Streams == nil {
 		return nil, errors.New("proxy: Upstream, Base, Cache, Writes, Streams and Observer are needed")
@@ -156,7 +156,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Problems tells, by credential, what an operator must repair; nil: all is well.
+// Problems returns, by name of the credential, what an operator must fix. A nil error means that the credential is well.
 func (p *Proxy) Problems() map[string]error {
 	problems := make(map[string]error)
 	for name, l := range p.upstreams {

@@ -8,27 +8,28 @@ import (
 	"roamproxy/limiter"
 )
 
-// Queue reports to the cache whether a call of this request would be sent at once. A background refresh wants a token that leaves one for
-// the next caller.
+// Queue reports whether the queue is idle, so that a background refresh delays no other call, and whether it is paused. Idle means that no
+// call is queued and two tokens are left: one for the refresh, one for the next call.
 func (c *cachedCall) Queue() (idle, paused bool) {
 	s := c.by.upstream.quota.Queue.State()
 	return !s.Paused && len(s.Waiting) == 0 && s.Tokens >= min(2, s.Burst), s.Paused
 }
 
-// queueMargin lets the queue itself say that a wait was too long, if it comes to it: it knows why.
+// queueMargin is how much longer the cache waits than the queue, so that the queue reports first that a wait was too long: it knows why.
 const queueMargin = 10 * time.Millisecond
 
-// MaxWait is how long the cache lets this request wait for a call of another.
+// MaxWait returns how long this request may wait for the call of another.
 func (c *cachedCall) MaxWait() time.Duration { return c.by.maxQueueTime() + queueMargin }
 
-// Join has the fill wait as a call of that request would, where that is better.
+// Join moves the fill's call forward in the queue, to the place that a call of the joining request would have.
 func (f *fill) Join(by cache.Requester) {
 	c := by.(*cachedCall)
 	c.awaited.Store(f.call)
 	f.call.Favour(c.by.caller())
 }
 
-// Expired says why a request whose longest wait has ended does not wait on; nil: the fill's call was sent.
+// Expired returns the refusal of a request that has waited for its longest wait. It returns nil if the fill's call was sent: then the
+// request waits on.
 func (f *fill) Expired(by cache.Requester) error {
 	if f.call.sent.Load() {
 		return nil

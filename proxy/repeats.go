@@ -20,13 +20,13 @@ const (
 	RepeatReplayed = "replayed"
 )
 
-// Fields that a repeat is told by.
+// Header fields about repeats.
 const (
 	keyHeader    = "Idempotency-Key"
 	repeatHeader = "Roamproxy-Repeat"
 )
 
-// isWrite reports whether the request may change something at Roam. A rule with key_body says of a POST that it reads.
+// isWrite reports whether the request may change something at Roam. A POST whose rule has key_body is a read.
 func (p *Proxy) isWrite(rq *request) bool {
 	return isWriteRoute(rq.Method, rq.Route) && !rq.treatment.Stores()
 }
@@ -39,7 +39,7 @@ func (p *Proxy) handleRepeat(rq *request) bool {
 		return true
 	}
 	if key == "" && rq.treatment.Supersede != "" {
-		return false // a later one replaces it, as of heartbeats: it may be executed twice
+		return false // such a write, a heartbeat, may be executed twice
 	}
 	w := repeat.Write{Tool: rq.Tool, Key: key, Resend: strings.EqualFold(first(rq.own.repeat), "send")}
 	remember, err := p.fingerprint(rq, &w)
@@ -68,14 +68,14 @@ func (p *Proxy) handleRepeat(rq *request) bool {
 		p.replay(rq, answer)
 		return true
 	}
-	if waited := time.Since(begun); waited > 0 && key != "" { // the queue may take what is left of the longest wait
+	if waited := time.Since(begun); waited > 0 && key != "" { // the queue may use the rest of the longest wait
 		rq.preferences.askedWait = max(rq.maxWait()-waited, 0)
 	}
 	rq.write = pending
 	return false
 }
 
-// fingerprint holds the body and identifies what the write sends. It reports false for MCP messages that change nothing.
+// fingerprint holds the body, and sets the fingerprint of w. It reports false for MCP messages that change nothing.
 func (p *Proxy) fingerprint(rq *request, w *repeat.Write) (remember bool, err error) {
 	sum := sha256.New()
 	if rq.body != nil {
@@ -101,7 +101,7 @@ func (p *Proxy) fingerprint(rq *request, w *repeat.Write) (remember bool, err er
 	return true, nil
 }
 
-// hold reads the body of the request, which waits in rq.body from then on. What is read is written to copied as well.
+// hold reads the body of the request into rq.body, and writes the same bytes to copied.
 func (p *Proxy) hold(rq *request, copied io.Writer) (err error) {
 	body := p.upload(rq)
 	rq.body, err = p.o.Bodies.Hold(rq.tool.limiterTool, struct {
@@ -111,7 +111,7 @@ func (p *Proxy) hold(rq *request, copied io.Writer) (err error) {
 	return err
 }
 
-// callContext returns the context of the request's call, and cancel.
+// callContext returns the context of the request's call, and the function that cancels it.
 func (rq *request) callContext() (context.Context, context.CancelCauseFunc) {
 	if rq.write != nil {
 		return rq.write.Outlive(rq.r.Context())
@@ -119,7 +119,7 @@ func (rq *request) callContext() (context.Context, context.CancelCauseFunc) {
 	return context.WithCancelCause(rq.r.Context())
 }
 
-// replay gives the first answer again.
+// replay answers a repeated write with the answer to the first.
 func (p *Proxy) replay(rq *request, a *repeat.Answer) {
 	rq.Status, rq.Repeat = a.Status, RepeatReplayed
 	h := rq.w.Header()
@@ -136,7 +136,7 @@ func (p *Proxy) replay(rq *request, a *repeat.Answer) {
 	}
 }
 
-// recordFailedWrite reports a write that Roam did not answer.
+// recordFailedWrite records a write that Roam did not answer.
 func (rq *request) recordFailedWrite(err error) {
 	if rq.write == nil {
 		return
@@ -161,7 +161,7 @@ func (rq *request) canHaveRun(err error) bool {
 	return rq.call.sent.Load() && !errors.As(err, new(*limiter.Refusal))
 }
 
-// closeWrite frees the body, and ends a write whose end nobody reported.
+// closeWrite frees the body. A write whose end was not reported then has an unknown outcome.
 func (rq *request) closeWrite() {
 	if rq.body != nil {
 		rq.body.Close()
@@ -171,7 +171,7 @@ func (rq *request) closeWrite() {
 	}
 }
 
-// describeRepeat is the part of describe that is about repeats.
+// describeRepeat is describe for the errors of package repeat. ok is false for others.
 func describeRepeat(err error) (status int, code Code, kind string, ok bool) {
 	var unknown *repeat.UnknownError
 	switch {
@@ -191,13 +191,13 @@ func describeRepeat(err error) (status int, code Code, kind string, ok bool) {
 	return 0, "", "", false
 }
 
-// repeatSentence is the part of sentence that is about repeats.
+// repeatSentence is sentence for the errors of package repeat. ok is false for others.
 func repeatSentence(err error, code Code) (text string, ok bool) {
 	var large *repeat.TooLargeError
 	switch {
 	case code == codeOutcomeUnknown:
 		return "The same write was sent before, and may have been executed; it was not sent again. " +
-			"Look whether it was; if not, repeat it with the header Roamproxy-Repeat: send.", true
+			"Check whether it was; if not, repeat it with the header Roamproxy-Repeat: send.", true
 	case code == codeKeyReused:
 		return "This Idempotency-Key was used for another method, path or body; the call was not sent. Use a new key.", true
 	case code == codeInProgress:

@@ -15,36 +15,36 @@ import (
 
 // Report describes a request that has ended, for metrics and log.
 type Report struct {
-	ID                  string // the tool's X-Request-Id, or ours; the answer has it too
-	RoamID              string // X-Request-Id of Roam's answer, where it has one: what to tell Roam's support
+	ID                  string // X-Request-Id of the tool, or a new one; the response has it too
+	RoamID              string // X-Request-Id of Roam's answer, for Roam's support; "": none
 	Tool, Method, Route string
 	Quota               string
-	Status              int // 499: the tool went away before an answer began
+	Status              int // 499: the tool left before an answer began
 	Cache               cache.Result
-	Paged               bool   // the answer was cut out of a wide page that was there: a call that only the page saved
-	Code                string // of an answer of our own; empty when it is Roam's
+	Paged               bool   // the answer was cut out of a cached wide page, which saved a call
+	Code                string // a Code, where roamproxy itself answered; "": Roam did
 	Queue, Upstream     time.Duration
-	Attempts            int // how often the call of this request was sent; 0: never, or another request's answer was shared
+	Attempts            int // how often the call was sent; 0: never, or the request got the answer of another one's call
 	Total               time.Duration
 	TraceID             string // of traceparent
-	Peer                string // address that the request came from; of a Unix socket "@" or ""
+	Peer                string // remote address; "@" or "" for a Unix socket
 	Agent               string // product of the User-Agent, without its version
 	Decisions           Decisions
 	Superseded          bool   // a newer write about the same subject was sent in its place
-	Repeat              string // of a write that was not sent again: unknown or replayed
-	Err                 error  // for the log: what went wrong on the way to Roam
+	Repeat              string // RepeatUnknown or RepeatReplayed, for a write that was not sent again
+	Err                 error  // for the log: why the request failed
 }
 
-// Decisions are what roamproxy decided about a request before it went on, for an operator who asks why.
+// Decisions are what roamproxy decided about a request, for an operator who asks why it was treated so.
 type Decisions struct {
 	Rule        string        // the rule that matched the route; "": none
 	CacheStatus string        // as answered (RFC 9211)
 	Urgency     int           // in the tool's own queue: 0 to 7
-	LongestWait time.Duration // that the call was ready to wait
+	LongestWait time.Duration // that the call was allowed to wait
 }
 
-// request is one HTTP request of a tool, from its arrival to the end of its answer. It is passed from step to step and belongs to the
-// goroutine that serves the request.
+// request is one HTTP request of a tool, from its arrival to the end of its answer. The steps of ServeHTTP hand it on; only the
+// goroutine that serves the request uses it.
 type request struct {
 	Report
 	w             http.ResponseWriter
@@ -52,20 +52,20 @@ type request struct {
 	own           ownFields // what the tool says to roamproxy; r.Header is what Roam may see
 	refusal       error     // of the guard
 	arrived       time.Time
-	tool          *tool // nil until it is identified
+	tool          *tool // nil before identify
 	hasConnection bool  // its connection is counted
 	upstream      *upstream
 	treatment     Treatment
 	preferences   preferences
-	body          *limiter.HeldBody // of a write; nil: it has none, or it is no write
-	messages      *rpc.Body         // that were posted to /mcp; nil: none that can be read
-	label         string            // of these messages, in the place of Route wherever it is shown; "": there are none
-	list          *listKey          // that it asks for, and that may be kept; nil: none
-	listChanges   int               // of all lists, before it was asked for
+	body          *limiter.HeldBody // held body of a write; nil: none, or no write
+	messages      *rpc.Body         // JSON-RPC messages posted to /mcp; nil: none, or unreadable
+	label         string            // route of the messages, which metrics and log show instead of Route; "": none
+	list          *listKey          // cacheable list that it asks for; nil: none
+	listChanges   int               // mcpLists.changes when it asked
 	subscribes    bool              // it asks for an event stream without end
-	write         *repeat.Pending   // nil: a repeat of it may be sent
-	chat          string            // that a write names; "": none
-	call          *upstreamCall     // that was made for this request alone; nil: none
+	write         *repeat.Pending   // nil: it is no remembered write
+	chat          string            // chat that a write names; "": none
+	call          *upstreamCall     // call of this request alone; nil: none
 }
 
 // arrive begins a request.
@@ -79,13 +79,13 @@ func (p *Proxy) arrive(w http.ResponseWriter, r *http.Request) *request {
 	return rq
 }
 
-// caller is how a call of this request is queued.
+// caller returns how a call of this request is queued.
 func (rq *request) caller() limiter.Caller {
 	return limiter.Caller{Tool: rq.tool.limiterTool, Urgency: rq.preferences.urgency, MaxWait: rq.preferences.maxWait,
 		Longest: rq.preferences.askedWait}
 }
 
-// rateLimited is an ordinary call of the request's tool, or of a tool that is not known.
+// rateLimited returns an ordinary call of the request's tool, for the RateLimit header. The tool may be unknown.
 func (rq *request) rateLimited() limiter.Caller {
 	c := limiter.Caller{Urgency: limiter.Usual, Longest: -1}
 	if rq.tool != nil {
@@ -94,7 +94,7 @@ func (rq *request) rateLimited() limiter.Caller {
 	return c
 }
 
-// maxWait is how long a call of this request may have to wait to be admitted.
+// maxWait returns the longest forecast with which a call of this request is admitted to the queue.
 func (rq *request) maxWait() time.Duration {
 	if rq.preferences.askedWait < 0 {
 		return cmp.Or(rq.preferences.maxWait, rq.upstream.quota.MaxWait)
@@ -102,7 +102,7 @@ func (rq *request) maxWait() time.Duration {
 	return rq.preferences.askedWait
 }
 
-// maxQueueTime is how long a call of this request can be queued: where favoured calls come later, an admitted one waits up to twice as long.
+// maxQueueTime returns how long a call of this request can be queued. Favoured calls that come later can double the forecast wait.
 func (rq *request) maxQueueTime() time.Duration {
 	if rq.preferences.askedWait < 0 {
 		return 2 * rq.maxWait()
@@ -110,7 +110,7 @@ func (rq *request) maxQueueTime() time.Duration {
 	return rq.preferences.askedWait
 }
 
-// recordCall takes over what became of the request's call.
+// recordCall copies the times of a call into the report.
 func (rq *request) recordCall(c *upstreamCall) {
 	rq.Queue, rq.Upstream, rq.Attempts = c.Waited, c.took, c.Attempts
 }
@@ -132,10 +132,10 @@ func (p *Proxy) leave(rq *request) {
 
 const idHeader = "X-Request-Id"
 
-// maxID is far above any identifier in use (a UUID has 36 bytes), and bounds what a tool can put into log and memory.
+// maxID bounds an identifier, in bytes: it goes into log and memory. A UUID has 36.
 const maxID = 128
 
-// requestID is the one that the tool gave, if it is one word of harmless letters, or else a new one.
+// requestID returns the tool's identifier if it consists of idLetters, or else a new one.
 func requestID(given []string) string {
 	if len(given) == 1 && given[0] != "" && len(given[0]) <= maxID && strings.Trim(given[0], idLetters) == "" {
 		return given[0]
@@ -153,7 +153,7 @@ func product(agent string) string {
 	return agent
 }
 
-// traceID is the second part of a traceparent (W3C Trace Context, section 3.2).
+// traceID returns the trace id of a traceparent (W3C Trace Context, section 3.2), or "".
 func traceID(traceparent string) string {
 	if traceparent == "" {
 		return ""

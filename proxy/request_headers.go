@@ -8,9 +8,8 @@ import (
 	"roamproxy/proxy/eventstream"
 )
 
-// takeOwnFields takes out of a request's header, once and before any step reads it, what Roam is not to see. What remains is what Roam may see:
-// every step decides on that, so that no decision depends on a field that Roam does not get. What the tool says to roamproxy is returned;
-// the rest is dropped.
+// takeOwnFields removes from a request's header what Roam must not see. It returns the fields that are for roamproxy. It runs once, before
+// any step reads the header, so no decision depends on a field that Roam does not get.
 func takeOwnFields(h http.Header) (own ownFields) {
 	named := cache.ConnectionFields(h)
 	for name, values := range h {
@@ -48,7 +47,7 @@ func (o *ownFields) field(name string) *[]string {
 	return nil
 }
 
-// first returns the value that counts of a field with one value.
+// first returns the first value of a field, or "". A later one is ignored.
 func first(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -56,11 +55,11 @@ func first(values []string) string {
 	return values[0]
 }
 
-// isNeverForwarded reports whether a field is not for Roam: it belongs to the connection or to the framing of the body, or it is known to
-// let a caller speak for another one, or call another method, host or path than the one that was allowed.
+// isNeverForwarded reports whether a field must not reach Roam. Such a field belongs to the connection or to the framing of the body, or
+// some servers let it change the caller, method, host or path.
 func isNeverForwarded(name string) bool {
 	switch name {
-	case "Content-Length", "Expect": // the body is here when a call leaves, and its length is known
+	case "Content-Length", "Expect": // net/http sets the length; the body was read before the call is sent
 		return true
 	case "Cookie", "Cookie2", "Proxy", "Baggage", "X-Host", "X-Real-Ip", "Remote-User", "X-Remote-User", "X-Authenticated-User", "X-Api-Key",
 		"X-Auth-Token",
@@ -75,16 +74,16 @@ func isNeverForwarded(name string) bool {
 			return true
 		}
 	}
-	return strings.HasSuffix(name, "-Override") || strings.HasSuffix(name, "Client-Ip") // X-HTTP-Method-Override, True-Client-IP and their kin
+	return strings.HasSuffix(name, "-Override") || strings.HasSuffix(name, "Client-Ip") // such as X-HTTP-Method-Override and True-Client-IP
 }
 
-// narrowEncoding leaves gzip in Accept-Encoding and nothing else: an error may repeat the credential, and must be readable to be cleared
-// of it.
+// narrowEncoding leaves only gzip in Accept-Encoding. An error may repeat the credential, and only a body that roamproxy can decode can be
+// redacted.
 func narrowEncoding(h http.Header) {
 	values := h["Accept-Encoding"]
 	delete(h, "Accept-Encoding")
 	if eventstream.IsWanted(h) {
-		return // a stream that is compressed gets no comments that keep it alive
+		return // a compressed stream cannot get keep-alive comments
 	}
 	for part := range strings.SplitSeq(strings.Join(values, ","), ",") {
 		coding, weight, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(part, " ", "")), ";")
@@ -96,8 +95,8 @@ func narrowEncoding(h http.Header) {
 	}
 }
 
-// keepShareable removes from the header of a request whose answer may go to others too what could change that answer unseen. What remains are
-// the fields that choose an answer, which are all in the cache key, the few that say who asks, and what is for the cache itself.
+// keepShareable removes the header fields that could change the answer without being in the cache key, because the answer may go to other
+// tools too. It keeps the fields in the key, those that identify the caller, and those for the cache.
 func keepShareable(h http.Header, method string) {
 	for name := range h {
 		describesBody := strings.HasPrefix(name, "Content-") && method == http.MethodPost // another method's body is dropped
@@ -107,8 +106,8 @@ func keepShareable(h http.Header, method string) {
 	}
 }
 
-// isShareable reports whether equal requests may share one call although nothing of this route is cached: a read that says nothing
-// which the cache key lacks, and no event stream.
+// isShareable reports whether equal requests may share one call although the route is not cached. They may if the request is a read, asks
+// for no event stream, and has no field that is missing in the cache key.
 func (rq *request) isShareable() bool {
 	if rq.Method != http.MethodGet || rq.Route == mcpRoute || strings.Contains(rq.r.Header.Get("Accept"), "text/event-stream") {
 		return false
@@ -139,7 +138,7 @@ func isForCache(name string) bool {
 	return false
 }
 
-// removeConditions removes what asks something of a cache from a request whose answer others may get.
+// removeConditions removes the fields that are for a cache, from a request whose answer other tools may get.
 func removeConditions(h http.Header) {
 	for name := range h {
 		if isForCache(name) {

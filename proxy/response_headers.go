@@ -15,8 +15,8 @@ import (
 	"roamproxy/limiter"
 )
 
-// mark adds what every response says. The request's id is that of this request: one of Roam's would be of another request where the
-// answer was kept.
+// mark adds the fields that every response has. X-Request-Id is that of this request: Roam's would belong to another request if the answer
+// was cached.
 func (p *Proxy) mark(h http.Header, rq *request, cacheStatus string) {
 	if rq.Attempts > 0 && rq.Cache != cache.Stale {
 		rq.RoamID = h.Get(idHeader)
@@ -105,7 +105,7 @@ func (p *Proxy) locations(values []string, rq *request) []string {
 	return values
 }
 
-// hostPort is an origin's host as it compares, with the port that its scheme implies.
+// hostPort returns the host of an origin in lower case, with the port that its scheme implies.
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -114,7 +114,7 @@ func hostPort(u *url.URL) string {
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// forwarded is the Cache-Status (RFC 9211) of an answer that the cache did not give: why it could not.
+// forwarded returns the Cache-Status (RFC 9211) of an answer that did not come from the cache.
 func (rq *request) forwarded() string {
 	switch {
 	case rq.Method != http.MethodGet && rq.Method != http.MethodHead:

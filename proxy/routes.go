@@ -18,20 +18,20 @@ type Rule struct {
 	Match        string         // "METHOD path" as path.Match has it; the first rule that matches counts
 	TTL          *time.Duration // 0: never cached
 	Origin       bool           // Roam's own headers decide (RFC 9111), in place of TTL
-	Stale        *time.Duration // may be served this long after, while Roam throttles, fails or is being asked again
-	WithWebhooks time.Duration  // in place of TTL while Roam's webhooks are known to arrive; 0: TTL
-	KeyBody      *bool          // a POST that reads: its body joins the key
-	PageSize     *int           // how many items of a list Roam is asked for at a time; 0: as many as the tool asks for
+	Stale        *time.Duration // how long after TTL it may be served, while Roam throttles or fails, or a refresh is in progress
+	WithWebhooks time.Duration  // replaces TTL while Roam's webhooks arrive; 0: TTL
+	KeyBody      *bool          // the route is a POST that reads: its body is part of the key
+	PageSize     *int           // items of a list that one call asks for; 0: as many as the tool asks for
 }
 
-// Route says how the calls of some requests are treated. A nil field leaves that key to the next route that matches, and in the
-// end to the built-in ones.
+// Route says how the calls of some requests are treated. A nil field leaves that key to the next route that matches. The built-in
+// routes come last.
 type Route struct {
 	Match     string         // "METHOD path" as path.Match has it; METHOD may be *
-	Timeout   *time.Duration // of Roam's silence
+	Timeout   *time.Duration // idle timeout of the call
 	MaxWait   *time.Duration // longest wait in the queue
-	Urgency   *int           // RFC 9218, 0 to 7, where the tool says nothing
-	Supersede *string        // field that names the subject of a write, of which only the newest queued one is sent; "": off
+	Urgency   *int           // 0 to 7 (RFC 9218), if the tool sends no Priority
+	Supersede *string        // field of the subject: only the newest queued write about one subject is sent; "": off
 }
 
 // Treatment is what rules and routes say about one request.
@@ -43,23 +43,23 @@ type Treatment struct {
 	MaxWait   time.Duration // 0: the quota's
 	Urgency   int           // Undecided: the usual one
 	Supersede string
-	CachedBy  string // the match of the rule that counts; "": none
+	CachedBy  string // Match of the rule in force; "": none
 
-	withWebhooks time.Duration // in place of TTL while webhooks arrive
-	ownTTL       bool          // a configured rule says how long, so it counts for expand=status too
+	withWebhooks time.Duration // replaces TTL while webhooks arrive
+	ownTTL       bool          // a configured rule sets TTL, so it applies to expand=status too
 }
 
 // Undecided is the urgency of a Treatment that no route decides.
 const Undecided = -1
 
-// Tables is what the configuration says of routes. The built-in tables come after them.
+// Tables holds the rules, routes and drops of the configuration. The built-in ones come after them.
 type Tables struct {
 	Rules  []Rule
 	Routes []Route
 	Drops  []Drop
 }
 
-// check returns an error that names what is no pattern.
+// check returns an error that names a malformed pattern.
 func (t Tables) check() error {
 	var patterns []string
 	for _, r := range t.Rules {
@@ -82,11 +82,11 @@ func (t Tables) check() error {
 	return nil
 }
 
-// routes knows how each request is to be treated and what each write invalidates.
+// routes decides how each request is treated, and what each write invalidates.
 type routes struct {
 	Tables
 	memo     *memo
-	webhooks func() bool // whether Roam's webhooks are known to arrive; nil: they are not
+	webhooks func() bool // reports whether Roam's webhooks arrive; nil: they do not
 }
 
 func newRoutes(t Tables) (routes, error) {
@@ -112,7 +112,7 @@ func (t routes) treatment(method, route, rawQuery string) Treatment {
 	return treated
 }
 
-// decide asks all tables: the first configured rule over the built-in one, and the routes key by key.
+// decide combines the tables: the first configured rule that matches changes the built-in one, and the routes decide key by key.
 func (t routes) decide(method, route string) Treatment {
 	subject := method + " " + route
 	treated := Treatment{Urgency: Undecided}
@@ -130,9 +130,9 @@ func (t routes) decide(method, route string) Treatment {
 		}
 	}
 	if method != http.MethodGet && !treated.KeyBody {
-		treated.Rule = cache.Rule{} // a write, for all that is known
+		treated.Rule = cache.Rule{} // it may be a write
 	}
-	for i := len(t.Routes) - 1; i >= 0; i-- { // the first that says a key wins, so it is applied last
+	for i := len(t.Routes) - 1; i >= 0; i-- { // the first route that sets a key wins, so it is applied last
 		if ok, _ := path.Match(t.Routes[i].Match, subject); ok {
 			t.Routes[i].apply(&treated)
 		} else if rest, any := strings.CutPrefix(t.Routes[i].Match, "* "); any {
@@ -179,7 +179,7 @@ func (r Route) apply(t *Treatment) {
 	}
 }
 
-// hasExpandStatus reports whether the answer shows presence.
+// hasExpandStatus reports whether the query asks for presence, which changes by the minute.
 func hasExpandStatus(rawQuery string) bool {
 	for p := range cache.Parameters(rawQuery) {
 		if p.Name != "expand" {
@@ -194,8 +194,7 @@ func hasExpandStatus(rawQuery string) bool {
 	return false
 }
 
-// routeOf names the method of Roam that a path calls: the path itself, with the ids of SCIM's paths replaced and nothing escaped
-// that need not be.
+// routeOf returns the route of a path: the path without needless escapes, and with :id for the id in a SCIM path.
 func routeOf(escaped string) string {
 	escaped = unescaped(escaped)
 	if rest, ok := strings.CutPrefix(escaped, "/scim/v2/"); ok {
@@ -206,8 +205,8 @@ func routeOf(escaped string) string {
 	return escaped
 }
 
-// unescaped writes the letters of a path that mean the same with and without an escape (RFC 3986, section 6.2.2.2) without one,
-// so that /v1/%67roup.rename is known for the write that it is.
+// unescaped decodes the unreserved characters of a path (RFC 3986, section 6.2.2.2), so that /v1/%67roup.rename is recognised as a
+// write.
 func unescaped(path string) string {
 	if !strings.Contains(path, "%") {
 		return path

@@ -12,8 +12,8 @@ type builtinRule struct {
 	cache.Rule
 }
 
-// builtinRules is what is cached unless configured otherwise. The first match wins; what matches nothing is never cached. It names
-// patterns and not methods, so that a method that Roam adds tomorrow is handled like its kin.
+// builtinRules returns what is cached unless configured otherwise. The first match wins; other routes are never cached. The rules are
+// patterns and not a list of methods, so a method that Roam adds later is handled like similar ones.
 func builtinRules() []builtinRule {
 	never := cache.Rule{}
 	usual := cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}
@@ -49,7 +49,7 @@ func builtinRules() []builtinRule {
 	}
 }
 
-// builtinRoutes is how calls are treated unless configured otherwise.
+// builtinRoutes returns how calls are treated unless configured otherwise.
 func builtinRoutes() []Route {
 	slow, agents := 2*time.Minute, 50*time.Second
 	chat, user := "chatId", "userId"

@@ -14,36 +14,36 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// An agent shows that it is typing every two seconds, and a status is set anew every few minutes. While such a write is queued, the
-// next one about the same subject makes it worthless. So of the queued writes of one tool, route and subject only the newest is
-// sent, in the place of the first, and its response answers all of them.
+// An agent reports every two seconds that it is typing, and some tools set a status every few minutes. The next report about the same
+// subject replaces one that is still queued. So of the queued writes of one tool, route and subject only the newest is sent, at the
+// place of the first. Its response answers all of them. This file calls such a write a pulse.
 //
 //	first  ──► pulse: queued ──────────────── slot and token ──► newestBody ──► Roam
 //	second ──► joins: its body replaces the first's │                            │
-//	third  ──► joins: its body replaces the second's│   from here on none joins  ▼
+//	third  ──► joins: its body replaces the second's│   later ones do not join   ▼
 //	   ◄──────────────────────── the response, Roamproxy-Superseded: yes for all but the newest
 //
-// A message to the chat makes a queued pulse of typing there worthless too, so that no pulse is sent after the answer that it announced:
-// such a pulse is answered at once, with {"ok":true} and the same field.
+// A message to a chat also ends a queued typing pulse there, so that no pulse is sent after the message that it announced. Such a pulse is
+// answered at once, with {"ok":true} and the same header field.
 //
-// A write whose bytes were sent is never superseded. These writes say how things are now, so they may be repeated: one of unknown
+// A write whose bytes were sent is never superseded. These writes describe the present and may be executed twice, so one of unknown
 // outcome is not remembered.
 
-// supersedeHeader marks the response to a write that was not sent, because a newer one was.
+// supersedeHeader marks the response to a write that was not sent because a newer one replaced it.
 const supersedeHeader = "Roamproxy-Superseded"
 
-// maxPulse bounds the body of a write that can be superseded, and its response. Such writes have some hundred bytes.
+// maxPulse bounds the body of a pulse, and its response, in bytes. Pulses have about a hundred.
 const maxPulse = 64 << 10
 
-// pulses holds the queued writes that can be superseded. The zero value is ready.
+// pulses holds the queued pulses. The zero value is ready.
 type pulses struct {
-	mu     sync.Mutex // guards the following, and the fields of each pulse that say so
+	mu     sync.Mutex // guards queued, and the second group of fields in each pulse
 	queued map[pulseKey]*pulse
 }
 
 type pulseKey struct{ tool, upstream, target, subject string }
 
-// pulse is one queued write and all that joined it.
+// pulse is one queued pulse with the requests that joined it.
 type pulse struct {
 	of   *pulses
 	key  pulseKey
@@ -54,7 +54,7 @@ type pulse struct {
 	newest  *request
 	body    []byte // of the newest
 	waiting int    // requests that wait for the response
-	ended   bool   // a message made it worthless
+	ended   bool   // a message ended it before it was sent
 	cancel  context.CancelFunc
 
 	// Written before done is closed.
@@ -63,7 +63,7 @@ type pulse struct {
 	err      error
 }
 
-// supersede answers a write that can be superseded, and reports whether it did: a write without a subject is like any other.
+// supersede answers a write that can be superseded, and reports whether it did. It leaves a write without a subject to the later steps.
 func (p *Proxy) supersede(rq *request) bool {
 	if rq.treatment.Supersede == "" || rq.Method != http.MethodPost || rq.r.Header[keyHeader] != nil || rq.r.ContentLength > maxPulse {
 		return false
@@ -89,7 +89,7 @@ func (p *Proxy) supersede(rq *request) bool {
 	return true
 }
 
-// subjectFields are the names of a subject: v0 calls a chat chat, v1 chatId.
+// subjectFields returns the names that the field of a subject may have: v0 has chat where v1 has chatId.
 func subjectFields(field string) []string {
 	if field == "chatId" {
 		return []string{"chatId", "chat"}
@@ -97,13 +97,13 @@ func subjectFields(field string) []string {
 	return []string{field}
 }
 
-// readStart reads at most most bytes, and reports whether that is all.
+// readStart reads at most most+1 bytes. whole reports that r has no more than most.
 func readStart(r io.Reader, most int64) (body []byte, whole bool, err error) {
 	body, err = io.ReadAll(io.LimitReader(r, most+1))
 	return body, int64(len(body)) <= most, err
 }
 
-// join makes rq the newest of the queued writes about its subject, or begins a new one.
+// join makes rq the newest request of the queued pulse with this key, or begins a pulse.
 func (p *Proxy) join(rq *request, key pulseKey, body []byte) *pulse {
 	s := &p.pulses
 	s.mu.Lock()
@@ -127,7 +127,7 @@ func (p *Proxy) join(rq *request, key pulseKey, body []byte) *pulse {
 	return q
 }
 
-// send waits in the queue, sends the newest, and gives its response to all.
+// send sends the pulse by way of the queue. Closing done hands the response to all its requests.
 func (p *Proxy) send(q *pulse, chain http.RoundTripper, out *http.Request) {
 	defer q.cancel()
 	q.response, q.err = chain.RoundTrip(out)
@@ -142,7 +142,7 @@ func (p *Proxy) send(q *pulse, chain http.RoundTripper, out *http.Request) {
 	close(q.done)
 }
 
-// take ends the time in which others may join, and returns the body to send.
+// take returns the body to send. From then on no request joins.
 func (q *pulse) take() []byte {
 	q.end()
 	q.of.mu.Lock()
@@ -158,7 +158,7 @@ func (q *pulse) end() {
 	}
 }
 
-// leave takes a request away whose tool has left. When all have left, the call is abandoned.
+// leave removes a request whose tool has left. When all have left, the call is abandoned.
 func (q *pulse) leave() {
 	q.of.mu.Lock()
 	defer q.of.mu.Unlock()
@@ -171,7 +171,7 @@ func (q *pulse) leave() {
 	q.cancel()
 }
 
-// endTyping ends the queued pulse of typing in a chat, because a message of the same tool says more.
+// endTyping ends the queued typing pulse of a chat, because the same tool sends its message.
 func (s *pulses) endTyping(rq *request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,21 +185,21 @@ func (s *pulses) endTyping(rq *request) {
 	}
 }
 
-// isEnded reports whether a message made the pulse worthless before it was sent.
+// isEnded reports whether a message ended the pulse before it was sent.
 func (q *pulse) isEnded() bool {
 	q.of.mu.Lock()
 	defer q.of.mu.Unlock()
 	return q.ended
 }
 
-// isNewest reports whether it is this request's body that was sent.
+// isNewest reports whether the body of this request was sent.
 func (q *pulse) isNewest(rq *request) bool {
 	q.of.mu.Lock()
 	defer q.of.mu.Unlock()
 	return q.newest == rq
 }
 
-// giveSuperseded answers one of the requests that the response is for.
+// giveSuperseded answers one request of a pulse.
 func (p *Proxy) giveSuperseded(rq *request, q *pulse) {
 	if q.isEnded() {
 		p.giveEnded(rq)
@@ -236,7 +236,7 @@ func (p *Proxy) giveSuperseded(rq *request, q *pulse) {
 	}
 }
 
-// giveEnded answers a pulse that a message made worthless.
+// giveEnded answers a pulse that a message ended.
 func (p *Proxy) giveEnded(rq *request) {
 	const body = `{"ok":true}`
 	rq.Superseded, rq.Status = true, http.StatusOK
@@ -250,7 +250,7 @@ func (p *Proxy) giveEnded(rq *request) {
 	io.WriteString(w, body)
 }
 
-// newestBody is the step that gives a call about to be sent the body of the newest write about its subject.
+// newestBody is the step that replaces the body of a pulse by the newest, just before the call is sent.
 type newestBody struct{ next http.RoundTripper }
 
 func (s *newestBody) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// toolIdleTimeout is how long a tool may make no progress, with its body or in reading its response.
+// toolIdleTimeout is how long a tool may make no progress while it sends its body or reads its response.
 const toolIdleTimeout = 30 * time.Second
 
-// minToolRate is how fast a tool must send and read at least, over the whole of a body and besides its patience, in bytes a second:
-// half a megabit. A tool that reads drop by drop holds connections, of which there are only so many.
+// minToolRate is the least average rate of a tool's transfer, in bytes a second, after a grace of toolIdleTimeout: half a megabit. It
+// keeps a tool that sends or reads very slowly from holding a connection for long.
 const minToolRate = 64 << 10
 
-// transfer measures a tool's own share of the time that a body takes.
+// transfer measures the time that a tool takes to send or read a body. It does not count the time that Roam takes.
 type transfer struct {
 	bytes   int64
 	elapsed time.Duration
 }
 
-// deadline is until when the tool must have taken or sent the next piece.
+// deadline returns the time by which the tool must have sent or read the next piece.
 func (p *transfer) deadline(now time.Time) time.Time {
 	allowed := toolIdleTimeout + time.Duration(p.bytes/minToolRate)*time.Second - p.elapsed
 	return now.Add(min(allowed, toolIdleTimeout))
@@ -30,7 +30,7 @@ func (p *transfer) add(n int, start time.Time) {
 	p.bytes, p.elapsed = p.bytes+int64(n), p.elapsed+time.Since(start)
 }
 
-// upload is a tool's body: bounded in size, and in time.
+// upload is a tool's body, bounded in time.
 type upload struct {
 	io.ReadCloser
 	controller *http.ResponseController
@@ -42,14 +42,14 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.controller.SetReadDeadline(u.transfer.deadline(begun))
 	n, err := u.ReadCloser.Read(p)
 	u.transfer.add(n, begun)
-	if err == io.EOF { // after any other error net/http reads on, to see whether the rest is worth the connection
-		u.controller.SetReadDeadline(time.Time{}) // or net/http would take the deadline for the tool leaving
+	if err == io.EOF { // after another error net/http reads on, and needs the deadline
+		u.controller.SetReadDeadline(time.Time{}) // or net/http would report at the deadline that the tool has left
 	}
 	return n, err
 }
 
-// toolWriter writes a response to a tool, which may take its time to read it but not for ever. It adds no Content-Type that Roam did not
-// give.
+// toolWriter writes a response to a tool, and bounds how slowly the tool may read it. It keeps net/http from guessing a Content-Type that
+// Roam did not send.
 type toolWriter struct {
 	http.ResponseWriter
 	transfer transfer
@@ -72,7 +72,7 @@ func (w *toolWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError sends on what was written.
+// FlushError sends buffered bytes.
 func (w *toolWriter) FlushError() error {
 	start := w.begin()
 	err := http.NewResponseController(w.ResponseWriter).Flush()

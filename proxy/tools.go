@@ -15,34 +15,34 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// Tool is a program that may call.
+// Tool is a program that may call roamproxy.
 type Tool struct {
 	Name        string
 	Tokens      [][sha256.Size]byte // SHA-256 of each token that is valid now
-	Credential  string              // empty: the first
+	Credential  string              // name of an element of Options.Credentials; "": the first
 	Weight      int
 	MaxQueue    int
 	MaxWait     time.Duration // a call that would wait longer is refused; 0: the quota's
-	Batch       bool          // leaves the reserve of the burst to the others
-	CallsPerDay int           // to Roam, every attempt a call; 0: any number
-	Allow       []string      // "METHOD path" as path.Match has it, METHOD may be *, or "POST /mcp tools/call meeting_*"; none: everything
+	Batch       bool          // leaves the reserve to other tools
+	CallsPerDay int           // attempts at Roam in a day of UTC; 0: any number
+	Allow       []string      // "METHOD path" or "POST /mcp tools/call meeting_*", patterns of path.Match; METHOD may be *; none: everything
 }
 
-// tool is a Tool, ready to be asked.
+// tool is a Tool with its patterns parsed, or a caller that is not configured.
 type tool struct {
 	Tool
 	paths       []string      // of Allow, those without messages
-	messages    []rpc.Pattern // that it may post to /mcp, besides what paths allow
+	messages    []rpc.Pattern // JSON-RPC messages that it may post to /mcp, besides paths
 	limiterTool limiter.Tool
 	upstream    *upstream
-	inProgress  *atomic.Int64 // requests under way
+	inProgress  *atomic.Int64 // requests in progress
 }
 
-// tools finds out who asks.
+// tools finds the tool of a request.
 type tools struct {
 	configured []*tool
 	byToken    map[[sha256.Size]byte]*tool // by the digest of each valid token
-	callers    *callers                    // where none are configured
+	callers    *callers                    // if no tools are configured
 }
 
 func newTools(configured []Tool, upstreams map[string]*upstream, met func(string)) (*tools, error) {
@@ -65,10 +65,10 @@ func newTools(configured []Tool, upstreams map[string]*upstream, met func(string
 	return t, nil
 }
 
-// errTooManyCalls is a limiter.ErrQueueFull: the tool has as many requests in progress, or connections, as it may.
+// errTooManyCalls is a limiter.ErrQueueFull: the tool has reached its limit of requests in progress, or of connections.
 var errTooManyCalls = fmt.Errorf("%w: too many requests of one tool in progress", limiter.ErrQueueFull)
 
-// identify finds out who asks and whether it may, and answers where not.
+// identify sets the tool of a request. It reports false if it has answered, because the tool is unknown or may not make this request.
 func (p *Proxy) identify(rq *request) (known bool) {
 	t := p.tools.find(rq)
 	if t == nil {
@@ -87,7 +87,7 @@ func (p *Proxy) identify(rq *request) (known bool) {
 	}
 	if p.o.Connections != nil {
 		if rq.hasConnection = p.o.Connections.Take(t.limiterTool.FlowName(), 1); !rq.hasConnection {
-			rq.w.Header().Set("Connection", "close") // it is a connection that the tool may not have
+			rq.w.Header().Set("Connection", "close") // frees the connection, of which the tool has too many
 			p.fail(rq, &limiter.Refusal{Reason: errTooManyCalls, RetryAfter: time.Second})
 			return false
 		}
@@ -99,7 +99,7 @@ func (p *Proxy) identify(rq *request) (known bool) {
 	return true
 }
 
-// find is who asks; nil: nobody that is known.
+// find returns the tool of a request, or nil if tools are configured and the request has no valid token.
 func (t *tools) find(rq *request) *tool {
 	if len(t.configured) == 0 {
 		return t.callers.tool(first(rq.own.tool), peer.Of(rq.r.Context()), rq.Agent, rq.Peer)
@@ -107,8 +107,8 @@ func (t *tools) find(rq *request) *tool {
 	return t.findByToken(rq)
 }
 
-// findByToken is the tool whose token the request has. The digest is looked up: what the time of that tells of digests is of no use to
-// somebody who cannot choose them.
+// findByToken returns the tool whose token the request has, or nil. The time of the lookup depends on the digest of the token alone, and an
+// attacker cannot choose a digest.
 func (t *tools) findByToken(rq *request) *tool {
 	token, ok := TokenIn(rq.own.authorization)
 	if !ok {
@@ -117,8 +117,8 @@ func (t *tools) findByToken(rq *request) *tool {
 	return t.byToken[sha256.Sum256([]byte(token))]
 }
 
-// TokenIn is the token in the Authorization fields of a request: a Bearer's (RFC 6750), or the password of Basic (RFC 7617). There must be
-// one field and no more, or roamproxy and somebody before it could each believe another.
+// TokenIn returns the token in the Authorization fields of a request: a Bearer token (RFC 6750), or the password of Basic (RFC 7617). ok is
+// false for more than one field: another proxy could read a different one.
 func TokenIn(authorization []string) (token string, ok bool) {
 	if len(authorization) != 1 {
 		return "", false
@@ -139,7 +139,7 @@ func TokenIn(authorization []string) (token string, ok bool) {
 	return "", false
 }
 
-// isAmbiguous tells whether a server could read another path than we do.
+// isAmbiguous reports whether a server could read a path in another way than roamproxy.
 func isAmbiguous(escaped string) bool {
 	plain := escaped
 	for range decodings {
@@ -163,14 +163,14 @@ func isAmbiguous(escaped string) bool {
 	return true
 }
 
-// isUnusual reports whether a letter is in no path of Roam's and means different things to different servers: controls and spaces may
-// end a line or a path, and letters beyond ASCII may be read as a slash or a dot (U+FF0F, U+2024, overlong UTF-8).
+// isUnusual reports whether servers read a character in different ways. Controls and spaces may end a line or a path. Characters beyond
+// ASCII may be read as a slash or a dot (U+FF0F, U+2024, overlong UTF-8). Roam's paths have none of them.
 func isUnusual(letter rune) bool { return letter <= ' ' || letter >= 0x7f }
 
-// decodings is how often a path may be encoded, each time for another server in a row. Nobody has that many.
+// decodings bounds how often a path may be percent-encoded: once for each server in a chain, and eight in a row are not in use.
 const decodings = 8
 
-// target is the path as the tool wrote it.
+// target returns the path as the tool sent it, without the query.
 func target(r *http.Request) string {
 	escaped, _, _ := strings.Cut(r.RequestURI, "?")
 	return escaped

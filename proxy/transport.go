@@ -17,32 +17,32 @@ import (
 	"time"
 )
 
-// TransportOptions says how the network is used.
+// TransportOptions configures a Transport.
 type TransportOptions struct {
 	MaxInFlight int
-	CAFile      string     // certificates to trust besides the system's, such as an inspection proxy's; "": none
-	Own         []net.Addr // where we listen ourselves
+	CAFile      string     // PEM file of certificates to trust besides the system's, such as an inspection proxy's; "": none
+	Own         []net.Addr // addresses of roamproxy's own listeners
 }
 
 // Transport is the network between roamproxy and Roam or Roam's OAuth server. It is safe for concurrent use.
 //
-// A call that fails closes the idle connections too: what ended one of them, such as a changed network or a balancer that went
-// away, has most likely ended the others, and each would cost a call. So only calls that are in flight fail.
+// A call that fails closes the idle connections too. What broke one connection, such as a changed network, has probably broken the others,
+// and each would fail a later call. So only the calls in flight fail.
 type Transport struct{ *http.Transport }
 
-// Of an idle connection that a firewall or a balancer forgot, nothing shows until a call is lost on it. So one that was idle for
-// longer than this is closed. At the usual call a second one connection stays in use; after a rest the next call makes a new one,
-// for some 100 ms. net/http measures it by the wall clock, so that it holds over a suspend too.
+// idleConnTimeout closes idle connections. A connection that a firewall has dropped looks alive until a call on it fails. At one call a
+// second a connection stays in use; after a break the next call makes a new one, in about 100 ms. net/http measures the time by the wall
+// clock, so it includes a suspend of the machine.
 const idleConnTimeout = 5 * time.Second
 
-// keepAlive finds a peer that is gone within a minute. Event streams have no other bound.
+// keepAlive finds a dead peer within a minute. Event streams have no other bound.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 15 * time.Second, Count: 3}
 
-// NewTransport makes a Transport. It speaks HTTP/1.1 alone: over HTTP/2 net/http repeats requests by itself, goes on using a
-// connection that is silent, and fails writes when a server retires one. For ten calls in flight HTTP/2 would gain nothing.
+// NewTransport returns a Transport. It speaks HTTP/1.1 only: over HTTP/2, net/http repeats requests by itself, keeps using a silent
+// connection, and fails writes when a server retires a connection. For ten calls in flight HTTP/2 would gain nothing.
 //
-// It keeps a connection for every call that may be in flight and decodes nothing. Certificates are checked, TLS is 1.2 or later.
-// HTTPS_PROXY, HTTP_PROXY and NO_PROXY are used. It never connects to an address of Own.
+// It keeps one connection for each call that may be in flight, and decompresses nothing. It checks certificates, and uses TLS 1.2 or later.
+// It follows HTTPS_PROXY, HTTP_PROXY and NO_PROXY. It never connects to an address of Own.
 func NewTransport(o TransportOptions) (*Transport, error) {
 	secure := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
@@ -70,7 +70,7 @@ func NewTransport(o TransportOptions) (*Transport, error) {
 		MaxIdleConnsPerHost:    o.MaxInFlight, // the default of 2 costs a new connection for nearly every call of a burst
 		IdleConnTimeout:        idleConnTimeout,
 		TLSHandshakeTimeout:    10 * time.Second,
-		MaxResponseHeaderBytes: 256 << 10, // far above any response's header, far below what would hurt
+		MaxResponseHeaderBytes: 256 << 10, // far above any response header in use; ten of them take 2.5 MiB
 		DisableCompression:     true,
 	}}, nil
 }
@@ -88,7 +88,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// networkBody is a response's body, whose failure is one of the network.
+// networkBody is the body of a response. When reading it fails, it closes the idle connections.
 type networkBody struct {
 	io.ReadCloser
 	transport *Transport
@@ -102,7 +102,7 @@ func (b *networkBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TrustedCerts is the system's certificates and those of a PEM file.
+// TrustedCerts returns the system's certificates and those of a PEM file.
 func TrustedCerts(file string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(file)
 	if err != nil {
@@ -118,11 +118,11 @@ func TrustedCerts(file string) (*x509.CertPool, error) {
 	return trusted, nil
 }
 
-// ErrLoop says that a call to Roam would come to roamproxy again, and again.
+// ErrLoop reports that a call to Roam would arrive at roamproxy itself.
 var ErrLoop = errors.New("the upstream is roamproxy itself; set upstream.url to Roam's address")
 
-// CheckLoop reports whether the upstream's name leads to one of our own addresses. A name that cannot be resolved now is no loop: it is
-// looked at again whenever a connection is made.
+// CheckLoop returns ErrLoop if the upstream's name resolves to an address of own. A name that cannot be resolved now is no loop:
+// NewTransport checks again at each connection.
 func CheckLoop(ctx context.Context, upstream *url.URL, own []net.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -137,7 +137,7 @@ func CheckLoop(ctx context.Context, upstream *url.URL, own []net.Addr) error {
 	return nil
 }
 
-// isOwnListener reports whether one of own is reached at to. A listener on every address is reached at each of the machine's.
+// isOwnListener reports whether to is the address of one of own. A listener on the unspecified address has all addresses of the machine.
 func isOwnListener(to netip.AddrPort, own []net.Addr) bool {
 	for _, addr := range own {
 		tcp, ok := addr.(*net.TCPAddr)
@@ -152,7 +152,7 @@ func isOwnListener(to netip.AddrPort, own []net.Addr) bool {
 	return false
 }
 
-// isLocalAddress reports whether an address is one of this machine's.
+// isLocalAddress reports whether an address belongs to this machine.
 func isLocalAddress(ip netip.Addr) bool {
 	if ip.IsLoopback() || ip.IsUnspecified() {
 		return true

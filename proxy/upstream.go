@@ -11,7 +11,7 @@ import (
 	"roamproxy/proxy/eventstream"
 )
 
-// upstream is the way to Roam under one credential.
+// upstream sends calls to Roam under one credential.
 type upstream struct {
 	name       string
 	quota      Quota
@@ -20,18 +20,18 @@ type upstream struct {
 	rateLimit  *rateLimit
 }
 
-// newUpstream builds the only way to Roam. Every call, cached or passed through, goes down these steps, and its
-// response comes back up:
+// newUpstream builds the only chain that leads to Roam. Every call, cached or passed through, goes down these steps, and its response comes
+// back up:
 //
-//	eventstream  a stream that is reopened too soon waits; all end when the process stops
+//	eventstream  a client that reopens its stream too soon waits; all streams end when the process stops
 //	gate         while Roam refuses the credential, no call is sent
-//	reserving    a tool that may make so many calls a day has one left
+//	reserver     a tool with a daily budget has a call left
 //	limiter      waits in the queue for a slot and a token; on 429 the whole queue pauses and the call is queued again
-//	newestBody   of superseded writes the newest is sent
-//	credential   the secret is put on a clone of the request, here and nowhere else, for the upstream alone
-//	spending     the call counts for its tool's day
-//	instrument   counts and times what was really sent, without the time in the queue
-//	idleTimeout  ends a call on which nothing moves
+//	newestBody   a superseded write is sent with the newest body
+//	credential   the secret is added to a clone of the request, here and nowhere else, for the upstream's host only
+//	spender      the attempt counts for its tool's day
+//	instrument   counts and times what is really sent, without the time in the queue
+//	idleTimeout  ends a call that makes no progress
 //	Base         the network: Transport
 func newUpstream(o Options, c Credential) (*upstream, error) {
 	q, err := findQuota(o, c.Quota)
@@ -51,7 +51,7 @@ func newUpstream(o Options, c Credential) (*upstream, error) {
 	return u, nil
 }
 
-// identity returns a function that asks for token.info by way of next, as a call of roamproxy's own.
+// identity returns a function that sends roamproxy's own call of token.info by way of next.
 func identity(next http.RoundTripper, upstream *url.URL) func(context.Context) (*http.Response, error) {
 	return func(ctx context.Context) (*http.Response, error) {
 		c := &upstreamCall{route: "token.info"}
@@ -64,10 +64,10 @@ func identity(next http.RoundTripper, upstream *url.URL) func(context.Context) (
 	}
 }
 
-// identityWait is the longest wait in the queue of roamproxy's own call: a tool that was answered 401 waits for it.
+// identityWait is the longest wait of that call in the queue: the tool whose call was answered 401 waits for it.
 const identityWait = 5 * time.Second
 
-// instrument counts and times what really went out.
+// instrument counts and times the calls that are sent.
 type instrument struct {
 	next     http.RoundTripper
 	quota    string

@@ -10,20 +10,20 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// upstreamCall is one call to Roam with all its attempts. It belongs to the fill, or to the request that is passed through, which makes
-// it. A fill may outlive the request that began it.
+// upstreamCall is one call to Roam with all its attempts. It belongs to the fill, or to the passed-through request, that makes it. A fill
+// may outlive the request that began it.
 type upstreamCall struct {
 	limiter.Call
 	route    string
-	sent     atomic.Bool               // Roam has it: it is not queued
-	sentAt   atomic.Pointer[time.Time] // when it was sent last
+	sent     atomic.Bool               // an attempt was sent, and the call is not queued again
+	sentAt   atomic.Pointer[time.Time] // when the last attempt was sent
 	took     time.Duration             // from sending to the response header, over all attempts
-	timeout  time.Duration             // of Roam's silence; 0: the upstream's
-	newest   func() []byte             // returns the body to send, for a write that can be superseded; nil: its own
+	timeout  time.Duration             // idle timeout; 0: that of the upstream
+	newest   func() []byte             // returns the body to send, for a write that can be superseded; nil: the request's own
 	perDay   int                       // how many calls the tool may make in a day; 0: any number
-	reserved bool                      // one of them is kept for this call
+	reserved bool                      // one call of the budget is reserved for it
 
-	write      *repeat.Pending // nil: a repeat of it may be sent
+	write      *repeat.Pending // nil: the call is not remembered, and a repeat may be sent
 	subscribes bool            // its response is an event stream without end
 }
 
@@ -35,7 +35,7 @@ func (rq *request) newCall() *upstreamCall {
 	return c
 }
 
-// queuedSince returns how much of the time since a moment the call was queued, or was not sent yet for another reason.
+// queuedSince returns how long the call was not sent, counted from begun.
 func (c *upstreamCall) queuedSince(begun time.Time) time.Duration {
 	if left := c.sentAt.Load(); left != nil && c.sent.Load() {
 		return max(left.Sub(begun), 0)
@@ -43,13 +43,13 @@ func (c *upstreamCall) queuedSince(begun time.Time) time.Duration {
 	return time.Since(begun)
 }
 
-// attach returns a context by which the steps to Roam know the call. It is the only value that roamproxy puts on a context here.
+// attach returns a context that carries the call to the steps of upstream.chain. It is the only context value of this package.
 func (c *upstreamCall) attach(ctx context.Context) context.Context {
 	c.Owner = c
 	return limiter.WithCall(ctx, &c.Call)
 }
 
-// callOf returns the call that a step to Roam works for; nil: none of ours.
+// callOf returns the call that a context carries, or nil.
 func callOf(ctx context.Context) *upstreamCall {
 	call := limiter.CallOf(ctx)
 	if call == nil {

@@ -7,8 +7,8 @@ import (
 	"net/url"
 )
 
-// setTarget makes out go to the upstream, with path and query byte for byte as the tool sent them. Opaque keeps net/url from writing
-// the path anew.
+// setTarget addresses out to the upstream, with path and query byte for byte as the tool sent them. Opaque prevents net/url from
+// encoding the path again.
 func (p *Proxy) setTarget(out, in *http.Request) {
 	out.URL = &url.URL{Scheme: p.o.Upstream.Scheme, Host: p.o.Upstream.Host, Opaque: target(in), RawQuery: in.URL.RawQuery,
 		ForceQuery: in.URL.ForceQuery}
@@ -18,7 +18,7 @@ func (p *Proxy) setTarget(out, in *http.Request) {
 	}
 }
 
-// upstreamRequest is a tool's request as it goes to Roam. What it shares with the tool's must not be changed.
+// upstreamRequest returns the request to Roam for a tool's request. It shares everything but the header with r.
 func (p *Proxy) upstreamRequest(ctx context.Context, r *http.Request) *http.Request {
 	out := r.WithContext(ctx)
 	out.Header = maps.Clone(r.Header)

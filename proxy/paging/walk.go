@@ -168,8 +168,8 @@ func (p *Pages) canBeWhole(k *walk, pg page) bool {
 	return pg.nextAt == (span{}) && k.at == (place{}) && len(pg.items) > k.limit && p.shapes.of(k.List) != wide
 }
 
-// askPlain asks as the tool did, after a wide question did not bring a page, and learns from the answer. A tool that stands in the middle of a
-// wide page, which Roam will not give any more, has to begin anew.
+// askPlain asks as the tool did, after a wide question did not bring a page, and learns from the answer. A tool that stands in the middle
+// of a wide page, which Roam will not give any more, has to begin anew.
 func (p *Pages) askPlain(k *walk, refused *cache.Answer) (*Part, error) {
 	closeStream(refused)
 	a, err := k.Ask(k.request(k.limit, k.at.cursor))

@@ -148,8 +148,8 @@ func (p *processes) byPID(pid int) (process, bool) {
 	return describe(fs, proc), true
 }
 
-// describe names a process, other than this one. Its flow is that of its program, user and session: the workers of one program are one flow, and two scripts
-// in two terminals are two.
+// describe names a process, other than this one. Its flow is that of its program, user and session: the workers of one program are one
+// flow, and two scripts in two terminals are two.
 func describe(fs procfs.FS, proc procfs.Proc) process {
 	if proc.PID == os.Getpid() {
 		return process{} // roamproxy demo, whose tools are in this process and have names
