@@ -3,6 +3,8 @@ package limiter
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,6 +181,39 @@ func TestFavouredCallWaitsAsLongAsItsMostPatientAsker(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Errorf("%s: %v, want a turn after the pause", tt.name, err)
 			}
+		})
+	}
+}
+
+// A call is not moved into the flow of a tool that has as many queued calls as it may: a favour is no way around that bound.
+//
+// Seen to fail without a look at the bound.
+func TestFavourKeepsAToolsBound(t *testing.T) {
+	for _, tt := range []struct {
+		maxQueue int
+		waited   time.Duration
+	}{
+		{0, 3 * time.Second},
+		{1, 5 * time.Second}, // its own place
+		{2, 3 * time.Second},
+	} {
+		t.Run(fmt.Sprint("max_queue ", tt.maxQueue, ", of which one is taken"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 1, 0, Options{})
+				f.post("other") // the only token
+				bounded, favoured := from("bounded"), from("other")
+				bounded.Caller.Tool.MaxQueue = tt.maxQueue
+				var calls sync.WaitGroup
+				for _, c := range []*Call{bounded, from("other"), from("other"), from("other"), favoured} {
+					calls.Go(func() { f.call(t.Context(), "POST", c, "{}") })
+					synctest.Wait()
+				}
+				favoured.Favour(bounded.Caller)
+				calls.Wait()
+				if favoured.Waited != tt.waited {
+					t.Errorf("the favoured call waited %v, want %v", favoured.Waited, tt.waited)
+				}
+			})
 		})
 	}
 }

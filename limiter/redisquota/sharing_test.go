@@ -192,3 +192,26 @@ func TestTheForecastKnowsWhoElseWaits(t *testing.T) {
 		t.Errorf("refused after %v, want at once", took)
 	}
 }
+
+// A pause that was there before Redis was configured reaches the replicas with the queue that comes to them.
+//
+// Seen to fail with nothing published by Replace.
+func TestThePauseGoesAlongIntoASharedBucket(t *testing.T) {
+	r := redistest.NewRedis(t)
+	other := newReplica(t, r, 2, 50, 10)
+	local, err := limiter.NewLocal(50, 10, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := limiter.New(limiter.Options{Bucket: local, MaxWait: time.Hour})
+	t.Cleanup(q.Close)
+	refused(t, q, time.Minute)
+	s := replica(t, r, 2)
+	b := share(t, s, 50, 10)
+	joined(t, s)
+	q.Replace(b, b)
+	until(t, "the other replica's hearing of it", func() bool { other.beat(t); return other.queue.State().PausedFor > 30*time.Second })
+	if !q.State().Paused {
+		t.Error("the queue that was paused is not")
+	}
+}

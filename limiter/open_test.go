@@ -1,0 +1,71 @@
+package limiter
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+)
+
+// A response counts as open from its header until its body was read to the end or closed, and it is counted once.
+//
+// Seen to fail with a body that gives its place back twice.
+func TestAResponseIsOpenUntilItsBodyEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		end  func(io.ReadCloser)
+	}{
+		{"read to the end", func(b io.ReadCloser) { io.Copy(io.Discard, b) }},
+		{"closed early", func(b io.ReadCloser) { b.Close() }},
+		{"read, and closed twice", func(b io.ReadCloser) { io.Copy(io.Discard, b); b.Close(); b.Close() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 5, 0, Options{})
+				f.rt.Open = NewOpenResponses(2)
+				res := f.open(t, "bot")
+				other := f.open(t, "bot")
+				if open := f.rt.Open.Open(); open["bot"] != 2 || f.queue.State().InFlight != 0 {
+					t.Errorf("open are %v before the end, want 2, and no slot taken", open)
+				}
+				tt.end(res.Body)
+				if open := f.rt.Open.Open(); open["bot"] != 1 {
+					t.Errorf("open are %v after the end of one, want 1", open)
+				}
+				other.Body.Close()
+				if taken := f.rt.Open.places.Taken(); taken != 0 {
+					t.Errorf("%d places are taken in the end, want none", taken)
+				}
+			})
+		})
+	}
+}
+
+// A call that gets no response gives its place back, whatever the reason.
+func TestACallWithoutAResponseIsNotOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, 0, Options{})
+		f.rt.Open = NewOpenResponses(2)
+		f.script = append(f.script, fails(io.ErrUnexpectedEOF), says(429, "Retry-After", "1"))
+		f.post("bot")
+		f.open(t, "bot").Body.Close() // was refused once
+		if taken := f.rt.Open.places.Taken(); taken != 0 || len(f.rt.Open.Calls()) != 0 {
+			t.Errorf("%d places are taken, and calls are %v; want none", taken, f.rt.Open.Calls())
+		}
+	})
+}
+
+// open sends one call of a tool, and returns its response with the body still to be read.
+func (f *fixture) open(t *testing.T, tool string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(WithCall(t.Context(), from(tool)), "POST", "http://roam/v1/"+tool, strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := f.rt.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
