@@ -2,12 +2,12 @@
 // tools, urgency and arrival within one tool. It is plain data. It has no lock and no clock, and its owner says how many tokens
 // there are.
 //
-// Virtual time counts turns. The next call of each flow carries a start tag. The smallest tag is dispatched, virtual time becomes
-// that tag, and the flow's next tag is one turn, divided by its weight, later. A flow that was idle begins at the present virtual
-// time: it goes before the second turn of every other flow, and it has saved up nothing.
+// The next call of each flow carries a start tag. The call with the smallest tag is dispatched, virtual time becomes that tag, and
+// the flow's next tag is later by the cost of a call, divided by its weight. A flow that was idle begins at the present virtual time:
+// its call is dispatched before the second call of every other flow, and it has saved up nothing.
 //
 //	flows     tag  calls (by rank)
-//	exporter  7    e1 e2 e3        batch: needs reserve + 1 tokens, or to be reserve turns late
+//	exporter  7    e1 e2 e3        batch: needs reserve + 1 tokens, or to be late by as many calls
 //	bot       6    b1              ◄── next, with one token
 package fairqueue
 
@@ -24,11 +24,11 @@ type Flow struct {
 	Batch  bool // leaves the reserve to the others
 }
 
-// turn is one call of weight 1 in virtual time. A weight of 1000, the largest, is exact to a millionth of its share. Eight
-// billion turns fit before virtual time would overflow, and it starts again whenever the queue is empty.
-const turn = 1 << 30
+// unit is what a call of weight 1 costs in virtual time. A weight of 1000, the largest, is exact to a millionth of its share. Eight
+// billion calls fit before virtual time would overflow, and it starts again whenever the queue is empty.
+const unit = 1 << 30
 
-func (f Flow) cost() int64 { return turn / int64(max(f.Weight, 1)) }
+func (f Flow) cost() int64 { return unit / int64(max(f.Weight, 1)) }
 
 // Queue is the order of all queued calls. The zero value is not usable; see New.
 type Queue[T any] struct {
@@ -73,7 +73,7 @@ func (q *Queue[T]) Push(f Flow, rank int64, value T) *Item[T] {
 	return i
 }
 
-// Return puts a dispatched call at the front of its flow, in the turn that it had. The flow is not charged again.
+// Return puts a dispatched call at the front of its flow, with the start tag that it had. The flow is not charged again.
 func (q *Queue[T]) Return(i *Item[T]) {
 	i.key.class = returned
 	f := q.flow(i.flow.Flow)
@@ -146,7 +146,7 @@ func (q *Queue[T]) Need(reserve float64) float64 {
 	return 1 + reserve
 }
 
-// first returns the flow of a group whose turn is next, or nil.
+// first returns the flow of a group whose call is next, or nil.
 func (q *Queue[T]) first(g group) *flow[T] {
 	if len(q.groups[g]) == 0 {
 		return nil
@@ -154,10 +154,10 @@ func (q *Queue[T]) first(g group) *flow[T] {
 	return q.groups[g][0]
 }
 
-// isLate reports whether f is as many turns behind virtual time as it leaves tokens to the others. It may then use them, so that
-// nothing starves.
+// isLate reports whether f is behind virtual time by as many calls as it leaves tokens to the others. It may then use them, so that
+// no flow starves.
 func (q *Queue[T]) isLate(f *flow[T], reserve float64) bool {
-	return float64(q.now-f.tag) >= reserve*turn
+	return float64(q.now-f.tag) >= reserve*unit
 }
 
 // Pop removes and returns the next call that tokens suffice for, or nil.
@@ -182,7 +182,7 @@ func (q *Queue[T]) Pop(tokens, reserve float64) *Item[T] {
 	return i
 }
 
-// Remove takes a call out of the queue, wherever it stands. Its flow is not charged.
+// Remove takes a call out of the queue, whatever its position. Its flow is not charged.
 func (q *Queue[T]) Remove(i *Item[T]) {
 	if i.gone {
 		return
@@ -193,8 +193,8 @@ func (q *Queue[T]) Remove(i *Item[T]) {
 	q.left()
 }
 
-// left counts one call less, and forgets the idle flows that virtual time has caught up with. With the last call virtual time
-// begins anew: nobody is left to be unfair to.
+// left counts one call less, and drops the idle flows that virtual time has caught up with. After the last call virtual time begins
+// anew, since no other flow has a claim.
 func (q *Queue[T]) left() {
 	q.length--
 	for f := q.first(idle); f != nil && (f.tag <= q.now || q.length == 0); f = q.first(idle) {

@@ -7,7 +7,7 @@ type Item[T any] struct {
 	Value T
 
 	flow *flow[T]
-	tag  int64 // start tag of its last turn
+	tag  int64 // start tag at its latest dispatch
 	key  key
 	gone bool // not in the queue
 }
@@ -28,7 +28,7 @@ type key struct {
 type class int
 
 const (
-	returned class = iota // was dispatched before and refused upstream: its turn is paid for
+	returned class = iota // was dispatched before and refused upstream: its flow has paid for it
 	promoted              // has waited for so long that urgency no longer matters
 	ordinary
 )
@@ -45,8 +45,8 @@ func (k key) compare(o key) int {
 	return 1
 }
 
-// flow is one tool's queue. An empty flow is kept while its tag is ahead of virtual time: a tool that sends one call at a time
-// would otherwise overtake all others.
+// flow is one tool's queue. An empty flow is kept while its tag is ahead of virtual time. A tool that sends one call at a time would
+// otherwise overtake all others.
 type flow[T any] struct {
 	Flow
 	tag   int64 // start tag of its next call
@@ -63,7 +63,7 @@ const (
 	none group = iota
 	regular
 	batch
-	idle // without calls: it waits for virtual time to reach its tag, and is then forgotten
+	idle // without calls: dropped once virtual time reaches its tag
 )
 
 // find returns the position of k in the flow.
