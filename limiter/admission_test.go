@@ -215,3 +215,16 @@ func BenchmarkAdmission(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkForecast has a full bucket of 1,000 tokens and an empty queue: what the RateLimit header of an idle quota costs.
+func BenchmarkForecast(b *testing.B) {
+	bucket, _ := NewLocal(1000, 1000, 0)
+	q := New(Options{Bucket: bucket})
+	defer q.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		if calls, _ := q.Forecast(from("tool").Caller); calls < 1000 {
+			b.Fatalf("%d calls would go at once, want 1000", calls)
+		}
+	}
+}

@@ -138,6 +138,9 @@ type future struct {
 
 // arrive has a call come at its time, and others, sorted by theirs.
 func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (fate future) {
+	if f.calls.Len() == 0 && a.at == 0 && len(others) == 0 { // the usual case, and Queue.Forecast asks for a whole burst of it
+		return future{leaves: f.pass(a.tool)}
+	}
 	mine, entered, last := &call{}, false, time.Duration(0)
 	for {
 		due, at := f.due(), max(a.at, last)
@@ -156,6 +159,17 @@ func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (fate futur
 			}
 		}
 	}
+}
+
+// pass has a call of t come to an empty queue, and returns when it is dispatched.
+func (f *forecast) pass(t Tool) time.Duration {
+	need := 1.0
+	if t.Batch {
+		need += f.reserve
+	}
+	at := f.when(need)
+	f.spend(at)
+	return at
 }
 
 // hasRoom reports whether the queue has a place for a at a time, beside those of the others that come within a moment.

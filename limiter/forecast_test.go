@@ -3,6 +3,8 @@ package limiter
 import (
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 // stands is the state of a queue made by hand: the bucket holds so many tokens, and the calls in flight left so long ago.
@@ -54,4 +56,32 @@ func TestAForecastFromALearnedRateIsRougher(t *testing.T) {
 	if f := s.forecast(now); f.rough != moment+250*time.Millisecond {
 		t.Errorf("it is rough by %v, want a quarter of a second and a moment", f.rough)
 	}
+}
+
+// The forecast of an empty queue is the one that queues the call first. Seen to fail with a batch tool that leaves no reserve.
+func TestAForecastOfAnEmptyQueueIsTheSame(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		level, left := rapid.Float64Range(0, 10).Draw(t, "level"), []time.Duration(nil)
+		for range rapid.IntRange(0, 3).Draw(t, "in flight") {
+			left = append(left, time.Second)
+		}
+		o := Options{MaxInFlight: 3, Reserve: rapid.SampledFrom([]float64{0, 0.5}).Draw(t, "reserve")}
+		tool := Tool{Name: "tool", Batch: rapid.Bool().Draw(t, "batch")}
+		shut := rapid.Bool().Draw(t, "shut")
+		forecast := func() *forecast {
+			s, now := stands(1, 10, level, o, 3*time.Second, left...)
+			if shut {
+				s.pause.begin(now, 5*time.Second)
+			}
+			return s.forecast(now)
+		}
+		f, queued := forecast(), forecast()
+		for n := range 15 {
+			queued.push(arrival{tool: tool}, nil)
+			_, want := queued.next()
+			if got := f.arrive(arrival{tool: tool}, 1, nil); got != (future{leaves: want}) {
+				t.Fatalf("call %d: %v, want %v", n, got, want)
+			}
+		}
+	})
 }
