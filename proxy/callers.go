@@ -102,9 +102,13 @@ func callerName(given string, from peer.Peer, agent string) string {
 	return Local
 }
 
-// callerFlow returns the flow of a caller: the same for all calls of one program, as far as that is known. For a program on another
-// machine it is the address with the name, because many programs may share one address.
+// callerFlow returns the flow of a caller: the same for all calls of one program, as far as that is known. The name that a caller
+// gives itself counts only where many programs would share one flow: a shell starts curl for several tools, and many programs may
+// share one address.
 func callerFlow(name, given string, from peer.Peer, agent, address string) string {
+	if from.Helper && givenName.MatchString(given) {
+		return from.Flow + " as " + given
+	}
 	if from.Flow != "" && !from.Shared {
 		return from.Flow
 	}

@@ -11,6 +11,7 @@ import (
 // What is known of a caller decides its name and its flow: what it says, its program, its owner, its address, its User-Agent.
 func TestCallersHaveANameAndAFlow(t *testing.T) {
 	exporter := peer.Peer{Name: "exporter.py", Flow: "program exporter.py of 0 in 7"}
+	curl := peer.Peer{Name: "report.sh", Flow: "program report.sh of 0 in 7", Helper: true}
 	hidden := peer.Peer{Flow: "user 1001", Shared: true}
 	unit := peer.Peer{Name: "standup", Flow: "cgroup 77", Shared: true}
 	const local, far = "127.0.0.1:5000", "10.1.2.3:5000"
@@ -23,6 +24,9 @@ func TestCallersHaveANameAndAFlow(t *testing.T) {
 		{"a program", "", exporter, "python-requests", local, "exporter.py", exporter.Flow},
 		{"a program with a name", "bot", exporter, "python-requests", local, "bot", exporter.Flow},
 		{"a program with something else than a name", "Bot\n", exporter, "", local, Other, exporter.Flow},
+		{"curl in a script", "", curl, "curl", local, "report.sh", curl.Flow},
+		{"curl in a script, with a name", "bot", curl, "curl", local, "bot", curl.Flow + " as bot"},
+		{"curl in a script, with something else than a name", "Bot\n", curl, "curl", local, Other, curl.Flow},
 		{"a program that is not visible", "", hidden, "Python-Requests", local, "python-requests", "user 1001 with python-requests"},
 		{"the same with a name", "bot", hidden, "python-requests", local, "bot", "user 1001 with python-requests"},
 		{"a service", "", unit, "python-requests", local, "standup", "cgroup 77 with python-requests"},

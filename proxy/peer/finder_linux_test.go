@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -135,6 +137,25 @@ func TestProgramsAreFound(t *testing.T) {
 			run(t, exporter, target, "1", &syscall.SysProcAttr{Setsid: true})
 			if other := s.take(); len(other) != 1 || other[0].Name != "exporter.py" || other[0].Flow == flood[0].Flow {
 				t.Errorf("the program in another session is %v, want exporter.py and another flow than %v", other, flood[0])
+			}
+		})
+	}
+}
+
+// curl calls for the shell or script that started it, which may call for several tools.
+func TestAHelperIsSaidToBeOne(t *testing.T) {
+	s, target := listen(t, "tcp4", "127.0.0.1:0")
+	for name, helper := range map[string]bool{"curl": true, "standup": false} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, redistest.Program(t, "/usr/bin/python3"), script(t, "call"), target, "1")
+			cmd.Args[0] = name
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if got := s.take(); len(got) != 1 || got[0].Name != name || got[0].Helper != helper {
+				t.Errorf("the peers are %+v, want %s and helper: %v", got, name, helper)
 			}
 		})
 	}

@@ -26,6 +26,8 @@ type Peer struct {
 	Flow string
 	// Shared reports that Flow may be of several programs: of one cgroup or one user.
 	Shared bool
+	// Helper reports that the program calls for others, as curl does, so that no process of it has more than one name.
+	Helper bool
 }
 
 // connection is a connection whose peer is found when it is first asked for, and once.

@@ -26,9 +26,12 @@ type processes struct {
 }
 
 // process is a program with its name and flow, ready to be told.
-type process struct{ name, flow string }
+type process struct {
+	name, flow string
+	helper     bool
+}
 
-func (p process) peer() Peer { return Peer{Name: p.name, Flow: p.flow} }
+func (p process) peer() Peer { return Peer{Name: p.name, Flow: p.flow, Helper: p.helper} }
 
 // The bounds of a search. Connections that come and go without end, each of a new process, cost at most a fifth of a core.
 const (
@@ -163,12 +166,13 @@ func describe(fs procfs.FS, proc procfs.Proc) process {
 	if status, err := proc.NewStatus(); err == nil {
 		uid = status.UIDs[0]
 	}
-	if isHelper(name) {
+	helper := isHelper(name)
+	if helper {
 		if script := ancestorScript(fs, stat.PPID); script != "" {
 			name = script
 		}
 	}
-	return process{name: name, flow: fmt.Sprintf("program %s of %d in %d", name, uid, stat.Session)}
+	return process{name, fmt.Sprintf("program %s of %d in %d", name, uid, stat.Session), helper}
 }
 
 // maxAncestors bounds how far up a script is looked for: xargs, timeout and a shell or two stand between.
