@@ -141,11 +141,11 @@ func TestRetryAfterIsTrue(t *testing.T) {
 	})
 }
 
-// TestTheWaitIsForetold: who is let in has its turn within one turn of what was foretold, while nobody else comes. Where Roam's
+// TestTheForecastIsTrue: who is let in has its turn within one turn of what was foretold, while nobody else comes. Where Roam's
 // answers all take the same time, as here, it is a quarter of a turn: what a learned rate grows by meanwhile is all that is rounded.
 //
 // Seen to fail with a forecast of a turn too few.
-func TestTheWaitIsForetold(t *testing.T) {
+func TestTheForecastIsTrue(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c := drawCrowd(rt)
 		c.asker.Longest, c.options.MaxQueue, c.asker.Tool.MaxQueue = -1, 1000, 0
@@ -158,7 +158,7 @@ func TestTheWaitIsForetold(t *testing.T) {
 }
 
 // A learned rate grows until slots let fewer leave than it does; from there on they are the bound.
-func TestTheWaitIsForetoldWhereSlotsBecomeTheBound(t *testing.T) {
+func TestTheForecastWhereSlotsBecomeTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := crowd{perSecond: 20, burst: 1, learned: Learned{Rate: 5, Burst: 1, Left: 5}, options: Options{MaxInFlight: 10, Adapt: true, MaxWait: time.Hour},
 			takes: time.Second, asks: time.Second, tools: []Tool{{Name: "bot"}}, asker: Caller{Tool: Tool{Name: "bot"}, Urgency: Usual, Longest: -1}}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestASpareCallTakesOnlyWhatNobodyWaitsFor(t *testing.T) {
+func TestABackgroundCallTakesOnlyAFreeToken(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		bring func(f *fixture) // the line into a state
@@ -57,7 +57,7 @@ func (f *fixture) spend(n int) {
 	}
 }
 
-func TestASpareCallWhoseToolLeavesGivesItsTurnBack(t *testing.T) {
+func TestAnAbandonedBackgroundCallReturnsItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		local, _ := NewLocal(1, 10, 0)
 		slow := &slowBucket{local, make(chan struct{}), make(chan struct{})}
@@ -78,7 +78,7 @@ func TestASpareCallWhoseToolLeavesGivesItsTurnBack(t *testing.T) {
 	})
 }
 
-func TestASpareCallThatRoamRefusesDoesNotGoRoundAgain(t *testing.T) {
+func TestARefusedBackgroundCallIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
 		f.script = append(f.script, says(429, "Retry-After", "5"))
@@ -93,7 +93,7 @@ func TestASpareCallThatRoamRefusesDoesNotGoRoundAgain(t *testing.T) {
 }
 
 // A refresh in the background and a tool's call in the same moment: the tool does not wait.
-func TestASpareCallDelaysNobody(t *testing.T) {
+func TestABackgroundCallDelaysNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
 		for range 30 {
@@ -112,7 +112,7 @@ func TestASpareCallDelaysNobody(t *testing.T) {
 	})
 }
 
-func TestFavouredCallStandsAsItsMostFavouredAsker(t *testing.T) {
+func TestAFavouredCallHasTheBestPlaceOfItsCallers(t *testing.T) {
 	asker := func(tool string, urgency int, longest time.Duration) Caller {
 		return Caller{Tool: Tool{Name: tool}, Urgency: urgency, Longest: longest}
 	}
@@ -159,7 +159,7 @@ func TestFavouredCallStandsAsItsMostFavouredAsker(t *testing.T) {
 	}
 }
 
-func TestFavouredCallWaitsAsLongAsItsMostPatientAsker(t *testing.T) {
+func TestAFavouredCallWaitsAsLongAsItsMostPatientCaller(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		early bool

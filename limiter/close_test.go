@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestWhoIsDismissedComesBackAtTheTurnThatWouldHaveBeen(t *testing.T) {
+func TestRetryAfterAtCloseIsTheForecast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 0.5, 1, 0, Options{})
 		f.post("bot") // the only token; the next is there in 2 s
@@ -53,7 +53,7 @@ func TestWhoIsDismissedComesBackAtTheTurnThatWouldHaveBeen(t *testing.T) {
 	})
 }
 
-func TestWhoIsDismissedDuringAPauseComesBackAfterIt(t *testing.T) {
+func TestRetryAfterAtCloseDuringAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
 		turn, err := f.queue.Wait(context.Background(), from("bot").Caller)

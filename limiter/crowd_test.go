@@ -99,7 +99,7 @@ func TestACrowdDoesNotPostponeAnotherTool(t *testing.T) {
 
 // In a pause a caller is told when it ends, however short its wait, and whether Roam or an operator began it. Seen to fail with the
 // end of the queue: a minute.
-func TestAShortWaitInAPauseIsToldItsEnd(t *testing.T) {
+func TestRetryAfterOfAShortWaitInAPause(t *testing.T) {
 	for _, byHand := range []bool{false, true} {
 		for _, others := range []int{0, 45} {
 			for longest := range 6 {
@@ -132,7 +132,7 @@ func TestAShortWaitInAPauseIsToldItsEnd(t *testing.T) {
 // A caller that does not wait, or hardly, is told when the queue of now is empty, and is admitted then.
 //
 // Seen to fail with one that has to be admitted for two seconds from then on: 16 s too late beside a queue of three.
-func TestAShortWaitIsToldTheEndOfTheQueue(t *testing.T) {
+func TestRetryAfterOfAShortWait(t *testing.T) {
 	for _, queued := range []int{1, 3, 45} {
 		for longest := range 2 {
 			t.Run(fmt.Sprint(queued, " queued, wait=", longest), func(t *testing.T) {

@@ -20,7 +20,7 @@ func (l *leaver) Waited(_, outcome string, _ time.Duration) {
 }
 
 // Seen to fail with leave not giving back the turn that it finds: slots and tokens are then gone for ever.
-func TestWhoLeavesInTheMomentOfItsTurnTakesNothingAlong(t *testing.T) {
+func TestACallAbandonedAtItsDispatchSpendsNoToken(t *testing.T) {
 	const calls = 64
 	synctest.Test(t, func(t *testing.T) {
 		bucket, err := NewLocal(0.001, calls, 0)
@@ -49,7 +49,7 @@ func TestWhoLeavesInTheMomentOfItsTurnTakesNothingAlong(t *testing.T) {
 // Who has waited longest is who came first, whoever would leave first.
 //
 // Seen to fail with arrivals in the opposite order.
-func TestTheOldestIsWhoCameFirst(t *testing.T) {
+func TestTheOldestCallCameFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 0.01, 1, 0, Options{MaxWait: time.Hour})
 		f.post("bot")

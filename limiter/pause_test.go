@@ -117,7 +117,7 @@ func TestLateSuccessDoesNotEndANewerPause(t *testing.T) {
 	})
 }
 
-func TestProbeWithoutAWordLeavesTheQuestionToTheNext(t *testing.T) {
+func TestAfterAProbeWithoutAnAnswerTheNextCallProbes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 5, 0, Options{})
 		refused, _ := f.queue.Wait(t.Context(), from("bot").Caller)
@@ -223,7 +223,7 @@ type heardPauses struct {
 
 func (h heardPauses) PauseBegan(d time.Duration) { *h.began = append(*h.began, d) }
 
-func TestAPauseOfBeforeTheStartIsTold(t *testing.T) {
+func TestAPauseOfBeforeTheStartIsReported(t *testing.T) {
 	for _, tt := range []struct {
 		paused time.Duration
 		want   []time.Duration

@@ -44,7 +44,7 @@ func TestBurstThenOnePerSecond(t *testing.T) {
 }
 
 // Seen to fail with who leaves kept in the line.
-func TestSurvivorDoesNotWaitForThoseWhoLeft(t *testing.T) {
+func TestACallDoesNotWaitForAbandonedOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{})
 		f.post("first") // the only token
@@ -138,7 +138,7 @@ func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
 }
 
 // Seen to fail with everybody let in.
-func TestRefusedAtOnceWhenTheTurnComesTooLate(t *testing.T) {
+func TestRefusedAtOnceWhenTheWaitIsTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
 		f.post("bot")
@@ -165,7 +165,7 @@ func TestRefusedAtOnceWhenTheTurnComesTooLate(t *testing.T) {
 	})
 }
 
-func TestLineIsBounded(t *testing.T) {
+func TestQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxQueue: 5})
 		f.post("bot")
@@ -190,7 +190,7 @@ func TestLineIsBounded(t *testing.T) {
 }
 
 // Seen to fail with a deadline that is far too late, and with one that nobody heeds.
-func TestNobodyWaitsBeyondTheDeadline(t *testing.T) {
+func TestNoCallWaitsBeyondItsDeadline(t *testing.T) {
 	// A line that does not let go of who has waited too long looks for him again and again, in no simulated time.
 	end := time.AfterFunc(time.Minute, func() { panic("a call has waited too long, and stays in the line") })
 	defer end.Stop()
@@ -283,7 +283,7 @@ func TestBoundsThatAreNotSetHaveDefaults(t *testing.T) {
 	}
 }
 
-func TestWhoMayNotWaitIsSentOrRefusedAtOnce(t *testing.T) {
+func TestACallThatMayNotWaitIsSentOrRefusedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{})
 		start := time.Now()

@@ -48,7 +48,7 @@ func TestAReloadLeavesTheLevelAlone(t *testing.T) {
 }
 
 // The line sleeps until the slow quota's next token, and must not sleep on when the quota has become a fast one.
-func TestAReloadWakesALineThatWaitsForASlowQuota(t *testing.T) {
+func TestAReloadWakesAQueueThatWaitsForASlowQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := NewLocal(0.001, 1, 0)
 		f := newFixture(t, 100, 1, 0, Options{Bucket: b, MaxWait: time.Hour})
@@ -68,7 +68,7 @@ func TestAReloadWakesALineThatWaitsForASlowQuota(t *testing.T) {
 	})
 }
 
-func TestAReloadKeepsWhoWaitsAndWhoIsUnderWay(t *testing.T) {
+func TestAReloadKeepsQueuedCallsAndThoseInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 100, 100, 0, Options{MaxInFlight: 2, MaxQueue: 10})
 		f.takes = 10 * time.Second

@@ -19,7 +19,7 @@ func (b *slowBucket) Take(now time.Time, d Demand) time.Duration {
 	return b.Local.Take(now, d)
 }
 
-func TestAnotherBucketStartsEmptyAndNobodyLosesHisPlace(t *testing.T) {
+func TestAnotherBucketStartsEmptyAndCallsKeepTheirPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Hour})
 		f.spend(30)
@@ -96,7 +96,7 @@ func TestReplaceAfterTheEndReturns(t *testing.T) {
 // Who asks for the state need not know that a bucket is being replaced.
 //
 // Seen to fail under the race detector with a state that is told without the lock.
-func TestTheStateIsToldWhileABucketIsReplaced(t *testing.T) {
+func TestStateWhileABucketIsReplaced(t *testing.T) {
 	first, _ := NewLocal(1, 10, 0)
 	q := New(Options{Bucket: first})
 	defer q.Close()

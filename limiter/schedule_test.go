@@ -94,8 +94,8 @@ func drawSchedule(t *rapid.T) schedule {
 	return s
 }
 
-// TestInvariantsOfTheLine lets random schedules run against a Roam of the same quota, and looks at what happened.
-func TestInvariantsOfTheLine(t *testing.T) {
+// TestInvariantsOfTheQueue lets random schedules run against a Roam of the same quota, and looks at what happened.
+func TestInvariantsOfTheQueue(t *testing.T) {
 	dir := t.TempDir()
 	run := 0
 	for range 10 { // of rapid's hundred

@@ -138,7 +138,7 @@ func (p process) beat(t *testing.T) {
 	}
 }
 
-func TestProberThatDiesLeavesTheQuestionToAnother(t *testing.T) {
+func TestAfterTheProbersDeathAnotherProbes(t *testing.T) {
 	r := redistest.NewRedis(t)
 	other := newReplica(t, r, 2, 50, 10)
 	dies, cuttable := cuttableReplica(t, r, 50)
