@@ -40,7 +40,7 @@ func FuzzHostileAnswer(f *testing.F) {
 			return // the input itself has a part of the key
 		}
 		current.Store(&text)
-		var out everything
+		var out output
 		out.raw(r.Addr, "POST /v1/x.get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		out.raw(r.AdminAddr, "POST /api/resume HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 		for _, page := range []string{"/readyz?verbose", "/api/status", "/", "/metrics"} {

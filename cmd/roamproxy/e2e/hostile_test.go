@@ -132,7 +132,7 @@ func TestHostileAnswersShowNothing(t *testing.T) {
 			upstream := newHostile(t, func(string) string { asked.Add(1); return answer })
 			// A process of its own: after a 401 or a 429 roamproxy would not ask for the answers that follow.
 			r := launch(t, upstream.url(), t.TempDir(), "ROAM_API_KEY="+hostileKey, inFile(t, fast))
-			var out everything
+			var out output
 			for _, path := range []string{"/v1/x.get", "/v1/groups.list?" + strings.ReplaceAll(name, " ", "+")} {
 				out.raw(strings.TrimPrefix(r.base, "http://"), "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 			}
@@ -181,7 +181,7 @@ func TestAHostileTokenEndpointShowsNothing(t *testing.T) {
 			os.WriteFile(config, []byte(fmt.Sprintf("log: {level: debug}\ncredentials: [{name: alice, oauth: {client_id: app, client_secret: %s, refresh_token: %s, token_url: %q}}]\n",
 				secret, refresh, endpoint.url()+"/oauth/token")), 0o600)
 			r := launch(t, endpoint.url(), t.TempDir(), "ROAM_API_KEY=", "ROAMPROXY_CONFIG="+config)
-			var out everything
+			var out output
 			out.raw(strings.TrimPrefix(r.base, "http://"), "GET /v1/x.get HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 			for _, page := range []string{"/readyz", "/", "/api/status", "/metrics"} {
 				out.raw(strings.TrimPrefix(r.admin, "http://"), "GET "+page+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -211,7 +211,7 @@ func TestAProxyThatRepeatsItsPassword(t *testing.T) {
 			proxy := newHostile(t, func(string) string { return answer })
 			r := launch(t, "https://api.ro.example", t.TempDir(), "ROAM_API_KEY="+hostileKey, inFile(t, fast),
 				"HTTPS_PROXY=http://user:"+password+"@"+proxy.Addr().String())
-			var out everything
+			var out output
 			out.raw(strings.TrimPrefix(r.base, "http://"), "POST /v1/x.get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 			out.raw(strings.TrimPrefix(r.admin, "http://"), "GET /readyz?verbose HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 			if !strings.Contains(out.String(), "502") {
