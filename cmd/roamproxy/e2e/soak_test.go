@@ -15,136 +15,174 @@ import (
 	"time"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/cmd/roamproxy/server/servertest"
 	"roamproxy/proxy/roamtest"
 )
 
-// Ten equal tools, who read and write as fast as they may, at 200 calls a second, for as long as SOAK says (make soak: ten
-// minutes): Roam refuses nothing, at least 99 % of the rate is used, the tools share it evenly (Jain's index at least 0.99), each
-// answer is to the byte what the simulator says to its question, no two writes share one, and memory, goroutines and descriptors are at the end what they were.
+const (
+	soakRate    = 200 // calls a second, and as many at once
+	soakTools   = 10
+	soakCallers = 8 // of each tool
+)
+
+// soak is a mixed load on one roamproxy.
+type soak struct {
+	t       *testing.T
+	r       *server.Server
+	roam    *roamtest.Server
+	tools   *http.Client
+	answers rightAnswers
+	writes  messageTimes
+	sent    [soakTools]atomic.Int64 // calls that reached Roam, by tool
+}
+
+func newSoak(t *testing.T) *soak {
+	s := &soak{t: t, answers: newRightAnswers(t)}
+	s.r, s.roam = servertest.Start(t, roamtest.Options{Rate: soakRate, Burst: soakRate}, io.Discard, func(c *config.Config) {
+		c.Quotas[0].Rate, c.Quotas[0].Burst = soakRate, soakRate
+		c.Quotas[0].Jitter = config.Duration(500 * time.Millisecond) // a busy machine pushes calls that far together
+		c.Upstream.MaxInFlight = 50
+	})
+	s.tools = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakTools * soakCallers}}
+	t.Cleanup(s.tools.CloseIdleConnections)
+	return s
+}
+
+// run has all tools read and write as fast as they may.
+func (s *soak) run(d time.Duration) {
+	ctx, stop := context.WithTimeout(s.t.Context(), d)
+	defer stop()
+	var all sync.WaitGroup
+	for tool := range soakTools {
+		for caller := range soakCallers {
+			all.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					sent, err := s.call(fmt.Sprintf("tool-%d", tool), i*soakCallers+caller)
+					if err != nil && ctx.Err() == nil {
+						s.t.Error(err)
+					}
+					if sent {
+						s.sent[tool].Add(1)
+					}
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+// usage is what a process uses while no call is under way.
+type usage struct {
+	goroutines, descriptors int
+	heap                    uint64 // bytes
+}
+
+func (s *soak) usage() (u usage) {
+	for u.goroutines = 0; u.goroutines != runtime.NumGoroutine(); <-time.After(100 * time.Millisecond) { // until idle connections are closed
+		u.goroutines = runtime.NumGoroutine()
+		s.tools.CloseIdleConnections()
+		s.r.CloseIdleConnections()
+	}
+	u.descriptors, u.heap = files(s.t), heapInUse()
+	return u
+}
+
+// shares measures for that long which part of the rate is used in each second but the first, in which go the tokens that were saved
+// before. It returns the shares in order and the number of calls.
+func (s *soak) shares(long time.Duration) (shares []float64, calls int) {
+	seconds := time.NewTicker(time.Second)
+	defer seconds.Stop()
+	start, at, before := time.Now(), time.Time{}, 0
+	for time.Since(start) < long {
+		now, total := <-seconds.C, s.roam.Calls()
+		if !at.IsZero() {
+			shares = append(shares, float64(total-before)/soakRate/now.Sub(at).Seconds())
+			calls += total - before
+		}
+		at, before = now, total
+	}
+	return shares, calls
+}
+
+// fairness returns Jain's index of the tools: 1 if all had as much, 1/soakTools if one had all.
+func (s *soak) fairness() float64 {
+	var sum, squares float64
+	for tool := range soakTools {
+		n := float64(s.sent[tool].Load())
+		sum, squares = sum+n, squares+n*n
+	}
+	return sum * sum / (soakTools * squares)
+}
+
+// Ten equal tools read and write as fast as they may, at 200 calls a second, for as long as SOAK says (make soak: ten minutes). Roam
+// refuses nothing, at least 99 % of the rate is used, and the tools share it evenly. Each answer is to the byte that of the simulator,
+// no two writes have the same, and memory, goroutines and descriptors are at the end what they were.
 //
-// Seen to fail with a bucket that is filled 2 % more slowly, with one tool that has turns of a quarter (Jain 0.75), and with a key
-// of the cache that lacks the query (another page's answer).
+// Seen to fail with a bucket that is filled 2 % more slowly, with one tool of a quarter of the weight (Jain 0.75), and with a cache key
+// that lacks the query (another page's answer).
 func TestSoak(t *testing.T) {
-	const rate, burst, tools, callers = 200, 200, 10, 8
 	long := 10 * time.Second
-	if s := os.Getenv("SOAK"); s != "" {
+	if text := os.Getenv("SOAK"); text != "" {
 		var err error
-		if long, err = time.ParseDuration(s); err != nil {
+		if long, err = time.ParseDuration(text); err != nil {
 			t.Fatal("SOAK: ", err)
 		}
 	}
-	r, roam := servertest.Start(t, roamtest.Options{Rate: rate, Burst: burst}, io.Discard, func(c *config.Config) {
-		c.Quotas[0].Rate, c.Quotas[0].Burst, c.Quotas[0].Jitter = rate, burst, config.Duration(500*time.Millisecond) // a busy machine pushes calls that far together
-		c.Upstream.MaxInFlight = 50
-		c.Tools = nil
-	})
-	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: tools * callers}}
-	defer c.CloseIdleConnections()
-	answers := newRight(t)
-	var writes written
-	var sent [tools]atomic.Int64 // calls that went to Roam, by tool
-	run := func(d time.Duration) {
-		ctx, stop := context.WithTimeout(t.Context(), d)
-		defer stop()
-		var all sync.WaitGroup
-		for tool := range tools {
-			for caller := range callers {
-				all.Go(func() {
-					for i := 0; ctx.Err() == nil; i++ {
-						through, err := soaked(c, "http://"+r.Addr, fmt.Sprintf("tool-%d", tool), i*callers+caller, answers, &writes)
-						if err != nil && ctx.Err() == nil {
-							t.Error(err)
-						}
-						if through {
-							sent[tool].Add(1)
-						}
-					}
-				})
-			}
-		}
-		all.Wait()
+	s := newSoak(t)
+	s.run(2 * time.Second) // the burst goes; connections and the cache come
+	first := s.usage()
+	for tool := range soakTools {
+		s.sent[tool].Store(0)
 	}
-	run(2 * time.Second) // the burst goes, connections and the cache come
-	state := func() (goroutines, descriptors int, heap uint64) {
-		var m runtime.MemStats
-		for goroutines = 0; goroutines != runtime.NumGoroutine(); <-time.After(100 * time.Millisecond) { // until idle connections are gone
-			goroutines = runtime.NumGoroutine()
-			c.CloseIdleConnections()
-			r.CloseIdleConnections()
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return goroutines, files(t), m.HeapAlloc
-	}
-	goroutines, descriptors, heap := state()
-	for tool := range tools {
-		sent[tool].Store(0)
-	}
-	var shares []float64 // of the rate, by second, without the first one, in which goes what came together meanwhile
-	var calls int        // in those seconds
-	measured := make(chan struct{})
-	go func() {
-		defer close(measured)
-		seconds := time.NewTicker(time.Second)
-		defer seconds.Stop()
-		start, at, before := time.Now(), time.Time{}, 0
-		for time.Since(start) < long {
-			now, total := <-seconds.C, roam.Calls()
-			if !at.IsZero() {
-				shares = append(shares, float64(total-before)/rate/now.Sub(at).Seconds())
-				calls += total - before
-			}
-			at, before = now, total
-		}
-	}()
-	run(long + 100*time.Millisecond)
-	<-measured
+	var shares []float64
+	var calls int
+	var measuring sync.WaitGroup
+	measuring.Go(func() { shares, calls = s.shares(long) })
+	s.run(long + 100*time.Millisecond)
+	measuring.Wait()
 	all := 0.0
-	for _, s := range shares {
-		all += s / float64(len(shares))
+	for _, share := range shares {
+		all += share / float64(len(shares))
 	}
 	slices.Sort(shares)
 	usual, worst := shares[len(shares)/2], shares[0]
-	if roam.Refused() != 0 {
-		t.Errorf("Roam refused %d calls, want none", roam.Refused())
+	if s.roam.Refused() != 0 {
+		t.Errorf("Roam refused %d calls, want none", s.roam.Refused())
 	}
-	if most := max(usual, all); most < 0.99 || os.Getenv("SOAK") != "" && all < 0.99 { // beside other tests a second may find the machine taken
+	// Beside other tests a second may find the machine taken.
+	if most := max(usual, all); most < 0.99 || os.Getenv("SOAK") != "" && all < 0.99 {
 		t.Errorf("%.2f %% of the rate was used in the usual second and %.2f %% in all, want at least 99 %%", 100*usual, 100*all)
 	}
-	var sum, squares float64
-	for tool := range tools {
-		n := float64(sent[tool].Load())
-		sum, squares = sum+n, squares+n*n
-	}
-	fair := sum * sum / (tools * squares)
+	fair := s.fairness()
 	if fair < 0.99 {
-		t.Errorf("Jain's index of the tools is %.4f, want at least 0.99: %v", fair, &sent)
+		t.Errorf("Jain's index of the tools is %.4f, want at least 0.99: %v", fair, &s.sent)
 	}
-	if n := writes.twice(); n > 0 || len(writes.all) == 0 {
-		t.Errorf("of the answers to %d writes %d were given twice, want none", len(writes.all), n)
+	if n := s.writes.twice(); n > 0 || len(s.writes.all) == 0 {
+		t.Errorf("of the answers to %d writes %d were given twice, want none", len(s.writes.all), n)
 	}
-	g, d, h := state()
-	if g > goroutines+10 || d > descriptors+10 {
-		t.Errorf("%d goroutines and %d descriptors at the end, %d and %d at the beginning", g, d, goroutines, descriptors)
+	last := s.usage()
+	if last.goroutines > first.goroutines+10 || last.descriptors > first.descriptors+10 {
+		t.Errorf("%d goroutines and %d descriptors at the end, want %d and %d as at the beginning", last.goroutines, last.descriptors,
+			first.goroutines, first.descriptors)
 	}
-	// The simulator's journal grows by about 1 KiB a call until it is full, and is in this process too.
-	if journal := uint64(min(calls, 100_000)) << 10; h > heap+journal+32<<20 {
-		t.Errorf("%d MiB of heap at the end, %d at the beginning", h>>20, heap>>20)
+	// The simulator's journal is in this process too. It grows by about 1 KiB a call until it is full.
+	if journal := uint64(min(calls, 100_000)) << 10; last.heap > first.heap+journal+32<<20 {
+		t.Errorf("%d MiB of heap at the end, %d at the beginning, want at most %d more", last.heap>>20, first.heap>>20, journal>>20+32)
 	}
-	t.Logf("%v: %d calls, %.2f %% of the rate (usual second %.2f %%, worst %.2f %%), Jain %.4f, goroutines %d → %d, heap %d → %d MiB", long, calls, 100*all, 100*usual, 100*worst, fair, goroutines, g, heap>>20, h>>20)
+	t.Logf("%v: %d calls, %.2f %% of the rate (usual second %.2f %%, worst %.2f %%), Jain %.4f, goroutines %d → %d, heap %d → %d MiB",
+		long, calls, 100*all, 100*usual, 100*worst, fair, first.goroutines, last.goroutines, first.heap>>20, last.heap>>20)
 }
 
-// right is what the simulator says to each question of the soak, by its target. It is asked of another simulator, without any
-// roamproxy.
-type right map[string]string
+// rightAnswers is what the simulator answers to each read of the soak, by its target. Another simulator gave them, without roamproxy.
+type rightAnswers map[string]string
 
-// soakUsers are as many users as are asked for one by one.
+// soakUsers is how many users are read one by one.
 const soakUsers = 250
 
-func newRight(t *testing.T) right {
+func newRightAnswers(t *testing.T) rightAnswers {
 	t.Helper()
-	roam, all := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}), make(right)
+	roam, all := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}), make(rightAnswers)
 	targets := []string{"/v1/groups.list", "/v1/meeting.search"}
 	for user := range soakUsers {
 		targets = append(targets, soakUser(user))
@@ -164,16 +202,17 @@ func newRight(t *testing.T) right {
 
 func soakUser(i int) string { return fmt.Sprintf("/v1/user.list?limit=1&cursor=%d", i%soakUsers+1) }
 
-// written has the moment that Roam gave each message. Two messages never have the same, so two writes never have one answer.
-type written struct {
+// messageTimes are the times that Roam gave to messages. No two messages have the same, so no two writes have the same answer.
+type messageTimes struct {
 	mu  sync.Mutex // guards all
 	all []int64
 }
 
-// add tells whether an answer is one to a message.
-func (w *written) add(answer []byte) bool {
+// add reports whether an answer is one to a message, and keeps its time.
+func (w *messageTimes) add(answer []byte) bool {
 	var at int64
-	if n, _ := fmt.Sscanf(string(answer), `{"chatId":"C-1","ok":true,"timestamp":%d}`, &at); n != 1 || string(answer) != fmt.Sprintf(`{"chatId":"C-1","ok":true,"timestamp":%d}`, at) {
+	const message = `{"chatId":"C-1","ok":true,"timestamp":%d}`
+	if n, _ := fmt.Sscanf(string(answer), message, &at); n != 1 || string(answer) != fmt.Sprintf(message, at) {
 		return false
 	}
 	w.mu.Lock()
@@ -182,14 +221,14 @@ func (w *written) add(answer []byte) bool {
 	return true
 }
 
-// twice is how many answers were given more than once.
-func (w *written) twice() int {
+// twice returns how many answers were given more than once.
+func (w *messageTimes) twice() int {
 	slices.Sort(w.all)
 	return len(w.all) - len(slices.Compact(slices.Clone(w.all)))
 }
 
-// soaked makes the i-th call of a caller's, one of a mixture, and checks its answer to the byte. It tells whether it went to Roam.
-func soaked(c *http.Client, base, tool string, i int, answers right, writes *written) (sent bool, err error) {
+// call makes the i-th call of a caller, one of a mixture, and checks its answer to the byte. It reports whether it reached Roam.
+func (s *soak) call(tool string, i int) (sent bool, err error) {
 	method, target, body := "POST", "/v1/chat.post", fmt.Sprintf(`{"chatId":"C-1","text":"%s says %d"}`, tool, i)
 	switch i % 5 {
 	case 1:
@@ -199,16 +238,17 @@ func soaked(c *http.Client, base, tool string, i int, answers right, writes *wri
 	case 3:
 		method, target, body = "GET", "/v1/meeting.search", ""
 	}
-	req, _ := http.NewRequest(method, base+target, strings.NewReader(body))
+	req, _ := http.NewRequest(method, "http://"+s.r.Addr+target, strings.NewReader(body))
 	req.Header.Set("Roamproxy-Tool", tool)
-	res, err := c.Do(req)
+	res, err := s.tools.Do(req)
 	if err != nil {
 		return false, err
 	}
 	defer res.Body.Close()
 	got, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != 200 || method == "GET" && string(got) != answers[target] || method == "POST" && !writes.add(got) {
-		return false, fmt.Errorf("%s %s: %d %.200s (%v), want %.200s", method, target, res.StatusCode, got, err, answers[target])
+	right := method == "GET" && string(got) == s.answers[target] || method == "POST" && s.writes.add(got)
+	if err != nil || res.StatusCode != 200 || !right {
+		return false, fmt.Errorf("%s %s: %d %.200s (%v), want %.200s", method, target, res.StatusCode, got, err, s.answers[target])
 	}
 	status := res.Header.Get("Cache-Status")
 	return !strings.Contains(status, "hit") && !strings.Contains(status, "collapsed"), nil
