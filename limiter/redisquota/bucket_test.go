@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -169,31 +168,11 @@ func divide(t *testing.T, n, total int) {
 		}
 	}
 	// Whoever asks often needs no beat. On a busy machine some ask too soon, because another came late.
-	asked, beats := questions(t, r), int(time.Since(start)/leastBeat)*n
+	asked, beats := r.Calls("evalsha"), int(time.Since(start)/leastBeat)*n
 	t.Logf("%d questions for %d tokens of %d replicas in the time of %d beats; each got %d", asked, total, n, beats, each)
 	if most := total * 3 / 2; asked > most {
 		t.Errorf("%d replicas asked %d times for %d tokens, want about once for each, and not more than %d times", n, asked, total, most)
 	}
-}
-
-// questions is how often the script was run.
-func questions(t *testing.T, r *redistest.Redis) (times int) {
-	t.Helper()
-	c, err := dialer(r)()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	stats, err := c.Do(t.Context(), c.B().Info().Section("commandstats").Build()).ToString()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(stats) {
-		if rest, ok := strings.CutPrefix(line, "cmdstat_evalsha:calls="); ok {
-			fmt.Sscanf(rest, "%d", &times)
-		}
-	}
-	return times
 }
 
 func BenchmarkRedisTake(b *testing.B) {

@@ -24,17 +24,21 @@ type scripted struct {
 	heard  map[string]int64
 }
 
-// story begins with a full bucket, and both replicas have been there long enough.
-func story(t *testing.T, client rueidis.Client, name string, tell func(*scripted)) {
-	t.Run(name, func(t *testing.T) {
-		text := strings.NewReplacer(
-			"redis.call('TIME')", "{ARGV[2], ARGV[3]}",
-			"string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')", "ARGV[4]",
-		).Replace(quotaScript)
-		s := &scripted{t, client, rueidis.NewLuaScript(text), "quota:" + name, 1000 * time.Second, "one", map[string]int64{}}
-		s.passes(20*time.Second, "a", "b")
-		tell(s)
-	})
+// newScripted returns one with a full bucket, whose two replicas were heard long enough.
+func newScripted(t *testing.T) *scripted {
+	t.Helper()
+	client, err := dialer(redistest.NewRedis(t))()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	text := strings.NewReplacer(
+		"redis.call('TIME')", "{ARGV[2], ARGV[3]}",
+		"string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')", "ARGV[4]",
+	).Replace(quotaScript)
+	s := &scripted{t, client, rueidis.NewLuaScript(text), "quota", 1000 * time.Second, "one", map[string]int64{}}
+	s.passes(20*time.Second, "a", "b")
+	return s
 }
 
 const lease = time.Second
@@ -106,95 +110,106 @@ func (s *scripted) spends() {
 	}
 }
 
-// Each sentence is one of the script's comparisons.
-func TestTheScript(t *testing.T) {
-	client, err := dialer(redistest.NewRedis(t))()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	const ms = time.Millisecond
+// Replicas get tokens in the order in which they asked.
+func TestScriptGivesTokensInOrder(t *testing.T) {
+	s := newScripted(t)
 	one := wants(1, 1)
-	story(t, client, "turns", func(s *scripted) {
-		s.spends()
-		s.waits("the first to ask has the next token", s.ask("a", one), time.Second)
-		s.waits("the second has the one after", s.ask("b", one), 2*time.Second)
-		s.waits("asking again keeps the place", s.ask("a", one), time.Second)
-		s.check("one tool waits elsewhere", s.ask("a").Others, 1)
-		s.passes(time.Second+late, "a", "b")
-		s.waits("who is late by no more than that keeps the turn", s.ask("b", one), time.Second-late)
-		s.now += ms
-		s.check("who is later waits for nothing any more", s.ask("b").Others, 0)
-		s.waits("and the next has the token", s.ask("b", one), 0)
-		s.ask("a", func(q *question) { q.Calls = 0 })
-		s.check("who has no more calls waits for nothing", s.ask("b").Others, 0)
-		s.passes(time.Second, "a", "b")
-		r := s.ask("b", wants(2, 1))
-		s.waits("a token with another call behind it", r, 0)
-		s.check("comes with the word when the next is there", r.Next > 0 && micros(r.Next) <= time.Second, true)
-		s.check("one with no call behind it comes without", s.ask("a", one, func(q *question) { q.Returned = 1 }).Next, 0)
-	})
-	story(t, client, "weights", func(s *scripted) {
-		s.spends()
-		got := map[string]int{}
-		for range 120 {
-			s.now += lease / 2
-			for _, who := range []string{"a", "b"} {
-				for s.ask(who, wants(20, map[string]int{"a": 5, "b": 1}[who])).Wait == 0 {
-					got[who]++
-				}
-			}
-		}
-		s.check("five tools at one replica have five sixths", got, map[string]int{"a": 50, "b": 10})
-	})
-	story(t, client, "reserve", func(s *scripted) {
-		s.spends()
-		batch := func(q *question) { q.Calls, q.Weight, q.Reserve = 10, 1, 3e6 }
-		s.waits("a replica of batch tools waits for the reserve too", s.ask("a", batch), 4*time.Second)
-		s.waits("which is for the other", s.ask("b", one), time.Second)
-		s.passes(4*time.Second, "a", "b")
-		s.waits("then it has a token", s.ask("a", batch), 0)
-		s.check("held back is held back", s.ask("b", one, func(q *question) { q.Margin = 5e6 }).Wait > 0, true)
-	})
-	story(t, client, "away", func(s *scripted) {
-		s.spends()
-		s.now += lease
-		s.check("who was heard a lease ago is there", s.ask("a").Live, 2)
-		s.check("and nothing is taken for it", micros(s.ask("a").Full), 10*time.Second-lease)
-		s.now += time.Second
-		s.check("half of what came after goes to who was not", micros(s.ask("a").Full), 10*time.Second-lease-time.Second/2)
-		s.ask("c", func(q *question) { q.Heard = (s.now - ms).Microseconds() })
-		full := s.ask("a").Full
-		s.now += time.Second / 2
-		s.ask("c")
-		s.check("where as many as share are there nothing is kept for a third", micros(full-s.ask("a").Full), time.Second/2)
-		s.ask("c", func(q *question) { q.Bye = true })
-		s.check("who leaves in good order is gone", s.ask("a").Live, 1)
-		s.check("who was never heard counts as cut off", s.ask("d").Live, 1)
-		s.now += forget
-		s.ask("a")
-		s.now += time.Second
-		s.ask("a")
-		before := s.ask("a").Full
-		s.now += time.Second / 2
-		s.check("who is forgotten has no share", micros(before-s.ask("a").Full), min(micros(before), time.Second/2))
-	})
-	story(t, client, "server", func(s *scripted) {
-		s.server = "another"
-		s.check("what another server wrote is an empty bucket", micros(s.ask("a").Full), 10*time.Second)
-		s.passes(4*time.Second, "a")
-		s.check("which keeps the shares of those who may not have come back", micros(s.ask("a").Full), 8*time.Second)
-		s.passes(4*time.Second, "a")
-		s.check("for a while, and no longer", micros(s.ask("a").Full), 5*time.Second)
-		s.now -= time.Second
-		s.check("a clock that is put back a little changes nothing", micros(s.ask("a").Full), 5*time.Second)
-		s.now -= ms
-		s.check("and by more is another server", micros(s.ask("a").Full), 10*time.Second)
-	})
-	story(t, client, "pause", func(s *scripted) { tellOfPauses(s, one) })
+	const ms = time.Millisecond
+	s.spends()
+	s.waits("the first to ask has the next token", s.ask("a", one), time.Second)
+	s.waits("the second has the one after", s.ask("b", one), 2*time.Second)
+	s.waits("asking again keeps the place", s.ask("a", one), time.Second)
+	s.check("one tool waits elsewhere", s.ask("a").Others, 1)
+	s.passes(time.Second+late, "a", "b")
+	s.waits("who is late by no more than that keeps the turn", s.ask("b", one), time.Second-late)
+	s.now += ms
+	s.check("who is later waits for nothing any more", s.ask("b").Others, 0)
+	s.waits("and the next has the token", s.ask("b", one), 0)
+	s.ask("a", func(q *question) { q.Calls = 0 })
+	s.check("who has no more calls waits for nothing", s.ask("b").Others, 0)
+	s.passes(time.Second, "a", "b")
+	r := s.ask("b", wants(2, 1))
+	s.waits("a token with another call behind it", r, 0)
+	s.check("comes with the word when the next is there", r.Next > 0 && micros(r.Next) <= time.Second, true)
+	s.check("one with no call behind it comes without", s.ask("a", one, func(q *question) { q.Returned = 1 }).Next, 0)
 }
 
-func tellOfPauses(s *scripted, one func(*question)) {
+// The weights of the tools that wait decide how replicas share.
+func TestScriptSharesByWeight(t *testing.T) {
+	s := newScripted(t)
+	s.spends()
+	got := map[string]int{}
+	for range 120 {
+		s.now += lease / 2
+		for _, who := range []string{"a", "b"} {
+			for s.ask(who, wants(20, map[string]int{"a": 5, "b": 1}[who])).Wait == 0 {
+				got[who]++
+			}
+		}
+	}
+	s.check("five tools at one replica have five sixths", got, map[string]int{"a": 50, "b": 10})
+}
+
+// Batch tools leave the reserve to the others.
+func TestScriptKeepsTheReserve(t *testing.T) {
+	s := newScripted(t)
+	one := wants(1, 1)
+	s.spends()
+	batch := func(q *question) { q.Calls, q.Weight, q.Reserve = 10, 1, 3e6 }
+	s.waits("a replica of batch tools waits for the reserve too", s.ask("a", batch), 4*time.Second)
+	s.waits("which is for the other", s.ask("b", one), time.Second)
+	s.passes(4*time.Second, "a", "b")
+	s.waits("then it has a token", s.ask("a", batch), 0)
+	s.check("held back is held back", s.ask("b", one, func(q *question) { q.Margin = 5e6 }).Wait > 0, true)
+}
+
+// The share of a replica that is cut off is taken out of the bucket, until it leaves or is forgotten.
+func TestScriptKeepsTheShareOfACutOffReplica(t *testing.T) {
+	s := newScripted(t)
+	const ms = time.Millisecond
+	s.spends()
+	s.now += lease
+	s.check("who was heard a lease ago is there", s.ask("a").Live, 2)
+	s.check("and nothing is taken for it", micros(s.ask("a").Full), 10*time.Second-lease)
+	s.now += time.Second
+	s.check("half of what came after goes to who was not", micros(s.ask("a").Full), 10*time.Second-lease-time.Second/2)
+	s.ask("c", func(q *question) { q.Heard = (s.now - ms).Microseconds() })
+	full := s.ask("a").Full
+	s.now += time.Second / 2
+	s.ask("c")
+	s.check("where as many as share are there nothing is kept for a third", micros(full-s.ask("a").Full), time.Second/2)
+	s.ask("c", func(q *question) { q.Bye = true })
+	s.check("who leaves in good order is gone", s.ask("a").Live, 1)
+	s.check("who was never heard counts as cut off", s.ask("d").Live, 1)
+	s.now += forget
+	s.ask("a")
+	s.now += time.Second
+	s.ask("a")
+	before := s.ask("a").Full
+	s.now += time.Second / 2
+	s.check("who is forgotten has no share", micros(before-s.ask("a").Full), min(micros(before), time.Second/2))
+}
+
+// What another server wrote is an empty bucket.
+func TestScriptDistrustsAnotherServer(t *testing.T) {
+	s := newScripted(t)
+	const ms = time.Millisecond
+	s.server = "another"
+	s.check("what another server wrote is an empty bucket", micros(s.ask("a").Full), 10*time.Second)
+	s.passes(4*time.Second, "a")
+	s.check("which keeps the shares of those who may not have come back", micros(s.ask("a").Full), 8*time.Second)
+	s.passes(4*time.Second, "a")
+	s.check("for a while, and no longer", micros(s.ask("a").Full), 5*time.Second)
+	s.now -= time.Second
+	s.check("a clock that is put back a little changes nothing", micros(s.ask("a").Full), 5*time.Second)
+	s.now -= ms
+	s.check("and by more is another server", micros(s.ask("a").Full), 10*time.Second)
+}
+
+// A pause holds for all replicas, one of them probes, and its answer counts for all.
+func TestScriptSharesAPause(t *testing.T) {
+	s := newScripted(t)
+	one := wants(1, 1)
 	const ms = time.Millisecond
 	old := s.ask("a", one).Generation
 	r := s.ask("a", saying(limiter.EventThrottled, old, 5*time.Second))
