@@ -100,7 +100,7 @@ func sentence(err error, code Code) string {
 		case errors.Is(err, limiter.ErrBytesFull):
 			return "The bodies of this tool's queued calls take as much as they may (limits.queue_bytes); the call was not sent and may be repeated."
 		case errors.Is(err, errTooManyCalls):
-			return "This tool has as many requests in progress as it may (limits.max_calls, limits.max_connections); the call was not sent and " +
+			return "This tool has as many requests in progress as it may (quotas.max_queue, limits.max_connections); the call was not sent and " +
 				"may be repeated."
 		}
 		return "The queue is full; the call was not sent and may be repeated."

@@ -21,9 +21,10 @@ import (
 )
 
 type loginCmd struct {
-	Credential string `arg:"" help:"Name of the credential, as in the configuration."`
-	Config     string `help:"Configuration file." placeholder:"FILE"`
-	Listen     string `help:"Where the browser comes back to; its port may have to be one that the OAuth app names." default:"127.0.0.1:0" placeholder:"ADDR"`
+	Credential string   `arg:"" help:"Name of the credential, as in the configuration."`
+	Config     string   `help:"Configuration file." placeholder:"FILE"`
+	Scope      []string `help:"A scope to ask for, where the OAuth app wants that; may be repeated." placeholder:"SCOPE"`
+	Listen     string   `help:"Where the browser comes back to; its port may have to be one that the OAuth app names." default:"127.0.0.1:0" placeholder:"ADDR"`
 }
 
 // loginTime is how long the user may take to agree.
@@ -62,7 +63,7 @@ func (l loginCmd) Run(p *program) error {
 	defer cancel()
 	k := c.Credentials[i]
 	login, err := credential.NewLogin(ctx, credential.LoginOptions{
-		OAuthOptions: server.OAuthOptions(k, state, base), AuthorizeURL: k.OAuth.AuthorizeURL, Scopes: k.OAuth.Scopes,
+		OAuthOptions: server.OAuthOptions(k, state, base), AuthorizeURL: k.OAuth.AuthorizeURL(), Scopes: l.Scope,
 		RedirectURL: "http://" + listener.Addr().String() + "/callback",
 	})
 	if err != nil {

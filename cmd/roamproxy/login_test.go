@@ -43,7 +43,7 @@ func login(t *testing.T, o roamtest.OAuthOptions) *agreeing {
 	os.WriteFile(a.config, []byte(`
 credentials:
   - name: alice
-    oauth: {client_id: app, client_secret: app-secret, token_url: "`+pages.URL+`/oauth/token", authorize_url: "`+pages.URL+`/oauth/authorize", scopes: [a, b]}
+    oauth: {client_id: app, client_secret: app-secret, token_url: "`+pages.URL+`/oauth/token"}
 state_dir: `+a.state+"\nupstream: {url: \""+a.roam.URL+"\"}\n"), 0o600)
 	in, keys := io.Pipe()
 	a.keys = keys
@@ -51,7 +51,7 @@ state_dir: `+a.state+"\nupstream: {url: \""+a.roam.URL+"\"}\n"), 0o600)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	go func() {
-		a.ended <- loginCmd{Credential: "alice", Config: a.config, Listen: "127.0.0.1:0"}.Run(&program{ctx, func(string) string { return "" }, in, a.out, io.Discard})
+		a.ended <- loginCmd{Credential: "alice", Config: a.config, Listen: "127.0.0.1:0", Scope: []string{"a", "b"}}.Run(&program{ctx, func(string) string { return "" }, in, a.out, io.Discard})
 	}()
 	for deadline := time.Now().Add(10 * time.Second); a.page == "" && time.Now().Before(deadline); <-time.After(time.Millisecond) {
 		a.page = regexp.MustCompile(`http://\S+/oauth/authorize\S+`).FindString(a.out.String())

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"net/url"
 	"time"
 
 	"roamproxy/proxy/credential"
@@ -11,7 +12,6 @@ import (
 // Config is everything that can be set. A field's key is in its tag, its default in defaults.
 type Config struct {
 	Listen      string       `key:"listen"`
-	ListenGroup string       `key:"listen_group"`
 	Hosts       []string     `key:"hosts"`
 	Admin       Admin        `key:"admin"`
 	Upstream    Upstream     `key:"upstream"`
@@ -63,8 +63,6 @@ type OAuth struct {
 	RefreshToken     credential.Secret `key:"refresh_token"`
 	RefreshTokenFile string            `key:"refresh_token_file"`
 	TokenURL         string            `key:"token_url"`
-	AuthorizeURL     string            `key:"authorize_url"`
-	Scopes           []string          `key:"scopes"`
 }
 
 // Quota is one token bucket and its queue.
@@ -125,7 +123,6 @@ type Webhooks struct {
 	Path       string   `key:"path"`
 	SecretFile string   `key:"secret_file"`
 	Forward    []string `key:"forward"`
-	Trust      Duration `key:"trust"`
 }
 
 // Writes says what is remembered of writes.
@@ -149,7 +146,6 @@ type Redis struct {
 	PasswordFile string   `key:"password_file"`
 	CAFile       string   `key:"ca_file"`
 	CertFile     string   `key:"cert_file"`
-	KeyFile      string   `key:"key_file"`
 	Prefix       string   `key:"prefix"`
 	Replicas     int      `key:"replicas"`
 	Insecure     bool     `key:"insecure"`
@@ -158,7 +154,6 @@ type Redis struct {
 // Limits bound what a tool may take.
 type Limits struct {
 	MaxConnections    int      `key:"max_connections"`
-	MaxCalls          int      `key:"max_calls"`
 	MaxBody           Size     `key:"max_body"`
 	ReadHeaderTimeout Duration `key:"read_header_timeout"`
 	IdleTimeout       Duration `key:"idle_timeout"`
@@ -188,10 +183,10 @@ func Default(getenv func(string) string) Config {
 		Quotas:      []Quota{quota},
 		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},
 		Writes:      Writes{Remember: Duration(2 * time.Minute)},
-		Webhooks:    Webhooks{Path: "/", Trust: Duration(10 * time.Minute)},
+		Webhooks:    Webhooks{Path: "/"},
 		Redis:       Redis{Prefix: "roamproxy", Replicas: 2},
 		Limits: Limits{
-			MaxConnections: 4000, MaxCalls: 2000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second),
+			MaxConnections: 4000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second),
 			IdleTimeout: Duration(2 * time.Minute),
 			QueueBytes:  64 << 20, ShutdownGrace: Duration(25 * time.Second),
 		},
@@ -202,7 +197,29 @@ func Default(getenv func(string) string) Config {
 // An element of a list begins with its own defaults, so that a zero that is written differs from a key that is not there.
 func (c *Credential) defaults() {
 	c.Quota = "roam"
-	c.OAuth.TokenURL, c.OAuth.AuthorizeURL = "https://ro.am/oauth/token", "https://ro.am/oauth/authorize"
+	c.OAuth.TokenURL = "https://ro.am/oauth/token"
+}
+
+// callsPerPlace is how many calls one tool may have at once, for each place in the queues: its queued calls, and as many again that
+// are sent, answered from the cache or refused. With the default max_queue that is 2000 calls.
+const callsPerPlace = 2
+
+// MaxCalls returns how many calls one tool may have at once, queued ones included.
+func (c Config) MaxCalls() int {
+	places := 0
+	for _, q := range c.Quotas {
+		places += q.MaxQueue
+	}
+	return callsPerPlace * places
+}
+
+// AuthorizeURL returns the page where a user agrees: it is beside the token endpoint, as at Roam (/oauth/token, /oauth/authorize).
+func (o OAuth) AuthorizeURL() string {
+	u, err := url.Parse(o.TokenURL)
+	if err != nil {
+		return ""
+	}
+	return u.ResolveReference(&url.URL{Path: "authorize"}).String()
 }
 
 // IsSet reports whether any key of it is set.

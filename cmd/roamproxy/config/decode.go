@@ -130,6 +130,10 @@ func (d *decoder) object(n *yaml.Node, key string, into reflect.Value) {
 		}
 		seen[name] = n.Content[i].Line
 		field, ok := fields[name]
+		if now := removedKey(full); now != "" {
+			d.bad(n.Content[i], full, "%s", now)
+			continue
+		}
 		if !ok {
 			meant := suggest(name, fields)
 			if meant == "" {

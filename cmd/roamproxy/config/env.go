@@ -48,7 +48,7 @@ func expand(text string, getenv func(string) (string, bool)) (out, used, missing
 func environment(getenv func(string) string) []Override {
 	var all []Override
 	for _, key := range scalarKeys(reflect.TypeFor[Config](), "") {
-		name := "ROAMPROXY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+		name := variable(key)
 		all = append(all, Override{key, getenv(name), "$" + name})
 	}
 	return all

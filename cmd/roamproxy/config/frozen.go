@@ -8,7 +8,6 @@ func (l *Loaded) CheckFrozen(now Config) error {
 		new, old any
 	}{
 		{"listen", l.Listen, now.Listen},
-		{"listen_group", l.ListenGroup, now.ListenGroup},
 		{"admin.listen", l.Admin.Listen, now.Admin.Listen},
 		{"webhooks.listen", l.Webhooks.Listen, now.Webhooks.Listen},
 		{"state_dir", l.StateDir, now.StateDir},

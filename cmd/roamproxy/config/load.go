@@ -42,6 +42,7 @@ func load(path string, getenv func(string) string, flags []Override, files bool)
 	}
 	if !d.broken {
 		found := append(l.Validate(l.Sources), checkProxies(getenv)...)
+		found = append(found, removedVariables(getenv)...)
 		if files {
 			v := &checker{sources: l.Sources}
 			l.checkFiles(v)

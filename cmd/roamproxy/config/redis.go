@@ -71,10 +71,8 @@ func (c Config) checkRedis(v *checker) {
 	v.want(r.Replicas >= 1, "redis.replicas", "want at least 1, not %d", r.Replicas)
 	v.want(regexp.MustCompile(`^[a-zA-Z0-9:._-]{1,64}$`).MatchString(r.Prefix), "redis.prefix",
 		"want 1 to 64 letters, digits and :._-, not %q", r.Prefix)
-	v.want(r.CertFile == "" || r.KeyFile != "", "redis.cert_file", "is of no use without redis.key_file")
-	v.want(r.KeyFile == "" || r.CertFile != "", "redis.key_file", "is of no use without redis.cert_file")
 	type named struct{ key, file string }
-	secure := []named{{"redis.ca_file", r.CAFile}, {"redis.cert_file", r.CertFile}, {"redis.key_file", r.KeyFile}}
+	secure := []named{{"redis.ca_file", r.CAFile}, {"redis.cert_file", r.CertFile}}
 	if r.URL == "" {
 		for _, f := range append(secure, named{"redis.password_file", r.PasswordFile}) {
 			v.want(f.file == "", f.key, "is of no use without redis.url")
@@ -113,14 +111,20 @@ func (r Redis) checkTransport(v *checker, o rueidis.ClientOption) {
 	}
 }
 
+// Certificate reads the client certificate and its private key, which are in one file, so that neither can be replaced without the
+// other.
+func (r Redis) Certificate() (tls.Certificate, error) {
+	return tls.LoadX509KeyPair(r.CertFile, r.CertFile)
+}
+
 // checkRedisFiles notes certificates that cannot be read.
 func (c Config) checkRedisFiles(v *checker) {
 	r := c.Redis
 	if r.CAFile != "" {
 		checkCertificates(v, "redis.ca_file", r.CAFile)
 	}
-	if r.CertFile != "" && r.KeyFile != "" {
-		_, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+	if r.CertFile != "" {
+		_, err := r.Certificate()
 		v.want(err == nil, "redis.cert_file", "%v", err)
 	}
 }

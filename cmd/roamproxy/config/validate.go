@@ -56,7 +56,6 @@ func (c Config) Validate(sources map[string]string) []Mistake {
 	c.checkRedis(v)
 	v.want(c.StateDir != "", "state_dir", "there is no home directory to keep the state in; set state_dir or STATE_DIRECTORY")
 	v.want(c.Limits.MaxConnections >= 1, "limits.max_connections", "want at least 1, not %d", c.Limits.MaxConnections)
-	v.want(c.Limits.MaxCalls >= 1, "limits.max_calls", "want at least 1, not %d", c.Limits.MaxCalls)
 	v.want(c.Limits.MaxBody > 0, "limits.max_body", "want more than 0")
 	v.want(c.Limits.QueueBytes >= c.Limits.MaxBody, "limits.queue_bytes", "%v cannot hold one body of limits.max_body, %v",
 		c.Limits.QueueBytes, c.Limits.MaxBody)
@@ -86,7 +85,6 @@ func (c Config) checkListeners(v *checker) {
 		c.Listen)
 	v.want(IsLoopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file",
 		"is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
-	v.want(c.ListenGroup == "" || SocketPath(c.Listen) != "", "listen_group", "is for a Unix socket; listen is %s", c.Listen)
 	for i, host := range c.Hosts {
 		checkHost(v, fmt.Sprintf("hosts[%d]", i), host)
 	}
@@ -151,14 +149,12 @@ func checkOAuth(v *checker, key string, o OAuth) {
 	v.want(o.RefreshToken.IsZero() || o.RefreshTokenFile == "", key, "has both refresh_token and refresh_token_file; keep one")
 	checkSecret(v, key+".client_secret", o.ClientSecret)
 	checkSecret(v, key+".refresh_token", o.RefreshToken)
-	for name, address := range map[string]string{".token_url": o.TokenURL, ".authorize_url": o.AuthorizeURL} {
-		u, err := url.Parse(address)
-		switch {
-		case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
-			v.bad(key+name, "want an address such as https://ro.am/oauth/token, not %q", address)
-		case u.Scheme == "http":
-			v.want(IsLoopback(net.JoinHostPort(u.Hostname(), "80")), key+name, "%s would get secrets unencrypted; use https", u.Host)
-		}
+	u, err := url.Parse(o.TokenURL)
+	switch {
+	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
+		v.bad(key+".token_url", "want an address such as https://ro.am/oauth/token, not %q", o.TokenURL)
+	case u.Scheme == "http":
+		v.want(IsLoopback(net.JoinHostPort(u.Hostname(), "80")), key+".token_url", "%s would get secrets unencrypted; use https", u.Host)
 	}
 }
 
@@ -283,7 +279,6 @@ func (c Config) checkWebhooks(v *checker) {
 	v.want(err == nil && port != "", "webhooks.listen", "want an address and a port, such as 127.0.0.1:8090, not %q", h.Listen)
 	v.want(port == "0" || h.Listen != c.Listen && h.Listen != c.Admin.Listen, "webhooks.listen", "%s is taken by another listener of roamproxy", h.Listen)
 	v.want(strings.HasPrefix(h.Path, "/") && !strings.ContainsAny(h.Path, "?#% "), "webhooks.path", "want a path such as /roam-webhooks, not %q", h.Path)
-	v.want(h.Trust > 0, "webhooks.trust", "want more than 0")
 	v.want(h.SecretFile != "", "webhooks.secret_file", "is needed: without Roam's signing secret anybody could send webhooks")
 	for i, to := range h.Forward {
 		u, err := url.Parse(to)

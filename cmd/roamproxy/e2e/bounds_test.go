@@ -177,8 +177,8 @@ func TestOneToolDoesNotTakeAllConnections(t *testing.T) {
 }
 
 func TestOneToolDoesNotTakeAll(t *testing.T) {
-	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Limits.MaxCalls = 5 })
-	roam.Script(roamtest.Hang().Times(5)) // whoever is let in stays
+	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Quotas[0].MaxQueue = 3 })
+	roam.Script(roamtest.Hang().Times(6)) // whoever is let in stays
 	c := client(t)
 	codes := make(chan string, 20)
 	flood, ends := context.WithCancel(t.Context())
@@ -197,18 +197,18 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 		}()
 	}
 	count := map[string]int{}
-	for range 15 {
+	for range 14 {
 		count[<-codes]++
 	}
-	if count["429 queue_full 1"] != 15 {
-		t.Errorf("of 20 calls at once with five allowed: %v, want 15 refused, to come again in 1 s", count)
+	if count["429 queue_full 1"] != 14 {
+		t.Errorf("of 20 calls at once with six allowed: %v, want 14 refused, to come again in 1 s", count)
 	}
-	eventually(t, "those who were let in are at Roam", func() bool { return roam.Calls() == 5 })
+	eventually(t, "those who were let in are at Roam", func() bool { return roam.Calls() == 6 })
 	if res, _ := get(t, c, "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "other-one"); res.StatusCode != 200 {
 		t.Errorf("another tool is answered %d", res.StatusCode)
 	}
 	ends()
-	for range 5 {
+	for range 6 {
 		<-codes
 	}
 	eventually(t, "who has left may come again", func() bool {

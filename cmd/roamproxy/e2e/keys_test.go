@@ -43,7 +43,7 @@ func TestWhatIsRedFromTheFirstSecondIsLogged(t *testing.T) {
 	var log servertest.Buffer
 	r, _ := servertest.Start(t, roamtest.Options{}, &log, func(c *config.Config) {
 		c.Credentials[0].APIKey = config.Credential{}.APIKey
-		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
+		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token"}
 	})
 	eventually(t, "an ERROR that names the credential", func() bool {
 		return strings.Contains(log.String(), `"level":"error"`) && strings.Contains(log.String(), `"check":"credential org"`)

@@ -282,7 +282,7 @@ func TestAStateThatCannotBeWrittenIsTold(t *testing.T) {
 func TestNotReadyWithoutALogin(t *testing.T) {
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Credentials[0].APIKey = config.Credential{}.APIKey
-		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token", AuthorizeURL: "http://127.0.0.1:1/"}
+		c.Credentials[0].OAuth = config.OAuth{ClientID: "app", TokenURL: "http://127.0.0.1:1/oauth/token"}
 	})
 	if res, body := get(t, client(t), "http://"+r.AdminAddr+"/readyz"); res.StatusCode != 503 || !strings.Contains(body, "roamproxy login org") {
 		t.Errorf("readyz: %d %s", res.StatusCode, body)

@@ -36,7 +36,7 @@ func webhookReplicas(t *testing.T, roam *roamtest.Server, n int, forward string)
 		c.Credentials[0].APIKey = credential.NewSecret(roamtest.DefaultKey)
 		c.Quotas[0].Rate, c.Quotas[0].Burst = 100, 100
 		c.Redis.URL, c.Redis.Replicas = config.RedisURL(redis.URL()), n
-		c.Webhooks = config.Webhooks{Listen: "127.0.0.1:0", Path: "/roam", SecretFile: secret, Forward: []string{forward}, Trust: config.Duration(10 * time.Minute)}
+		c.Webhooks = config.Webhooks{Listen: "127.0.0.1:0", Path: "/roam", SecretFile: secret, Forward: []string{forward}}
 		c.Cache.Rules = []config.CacheRule{{Match: "GET /v1/chat.history", Webhooks: new(config.Duration(10 * time.Minute))}}
 		if mistakes := c.Validate(nil); len(mistakes) > 0 {
 			t.Fatal(mistakes)

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -15,10 +13,10 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 )
 
-// listen opens a TCP address or a Unix socket. group may use the socket besides our own user; "" is our own group.
-func listen(addr, group string) (net.Listener, error) {
+// listen opens a TCP address or a Unix socket.
+func listen(addr string) (net.Listener, error) {
 	if path := config.SocketPath(addr); path != "" {
-		return listenUnix(path, group)
+		return listenUnix(path)
 	}
 	return net.Listen("tcp", addr)
 }
@@ -44,9 +42,10 @@ type unixListener struct {
 	close sync.Once
 }
 
-// listenUnix makes the socket in a directory that only we can enter, gives it its mode and group there, and moves it to its
-// path, so that permissions hold from the first moment. The file of a dead process is replaced, that of a living one is not.
-func listenUnix(path, group string) (_ *unixListener, err error) {
+// listenUnix creates the socket in a directory that only this user can enter, sets its mode there, and moves it to its path, so that its
+// permissions hold from the first moment. It replaces the file of a process that has ended, and not that of one that runs. The group
+// of the socket is that of the process, or of the directory where that has the set-group-ID bit.
+func listenUnix(path string) (_ *unixListener, err error) {
 	if err := free(path); err != nil {
 		return nil, err
 	}
@@ -67,15 +66,6 @@ func listenUnix(path, group string) (_ *unixListener, err error) {
 			l.Close()
 		}
 	}()
-	if group != "" {
-		id, err := groupID(group)
-		if err != nil {
-			return nil, err
-		}
-		if err := os.Chown(made, -1, id); err != nil {
-			return nil, fmt.Errorf("giving %s to listen_group: %w", path, err)
-		}
-	}
 	if err := os.Chmod(made, socketMode); err != nil {
 		return nil, err
 	}
@@ -101,17 +91,6 @@ func free(path string) error {
 		return fmt.Errorf("another process listens on %s already", path)
 	}
 	return nil
-}
-
-func groupID(name string) (int, error) {
-	if id, err := strconv.Atoi(name); err == nil {
-		return id, nil
-	}
-	g, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, fmt.Errorf("listen_group: %w", err)
-	}
-	return strconv.Atoi(g.Gid)
 }
 
 // Addr is where tools connect, rather than where the socket was made.

@@ -37,7 +37,7 @@ func connectRedis(r config.Redis) (rueidis.Client, error) {
 		}
 	}
 	if r.CertFile != "" {
-		own, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+		own, err := r.Certificate()
 		if err != nil {
 			return nil, fmt.Errorf("redis.cert_file: %w", err)
 		}

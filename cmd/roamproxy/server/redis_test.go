@@ -71,6 +71,15 @@ func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) (*x509
 
 func (a *authority) file(name, kind string) string { return filepath.Join(a.dir, name+kind) }
 
+// both returns a file with a certificate and its key.
+func (a *authority) both(name string) string {
+	certificate, _ := os.ReadFile(a.file(name, ".pem"))
+	key, _ := os.ReadFile(a.file(name, ".key"))
+	path := filepath.Join(a.dir, name+"-both.pem")
+	os.WriteFile(path, append(certificate, key...), 0o600)
+	return path
+}
+
 func TestRedisOverTLS(t *testing.T) {
 	ca := newAuthority(t)
 	ca.issue(t, "server", &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
@@ -81,7 +90,7 @@ func TestRedisOverTLS(t *testing.T) {
 		return redistest.NewTLSRedis(t, "--tls-cert-file", ca.file(name, ".pem"), "--tls-key-file", ca.file(name, ".key"), "--tls-ca-cert-file", ca.file("ca", ".pem"))
 	}
 	server, elsewhere := secure("server"), secure("elsewhere")
-	whole := config.Redis{URL: config.RedisURL(server.URL()), CAFile: ca.file("ca", ".pem"), CertFile: ca.file("replica", ".pem"), KeyFile: ca.file("replica", ".key")}
+	whole := config.Redis{URL: config.RedisURL(server.URL()), CAFile: ca.file("ca", ".pem"), CertFile: ca.both("replica")}
 	for _, tt := range []struct {
 		name   string
 		change func(*config.Redis)
@@ -91,7 +100,7 @@ func TestRedisOverTLS(t *testing.T) {
 		{"an authority that we do not trust", func(r *config.Redis) { r.CAFile = other.file("ca", ".pem") }, "certificate signed by unknown authority"},
 		{"the system's authorities", func(r *config.Redis) { r.CAFile = "" }, "certificate signed by unknown authority"},
 		{"another server's certificate", func(r *config.Redis) { r.URL = config.RedisURL(elsewhere.URL()) }, "127.0.0.1"},
-		{"no certificate of ours", func(r *config.Redis) { r.CertFile, r.KeyFile = "", "" }, ""}, // Redis hangs up, and whether it says why is chance,
+		{"no certificate of ours", func(r *config.Redis) { r.CertFile = "" }, ""}, // Redis hangs up, and whether it says why is chance,
 		{"no TLS", func(r *config.Redis) {
 			r.URL, r.CAFile, r.CertFile = config.RedisURL(strings.Replace(server.URL(), "rediss", "redis", 1)), "", ""
 		}, ""},

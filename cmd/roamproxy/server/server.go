@@ -39,7 +39,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	if err != nil {
 		return nil, err
 	}
-	forTools, err := listen(c.Listen, c.ListenGroup)
+	forTools, err := listen(c.Listen)
 	if err != nil {
 		return nil, listenError(err, "listen", c.Listen)
 	}

@@ -51,7 +51,6 @@ func (a *app) change(c config.Config) error {
 		return err
 	}
 	a.webhooks.receiver.Store(receiver)
-	a.webhooks.trust.Store(int64(c.Webhooks.Trust))
 	a.connections.Resize(shareOfConnections(c.Limits.MaxConnections))
 	for _, q := range c.Quotas {
 		a.configure(a.quotas[q.Name], c, q, g.session)
@@ -133,7 +132,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	report := snapshotObserver{a.observer, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.Limits.MaxCalls, Connections: a.connections, Observer: report, Bodies: g.bodies,
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.MaxCalls(), Connections: a.connections, Observer: report, Bodies: g.bodies,
 		Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes, Streams: a.streams,
 	}
 	o.Tables, o.Webhooks = Tables(c), a.webhooksArrive

@@ -2,12 +2,12 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,13 +28,16 @@ func TestAUnixSocket(t *testing.T) {
 	dead.Close() // as kill -9 leaves it
 	group := os.Getgid()
 	if groups, _ := os.Getgroups(); os.Geteuid() == 0 {
-		group = 12345 // root may give it to any
+		group = 12345 // root may use any group
 	} else if len(groups) > 0 {
 		group = groups[len(groups)-1]
 	}
+	if err := errors.Join(os.Chown(filepath.Dir(path), -1, group), os.Chmod(filepath.Dir(path), 0o750|os.ModeSetgid)); err != nil {
+		t.Fatal(err)
+	}
 	var settings config.Config
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
-		c.Listen, c.ListenGroup = "unix://"+path, strconv.Itoa(group)
+		c.Listen = "unix://" + path
 		settings = *c
 	})
 	const mode = os.ModeSocket | 0o660
@@ -57,7 +60,8 @@ func TestAUnixSocket(t *testing.T) {
 	if body, _ := io.ReadAll(res.Body); res.StatusCode != 200 || !strings.HasPrefix(string(body), "[") {
 		t.Errorf("a call: %s %s", res.Status, body)
 	}
-	if _, err := server.Start(settings, server.NewLog(settings.Log, io.Discard), nil); err == nil || !strings.Contains(err.Error(), "listens on "+path+" already") {
+	_, err = server.Start(settings, server.NewLog(settings.Log, io.Discard), nil)
+	if err == nil || !strings.Contains(err.Error(), "listens on "+path+" already") {
 		t.Errorf("a second roamproxy: %v, want an error that names the first", err)
 	}
 	c.CloseIdleConnections()

@@ -24,6 +24,9 @@ const (
 	webhookConnections = 100
 	// webhookReadTime bounds the arrival of a delivery. Roam gives up after 3 s.
 	webhookReadTime = 5 * time.Second
+	// webhookTrust is how long a genuine delivery proves that deliveries work. When they stop, an answer in the cache is too old for at
+	// most this long. A workspace with fewer events than that falls back to the normal ttl.
+	webhookTrust = 10 * time.Minute
 	// maxSecretFile bounds the file with the signing secrets, of which there are two at the most.
 	maxSecretFile = 4 << 10
 )
@@ -31,7 +34,6 @@ const (
 // webhooks is Roam's way to report changes. The zero value receives nothing.
 type webhooks struct {
 	receiver atomic.Pointer[webhook.Receiver] // nil: they are off
-	trust    atomic.Int64                     // time.Duration
 	revoked  atomic.Pointer[string]           // the event by which Roam said that a credential is gone; nil: none since a call succeeded
 }
 
@@ -55,7 +57,7 @@ func (h *webhooks) last() time.Time {
 // webhooksArrive reports whether a genuine delivery arrived lately, so that answers may be cached for longer.
 func (a *app) webhooksArrive() bool {
 	last := a.webhooks.last()
-	return !last.IsZero() && time.Since(last) < time.Duration(a.webhooks.trust.Load())
+	return !last.IsZero() && time.Since(last) < webhookTrust
 }
 
 // newReceiver makes what receives webhooks by this configuration; nil where they are off.
