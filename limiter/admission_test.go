@@ -75,6 +75,9 @@ func (c crowd) ask(t *testing.T, q *Queue) (a asked) {
 	q.mu.Lock()
 	now := time.Now()
 	a.told = q.state.wait(now, q.state.newCall(now, c.asker))
+	if latest := q.state.forecast(now).latest(q.state.calls.Len()); latest < a.told {
+		t.Errorf("the wait is %v, want at most its bound, which is %v", a.told, latest)
+	}
 	a.turn = seconds(1 / q.state.bucket.Limits(now).Rate)
 	a.paused = q.state.pause.remaining(now) > 0
 	q.mu.Unlock()

@@ -27,12 +27,18 @@ type forecast struct {
 const moment = time.Millisecond
 
 func (s *state) forecast(now time.Time) *forecast {
+	f := s.forecastWithout(now)
+	f.calls.Copy(s.calls)
+	return f
+}
+
+// forecastWithout returns a forecast without the queued calls.
+func (s *state) forecastWithout(now time.Time) *forecast {
 	f := &s.latest
 	*f = forecast{
 		calls: f.calls, times: f.times[:0], plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
 		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
 	}
-	f.calls.Copy(s.calls)
 	if f.plan.grows() {
 		f.rough += seconds(1/f.plan.limits.Rate) / 4 // the bucket credits a rate that grows when it is asked
 	}
@@ -120,6 +126,15 @@ func (f *forecast) nth(n int) time.Duration {
 		f.spend(f.when(1))
 	}
 	return f.when(1)
+}
+
+// latest returns a bound on nth that takes no longer where n is large: the calls take the time of their tokens and that of their slots,
+// one after the other rather than at once. A pause may leave no tokens, and the rate never falls.
+func (f *forecast) latest(n int) time.Duration {
+	calls := float64(n+1) * f.cost
+	tokens := calls + f.reserve + f.margin - min(f.plan.level, 0) + float64(len(f.plan.times)) // of the guard
+	rounds := time.Duration(n/f.slots + 2)                                                     // the first slot may have to be found, and the probe's be left
+	return f.at + seconds(tokens/f.plan.limits.Rate) + rounds*f.held
 }
 
 // arrival is a call that is not queued yet.
