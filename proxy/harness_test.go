@@ -110,7 +110,7 @@ func newHarness(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, chang
 	p.queue.Bucket = h.bucket
 	h.queue = limiter.New(p.queue)
 	t.Cleanup(h.queue.Close)
-	kept, err := cache.New(cache.Options{Throttled: IsThrottled})
+	kept, err := cache.New(cache.Options{Throttled: IsThrottled, MaxSize: 4 << 20}) // ristretto clears its counters byte by byte
 	if err != nil {
 		t.Fatal(err)
 	}

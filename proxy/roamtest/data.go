@@ -2,7 +2,9 @@ package roamtest
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -33,7 +35,7 @@ func newData(users int) data {
 	for i, name := range []string{"Everyone", "Engineering", "Design", "Stand-up", "Sales", "Support"} {
 		g := newGroup(i, name, epoch().AddDate(0, 0, i))
 		for j := i; j < users; j += i + 1 {
-			g.Members = append(g.Members, newUser(j).ID)
+			g.Members = append(g.Members, d.users[j].ID)
 		}
 		d.groups = append(d.groups, g)
 	}
@@ -71,9 +73,10 @@ func (d *data) addStatic() {
 
 // id makes a UUID out of a name and a number.
 func id(noun string, i int) string {
-	s := sha256.Sum256(fmt.Appendf(nil, "%s %d", noun, i))
+	s := sha256.Sum256([]byte(noun + " " + strconv.Itoa(i)))
 	s[6], s[8] = s[6]&0x0f|0x40, s[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", s[:4], s[4:6], s[6:8], s[8:10], s[10:16])
+	h := hex.EncodeToString(s[:16])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
