@@ -1,7 +1,7 @@
-// Package budget counts the calls that tools make to Roam in a day, for those that have a limit (calls_per_day).
+// Package budget counts the calls to Roam that tools with a limit (calls_per_day) make in a day.
 //
-// A day is one of UTC, and every attempt is a call. A queued call reserves its place in the count, so no call waits in the queue
-// for a permit that it may not use. What is sent is in a file before it leaves, so a restart forgets nothing.
+// A day is a day of UTC, and every attempt counts as a call. A queued call reserves a place in the count, so no call waits in the queue for
+// a permit that it may not use. A call is in the file before it is sent, so a restart forgets none.
 package budget
 
 import (
@@ -16,43 +16,43 @@ import (
 	"roamproxy/limiter/statefile"
 )
 
-// UsedUpError reports that a tool has made all calls that it may make today. Nothing was sent.
+// UsedUpError reports that a tool has made as many calls as it may make today. Nothing was sent.
 type UsedUpError struct {
 	RetryAfter time.Duration // until midnight UTC
 }
 
 func (e *UsedUpError) Error() string {
-	return "budget: this tool has used up its calls_per_day; the count begins anew at midnight UTC"
+	return "budget: this tool has used up its calls_per_day; the count starts again at midnight UTC"
 }
 
 // Counts holds the calls of today by tool. It may be used by many goroutines.
 type Counts struct {
 	file *statefile.File
 
-	mu         sync.Mutex   // guards the following; not held while the file is written
-	shared     SharedCounts // nil: this process alone makes calls of these tools
-	day        string       // of the counts
-	used       map[string]int
-	reserved   map[string]int // calls that are queued
-	unreported map[string]int // of used, calls that the other replicas do not know of yet
-	unread     error          // why the file cannot be understood; used is nil then
+	mu         sync.Mutex     // guards the following; not held while the file is written
+	shared     SharedCounts   // nil: this process alone makes calls of these tools
+	day        string         // of the counts
+	used       map[string]int // by tool; nil: unknown, see unread
+	reserved   map[string]int // queued calls, by tool
+	unreported map[string]int // part of used that was not reported to the other replicas yet
+	unread     error          // why the file cannot be read; nil: it was read
 	err        error          // of the last write
 
-	writing sync.Mutex // taken before mu: what is written last is what was true last
+	writing sync.Mutex // taken before mu, so that the newest counts are written last
 }
 
-// fileVersion is of the file as it is written. Files without a version are alike.
+// fileVersion is the version of the file's format. A file without a version has the same format.
 const fileVersion = 1
 
-// content is that of the file.
+// content is the content of the file.
 type content struct {
 	Version int            `json:"version"`
 	Day     string         `json:"day"` // as 2006-01-02
 	Used    map[string]int `json:"used"`
 }
 
-// Open reads the calls of today from a file in dir. If the file cannot be understood the error says so, and every tool with a
-// limit has used up its day: nobody knows how much of it is left.
+// Open reads the calls of today from a file in dir. If the file is unreadable, Open returns an error with the Counts, and every tool with a
+// limit counts as used up, because the number of its calls is unknown.
 func Open(dir *statefile.Dir) (*Counts, error) {
 	c := &Counts{
 		file: dir.File("budgets.json", fileVersion), day: dayOf(time.Now()),
@@ -62,7 +62,7 @@ func Open(dir *statefile.Dir) (*Counts, error) {
 	return c, c.unread
 }
 
-// read takes over what the file says of today. The lock is held, or no other goroutine knows c yet.
+// read reads the counts of today from the file. The lock is held, or no other goroutine has c yet.
 func (c *Counts) read() {
 	data, err := c.file.Read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -90,13 +90,13 @@ func (c *Counts) read() {
 
 func dayOf(now time.Time) string { return now.UTC().Format(time.DateOnly) }
 
-// untilMidnight is how long the day of now still lasts.
+// untilMidnight returns the time until the day of now ends.
 func untilMidnight(now time.Time) time.Duration {
 	return now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour).Sub(now)
 }
 
-// Reserve keeps one call of today for a tool that may make limit calls a day. Release gives it back, Spend uses it. The error is
-// a *UsedUpError.
+// Reserve reserves one call of today for a tool that may make limit calls a day. Release gives it back, Spend uses it. The error is a
+// *UsedUpError.
 func (c *Counts) Reserve(tool string, limit int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,8 +121,8 @@ func (c *Counts) release(tool string) {
 	}
 }
 
-// Spend counts a call that is about to be sent: the one that was reserved, or another attempt of it, for which there may be
-// nothing left. The error is a *UsedUpError.
+// Spend counts a call before it is sent. reserved says that Reserve was called for it; a repeated attempt has no reservation, and may find
+// the budget used up. The error is a *UsedUpError.
 func (c *Counts) Spend(tool string, limit int, reserved bool) error {
 	c.mu.Lock()
 	if reserved {
@@ -142,7 +142,7 @@ func (c *Counts) Spend(tool string, limit int, reserved bool) error {
 	return err
 }
 
-// check reports a tool that has no call left today. The lock is held.
+// check returns an error if the tool has no call left today. The lock is held.
 func (c *Counts) check(tool string, limit int) error {
 	now := time.Now()
 	c.beginDay(now)
@@ -152,14 +152,14 @@ func (c *Counts) check(tool string, limit int) error {
 	return nil
 }
 
-// beginDay begins the day of now, if that is another. The lock is held.
+// beginDay resets the counts if now is on a later day. The lock is held.
 func (c *Counts) beginDay(now time.Time) {
 	if day := dayOf(now); day > c.day { // a clock that is set back gives no calls back
 		c.day, c.used, c.unreported, c.unread = day, make(map[string]int), make(map[string]int), nil
 	}
 }
 
-// write replaces the file. Err reports a failure: calls go on.
+// write replaces the file. If that fails, calls are sent all the same, and Err reports it.
 func (c *Counts) write() {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -174,8 +174,7 @@ func (c *Counts) write() {
 	c.mu.Unlock()
 }
 
-// Err returns why the file cannot be read or written at present, nil when it can. It tries again first, so readiness turns green
-// without a call once the cause is gone.
+// Err returns why the file cannot be read or written, or nil. It tries again first, so readiness recovers without a call.
 func (c *Counts) Err() error {
 	c.mu.Lock()
 	if c.beginDay(time.Now()); c.unread != nil {

@@ -7,13 +7,12 @@ import (
 
 // SharedCounts counts the calls of a day for all replicas.
 type SharedCounts interface {
-	// Spend counts one more call of a tool, unless that is more than limit. unreported are calls that this replica counted alone,
-	// and known is the count that it knew last without them. The error says that nothing was counted.
+	// Spend counts one more call of a tool, unless the tool has made limit calls. It returns the common count. unreported is the number
+	// of calls that this replica counted alone, and known the last common count that it knows. After an error nothing was counted.
 	Spend(day, tool string, limit, unreported, known int) (used int, ok bool, err error)
 }
 
-// Share has the calls counted by all replicas together from now on, and tells them what was counted alone; nil: this process is
-// alone.
+// Share makes all replicas count together from now on, and reports the calls that were counted so far. nil: this process counts alone.
 func (c *Counts) Share(s SharedCounts) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -23,8 +22,8 @@ func (c *Counts) Share(s SharedCounts) {
 	c.shared = s
 }
 
-// spendShared counts a call for all replicas. While they cannot be reached it counts here, and reports later: each replica then
-// knows the common count of when it could last ask.
+// spendShared counts a call for all replicas. While the shared store is unreachable, it counts in this process and reports later. Each
+// replica then limits by the last common count that it knows.
 func (c *Counts) spendShared(shared SharedCounts, tool string, limit int) error {
 	c.mu.Lock()
 	day, unreported := c.day, c.unreported[tool]
@@ -37,7 +36,7 @@ func (c *Counts) spendShared(shared SharedCounts, tool string, limit int) error 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.day != day: // it is past midnight, and the first call of the day
+	case c.day != day: // midnight passed meanwhile: the call belongs to the new day
 		if c.used[tool]++; err != nil {
 			c.unreported[tool]++
 		}

@@ -1,5 +1,5 @@
-// Package credential holds what opens Roam, and puts it on a request at the last moment: a Secret that refuses to be printed,
-// a Source that knows the secret of the moment, and a Transport that adds it for one scheme and host and for no other.
+// Package credential holds the secrets for Roam, and adds one to a request just before that is sent. A Secret cannot be printed, a Source
+// returns the secret in force, and a Transport adds it to requests for one scheme and host only.
 package credential
 
 import (
@@ -12,21 +12,21 @@ import (
 	"unicode"
 )
 
-// ErrCredential says that there is no usable credential, so that nothing was sent.
+// ErrCredential reports that there is no usable credential. Nothing was sent.
 var ErrCredential = errors.New("credential: no usable credential")
 
-// redacted is what every way of printing a Secret shows.
+// redacted is printed in place of a Secret.
 const redacted = "[redacted]"
 
-// Secret is a credential that refuses to be printed. Reveal is the only way to read it, so that a reviewer finds every use with
-// one search. It points to its value, because fmt prints the unexported fields of a struct around it without asking, and a
-// pointer within a struct is printed as an address.
+// Secret is a credential that cannot be printed. Reveal is the only way to read it, so a reviewer finds every use with one search. It
+// points to its value, because fmt prints unexported fields of a surrounding struct without calling Format, and prints a pointer there as
+// an address.
 type Secret struct{ value *string }
 
-// NewSecret hides a value.
+// NewSecret returns a Secret that holds value.
 func NewSecret(value string) Secret { return Secret{&value} }
 
-// Reveal is the value itself.
+// Reveal returns the value.
 func (s Secret) Reveal() string {
 	if s.value == nil {
 		return ""
@@ -34,58 +34,57 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// Derive returns a key for one purpose: HMAC-SHA256 of the purpose's name under the secret, which it does not show. Another secret
-// has another key, and so has another purpose.
+// Derive returns a key for one purpose: the HMAC-SHA256 of the purpose's name under the secret. It does not show the secret. Different
+// secrets and different purposes have different keys.
 func (s Secret) Derive(purpose string) []byte {
 	sum := hmac.New(sha256.New, []byte(s.Reveal()))
 	sum.Write([]byte(purpose))
 	return sum.Sum(nil)
 }
 
-// IsZero tells whether there is nothing to hide.
+// IsZero reports whether the value is empty.
 func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
 // Format prints "[redacted]", whatever the verb.
 func (Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, redacted) }
 
-// String is "[redacted]".
+// String returns "[redacted]".
 func (Secret) String() string { return redacted }
 
-// MarshalText is "[redacted]", in JSON and YAML too.
+// MarshalText returns "[redacted]", also for JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// MarshalBinary refuses, so that no encoder finds another way in.
+// MarshalBinary returns an error, so that no other encoder can write a secret.
 func (Secret) MarshalBinary() ([]byte, error) {
 	return nil, errors.New("credential: a secret is not to be encoded")
 }
 
-// Source knows the secret of the moment. It may be asked by many goroutines at once.
+// Source returns the secret in force. It may be used by many goroutines.
 type Source interface {
-	// Secret is what to send now. It is asked after the wait in the line and not before it, so that a call that waited for a
-	// minute does not carry a secret that was replaced meanwhile. An error wraps ErrCredential.
+	// Secret returns the secret to send now. It is called after a call's wait in the queue, so that a call which waited for a minute does
+	// not carry a replaced secret. An error wraps ErrCredential.
 	Secret(ctx context.Context) (Secret, error)
 }
 
 // Renewer is a Source whose secret can be replaced.
 type Renewer interface {
 	Source
-	// Renew is asked once Roam has refused the secret old, and looks at once whether there is another. It is the same one
-	// where there is not.
+	// Renew looks for another secret at once, after Roam has refused old. It returns old if there is no other.
 	Renew(ctx context.Context, old Secret) (Secret, error)
-	// Last is what was valid when somebody last looked. It asks nobody.
+	// Last returns the secret that was read or received last. It asks no server.
 	Last() Secret
 }
 
-// Checker is a Source that knows what is wrong with it.
+// Checker is a Source that reports its problems.
 type Checker interface {
-	// Err tells what an operator must mend, or nil.
+	// Err returns what an operator must fix, or nil.
 	Err() error
 }
 
 // Key is a Source that never changes.
 type Key struct{ Value Secret }
 
-// Secret is the key, or an error if there is none.
+// Secret returns the key, or an error if it is unusable.
 func (k Key) Secret(context.Context) (Secret, error) {
 	if err := k.Err(); err != nil {
 		return Secret{}, fmt.Errorf("%w: %w", ErrCredential, err)
@@ -93,7 +92,7 @@ func (k Key) Secret(context.Context) (Secret, error) {
 	return k.Value, nil
 }
 
-// Err reports why the key cannot be used, or nil.
+// Err returns why the key cannot be used, or nil.
 func (k Key) Err() error { return CheckValue(k.Value.Reveal()) }
 
 // Trim removes white space, line breaks and a byte order mark around a secret. Editors and echo add them.
@@ -101,8 +100,8 @@ func Trim(value string) string {
 	return strings.TrimFunc(value, func(r rune) bool { return unicode.IsSpace(r) || r == '\ufeff' })
 }
 
-// CheckValue reports why a value, trimmed, cannot be a secret that roamproxy sends: no header field may carry it, so that a line break
-// cannot become a second field, or it was copied together with something else. The error guesses what happened. It never has the value.
+// CheckValue returns why a trimmed value cannot be sent as a secret, or nil. A header field could not carry it (a line break would begin a
+// second field), or it was copied together with something else. The error guesses the mistake, and never contains the value.
 func CheckValue(value string) error {
 	lower := strings.ToLower(value)
 	switch {

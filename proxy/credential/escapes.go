@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// maxLayers is how many escapes may lie on each other: a page in HTML that quotes JSON that quotes a URL has three. Backslashes may
-// be doubled any number of times.
+// maxLayers bounds how deeply escapes are nested: HTML that quotes JSON that quotes a URL has three layers. Backslashes may be doubled any
+// number of times.
 const maxLayers = 3
 
-// letter is a character, and how many bytes stand for it.
+// letter is a character, and the number of bytes that encode it.
 type letter struct {
 	c byte
 	n int
 }
 
-// letters are what the same bytes may stand for: themselves, and one thing for each layer of escapes.
+// letters are the readings of the same bytes: as they are, and one for each layer of escapes.
 type letters struct {
 	all   [maxLayers + 1]letter
 	count int
@@ -33,12 +33,12 @@ func (l *letters) add(more letter) {
 // isEscape reports whether an escape may begin with c.
 func isEscape(c byte) bool { return c == '%' || c == '\\' || c == '&' }
 
-// maxNUL is how many NUL may stand before a character: three in UTF-32.
+// maxNUL bounds the NUL bytes before a character: three in UTF-32.
 const maxNUL = 3
 
-// readLetter returns what the first bytes of b may stand for: the first letter as it is, and what it begins as an escape:
-// %3d, %u003d, \u003d, \x3d, \075, \/, &#61;, &#x3d; or &equals;. What an escape is made of may be escaped too. NUL, which is every
-// second byte of UTF-16, does not count.
+// readLetter returns the readings of the first bytes of b: the first character as it is, and the escape that it begins. Escapes are
+// %3d, %u003d, \u003d, \x3d, \075, \/, &#61;, &#x3d; and &equals;. The characters of an escape may be escaped too. NUL bytes are
+// skipped: in UTF-16 every second byte is one.
 func readLetter(b []byte, layers int) (found letters) {
 	skipped := 0
 	for skipped < min(len(b), maxNUL) && b[skipped] == 0 {
@@ -72,7 +72,7 @@ func readLetter(b []byte, layers int) (found letters) {
 	return found
 }
 
-// next returns the first meaning of the first letter of b of which is is true.
+// next returns the first reading of the first bytes of b for which is returns true.
 func next(b []byte, layers int, is func(byte) bool) (l letter, ok bool) {
 	found := readLetter(b, layers)
 	for _, l := range found.all[:found.count] {
@@ -85,7 +85,7 @@ func next(b []byte, layers int, is func(byte) bool) (l letter, ok bool) {
 
 func isDigit(c byte) bool { return strings.IndexByte("0123456789abcdefABCDEF", c) >= 0 }
 
-// number returns the character whose number the next letters of b are, in so many digits. Of none, n is 0.
+// number returns the character whose code the next digits of b spell. n is 0 if they do not.
 func number(b []byte, layers, digits, base int) letter {
 	text, n := make([]byte, 0, 8), 0
 	for range digits {
@@ -111,7 +111,7 @@ func percent(b []byte, layers int) letter {
 	return number(b, layers, 2, 16)
 }
 
-// after is l, which begins behind n other bytes.
+// after returns l with n more bytes in front of it.
 func after(n int, l letter) letter {
 	if l.n > 0 {
 		l.n += n
@@ -119,10 +119,10 @@ func after(n int, l letter) letter {
 	return l
 }
 
-// maxBackslashes bounds a run of them: a text that was quoted as JSON five times has 31.
+// maxBackslashes bounds a run of backslashes: a text that was quoted as JSON five times has 31.
 const maxBackslashes = 32
 
-// backslash reads what follows a backslash. More of them, which quoting a text again adds, mean the same.
+// backslash reads what follows a backslash. It skips further backslashes, which quoting the text again adds.
 func backslash(b []byte, layers int) letter {
 	run := 0
 	for run < min(len(b), maxBackslashes) && (b[run] == '\\' || b[run] == 0) {

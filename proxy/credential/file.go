@@ -9,18 +9,16 @@ import (
 	"time"
 )
 
-// maxFileAge is how old the last look at a file may be. A rotated secret is wanted within 10 s; half of that leaves room for
-// the call that finds out.
+// maxFileAge is how long the content of a file is used before the file is read again. A rotated secret must be in force within 10 s.
 const maxFileAge = 5 * time.Second
 
-// maxFileSize bounds what is read: a credential has a few hundred bytes, a mistaken path may name anything.
+// maxFileSize bounds how much is read, in bytes: a credential has a few hundred, and a wrong path may name any file.
 const maxFileSize = 64 << 10
 
-// File is a Source that reads a file again when its content changes. It compares content and not names or times, so that it
-// sees the swap of a symbolic link, by which Kubernetes replaces a mounted secret. A file that cannot be read any more leaves
-// the last good secret in use; Err then tells.
+// File is a Source that reads a file again from time to time. It compares the content, so it notices the swap of a symbolic link by which
+// Kubernetes replaces a mounted secret. If the file becomes unreadable, the last good secret stays in force and Err reports the problem.
 //
-// It is also a Renewer.
+// File is also a Renewer.
 type File struct {
 	path string
 
@@ -30,10 +28,10 @@ type File struct {
 	err      error
 }
 
-// NewFile makes a Source of the file at path. Nothing is read yet.
+// NewFile returns a Source that reads the file at path. It does not read it yet.
 func NewFile(path string) *File { return &File{path: path} }
 
-// Secret is the content of the file, without the white space around it.
+// Secret returns the content of the file, without the white space around it.
 func (f *File) Secret(context.Context) (Secret, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -44,7 +42,7 @@ func (f *File) Secret(context.Context) (Secret, error) {
 	return f.last, nil
 }
 
-// Renew reads the file at once, however fresh the last look is.
+// Renew reads the file at once.
 func (f *File) Renew(ctx context.Context, _ Secret) (Secret, error) {
 	f.mu.Lock()
 	f.lastRead = time.Time{}
@@ -52,7 +50,7 @@ func (f *File) Renew(ctx context.Context, _ Secret) (Secret, error) {
 	return f.Secret(ctx)
 }
 
-// Last is the content of the file as it was last found usable, with a look when that is long ago.
+// Last returns the last usable content of the file. It reads the file if it has not done so for maxFileAge.
 func (f *File) Last() Secret {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,7 +58,7 @@ func (f *File) Last() Secret {
 	return f.last
 }
 
-// Err tells why the file could not be read when it was last looked at, or nil.
+// Err returns why the last attempt to read the file failed, or nil.
 func (f *File) Err() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +77,7 @@ func (f *File) refresh() {
 	}
 }
 
-// ReadFile returns the secret in the file at path, trimmed. The error names the file, and why it has no usable secret.
+// ReadFile returns the trimmed secret in the file at path. The error names the file and the problem.
 func ReadFile(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// Gate is the step before the queue. While Roam refuses the credential it answers itself, so that a dead key does not use up the
-// quota. After a 401 it asks Roam for token.info, to tell a refused key from a method that the key may not use.
+// Gate is the step before the queue. While Roam refuses the credential, Gate answers calls itself, so that a dead key spends no quota.
+// After a 401 it asks Roam for token.info, to find out whether the key is refused or only may not use the method.
 type Gate struct {
 	Next       http.RoundTripper // the queue and what follows, down to Credential
 	Credential *Transport
@@ -18,8 +18,8 @@ type Gate struct {
 	Identity func(ctx context.Context) (*http.Response, error)
 }
 
-// RoundTrip returns Roam's answer, or one with the header field Roamproxy-Error: credential. An error that is ErrCredential says
-// that there is no secret to send.
+// RoundTrip returns Roam's answer, or one of its own with the header field Roamproxy-Error: credential. The error is ErrCredential if there
+// is no secret to send.
 func (g *Gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	secret, err := g.Credential.secret(req.Context())
 	if err != nil {
@@ -36,7 +36,7 @@ func (g *Gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || res.StatusCode != http.StatusUnauthorized || !buffer(res) {
 		return res, err
 	}
-	if secret, err = g.Credential.secret(req.Context()); err != nil { // it may be another one by now
+	if secret, err = g.Credential.secret(req.Context()); err != nil { // it may have been replaced
 		return res, nil
 	}
 	g.askIdentity(req.Context(), secret)
@@ -46,7 +46,7 @@ func (g *Gate) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// askIdentity asks for token.info if it is time to, and reports whether Roam's answer left it open if the secret is good.
+// askIdentity asks for token.info unless it did so a moment ago. open reports that the answer did not show whether the secret is good.
 func (g *Gate) askIdentity(ctx context.Context, secret Secret) (open bool) {
 	if !g.Credential.acceptance.startAsking(secret) {
 		return false
@@ -60,7 +60,7 @@ func (g *Gate) askIdentity(ctx context.Context, secret Secret) (open bool) {
 	return res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests
 }
 
-// buffer takes a body from the connection, so that its slot is free for another call. It reports whether it could.
+// buffer reads the whole body into memory, which frees its slot for another call. It reports false if the body is too large or breaks.
 func buffer(res *http.Response) bool {
 	body, err := io.ReadAll(io.LimitReader(res.Body, refusalSize+1))
 	if err != nil || len(body) > refusalSize {

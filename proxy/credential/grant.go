@@ -12,18 +12,18 @@ import (
 	"roamproxy/limiter/statefile"
 )
 
-// Grant is what an authorization server gave us: it outlives the process, because each refresh replaces the refresh token and
-// makes the old one worthless, and the use of a worthless one ends the whole grant.
+// Grant is what an authorization server issued. It must survive a restart: each refresh replaces the refresh token, and using an old one
+// ends the whole grant.
 type Grant struct {
 	Access, Refresh   Secret
-	Obtained, Expires time.Time // of Access; Expires zero: it does not say
-	Seed              string    // SHA-256 of the configured refresh token that this grant replaces; "": there was none
+	Obtained, Expires time.Time // when Access was obtained and when it ends; Expires zero: unknown
+	Seed              string    // SHA-256 of the configured refresh token that this grant came from; "": none
 }
 
-// grantVersion is of the file as it is written; files without a version are of before there were any, and alike.
+// grantVersion is the version of the file's format. A file without a version has the same format.
 const grantVersion = 1
 
-// grantRecord is a Grant as it is written. Nothing else ever encodes a secret.
+// grantRecord is a Grant as it is in the file. No other code encodes a secret.
 type grantRecord struct {
 	Version  int       `json:"version"`
 	Access   string    `json:"access_token"`
@@ -33,7 +33,7 @@ type grantRecord struct {
 	Seed     string    `json:"seed,omitempty"`
 }
 
-// seedOf is the trace of a configured refresh token, by which a new one is told from the one that a grant came from.
+// seedOf returns the SHA-256 of a configured refresh token, to recognise whether a grant came from it.
 func seedOf(refresh Secret) string {
 	if refresh.IsZero() {
 		return ""
@@ -42,7 +42,7 @@ func seedOf(refresh Secret) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// grantFile keeps a Grant.
+// grantFile is the file of a Grant.
 type grantFile struct{ *statefile.File }
 
 func newGrantFile(dir *statefile.Dir, credential string) grantFile {
@@ -61,23 +61,22 @@ func (f grantFile) read() (Grant, error) {
 		return Grant{}, err
 	}
 	var k grantRecord
-	if json.Unmarshal(content, &k) != nil { // whose text could show a part of it
+	if json.Unmarshal(content, &k) != nil { // the text of the error could show a part of a secret
 		return Grant{}, fmt.Errorf("%s is damaged; remove it and run roamproxy login", f.Path())
 	}
-	if CheckValue(k.Access) != nil { // a file that was edited: another one is to be had with the refresh token
+	if CheckValue(k.Access) != nil { // the file was edited; a refresh brings another access token
 		k.Access = ""
 	}
 	return Grant{NewSecret(k.Access), NewSecret(k.Refresh), k.Obtained, k.Expires, k.Seed}, nil
 }
 
-// grantRoom is what is reserved on the disk before a grant is asked for, so that one is not lost for want of a place to keep it.
-// No grant is longer.
+// grantRoom is reserved on the disk before a grant is requested, in bytes, so that a full disk cannot lose one. No grant is longer.
 const grantRoom = 16 << 10
 
-// prepare reserves the room.
+// prepare reserves grantRoom on the disk.
 func (f grantFile) prepare() (*statefile.Draft, error) { return f.Reserve(grantRoom) }
 
-// keep writes the grant in the place of the old one.
+// keep replaces the file by the grant.
 func (g Grant) keep(room *statefile.Draft) error {
 	content, err := json.Marshal(grantRecord{grantVersion, g.Access.Reveal(), g.Refresh.Reveal(), g.Obtained, g.Expires, g.Seed})
 	if err != nil {

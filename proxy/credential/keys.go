@@ -2,15 +2,15 @@ package credential
 
 import "context"
 
-// Keys are what follows from the secret in use, and shows nothing of it.
+// Keys are derived from the secret in force, and do not show it.
 type Keys struct {
-	Partition string // of a cache: another secret may be that of another workspace, and sees none of its answers
-	Seal      []byte // authenticates answers that are kept where others can write
+	Partition string // part of every cache key: another secret may belong to another workspace, and must not see its answers
+	Seal      []byte // authenticates answers in a cache that others can write to
 
 	secret Secret
 }
 
-// Keys returns those of the secret that was last found usable. It asks no server.
+// Keys returns the keys of the last usable secret. It asks no server.
 func (t *Transport) Keys() *Keys {
 	secret := t.last()
 	if k := t.keys.Load(); k != nil && k.secret.Reveal() == secret.Reveal() {
@@ -26,6 +26,6 @@ func (t *Transport) last() Secret {
 	if source, ok := t.Source.(Renewer); ok {
 		return source.Last()
 	}
-	secret, _ := t.Source.Secret(context.Background()) // of a Key, which asks nobody
+	secret, _ := t.Source.Secret(context.Background()) // a Key needs no context
 	return secret
 }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Login obtains the first refresh token of a credential: an authorization code for whoever opens a page and agrees, with proof
-// that both ends of it are ours (RFC 7636), and with a state that no other page can know.
+// Login obtains the first refresh token of a credential by an authorization code, after a person has agreed on a page. PKCE (RFC 7636)
+// and a random state protect it.
 type Login struct {
 	o        OAuthOptions
 	config   oauth2.Config
@@ -20,18 +20,18 @@ type Login struct {
 	verifier string
 }
 
-// LoginOptions says where a person agrees to what.
+// LoginOptions configures a Login.
 type LoginOptions struct {
 	OAuthOptions
 	AuthorizeURL string
-	RedirectURL  string // where the page leads in the end
+	RedirectURL  string // where the page sends the browser afterwards
 	Scopes       []string
 }
 
-// ErrState says that an answer is not one to this login.
-var ErrState = errors.New("this is no answer to this login: its state is another one")
+// ErrState reports that an answer belongs to another login.
+var ErrState = errors.New("this answer belongs to another login: its state differs")
 
-// NewLogin begins a login. Nothing is asked yet.
+// NewLogin returns a Login. It sends nothing yet.
 func NewLogin(ctx context.Context, o LoginOptions) (*Login, error) {
 	config, err := NewOAuth(o.OAuthOptions).config(ctx)
 	if err != nil {
@@ -41,12 +41,12 @@ func NewLogin(ctx context.Context, o LoginOptions) (*Login, error) {
 	return &Login{o.OAuthOptions, *config, rand.Text(), oauth2.GenerateVerifier()}, nil
 }
 
-// URL is the page to open.
+// URL returns the address of the page to open.
 func (l *Login) URL() string {
 	return l.config.AuthCodeURL(l.state, oauth2.S256ChallengeOption(l.verifier))
 }
 
-// Finish takes the address to which the page led, and keeps the grant that it brings. ErrState leaves the login open.
+// Finish exchanges the code in the query of the redirect for a grant, and writes that to the file. After ErrState the login can go on.
 func (l *Login) Finish(ctx context.Context, answer url.Values) error {
 	if subtle.ConstantTimeCompare([]byte(answer.Get("state")), []byte(l.state)) != 1 {
 		return ErrState

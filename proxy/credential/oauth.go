@@ -19,7 +19,7 @@ import (
 	"roamproxy/limiter/statefile"
 )
 
-// OAuthOptions says how access tokens are had.
+// OAuthOptions configures an OAuth.
 type OAuthOptions struct {
 	Name         string // of the credential, and of its file in Dir
 	ClientID     string
@@ -30,27 +30,27 @@ type OAuthOptions struct {
 	Client       *http.Client   // must not follow redirects: it sends secrets
 }
 
-// OAuth is a Source by the refresh grant (RFC 6749, section 6). One refresh runs at a time, whoever asks, over all processes
-// that share Dir. It begins ahead of the access token's end, beside the calls, which use the old token meanwhile; only when there
-// is no token to use do calls wait for it. It is a Renewer.
+// OAuth is a Source that uses the refresh grant (RFC 6749, section 6). Over all processes that share Dir, one refresh runs at a time. It
+// begins before the access token ends, and calls use the old token meanwhile. Calls wait for a refresh only if there is no usable token.
+// OAuth is a Renewer.
 type OAuth struct {
 	o    OAuthOptions
 	file grantFile
 
 	mu          sync.Mutex // guards the following
 	grant       Grant
-	refreshAt   time.Time // from when on another is wanted; zero: not before Roam refuses this one
+	refreshAt   time.Time // when to refresh; zero: when Roam refuses the token
 	refreshed   chan struct{}
 	err         error     // of the last refresh
-	invalidSeed string    // seedOf a refresh token that the server refused for good
+	invalidSeed string    // seedOf the refresh token that the server refused for good
 	retryAt     time.Time // no refresh before this
 	backoff     time.Duration
 }
 
 var _ Renewer = (*OAuth)(nil)
 
-// NewOAuth makes a Source with the access token that is kept, if that is good. Nobody is asked yet; where there is nothing to ask
-// with, Err says so.
+// NewOAuth returns a Source with the access token in the file, if that is still valid. It asks no server yet. Without a refresh token, Err
+// says so.
 func NewOAuth(o OAuthOptions) *OAuth {
 	s := &OAuth{o: o, file: newGrantFile(o.Dir, o.Name)}
 	if g, adopted, err := s.latest(context.Background(), Grant{}); err != nil {
@@ -62,9 +62,9 @@ func NewOAuth(o OAuthOptions) *OAuth {
 }
 
 const (
-	// tokenSlack is how long before its end an access token is not sent any more: a call may be under way for a while.
+	// tokenSlack is how long before its end an access token is no longer sent: a call may take a while to reach Roam.
 	tokenSlack = 10 * time.Second
-	// maxAhead bounds how early a token is replaced. Of one that lives a week, an hour or two are nothing to lose.
+	// maxAhead bounds how early a token is replaced. For Roam's, which last a week, two hours are a small part.
 	maxAhead = 2 * time.Hour
 	// refreshTime bounds one refresh.
 	refreshTime = 30 * time.Second
@@ -72,7 +72,7 @@ const (
 	firstBackoff, lastBackoff = time.Second, 30 * time.Second
 )
 
-// Secret is the access token of the moment.
+// Secret returns the access token. It waits for a refresh if there is no usable token.
 func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
 	for waited := false; ; waited = true {
 		s.mu.Lock()
@@ -81,7 +81,7 @@ func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
 		var flight <-chan struct{}
 		switch {
 		case usable && (s.refreshAt.IsZero() || now.Before(s.refreshAt) || now.Before(s.retryAt)):
-		case waited && problem == nil: // however short its life is
+		case waited && problem == nil: // the new token is used, even if it ends soon
 			usable = true
 		case !usable && problem != nil && (waited || now.Before(s.retryAt)):
 			s.mu.Unlock()
@@ -101,12 +101,13 @@ func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
 	}
 }
 
-// isUsable tells whether the access token may be sent. The lock is held.
+// isUsable reports whether the access token may be sent. The lock is held.
 func (s *OAuth) isUsable(now time.Time) bool {
 	return !s.grant.Access.IsZero() && (s.grant.Expires.IsZero() || now.Before(s.grant.Expires.Add(-tokenSlack)))
 }
 
-// Renew gets another access token than old, unless old was had a moment ago: what refuses a new token will refuse the next.
+// Renew gets another access token than old. It returns old if that was obtained within refusalAge: who refuses a new token will refuse the
+// next one too.
 func (s *OAuth) Renew(ctx context.Context, old Secret) (Secret, error) {
 	s.mu.Lock()
 	now := time.Now()
@@ -124,15 +125,15 @@ func (s *OAuth) Renew(ctx context.Context, old Secret) (Secret, error) {
 	return s.Last(), nil
 }
 
-// Last is the access token that was had last.
+// Last returns the access token that was received last.
 func (s *OAuth) Last() Secret {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.grant.Access
 }
 
-// Err tells why no access token can be had: at once when the grant is dead, otherwise when the last one has ended. While it is so
-// it has a refresh tried from time to time, so that what somebody mended shows without a call.
+// Err returns why there is no access token, or nil: at once if the grant has ended, otherwise when the last token has expired. Meanwhile it
+// starts a refresh from time to time, so that a repaired grant shows without a call.
 func (s *OAuth) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,8 +147,8 @@ func (s *OAuth) Err() error {
 	return s.err
 }
 
-// refresh starts one unless one is under way. The lock is held. It does not depend on whoever asked: a refresh that is called
-// off half way may have spent the refresh token.
+// refresh starts a refresh unless one is in progress, and returns a channel that is closed at its end. The lock is held. The refresh does
+// not end with its caller: one that is cancelled may have spent the refresh token.
 func (s *OAuth) refresh() <-chan struct{} {
 	if s.refreshed != nil {
 		return s.refreshed
@@ -168,14 +169,14 @@ func (s *OAuth) refresh() <-chan struct{} {
 	return flight
 }
 
-// apply takes over what a refresh brought. The lock is held.
+// apply applies the result of a refresh. The lock is held.
 func (s *OAuth) apply(grant Grant, err error) {
 	now := time.Now()
 	if !grant.Access.IsZero() && grant.Access.Reveal() != s.grant.Access.Reveal() {
 		s.grant, s.refreshAt = grant, time.Time{}
 		if !grant.Expires.IsZero() {
 			ahead := max(min(grant.Expires.Sub(grant.Obtained)/10, maxAhead), 0)
-			s.refreshAt = grant.Expires.Add(-ahead/2 - rand.N(ahead/2+1)) // so that those who began together do not ask together
+			s.refreshAt = grant.Expires.Add(-ahead/2 - rand.N(ahead/2+1)) // replicas that started together do not refresh together
 		}
 	}
 	s.err = err
@@ -187,7 +188,8 @@ func (s *OAuth) apply(grant Grant, err error) {
 	s.retryAt = now.Add(s.backoff)
 }
 
-// exchange has the refresh token, ours or one that somebody else left meanwhile, replaced by the server. It runs once at a time.
+// exchange has the server replace the refresh token, or returns the grant that another process has stored meanwhile. One exchange runs at a
+// time.
 func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
 	unlock, err := s.file.Lock()
 	if err != nil {
@@ -224,8 +226,8 @@ func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
 	return grant, nil
 }
 
-// latest is what to refresh: the kept grant, or the configured refresh token when that is newer. When the kept one is not the
-// one that we had and its access token is good, somebody else has refreshed, or logged in, and it is adopted as it is.
+// latest returns the grant to refresh: the stored one, or one of the configured refresh token if that was changed. adopted reports that
+// the stored grant has another access token than had, and a usable one: another process refreshed, or a person logged in.
 func (s *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, err error) {
 	g, err = s.file.read()
 	if err != nil {
@@ -247,7 +249,7 @@ func (s *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, e
 	return g, adopted, nil
 }
 
-// errInvalidGrant says that a person must log in again.
+// errInvalidGrant reports that a person must log in again.
 var errInvalidGrant = errors.New("the refresh token is not valid any more (invalid_grant); run roamproxy login")
 
 // ask sends the refresh token to the server.
@@ -276,7 +278,7 @@ func (s *OAuth) config(ctx context.Context) (*oauth2.Config, error) {
 	return config, nil
 }
 
-// newGrant is the Grant in a server's answer.
+// newGrant returns the Grant in a server's answer.
 func newGrant(token *oauth2.Token, seed string) (Grant, error) {
 	g := Grant{NewSecret(token.AccessToken), NewSecret(token.RefreshToken), time.Now().Round(0), token.Expiry.Round(0), seed}
 	if !strings.EqualFold(token.Type(), "bearer") {
@@ -288,8 +290,8 @@ func newGrant(token *oauth2.Token, seed string) (Grant, error) {
 	return g, nil
 }
 
-// publicError returns an error that shows only the kind of a failure and the OAuth error code: every other text could repeat what was
-// sent. No error is wrapped, so that nothing further up can print one.
+// publicError returns an error that shows only the kind of the failure and the OAuth error code: any other text could repeat what was
+// sent. It wraps no error, so that no caller can print one.
 func publicError(err error) error {
 	var refused *oauth2.RetrieveError
 	switch {
@@ -309,7 +311,7 @@ func publicError(err error) error {
 	return fmt.Errorf("the token endpoint answered %d", refused.Response.StatusCode)
 }
 
-// kindOf names what went wrong on the way to a server, in words of our own.
+// kindOf describes a network error in words of our own.
 func kindOf(err error) string {
 	var timeout net.Error
 	var name *net.DNSError
@@ -319,7 +321,7 @@ func kindOf(err error) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "it did not answer in time"
 	case errors.Is(err, context.Canceled):
-		return "the question was called off"
+		return "the request was cancelled"
 	case errors.As(err, &name):
 		return "its name cannot be resolved"
 	case errors.As(err, &certificate):

@@ -37,7 +37,7 @@ func (r *redactor) response(res *http.Response) {
 	}
 }
 
-// trailerBody redacts what comes with the end of a body.
+// trailerBody redacts the trailer, which net/http sets at the end of the body, and the errors of Read.
 type trailerBody struct {
 	io.ReadCloser
 	res *http.Response
@@ -54,8 +54,7 @@ func (t *trailerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errorBody redacts the body of an error. A compressed one is handed on in the clear; what cannot be read is withheld, because
-// nothing can be found in it.
+// errorBody redacts the body of an error. It decompresses gzip. It withholds a body in another encoding, because it cannot search it.
 func (r *redactor) errorBody(res *http.Response) {
 	source := bufio.NewReader(res.Body)
 	switch coding := strings.ToLower(strings.Join(res.Header["Content-Encoding"], ",")); coding {
@@ -73,7 +72,7 @@ func (r *redactor) clear(res *http.Response, source io.Reader) {
 	res.Body = &redactedBody{source: source, Closer: res.Body, r: r}
 }
 
-// plain removes what a header says of the compressed body.
+// plain removes the header fields that describe the compressed body.
 func plain(res *http.Response) {
 	res.Header.Del("Content-Encoding")
 	res.Header.Del("Content-Length")
@@ -87,7 +86,7 @@ func (r *redactor) withhold(res *http.Response) {
 	res.Body = httpbody.Unread(nil, res.Body, io.EOF)
 }
 
-// gunzip reads the header of the compressed body only when it is asked for the first byte.
+// gunzip is a gzip.Reader that reads nothing before the first Read.
 type gunzip struct {
 	from io.Reader
 	r    *gzip.Reader
@@ -102,11 +101,12 @@ func (g *gunzip) Read(p []byte) (n int, err error) {
 	return g.r.Read(p)
 }
 
-// errCompressed is the error of an error's body that is compressed and does not say so.
+// errCompressed reports that the body of an error is compressed without a Content-Encoding.
 var errCompressed = errors.New("credential: the body of an error is compressed without a Content-Encoding, so that it cannot be " +
 	"searched for the credential")
 
-// compressionCheck refuses a body that is compressed and does not say so: by the first bytes of gzip, zstd, xz, bzip2 and zlib.
+// compressionCheck refuses a body that is compressed without a Content-Encoding. It knows the first bytes of gzip, zstd, xz, bzip2 and
+// zlib.
 type compressionCheck struct {
 	from   *bufio.Reader
 	looked bool
@@ -125,7 +125,7 @@ func (s *compressionCheck) Read(p []byte) (int, error) {
 	return s.from.Read(p)
 }
 
-// redactedBody is a body without secrets. It holds back as many bytes as could be the beginning of one, until more has come.
+// redactedBody is a body without secrets. It holds back the bytes that could be the beginning of a secret until more have arrived.
 type redactedBody struct {
 	source io.Reader
 	io.Closer
@@ -135,7 +135,7 @@ type redactedBody struct {
 	end    error
 }
 
-// redactedPiece is how much is read at once: the usual error is far shorter.
+// redactedPiece is how much is read at once, in bytes: the usual error is far shorter.
 const redactedPiece = 4 << 10
 
 func (b *redactedBody) Read(p []byte) (int, error) {
@@ -166,7 +166,7 @@ func (b *redactedBody) Read(p []byte) (int, error) {
 	}
 }
 
-// ended returns how many bytes are events that have ended: an empty line ends each (WHATWG HTML, section 9.2.5).
+// ended returns the length of the complete events: an empty line ends each (WHATWG HTML, section 9.2.5).
 func (b *redactedBody) ended() int {
 	end := 0
 	if b.events {
@@ -180,15 +180,14 @@ func (b *redactedBody) ended() int {
 }
 
 const (
-	// smallError bounds the body of an error that comes with status 200. Roam's are a line of JSON.
+	// smallError bounds the body of an error that has status 2xx, in bytes. Roam's are a line of JSON.
 	smallError = 16 << 10
-	// minInSuccess is the shortest secret that is looked for in a body that may be no error: a shorter one may be a word of it.
+	// minInSuccess is the length of the shortest secret that is searched for in a body that may be no error: a shorter one may be a word.
 	minInSuccess = 16
 )
 
-// errorIn2xx redacts what may be an error although the status says success: a small body, and each event of a stream.
-// A body of unknown length is redacted only once it shows an error: {"ok":false} of Roam's, or an error of JSON-RPC. What is
-// sent piece by piece still is: nothing is held back longer than it takes to see that it is no error.
+// errorIn2xx redacts what may be an error in a 2xx response: a small body, and each event of a stream. A body of unknown length is redacted
+// only if it begins like an error: {"ok":false} of Roam's, or an error of JSON-RPC. It is held back until that is decided, and no longer.
 func (r *redactor) errorIn2xx(res *http.Response) {
 	kind := strings.ToLower(res.Header.Get("Content-Type"))
 	if res.ContentLength > smallError {
@@ -210,7 +209,7 @@ func (r *redactor) errorIn2xx(res *http.Response) {
 	} // nothing else was asked for
 }
 
-// undecidedBody is redacted from its beginning once that shows an error.
+// undecidedBody is a body that is redacted if its beginning shows an error.
 type undecidedBody struct {
 	io.ReadCloser
 	r       *redactor
@@ -242,7 +241,7 @@ func (u *undecidedBody) decide() io.Reader {
 	}
 }
 
-// zippedErrorIn2xx reads the beginning of a compressed body at once, because the header of one that is redacted changes.
+// zippedErrorIn2xx redacts a compressed body that is an error. It reads the beginning at once, because redacting changes the header.
 func (r *redactor) zippedErrorIn2xx(res *http.Response) {
 	body := res.Body
 	start, err := io.ReadAll(io.LimitReader(body, smallError+1))
@@ -264,8 +263,8 @@ func (r *redactor) zippedErrorIn2xx(res *http.Response) {
 	}
 }
 
-// isError reports whether a body that begins with text is an error, as soon as that is known: a JSON object with "ok":false, or
-// with an "error" and without "ok". One that is malformed may be an error.
+// isError reports whether a body that begins with text is an error: a JSON object with "ok":false, or with an "error" and without "ok".
+// Malformed JSON counts as an error. known is false if more text is needed.
 func isError(text []byte) (isError, known bool) {
 	if text = bytes.TrimLeft(text, " \t\r\n"); len(text) == 0 || text[0] != '{' {
 		return false, len(text) > 0
@@ -293,7 +292,7 @@ func isError(text []byte) (isError, known bool) {
 	}
 }
 
-// malformed is isError for JSON that cannot be read on: it goes on later, or is none.
+// malformed is isError for text in which reading ended with err: the text is incomplete, or no JSON.
 func malformed(err error) (isError, known bool) {
 	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	return !ended, !ended

@@ -9,30 +9,30 @@ import (
 	"strings"
 )
 
-// redactor replaces secrets in what comes back from an upstream, which may repeat what was sent to it. Each byte of a secret
-// becomes a star, so that every length stays true. It recognises a secret in any case of letters, as text, hex or base64, each
-// also behind several layers of escapes (see readLetter). It may be used by many goroutines.
+// redactor removes secrets from responses, because an upstream may repeat what it received. It replaces each byte of a secret by a star, so
+// lengths stay the same. It recognises a secret in any case of letters, as text, hex or base64, also behind several layers of escapes (see
+// readLetter). It may be used by many goroutines.
 type redactor struct {
 	secrets []string
 	forms   []form
-	starts  [256]bool // what a form may begin with, in either case
-	window  int       // no occurrence is longer
+	starts  [256]bool // first bytes of the forms, in either case
+	window  int       // length of the longest possible occurrence, in bytes
 
-	shortest int // bytes of the shortest secret: chance writes a short one everywhere
+	shortest int // length of the shortest secret: a short one may be part of any text
 }
 
 // form is one way to write a secret.
 type form struct {
 	letters     []byte // in lower case
-	left, right int    // letters beside it that hold bits of the secret
+	left, right int    // further base64 letters on either side that contain bits of the secret
 }
 
 const (
-	// minEncoded is the shortest secret that is looked for in hex, in base64 and in names.
+	// minEncoded is the length of the shortest secret that is searched for in hex, in base64 and in names of fields.
 	minEncoded = 4
-	// maxEscaped is how many bytes may stand for one of a form: `\\u0072` in UTF-16 has 14, `&amp;#x0072;` has 12.
+	// maxEscaped bounds the bytes that encode one letter: `\\u0072` in UTF-16 has 14, `&amp;#x0072;` has 12.
 	maxEscaped = 16
-	// maxWindow bounds how much of a body is held back: enough for a token of 4 KiB.
+	// maxWindow bounds how much of a body is held back, in bytes: enough for a token of 4 KiB.
 	maxWindow = 64 << 10
 )
 
@@ -55,7 +55,7 @@ func newRedactor(secrets ...string) *redactor {
 	return r
 }
 
-// formsOf returns what the secret looks like as it is, in hex, and in base64 behind a text of any length such as "Bearer " or "user:".
+// formsOf returns the forms of a secret: as it is, in hex, and in base64 after a text of any length such as "Bearer " or "user:".
 func formsOf(secret string) []form {
 	forms := []form{{letters: lower([]byte(secret))}}
 	if len(secret) < minEncoded {
@@ -73,8 +73,8 @@ func formsOf(secret string) []form {
 	return forms
 }
 
-// redact overwrites every secret within b and reports whether there was one. Where more bytes will follow, an occurrence at the
-// very end is left for the next time.
+// redact overwrites every secret in b and reports whether there was one. If more bytes will follow, it leaves an occurrence at the very end
+// for the next call.
 func (r *redactor) redact(b []byte, more bool) (found bool) {
 	last := len(b)
 	if more {
@@ -107,7 +107,7 @@ func (r *redactor) startsEscaped(b []byte) bool {
 	return slices.ContainsFunc(found.all[:found.count], func(l letter) bool { return r.starts[l.c] })
 }
 
-// match returns where the form that begins at b[at] ends, or -1. Between its letters there may be line breaks.
+// match returns the end of the form that begins at b[at], or -1. There may be line breaks between its letters.
 func (f *form) match(b []byte, at int) int {
 	end, i := at, 0
 	for ; i < len(f.letters) && end < len(b) && lowerLetter(b[end]) == f.letters[i] && !isEscape(b[end]); i++ {
@@ -128,7 +128,7 @@ func (f *form) match(b []byte, at int) int {
 	return end
 }
 
-// escaped is match for what is not written as it is.
+// escaped is match for a form with escapes.
 func (f *form) escaped(b []byte, at int) int {
 	ends := []int{at} // of the letters so far: an escape may be meant as one, or as what it looks like
 	for i, want := range f.letters {
@@ -168,7 +168,7 @@ func (r *redactor) text(s string) string {
 	return string(b)
 }
 
-// header redacts the values in h, which is the response's own, and removes the fields whose name holds a secret.
+// header redacts the values in h, and removes fields whose name contains a secret.
 func (r *redactor) header(h http.Header) {
 	for name, values := range h {
 		if r.shortest >= minEncoded && r.text(name) != name {
@@ -181,8 +181,8 @@ func (r *redactor) header(h http.Header) {
 	}
 }
 
-// error returns err with a text that shows no secret: without secrets, and cut at the first quote, behind which net/http quotes
-// what the upstream sent. errors.Is and errors.As see through it.
+// error wraps err in an error whose text shows no secret. It cuts the text at the first quote, because net/http quotes what the upstream
+// sent. errors.Is and errors.As find err.
 func (r *redactor) error(err error) error {
 	cut, _, quoted := strings.Cut(r.text(err.Error()), `"`)
 	if quoted {
@@ -191,7 +191,7 @@ func (r *redactor) error(err error) error {
 	return &redactedError{cut, err}
 }
 
-// redactedError is a net.Error, because those that call a RoundTripper look for its Timeout.
+// redactedError is a net.Error, because callers of a RoundTripper use Timeout.
 type redactedError struct {
 	text string
 	err  error
@@ -200,16 +200,16 @@ type redactedError struct {
 func (e *redactedError) Error() string { return e.text }
 func (e *redactedError) Unwrap() error { return e.err }
 
-// Timeout reports whether the error below is a timeout.
+// Timeout reports whether the wrapped error is a timeout.
 func (e *redactedError) Timeout() bool {
 	t, ok := e.err.(interface{ Timeout() bool })
 	return ok && t.Timeout()
 }
 
-// Temporary is what net.Error asks for besides.
+// Temporary completes net.Error.
 func (e *redactedError) Temporary() bool { return e.Timeout() }
 
-// lower is bytes.ToLower for ASCII alone: every length stays as it is.
+// lower is bytes.ToLower for ASCII only, so that lengths do not change.
 func lower(b []byte) []byte {
 	l := make([]byte, len(b))
 	for i, c := range b {

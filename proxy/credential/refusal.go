@@ -15,21 +15,21 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// refusalAge is how long a credential counts as refused before roamproxy asks again, and the least time between two such
-// questions: a dead key costs two calls a minute, and one that was repaired is noticed after half a minute.
+// refusalAge is how long a credential counts as refused before roamproxy asks Roam again. So a dead key costs two calls a minute, and a
+// repaired one is noticed after half a minute.
 const refusalAge = 30 * time.Second
 
-// refusalSize bounds what is kept of a 401. Roam's is a line of JSON.
+// refusalSize bounds how much of a 401 is read, in bytes. Roam's is a line of JSON.
 const refusalSize = 16 << 10
 
 // refusal is a 401 that Roam gave to a secret.
 type refusal struct {
 	secret Secret
-	code   string // Roam's own, where there is one
+	code   string // Roam's error code; "": none
 	route  string
 }
 
-// refuse makes a refusal of a 401, whose body can be read afterwards as before.
+// refuse returns the refusal in a 401. The body of res can still be read from its beginning.
 func refuse(res *http.Response, secret Secret, route string) (*refusal, error) {
 	body, err := io.ReadAll(io.LimitReader(res.Body, refusalSize))
 	if err != nil {
@@ -44,26 +44,26 @@ func refuse(res *http.Response, secret Secret, route string) (*refusal, error) {
 	return r, nil
 }
 
-// refusedBody is the body of a 401, which knows what was refused.
+// refusedBody is the body of a 401, with the refusal, for CanRepeat.
 type refusedBody struct {
 	io.ReadCloser
 	refusal *refusal
 }
 
-// isAboutToken reports whether the credential as such was refused. A method that a good token may not use can have a code of its
-// own; v0 has sentences instead of codes, and what is no JSON at all is believed to mean what a 401 means.
+// isAboutToken reports whether the credential itself was refused, and not only for this method. v0 has sentences in place of codes. A body
+// that is no JSON counts as a refusal of the credential.
 func (r *refusal) isAboutToken() bool {
 	return r.code != "insufficient_scope" && r.code != "missing_scope"
 }
 
-// isRevoked reports whether no other token of the same grant will do.
+// isRevoked reports whether the whole grant was revoked, so that a refresh would not help.
 func (r *refusal) isRevoked() bool { return r.code == "token_revoked" }
 
-// answer is what a tool gets for a call under a refused credential.
+// answer returns the response to a tool's call under a refused credential.
 func (r *refusal) answer(req *http.Request, credential string) *http.Response {
 	code := r.code
 	if code == "" {
-		code = "invalid_token" // Roam's own word for it
+		code = "invalid_token" // Roam's code for it
 	}
 	body, _ := json.Marshal(map[string]any{"ok": false, "error": code, "reason": ErrorCode, "message": fmt.Sprintf(
 		"Roam refused roamproxy's own key, of the credential %s, with 401 %s. This tool's token is good. roamproxy's log and /readyz say what "+
@@ -86,28 +86,28 @@ func (r *refusal) answer(req *http.Request, credential string) *http.Response {
 // ErrorCode is the code of answers to a call without a usable credential.
 const ErrorCode = "credential"
 
-// errorHeader marks an answer of roamproxy's own. Roam's answers have none: the Transport removes it.
+// errorHeader marks an answer of roamproxy's own. The Transport removes it from Roam's answers.
 const errorHeader = "Roamproxy-Error"
 
-// acceptance is what Roam's answers say of a secret. A 401 belongs to its route: the secret counts as refused once a second route,
-// or token.info as roamproxy itself asks for it, is answered 401 as well, and until any call passes.
+// acceptance records whether Roam accepts a secret. One 401 may be about its route only. The secret counts as refused after a second route,
+// or roamproxy's own call of token.info, is answered 401 too. It counts as good again as soon as any call succeeds.
 type acceptance struct {
 	mu      sync.Mutex // guards the following
 	secret  Secret
-	suspect *refusal  // the first 401 since a call passed
+	suspect *refusal  // the first 401 since a call succeeded
 	refused *refusal  // nil: the secret does not count as refused
 	asked   time.Time // when roamproxy last began to ask for token.info
-	good    time.Time // when token.info last passed
+	good    time.Time // when token.info last succeeded
 }
 
-// reset makes the standing that of secret. The lock is held.
+// reset forgets everything if secret is another one than before. The lock is held.
 func (s *acceptance) reset(secret Secret) {
 	if s.secret.Reveal() != secret.Reveal() {
 		s.secret, s.suspect, s.refused, s.asked, s.good = secret, nil, nil, time.Time{}, time.Time{}
 	}
 }
 
-// fail takes note of a 401. own: to roamproxy's own call.
+// fail records a 401. own reports that it answers roamproxy's own call.
 func (s *acceptance) fail(r *refusal, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,12 +117,12 @@ func (s *acceptance) fail(r *refusal, own bool) {
 		s.refused = r
 	case s.suspect == nil:
 		s.suspect = r
-	case s.suspect.route != r.route && time.Since(s.good) >= refusalAge: // else token.info has just shown that the secret is good
+	case s.suspect.route != r.route && time.Since(s.good) >= refusalAge: // unless token.info has just shown that the secret is good
 		s.refused = r
 	}
 }
 
-// pass takes note of an answer by which Roam accepted the secret.
+// pass records that Roam accepted the secret.
 func (s *acceptance) pass(secret Secret, own bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +152,8 @@ func (s *acceptance) latest() *refusal {
 	return s.refused
 }
 
-// startAsking reports whether the caller is to ask for token.info: the secret is suspect or refused, and nobody has asked for a while.
+// startAsking reports whether the caller must ask for token.info: the secret is suspect or refused, and the last question is refusalAge
+// ago.
 func (s *acceptance) startAsking(secret Secret) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,8 +165,7 @@ func (s *acceptance) startAsking(secret Secret) bool {
 	return true
 }
 
-// routeOf names the method that a request calls: its path, and of a path with more than three segments, which ends in the
-// number of one object (SCIM), the first three.
+// routeOf returns the route of a request: its path, or the first three segments of a longer path, which ends in an id (SCIM).
 func routeOf(req *http.Request) string {
 	path := req.URL.Opaque // of a path that is sent byte for byte
 	if path == "" {

@@ -13,9 +13,9 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// Transport adds the credential to a clone of the request, as the last thing before the network. It is bound to one scheme and
-// host: a request for another is refused before the secret is even fetched. It follows nothing. What comes back does not show
-// the secret, should Roam or a proxy on the way repeat it: see redactor.
+// Transport adds the credential to a clone of the request, as the last step before the network. It refuses a request for another scheme or
+// host before it fetches the secret. It follows no redirects. Responses do not show the secret, even if Roam or a proxy repeats it: see
+// redactor.
 type Transport struct {
 	Next         http.RoundTripper
 	Name         string // of the credential, for errors
@@ -27,7 +27,7 @@ type Transport struct {
 	keys       atomic.Pointer[Keys]     // of the secret that was used last
 }
 
-// RoundTrip sends the request with the credential instead of any Authorization that it has.
+// RoundTrip sends the request with the credential in Authorization. It replaces an Authorization that the request has.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != t.Scheme || req.URL.Host != t.Host {
 		httpbody.Close(req)
@@ -45,7 +45,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := t.redactorOf(req, secret)
 	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.Got1xxResponse != nil {
 		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-			Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { r.header(http.Header(h)); return nil }, // called before the other
+			Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { r.header(http.Header(h)); return nil }, // runs before the hook of the caller
 		}))
 	}
 	res, err := t.Next.RoundTrip(req)
@@ -61,8 +61,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// redactorOf is remembered, because secrets seldom change. Besides the credential it knows the password for a proxy on the way,
-// which such a proxy may repeat.
+// redactorOf returns a redactor for the credential and for the password of an HTTP proxy on the way, which the proxy may repeat. It reuses
+// the last one, because secrets seldom change.
 func (t *Transport) redactorOf(req *http.Request, secret Secret) *redactor {
 	secrets := []string{secret.Reveal()}
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil && proxy.User != nil {
@@ -90,7 +90,7 @@ func (t *Transport) secret(ctx context.Context) (Secret, error) {
 	return secret, nil
 }
 
-// learn takes note of what an answer says of the credential.
+// learn records what an answer shows about the credential.
 func (t *Transport) learn(req *http.Request, res *http.Response, secret Secret) error {
 	switch {
 	case res.StatusCode == http.StatusUnauthorized:
@@ -101,14 +101,14 @@ func (t *Transport) learn(req *http.Request, res *http.Response, secret Secret) 
 		if r.isAboutToken() {
 			t.acceptance.fail(r, isOwnQuestion(req.Context()))
 		}
-	case res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests: // Roam looked at it and let it pass
+	case res.StatusCode < 500 && res.StatusCode != http.StatusTooManyRequests: // Roam accepted the credential
 		t.acceptance.pass(secret, isOwnQuestion(req.Context()))
 	}
 	return nil
 }
 
-// CanRepeat reports whether a call that was answered with res is worth sending again: Roam refused the secret, so that it did
-// nothing, and there is another one now.
+// CanRepeat reports whether a call that was answered with res should be sent again: Roam refused the secret, so it executed nothing,
+// and there is another secret now.
 func (t *Transport) CanRepeat(res *http.Response) bool {
 	source, renews := t.Source.(Renewer)
 	body, refused := res.Body.(*refusedBody)
@@ -132,7 +132,7 @@ func (t *Transport) Problem() error {
 		return nil
 	}
 	if source, ok := t.Source.(Renewer); ok && source.Last().Reveal() != r.secret.Reveal() {
-		return nil // there is another one now, which nobody has tried yet
+		return nil // there is another one now, which no call has used yet
 	}
 	if r.isRevoked() {
 		return fmt.Errorf("credential %s: Roam says that it is revoked", t.Name)

@@ -12,10 +12,10 @@ import (
 // MCPPath is where Roam serves the Model Context Protocol.
 const MCPPath = "/mcp"
 
-// absenceTTL is how long it is remembered that Roam offers no stream. MCP clients ask at the start of each session.
+// absenceTTL is how long Roam's answer that it offers no stream is cached. MCP clients ask at the start of each session.
 const absenceTTL = 10 * time.Minute
 
-// maxAbsence bounds the body of the answer that is kept. Roam's errors are a line of JSON.
+// maxAbsence bounds the body of that answer, in bytes. Roam's errors are a line of JSON.
 const maxAbsence = 4 << 10
 
 // absence is Roam's answer that it offers no stream.
@@ -26,14 +26,14 @@ type absence struct {
 	until  time.Time
 }
 
-// isAbsence reports whether an answer to GET /mcp means that there is no stream for anybody: 405 (MCP, Streamable HTTP), or 404 to
-// a client without a session. With one it means that the session has ended.
+// isAbsence reports whether an answer to GET /mcp means that there is no stream for any client: 405 (MCP, Streamable HTTP), or 404 to a
+// client without a session. To a client with a session, 404 means that the session has ended.
 func isAbsence(req *http.Request, status int) bool {
 	return pathOf(req) == MCPPath &&
 		(status == http.StatusMethodNotAllowed || status == http.StatusNotFound && req.Header.Get("Mcp-Session-Id") == "")
 }
 
-// absenceFor returns the answer for a request to an upstream that offers no stream; nil: nothing is known.
+// absenceFor returns the cached answer that an upstream offers no stream, or nil.
 func (s *Streams) absenceFor(upstream string, req *http.Request) *http.Response {
 	s.mu.Lock()
 	a := s.absent[upstream]
@@ -47,7 +47,7 @@ func (s *Streams) absenceFor(upstream string, req *http.Request) *http.Response 
 	}
 }
 
-// rememberAbsence keeps an answer that says that there is no stream, and gives its body back to be read.
+// rememberAbsence caches an answer that says that there is no stream. The body of res can still be read from its beginning.
 func (s *Streams) rememberAbsence(upstream string, res *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAbsence+1))
 	res.Body = httpbody.Unread(body, res.Body, nil)

@@ -1,19 +1,19 @@
 package eventstream
 
-// position is where in a stream its writer is. Lines end in LF, CR or CRLF; an empty line ends an event; a line that begins with a
-// colon is a comment and belongs to none (HTML standard, section 9.2.6).
+// position is the position of a writer within the lines and events of a stream. A line ends in LF, CR or CRLF, and an empty line ends an
+// event. A line that begins with a colon is a comment, and part of no event (HTML standard, section 9.2.6).
 type position struct {
 	lineStart bool // no byte of the line was written
 	inComment bool // the line is a comment
-	inEvent   bool // a line of an event was written, and its end was not
-	afterCR   bool // an LF that comes next belongs to the end of the last line
+	inEvent   bool // a line of an event was written, but not its end
+	afterCR   bool // a following LF is part of the last line's end
 }
 
 func newPosition() position { return position{lineStart: true} }
 
 func (s *position) isBetweenEvents() bool { return s.lineStart && !s.inEvent }
 
-// advance goes on by some bytes.
+// advance moves the position past the bytes of p.
 func (s *position) advance(p []byte) {
 	for _, c := range p {
 		if c == '\n' && s.afterCR {

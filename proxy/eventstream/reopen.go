@@ -5,31 +5,31 @@ import (
 	"time"
 )
 
-// A client opens a stream that ended again at once, or after a second, for as long as it lives; each time costs a call. It waits
-// firstReopen after the first end, twice as long after each further one, and lastReopen at most: two calls a minute.
+// A client reopens a stream that has ended, at once or after a second, and each time costs a call. roamproxy makes it wait firstReopen
+// after the first end, twice as long after each further end, and at most lastReopen: two calls a minute.
 const (
 	firstReopen = time.Second
 	lastReopen  = 30 * time.Second
 )
 
-// lastingStream is how long a stream lives that was not closed for nothing. After it the waits begin anew.
+// lastingStream is how long a stream must last to reset the waits of its client.
 const lastingStream = time.Minute
 
-// forgetReopen is after how long the waits of a client that did not come back are forgotten, and maxReopens how many clients are
-// remembered: as many as connections are allowed, by far.
+// forgetReopen is how long the waits of a client are remembered. maxReopens bounds the remembered clients; it is far above the number of
+// connections.
 const (
 	forgetReopen = 10 * time.Minute
 	maxReopens   = 10_000
 )
 
-// backoff is when a client may open its stream again.
+// backoff says when a client may reopen its stream.
 type backoff struct {
 	wait   time.Duration
 	opens  time.Time
 	forget time.Time
 }
 
-// noteEnd notes that Roam ended a stream of a client.
+// noteEnd records that Roam ended a stream of a client.
 func (s *Streams) noteEnd(client string, opened time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +42,7 @@ func (s *Streams) noteEnd(client string, opened time.Time) {
 		s.reopens[client] = r
 	case now.Sub(opened) >= lastingStream:
 		r.wait = firstReopen
-	case now.Before(r.opens): // another stream of the same client ended just before
+	case now.Before(r.opens): // another stream of this client has ended a moment ago
 		return
 	default:
 		r.wait = min(2*r.wait, lastReopen)
@@ -50,7 +50,7 @@ func (s *Streams) noteEnd(client string, opened time.Time) {
 	r.opens, r.forget = now.Add(r.wait), now.Add(forgetReopen)
 }
 
-// makeRoom removes clients that are forgotten, and any tenth of the others where that is not enough. The lock is held.
+// makeRoom removes clients that have not come back, and if that is not enough a tenth of the others. The lock is held.
 func (s *Streams) makeRoom(now time.Time) {
 	if len(s.reopens) < maxReopens {
 		return
@@ -71,7 +71,7 @@ func (s *Streams) makeRoom(now time.Time) {
 	}
 }
 
-// waitToReopen waits until a client may open its stream.
+// waitToReopen waits until a client may open its stream, or ctx ends.
 func (s *Streams) waitToReopen(ctx context.Context, client string) error {
 	s.mu.Lock()
 	var opens time.Time

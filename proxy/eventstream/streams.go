@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// ErrDraining says that the process stops, so that no stream is opened. Nothing was sent.
+// ErrDraining reports that the process is stopping, so that no stream is opened. Nothing was sent.
 var ErrDraining = errors.New("eventstream: roamproxy is stopping")
 
-// Streams is what the streams of a process share. It may be used by many goroutines.
+// Streams holds the open streams of a process, and the waits of their clients. It may be used by many goroutines.
 type Streams struct {
 	mu       sync.Mutex // guards the following
 	draining bool
@@ -18,7 +18,7 @@ type Streams struct {
 	absent   map[string]*absence // by upstream and path
 }
 
-// New returns a Streams without any.
+// New returns an empty Streams.
 func New() *Streams {
 	return &Streams{open: make(map[*stream]bool), reopens: make(map[string]*backoff), absent: make(map[string]*absence)}
 }
@@ -52,8 +52,8 @@ func (s *Streams) end(st *stream) {
 // isDrained reports whether Drain ended the stream.
 func (st *stream) isDrained() bool { return errors.Is(context.Cause(st.ctx), ErrDraining) }
 
-// Drain ends all streams, and refuses new ones. To a client an ended stream looks complete; it opens another one at the process that
-// follows.
+// Drain ends all streams, and refuses new ones. To a client an ended stream looks complete, so the client opens another one, at the next
+// process.
 func (s *Streams) Drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,13 +11,13 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// Transport is the step of a chain of http.RoundTrippers that event streams pass, before they are queued. Other requests
-// pass as they are. Errors are those of Next, ErrDraining, and the cause of the request's context.
+// Transport is the step that delays and ends event streams, before the queue. It does not change other requests. Errors are those of Next,
+// ErrDraining, and the cause of the request's context.
 type Transport struct {
 	Next     http.RoundTripper
 	Streams  *Streams
-	Upstream string                     // credential that Next uses
-	Tool     func(*http.Request) string // that makes the request
+	Upstream string                     // name of the credential that Next uses
+	Tool     func(*http.Request) string // returns the tool that makes the request
 	// Subscribes reports whether a request other than GET asks for a stream without end, as subscriptions/listen of MCP does.
 	Subscribes func(*http.Request) bool
 }
@@ -39,7 +39,7 @@ func IsWanted(h http.Header) bool {
 	return false
 }
 
-// RoundTrip opens a stream, or does what Next does.
+// RoundTrip opens a stream, or passes another request to Next.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	get := req.Method == http.MethodGet && IsWanted(req.Header)
 	if !get && !t.Subscribes(req) {
@@ -78,7 +78,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// client identifies who reopens a stream: a session of MCP, or a tool without one.
+// client returns what identifies the client of a stream: a session of MCP, or else a tool.
 func (t *Transport) client(req *http.Request) string {
 	session := req.Header.Get("Mcp-Session-Id")
 	if len(session) > maxSession {
@@ -87,7 +87,7 @@ func (t *Transport) client(req *http.Request) string {
 	return strings.Join([]string{t.Tool(req), req.Method, pathOf(req), session}, "\n")
 }
 
-// pathOf returns the path as it is sent: roamproxy keeps the tool's bytes in Opaque.
+// pathOf returns the path as it is sent. Package proxy puts it into Opaque.
 func pathOf(req *http.Request) string {
 	if req.URL.Opaque != "" {
 		return req.URL.Opaque
@@ -95,17 +95,17 @@ func pathOf(req *http.Request) string {
 	return req.URL.Path
 }
 
-// maxSession is how much of a session's name tells it from others; a UUID has 36 characters.
+// maxSession bounds the part of a session's id that is compared, in bytes. A UUID has 36.
 const maxSession = 128
 
-// body is that of a stream.
+// body is the body of a stream.
 type body struct {
 	io.ReadCloser
 	t      *Transport
 	st     *stream
 	client string
 	opened time.Time
-	events bool // it is an event stream; else an answer to a request for one
+	events bool // it is an event stream, and not another answer to a request for one
 	once   sync.Once
 }
 

@@ -1,8 +1,8 @@
-// Package eventstream carries streams of server-sent events (HTML standard, section 9.2) from Roam to a tool, as MCP opens them.
+// Package eventstream forwards streams of server-sent events (HTML standard, section 9.2) from Roam to a tool. MCP opens such streams.
 //
-//	Transport   a client that reopens its stream too soon waits, and one that Roam does not offer costs no call
-//	Writer      comments keep a silent stream alive
-//	Streams     what all of them share; Drain ends them when the process stops
+//	Transport   delays a client that reopens its stream too soon; a stream that Roam does not offer costs no call
+//	Writer      adds comments to a silent stream, so that no balancer closes it
+//	Streams     the state of all streams; Drain ends them when the process stops
 package eventstream
 
 import (
@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// KeepAlive is the longest silence of a stream to a tool. Balancers and firewalls cut connections that are silent for 30 s or
-// more, Node's fetch after 300 s.
+// KeepAlive is the longest time without a byte in a stream to a tool. Balancers and firewalls close connections that are idle for 30 s or
+// more, and Node's fetch after 300 s.
 const KeepAlive = 25 * time.Second
 
-// comment is not seen by a client's program (HTML standard, section 9.2.6).
+// comment is ignored by clients (HTML standard, section 9.2.6).
 const comment = ": keep-alive\n\n"
 
 // IsStream reports whether h belongs to a response of server-sent events.
@@ -26,8 +26,8 @@ func IsStream(h http.Header) bool {
 	return kind == "text/event-stream"
 }
 
-// CanComment reports whether comments may be added to the response that h belongs to: a stream of plain text whose length was
-// not announced.
+// CanComment reports whether comments may be added to the response that h belongs to: a stream that is not compressed, without
+// Content-Length.
 func CanComment(h http.Header) bool {
 	coding := h.Get("Content-Encoding")
 	return IsStream(h) && h["Content-Length"] == nil && (coding == "" || strings.EqualFold(coding, "identity"))
@@ -39,7 +39,7 @@ type Output interface {
 	FlushError() error
 }
 
-// Writer writes an event stream, and a comment after each silence of some length, but never into an event. It may be used by many
+// Writer writes an event stream. After each period without a byte it adds a comment, but never inside an event. It may be used by many
 // goroutines.
 type Writer struct {
 	every  time.Duration
@@ -52,8 +52,8 @@ type Writer struct {
 	stopped  bool
 }
 
-// NewWriter returns a Writer whose silences last at most every. Where a comment cannot be written failed is called. Stop must be
-// called.
+// NewWriter returns a Writer that adds a comment after each period of length every without a byte. It calls failed if a comment cannot be
+// written. Stop must be called.
 func NewWriter(out Output, every time.Duration, failed func(error)) *Writer {
 	w := &Writer{out: out, every: every, failed: failed, position: newPosition()}
 	w.mu.Lock()
@@ -74,14 +74,14 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError sends on what was written.
+// FlushError sends buffered bytes.
 func (w *Writer) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.out.FlushError()
 }
 
-// Stop ends the comments. When it has returned nothing is written any more.
+// Stop ends the comments. After it has returned, the Writer writes nothing by itself.
 func (w *Writer) Stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -8,25 +8,26 @@ import (
 	"strings"
 )
 
-// cursorPrefix begins every cursor of ours. None of Roam's has it.
+// cursorPrefix begins every cursor of roamproxy. Roam's cursors do not begin with it.
 const cursorPrefix = "rp1."
 
-// place is where a walk through a list stands: so many items after one of Roam's cursors.
+// place is a position in a list: offset items after one of Roam's cursors.
 type place struct {
 	cursor string
-	offset int // above 0: otherwise Roam's cursor alone says it
+	offset int // 0: the position of Roam's cursor itself
 }
 
-// cursorSum is the length of the check sum: enough that no mistake passes.
+// cursorSum is the length of the checksum in bytes: enough that no mistake passes.
 const cursorSum = 8
 
-// maxOffset is far above any page.
+// maxOffset bounds an offset. It is far above the size of any page.
 const maxOffset = 1 << 20
 
-// encode makes a cursor for a walk. It holds all that is needed, so that a restart forgets none and any replica can go on from it.
+// encode returns a cursor for a walk through a list. The cursor contains the whole position, so it survives a restart and any replica can
+// use it.
 //
-// The check sum binds it to its walk: credential, route and the other parameters. It is no secret, and guards against mistakes
-// alone. Who makes a cursor up gets what he could have asked Roam for under the same credential.
+// The checksum binds the cursor to its walk: credential, route and other parameters. It detects mistakes and is no secret: a forged cursor
+// leads only to items that the tool could request under the same credential.
 func (p place) encode(walk string) string {
 	raw := make([]byte, cursorSum, cursorSum+binary.MaxVarintLen32+len(p.cursor))
 	raw = append(binary.AppendUvarint(raw, uint64(p.offset)), p.cursor...)
@@ -34,7 +35,7 @@ func (p place) encode(walk string) string {
 	return cursorPrefix + base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// readPlace reads a cursor of ours that was made for this very walk.
+// readPlace returns the position in a cursor. It reports false unless encode made the cursor for this walk.
 func readPlace(cursor, walk string) (place, bool) {
 	encoded, ours := strings.CutPrefix(cursor, cursorPrefix)
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
@@ -46,7 +47,7 @@ func readPlace(cursor, walk string) (place, bool) {
 		return place{}, false
 	}
 	p := place{cursor: string(raw[cursorSum+n:]), offset: int(offset)}
-	return p, p.encode(walk) == cursor // there is one way to write it
+	return p, p.encode(walk) == cursor // only one encoding is valid
 }
 
 func checkSum(raw []byte, walk string) []byte {

@@ -7,11 +7,11 @@ import (
 	"strconv"
 )
 
-// span is where something is in a body.
+// span is a part of a body: from its first byte up to, but without, the byte at to.
 type span struct{ from, to int }
 
-// page is an answer that is one page of a list: a JSON object with exactly one array, and besides it nextCursor, which says
-// where the list goes on. It is cut by position, so that every item and every other member keeps its bytes.
+// page is an answer with one page of a list: a JSON object with exactly one array, and nextCursor if the list goes on. It is cut by byte
+// positions, so that every item and every other member keeps its bytes.
 type page struct {
 	body         []byte
 	items        []span
@@ -21,7 +21,7 @@ type page struct {
 	closingBrace int  // where the object's brace is
 }
 
-// parsePage reads a page. What is not of this shape is none.
+// parsePage returns the page in a body. It reports false if the body has another shape.
 func parsePage(body []byte) (p page, ok bool) {
 	p.body = body
 	in := json.NewDecoder(bytes.NewReader(body))
@@ -62,7 +62,7 @@ func parsePage(body []byte) (p page, ok bool) {
 	return p, true
 }
 
-// element reads the next value and returns it with its place.
+// element reads the next value and returns it with its position.
 func element(in *json.Decoder) (json.RawMessage, span, error) {
 	var value json.RawMessage
 	err := in.Decode(&value)
@@ -88,7 +88,7 @@ func parseItems(array json.RawMessage, offset int) ([]span, bool) {
 	return items, true
 }
 
-// cut makes a page of some of the items. Where next is empty, nextCursor stays as it is.
+// cut returns a page of the items from up to, but without, to. nextCursor becomes next; if next is "", it stays unchanged.
 func (p page) cut(from, to int, next string) []byte {
 	out := make([]byte, 0, len(p.body))
 	at := 0
@@ -100,7 +100,7 @@ func (p page) cut(from, to int, next string) []byte {
 	if from < to {
 		array = append(append([]byte("["), p.body[p.items[from].from:p.items[to-1].to]...), ']')
 	}
-	cursor := strconv.AppendQuote(nil, next) // of letters that JSON writes as Go does
+	cursor := strconv.AppendQuote(nil, next) // a cursor has only characters that Go and JSON quote alike
 	switch {
 	case next == "":
 		put(p.array, array)

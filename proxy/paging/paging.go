@@ -1,7 +1,7 @@
-// Package paging hands out lists in the tool's own pages, cut out of wide ones.
+// Package paging answers requests for pages of a list from wide pages in the cache.
 //
-// A tool that walks a list by tens spends a call on every ten items. Where a rule has a page_size, Roam is asked for pages of
-// that size, which are kept like any other answer, and the tool gets its tens out of them:
+// A tool that reads a list in pages of ten spends a call on every ten items. If a rule has a page_size, roamproxy requests pages of that
+// size from Roam, and caches them like other answers. The tool gets its pages of ten out of them:
 //
 //	tool     limit=10                  limit=10&cursor=rp1.…(a, 10)        limit=10&cursor=a
 //	           │                             │                                │
@@ -9,8 +9,8 @@
 //	           │ miss                        │ hit                            │ miss
 //	Roam     100 items, nextCursor=a         ·                           100 items, nextCursor=b
 //
-// At the end of a wide page the tool gets Roam's own cursor. A page that was dropped or pushed out in the middle of a walk is
-// asked for again by the same cursor.
+// At the end of a wide page the tool gets Roam's own cursor. If a page has left the cache in the middle of a walk, roamproxy requests it
+// again with the same cursor.
 package paging
 
 import (
@@ -22,23 +22,23 @@ import (
 
 // Request is a tool's request for a list.
 type Request struct {
-	HTTP     *http.Request // the tool's; it is not changed
-	List     string        // which list it is, under which credential
-	PageSize int           // items that Roam is asked for at a time
-	Ask      func(*http.Request) (*cache.Answer, error)
+	HTTP     *http.Request                              // of the tool; it is not changed
+	List     string                                     // names the list and the credential
+	PageSize int                                        // items of a wide page
+	Ask      func(*http.Request) (*cache.Answer, error) // returns the answer to a request from the cache or from Roam
 }
 
 // Part is a part of a list.
 type Part struct {
 	*cache.Answer
-	Saved bool // it was cut out of a page that was there: a call that only the page saved
+	Saved bool // it was cut out of a cached wide page, which saved a call
 }
 
-// Pages answers requests out of wide pages, and remembers which lists have any. The zero Pages is ready. It is safe for concurrent use.
+// Pages answers requests from wide pages, and remembers which lists have any. The zero Pages is ready. It is safe for concurrent use.
 type Pages struct{ shapes shapes }
 
-// Answer returns the part of a list that a request asks for; nil: it is no walk through one, or its own pages are as large. The error
-// is an *Error, or that of Ask.
+// Answer returns the part of a list that a request asks for. It returns nil if wide pages do not apply: the request is for no list, or for
+// pages that are as large. The error is an *Error, or that of Ask.
 func (p *Pages) Answer(r Request) (*Part, error) {
 	k, err := newWalk(r)
 	if k == nil || err != nil {
@@ -50,12 +50,12 @@ func (p *Pages) Answer(r Request) (*Part, error) {
 	return p.findPart(k)
 }
 
-// Error is a mistake of the tool's that Roam itself would report.
+// Error is a mistake in a request that Roam would report in the same way.
 type Error struct{ code, sentence string }
 
 func (e *Error) Error() string { return e.sentence }
 
-// Body is how Roam says it, on this version of its API.
+// Body returns the body of the answer, in the form of the API version of route.
 func (e *Error) Body(route string) map[string]any {
 	if strings.HasPrefix(route, "/v1/") {
 		return map[string]any{"ok": false, "error": e.code}

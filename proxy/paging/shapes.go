@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// shape is what is known of a list.
+// shape is what is known about the pages of a list.
 type shape int
 
 const (
 	unknown shape = iota
-	wide          // it has pages, and takes a large limit
-	plain         // it has none, or refuses the limit: it is asked as the tool asks
+	wide          // it has pages, and accepts a large limit
+	plain         // it has no pages, or refuses a large limit: requests are sent as the tool made them
 )
 
-// shapes remembers what lists are like, so that finding out costs one call and not one each time.
+// shapes remembers the shapes of lists, so that finding out costs one call and not one for each request.
 type shapes struct {
 	mu    sync.Mutex // guards known
 	known map[string]knownShape
@@ -26,8 +26,8 @@ type knownShape struct {
 }
 
 const (
-	shapeTTL  = time.Hour // Roam may change, and one call an hour finds out
-	maxShapes = 1000      // Roam has some 50 lists; more are made up by a caller
+	shapeTTL  = time.Hour // Roam may change; finding out again costs one call an hour
+	maxShapes = 1000      // Roam has about 50 lists; a caller can make up more
 )
 
 func (s *shapes) of(list string) shape {

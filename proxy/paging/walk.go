@@ -13,18 +13,18 @@ import (
 	"roamproxy/proxy/httpbody"
 )
 
-// defaultLimit is how many items a tool gets that names no limit: Roam's default for nearly every list, and never more than it.
+// defaultLimit is the limit of a request without one. It is Roam's default for nearly every list, and never more than that.
 const defaultLimit = 10
 
-// walk is a tool's request for a part of a list, as it was read.
+// walk is a parsed request for a part of a list.
 type walk struct {
 	Request
-	query []string // the parameters that are neither limit nor cursor, as the tool wrote them
+	query []string // all parameters but limit and cursor, as the tool sent them
 	limit int      // of the tool
 	at    place
 }
 
-// newWalk reads a request; nil: it is none for wide pages.
+// newWalk parses a request. It returns nil if wide pages do not apply.
 func newWalk(r Request) (*walk, error) {
 	k := &walk{Request: r, limit: defaultLimit}
 	var limits, cursors []string
@@ -63,7 +63,7 @@ func newWalk(r Request) (*walk, error) {
 	return k, nil
 }
 
-// name identifies the walk. The order of different parameters does not matter.
+// name returns what identifies the walk: list and parameters. The order of different parameters does not matter.
 func (k *walk) name() string {
 	query := slices.Clone(k.query)
 	slices.SortStableFunc(query, func(a, b string) int { return strings.Compare(parameterName(a), parameterName(b)) })
@@ -75,8 +75,8 @@ func parameterName(raw string) string {
 	return name
 }
 
-// request asks Roam for a page of this size from a cursor on. It wants no encoding, for a page that is to be cut must be read, and
-// all of it, even for a HEAD.
+// request returns the request to Roam for a page of this size from a cursor on. The answer must be complete and not compressed, because
+// roamproxy reads and cuts it. So the request is a GET even if the tool sent HEAD.
 func (k *walk) request(limit int, cursor string) *http.Request {
 	query := append(slices.Clone(k.query), "limit="+strconv.Itoa(limit))
 	if cursor != "" {
@@ -91,8 +91,8 @@ func (k *walk) request(limit int, cursor string) *http.Request {
 	return &r
 }
 
-// maxPages bounds how many pages are asked for to answer one request: the one that its cursor names, and the next where that became
-// shorter. A cursor can be made up, and must not walk through a list at the expense of everybody's quota.
+// maxPages bounds how many pages are requested for one answer: the one that the cursor names, and the next if that has become shorter. So a
+// forged cursor cannot make roamproxy walk through a list.
 const maxPages = 2
 
 // findPart finds the part of the list that the tool asked for.
@@ -132,10 +132,10 @@ func (p *Pages) findPart(k *walk) (*Part, error) {
 	return nil, errCursor
 }
 
-// maxUncached bounds a page that is read to be cut and not to be kept.
+// maxUncached bounds a page that is read only to be cut, and not cached, in bytes.
 const maxUncached = 8 << 20
 
-// bufferUncached reads a page that is not to be cached. What is no page of a list may be larger, and stays a stream.
+// bufferUncached reads an answer that is not cached into memory. One that is larger than maxUncached is no page, and stays a stream.
 func bufferUncached(a *cache.Answer) error {
 	if a.Stream == nil || a.Result != cache.Bypass {
 		return nil
@@ -154,7 +154,7 @@ func bufferUncached(a *cache.Answer) error {
 	return nil
 }
 
-// asPage is the answer as a page, if it is one.
+// asPage returns the page in an answer, and whether there is one.
 func asPage(a *cache.Answer) (page, bool) {
 	if a.Status != http.StatusOK || a.Stream != nil || a.Header["Content-Encoding"] != nil {
 		return page{}, false
@@ -162,21 +162,21 @@ func asPage(a *cache.Answer) (page, bool) {
 	return parsePage(a.Body)
 }
 
-// canBeWhole reports whether an answer without nextCursor may be of a list that has no pages at all. A tool that does not
-// expect any would take the first ten for everything.
+// canBeWhole reports whether an answer without nextCursor may be a list that has no pages. A tool that expects no pages would take the
+// first ten items for all.
 func (p *Pages) canBeWhole(k *walk, pg page) bool {
 	return pg.nextAt == (span{}) && k.at == (place{}) && len(pg.items) > k.limit && p.shapes.of(k.List) != wide
 }
 
-// askPlain asks as the tool did, after a wide question did not bring a page, and learns from the answer. A tool that stands in the middle
-// of a wide page, which Roam will not give any more, has to begin anew.
+// askPlain sends the request as the tool made it, after a wide request returned no page, and learns the shape of the list. A tool in the
+// middle of a wide page must begin again, because Roam no longer returns that page.
 func (p *Pages) askPlain(k *walk, refused *cache.Answer) (*Part, error) {
 	closeStream(refused)
 	a, err := k.Ask(k.request(k.limit, k.at.cursor))
 	if err != nil {
 		return nil, err
 	}
-	if a.Status != http.StatusOK { // it was not about the size
+	if a.Status != http.StatusOK { // the refusal was not about the size
 		return &Part{Answer: a}, nil
 	}
 	is := plain
@@ -197,7 +197,7 @@ func closeStream(a *cache.Answer) {
 	}
 }
 
-// part cuts what the tool gets out of a page.
+// part returns the part of a page that the tool asked for.
 func (k *walk) part(a *cache.Answer, pg page, at place) *Part {
 	from := min(at.offset, len(pg.items))
 	to, next := len(pg.items), ""
@@ -214,7 +214,7 @@ func (k *walk) part(a *cache.Answer, pg page, at place) *Part {
 	part.Header = make(http.Header, len(a.Header))
 	for name, values := range a.Header {
 		switch name {
-		case "Last-Modified", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Accept-Ranges": // these are about the whole
+		case "Last-Modified", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Accept-Ranges": // they describe the whole page
 		default:
 			part.Header[name] = values
 		}

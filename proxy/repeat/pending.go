@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// Pending is a write that its caller sends. One of NotSent, Unknown, Answered or Close must be called; of several the first
-// counts.
+// Pending is a write that its caller sends. The caller must call NotSent, Unknown, Answered or Close; the first call counts.
 type Pending struct {
 	memory *Memory
 	write  Write
@@ -22,7 +21,7 @@ type Pending struct {
 	sent   time.Time     // guarded by memory; zero: not yet
 
 	once   sync.Once
-	shared SharedStore        // that has the claim; nil: none
+	shared SharedStore        // store that has the claim; nil: none
 	stop   context.CancelFunc // ends the renewal of the claim
 	renews sync.WaitGroup
 }
@@ -37,8 +36,8 @@ func (p *Pending) Sent() {
 	p.sent = time.Now()
 }
 
-// Outlive returns the context of the write's call, which ends with ctx, and cancel. With a key it does not end with ctx once the
-// write was sent: its client timed out, and will repeat it to get the answer.
+// Outlive returns the context of the write's call, and a function that cancels it. The context ends with ctx. But a write with a key that
+// was sent goes on after ctx has ended: its client timed out, and will repeat it to get the answer.
 func (p *Pending) Outlive(ctx context.Context) (_ context.Context, cancel context.CancelCauseFunc) {
 	if p.write.Key == "" {
 		return context.WithCancelCause(ctx)
@@ -71,16 +70,16 @@ func (p *Pending) isLate(now time.Time) bool {
 // NotSent reports that Roam did not execute the write. Nothing is remembered, and the next write with the key is sent.
 func (p *Pending) NotSent() { p.end(nil) }
 
-// Unknown reports that Roam may have executed the write. Status is that of the caller's answer, 502 or 504.
+// Unknown reports that Roam may have executed the write. status is the status of the caller's answer, 502 or 504.
 func (p *Pending) Unknown(status int) {
 	p.end(&Record{State: Unknown, Fingerprint: p.write.Fingerprint, Status: status})
 }
 
-// Close reports that the write ended in a way that nobody reported: its outcome is unknown.
+// Close reports an unknown outcome, unless an outcome was reported before.
 func (p *Pending) Close() { p.Unknown(http.StatusBadGateway) }
 
-// Answered reports the header of Roam's answer, and replaces res.Body by one that sees how the answer ends: read to its end
-// it is known; broken off, by Roam or by its reader, nobody knows what the client got.
+// Answered reports the header of Roam's answer, and replaces res.Body by a body that reports how the answer ends. If it is read to its end,
+// the outcome is known. If Roam or the reader breaks it off, it is unknown what the client received.
 func (p *Pending) Answered(res *http.Response) {
 	if isNotExecuted(res.StatusCode) {
 		p.NotSent()
@@ -93,8 +92,8 @@ func (p *Pending) Answered(res *http.Response) {
 	}
 }
 
-// isNotExecuted reports whether an answer of Roam says that it refused the write before it did anything. Such an answer is not
-// kept: what was wrong, a key or the load, may be better by the time of the repeat.
+// isNotExecuted reports whether a status means that Roam refused the write before it did anything. Such an answer is not remembered: the
+// cause, such as the key or the load, may be gone when the client repeats.
 func isNotExecuted(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusServiceUnavailable:
@@ -103,7 +102,7 @@ func isNotExecuted(status int) bool {
 	return false
 }
 
-// end settles the write here and for the other replicas.
+// end ends the write in memory and in the shared store.
 func (p *Pending) end(r *Record) {
 	p.once.Do(func() {
 		remember, shared := p.memory.settings()
@@ -119,7 +118,7 @@ func (p *Pending) end(r *Record) {
 	})
 }
 
-// publish tells the Shared store. Where that fails, a claim ends as one of unknown outcome.
+// publish writes the record to the shared store. If that fails, the claim expires, and its outcome is unknown.
 func (p *Pending) publish(shared SharedStore, r *Record, life time.Duration) {
 	ctx := context.Background() // the store bounds the time; the caller may have left already
 	if p.shared != nil {
@@ -133,7 +132,7 @@ func (p *Pending) publish(shared SharedStore, r *Record, life time.Duration) {
 	}
 }
 
-// complete ends a write whose answer is complete.
+// complete ends a write whose whole answer was read.
 func (p *Pending) complete(r *Record) {
 	if p.write.Key != "" {
 		p.end(r)
@@ -157,8 +156,8 @@ type answer struct {
 	pending *Pending
 	status  int
 	header  http.Header
-	keep    bool // what is read is kept, to be replayed
-	large   bool // it is too large for that
+	keep    bool // the body is remembered, to be replayed
+	large   bool // it is too large to be remembered
 	body    []byte
 	isOver  atomic.Bool
 }
@@ -198,7 +197,7 @@ func (a *answer) readToEnd() {
 	a.pending.complete(r)
 }
 
-// brokenOff ends an answer that its reader did not get whole. If it began with 4xx the write was refused all the same.
+// brokenOff ends an answer that was not read to its end. A status of 4xx means that Roam refused the write all the same.
 func (a *answer) brokenOff() {
 	if a.status >= 400 && a.status < 500 {
 		a.pending.NotSent()

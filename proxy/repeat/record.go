@@ -9,10 +9,10 @@ import (
 	"slices"
 )
 
-// Answer is what a repeat gets instead of being sent.
+// Answer is the answer to the first write, which a repeat gets.
 type Answer struct {
 	Status int
-	Header http.Header // those that replayed lists; the caller may change it
+	Header http.Header // the fields of replayedFields; the caller may change it
 	Body   []byte      // must not be changed
 }
 
@@ -24,7 +24,7 @@ const (
 	Running  State = "running"
 	Unknown  State = "unknown"
 	Answered State = "answered"
-	TooLarge State = "too_large" // answered, and the answer is not kept
+	TooLarge State = "too_large" // answered; the answer is too large to be remembered
 )
 
 // Record is what is remembered of one write. It must not be changed.
@@ -36,7 +36,7 @@ type Record struct {
 	Body        []byte      `json:"body,omitempty"`
 }
 
-// resultFor says what a repeat gets. The record is not that of a running write.
+// resultFor returns the results of Begin for a repeat. The record is not that of a running write.
 func (r *Record) resultFor(w Write) (*Pending, *Answer, error) {
 	switch {
 	case w.Key != "" && r.Fingerprint != w.Fingerprint:
@@ -49,20 +49,20 @@ func (r *Record) resultFor(w Write) (*Pending, *Answer, error) {
 	return nil, nil, &UnknownError{Status: r.Status}
 }
 
-// maxAnswer bounds the body of an answer that is kept. Roam answers a write with some hundred bytes.
+// maxAnswer bounds the body of a remembered answer, in bytes. Roam answers a write with about a hundred.
 const maxAnswer = 64 << 10
 
-// maxHeader bounds the header of an answer that is kept; net/http's clients accept far more.
+// maxHeader bounds the header of a remembered answer, in bytes. It is far below the bound of net/http.
 const maxHeader = 8 << 10
 
-// replayedFields lists the header fields that describe the answer itself. Others are of its moment (Date, RateLimit), of its
-// connection, or for one reader (Set-Cookie).
+// replayedFields lists the header fields that describe the answer itself. Other fields belong to a moment (Date, RateLimit), a connection,
+// or one client (Set-Cookie).
 var replayedFields = []string{
 	"Content-Type", "Content-Encoding", "Content-Language", "Content-Location", "Content-Disposition",
 	"Location", "Etag", "Last-Modified", "Cache-Control", "Link",
 }
 
-// replayable returns the fields of h that are replayed, and whether they are few enough to be kept.
+// replayable returns the fields of h that are replayed, and whether they are small enough to be remembered.
 func replayable(h http.Header) (kept http.Header, ok bool) {
 	kept, size := make(http.Header), 0
 	for _, name := range replayedFields {
@@ -76,7 +76,7 @@ func replayable(h http.Header) (kept http.Header, ok bool) {
 	return kept, size <= maxHeader
 }
 
-// size is the memory that a record takes, roughly: what it holds, and 512 bytes for itself and its place in maps and lists.
+// size estimates the memory that a record takes, in bytes: its content, and 512 for the record and its entries in maps and lists.
 func (r *Record) size() int {
 	n := 512 + len(r.Body)
 	for name, values := range r.Header {
@@ -93,10 +93,10 @@ const MaxRecord = maxAnswer/3*4 + 2*maxHeader + 1<<10
 
 var errRecord = errors.New("repeat: the record is not one of ours")
 
-// Encode returns the record as a Shared store keeps it.
+// Encode returns the record as a SharedStore keeps it.
 func (r *Record) Encode() ([]byte, error) { return json.Marshal(r) }
 
-// Decode reads what Encode wrote. It refuses what is larger than any record, or has a state or status that is none.
+// Decode reads what Encode wrote. It returns an error for data larger than MaxRecord, or with an unknown state or status.
 func Decode(data []byte) (*Record, error) {
 	if len(data) > MaxRecord {
 		return nil, errRecord

@@ -1,12 +1,12 @@
-// Package repeat keeps a write from being executed twice because a client repeated it.
+// Package repeat prevents that a write is executed twice because a client repeats it.
 //
 //	Begin ──► nothing is known of this write ──► Pending: send it, then report how it ended
-//	      ├─► the same Idempotency-Key is in progress ──► wait for it, for as long as the caller may wait
+//	      ├─► a write with the same Idempotency-Key is in progress ──► wait for it, for as long as the caller may wait
 //	      ├─► it was answered ──► Answer: replay it
-//	      └─► nobody knows whether it was executed ──► UnknownError: do not send it
+//	      └─► it is unknown whether Roam executed it ──► UnknownError: do not send it
 //
-// A write without an Idempotency-Key is remembered only if its outcome is unknown: two equal writes may be meant. With a key
-// (draft-ietf-httpapi-idempotency-key-header-07) its answer is remembered too. What was not sent leaves no trace.
+// A write without an Idempotency-Key is remembered only if its outcome is unknown: a tool may intend two equal writes. For a write with a
+// key (draft-ietf-httpapi-idempotency-key-header-07) the answer is remembered too. A write that was not sent is not remembered.
 //
 // Records are kept in memory, and in a Shared store where several replicas serve the same tools.
 package repeat
@@ -27,9 +27,9 @@ var (
 	ErrInProgress = errors.New("repeat: the first write with this Idempotency-Key is still in progress")
 )
 
-// UnknownError reports that the same write may have been executed, and that nobody knows.
+// UnknownError reports that the same write was sent before, and that it is unknown whether Roam executed it.
 type UnknownError struct {
-	Status int // that the first was answered with: 502 or 504
+	Status int // of the answer to the first: 502 or 504
 }
 
 func (e *UnknownError) Error() string {
@@ -45,13 +45,12 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("repeat: the first write with this Idempotency-Key was answered with %d; the answer is too large to be kept", e.Status)
 }
 
-// answerTTL is how long an answer is replayed. A client that repeats does so within minutes; a job that is run again by hand
-// within the hour.
+// answerTTL is how long an answer is remembered. A client repeats within minutes; a person who runs a job again does so within the hour.
 const answerTTL = time.Hour
 
-// A client that times out closes its connection and may repeat at once, so that the repeat arrives before the end of that
-// connection is noticed. A write without a key therefore waits up to lateClose for an equal one that was sent clientTimeout ago:
-// few clients time out sooner, and Roam answers most writes sooner.
+// A client that times out closes its connection and may repeat at once. The repeat can arrive before roamproxy notices the closed
+// connection. So a write without a key waits up to lateClose for an equal one that was sent at least clientTimeout ago: few clients time
+// out sooner, and Roam answers most writes sooner.
 const (
 	clientTimeout = time.Second
 	lateClose     = 100 * time.Millisecond
@@ -59,14 +58,14 @@ const (
 
 // Memory decides what happens to a write. It may be used by many goroutines.
 type Memory struct {
-	ctx    context.Context // of the calls that outlive their clients
+	ctx    context.Context // ends the calls that outlive their clients
 	cancel context.CancelFunc
 
 	mu       sync.Mutex // guards the following; not held while Shared is asked
 	remember time.Duration
 	shared   SharedStore
 	records  *store
-	running  map[id][]*Pending // in the order of their beginning
+	running  map[id][]*Pending // oldest first
 	last     uint64            // number of the newest Pending
 }
 
@@ -80,16 +79,16 @@ func New() *Memory {
 // Close ends the calls that outlive their clients.
 func (m *Memory) Close() { m.cancel() }
 
-// Configure sets how long writes of unknown outcome are remembered (0: not at all), and where replicas share what they
-// remember (nil: this process is alone). Records are kept.
+// Configure sets how long writes of unknown outcome are remembered (0: not at all), and the store that replicas share (nil: none). Records
+// in memory stay.
 func (m *Memory) Configure(remember time.Duration, shared SharedStore) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.remember, m.shared = remember, shared
 }
 
-// Begin decides about a write. Exactly one result is not nil: a Pending means that the caller sends the write, an Answer that
-// it replays this one. Begin waits for the first write with the same key, at most for wait.
+// Begin decides whether a write is sent. Exactly one result is not nil. With a Pending the caller sends the write; with an Answer it
+// replays that. Begin waits at most wait for an earlier write with the same key.
 func (m *Memory) Begin(ctx context.Context, w Write, wait time.Duration) (*Pending, *Answer, error) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
@@ -103,14 +102,15 @@ func (m *Memory) Begin(ctx context.Context, w Write, wait time.Duration) (*Pendi
 		case w.Key != "" && first.write.Fingerprint != w.Fingerprint:
 			return nil, nil, ErrKeyReused
 		}
-		given = w.Key == "" // such a write is not kept waiting twice
+		given = w.Key == "" // such a write waits only once
 		if err := first.await(ctx, over.C, given); err != nil {
 			return nil, nil, err
 		}
 	}
 }
 
-// enter returns the record of the same write, or the Pending to wait for, or else a new Pending.
+// enter returns the record of the same write, or the Pending to wait for (first), or else a new Pending. given says that the write has
+// waited for an equal one already.
 func (m *Memory) enter(w Write, given bool) (p, first *Pending, r *Record) {
 	key, now := w.id(), time.Now()
 	m.mu.Lock()
@@ -133,7 +133,7 @@ func (m *Memory) enter(w Write, given bool) (p, first *Pending, r *Record) {
 	return p, nil, nil
 }
 
-// finish ends a Pending. A record of nil says that the write was not executed, or needs no memory.
+// finish ends a Pending, and keeps its record for life. r is nil if the write was not executed, or need not be remembered.
 func (m *Memory) finish(p *Pending, r *Record, life time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -147,7 +147,7 @@ func (m *Memory) finish(p *Pending, r *Record, life time.Duration) {
 	close(p.done)
 }
 
-// forget removes what an older write left, once a newer one was answered.
+// forget removes the record of an older equal write, after p was answered.
 func (m *Memory) forget(p *Pending) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

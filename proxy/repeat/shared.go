@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// SharedStore is where replicas share what they remember. Its methods bound their own time, may be called by many goroutines, and
-// return an error while the store cannot be reached: each replica then goes on with what it remembers itself, so a repeat
-// that reaches another replica is sent.
+// SharedStore is the store by which replicas share their records. Its methods bound their own time and may be called by many goroutines.
+// They return an error while the store is unreachable. Then each replica uses its own memory, and a repeat that reaches another replica is
+// sent.
 type SharedStore interface {
-	// Claim records that owner sends the write under key, unless there is a record, which it returns then. A claim that
-	// is not renewed for Lease becomes, for remember, a record of unknown outcome: its replica has died.
+	// Claim records that owner sends the write under key. If there is a record already, Claim returns that. A claim that is not renewed
+	// within Lease becomes a record of unknown outcome for the time remember: its replica has died.
 	Claim(ctx context.Context, key, owner string, mine *Record, remember time.Duration) (*Record, error)
 	// Renew keeps a claim for another Lease.
 	Renew(ctx context.Context, key, owner string, remember time.Duration) error
-	// Settle replaces the claim of owner by r, or removes it where r is nil. If the claim is gone it stores r.
+	// Settle replaces the claim of owner by r, or removes it if r is nil. If the claim is gone, it stores r.
 	Settle(ctx context.Context, key, owner string, r *Record, life time.Duration) error
 	// Look returns the record under key, or nil.
 	Look(ctx context.Context, key string, remember time.Duration) (*Record, error)
-	// Put stores r under key, or removes what is there where r is nil.
+	// Put stores r under key, or removes the record if r is nil.
 	Put(ctx context.Context, key string, r *Record, life time.Duration) error
 }
 
@@ -26,10 +26,10 @@ type SharedStore interface {
 // a client that repeats after the replica died.
 const Lease = 6 * time.Second
 
-// poll is how often a write that another replica sends is looked at.
+// poll is the time between two looks at a write that another replica sends.
 const poll = 100 * time.Millisecond
 
-// consult asks the other replicas. On its way out, p is claimed, or has ended.
+// consult asks the shared store about the write. When it returns, p is claimed or has ended.
 func (p *Pending) consult(ctx context.Context, over <-chan time.Time) (*Pending, *Answer, error) {
 	remember, shared := p.memory.settings()
 	if shared == nil || p.write.Resend {
@@ -55,7 +55,7 @@ func (p *Pending) claim(ctx context.Context, over <-chan time.Time, shared Share
 		switch {
 		case err != nil && !elsewhere:
 			return p, nil, nil
-		case err != nil: // another replica was seen to send it, so this one must not
+		case err != nil: // another replica sends it, so this one must not
 		case r == nil:
 			p.renewClaim(shared, remember)
 			return p, nil, nil

@@ -12,8 +12,8 @@ const (
 	sweepEvery = time.Minute // between removals of what has expired
 )
 
-// store keeps records until they expire. When it is full, the tool that takes most of it loses its oldest record, so that no
-// tool makes the records of another disappear. It is not safe for concurrent use.
+// store keeps records until they expire. When it is full, the tool with the largest share loses its oldest record, so that no tool can push
+// out the records of another. It is not safe for concurrent use.
 type store struct {
 	entries map[id]*list.Element // of *entry, in the list of its tool
 	tools   map[string]*share
@@ -30,7 +30,7 @@ type share struct {
 type entry struct {
 	id      id
 	tool    string
-	number  uint64 // of the Pending that left it
+	number  uint64 // of the Pending that the record comes from
 	record  *Record
 	expires time.Time
 }
@@ -39,7 +39,7 @@ func newStore() *store {
 	return &store{entries: make(map[id]*list.Element), tools: make(map[string]*share)}
 }
 
-// get returns the record, or nil where there is none or it has expired.
+// get returns the record, or nil if there is none or it has expired.
 func (s *store) get(key id, now time.Time) *Record {
 	e := s.entries[key]
 	if e == nil || e.Value.(*entry).isExpired(now) {
@@ -48,12 +48,12 @@ func (s *store) get(key id, now time.Time) *Record {
 	return e.Value.(*entry).record
 }
 
-// isExpired compares with and without the monotonic clock, which stands still while the machine sleeps.
+// isExpired compares with and without the monotonic clock, because that stops while the machine sleeps.
 func (e *entry) isExpired(now time.Time) bool {
 	return !now.Before(e.expires) || !now.Round(0).Before(e.expires.Round(0))
 }
 
-// put keeps a record, unless a newer Pending has left one already.
+// put keeps a record, unless there is one of a newer Pending.
 func (s *store) put(key id, tool string, number uint64, r *Record, expires time.Time) {
 	if e := s.entries[key]; e != nil {
 		if e.Value.(*entry).number > number {
@@ -75,7 +75,7 @@ func (s *store) put(key id, tool string, number uint64, r *Record, expires time.
 	}
 }
 
-// removeBefore removes the record that a Pending older than this number left.
+// removeBefore removes the record if it comes from a Pending with a lower number.
 func (s *store) removeBefore(key id, number uint64) {
 	if e := s.entries[key]; e != nil && e.Value.(*entry).number < number {
 		s.remove(e)
@@ -94,7 +94,7 @@ func (s *store) remove(e *list.Element) {
 	}
 }
 
-// largest returns the share with most bytes.
+// largest returns the share with the most bytes.
 func (s *store) largest() *share {
 	var most *share
 	for _, of := range s.tools {

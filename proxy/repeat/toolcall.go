@@ -10,9 +10,9 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// ToolCalls returns the digest of the tools/call messages among those of MCP (JSON-RPC 2.0): of name and arguments in canonical
-// form. The id of a repeated message changes, and so may its _meta. Ok is false where there are none. Calls of tools that only read may
-// be repeated, and should not be among the messages.
+// ToolCalls returns a digest of the tools/call messages: of their names, and their arguments in canonical form. It leaves out id and _meta,
+// which change when a client repeats a message. ok is false if there are no such messages. The caller leaves out calls of tools that only
+// read, because those may be repeated.
 func ToolCalls(messages []rpc.Message) (d Digest, ok bool) {
 	all := sha256.New()
 	for _, m := range messages {
@@ -26,7 +26,7 @@ func ToolCalls(messages []rpc.Message) (d Digest, ok bool) {
 	return d, ok
 }
 
-// canonical returns JSON without white space, its objects in the order of their names, and each number in one spelling.
+// canonical returns JSON without white space, with sorted members, and with one spelling for each number.
 func canonical(data json.RawMessage) []byte {
 	var v any
 	d := json.NewDecoder(strings.NewReader(string(data)))
@@ -41,10 +41,10 @@ func canonical(data json.RawMessage) []byte {
 	return out
 }
 
-// maxExact bounds the integers that a float64 tells apart.
+// maxExact bounds the integers that a float64 represents exactly.
 const maxExact = 1 << 53
 
-// plainNumbers writes 1.0 and 1e0 as 1. An integer beyond the exact range of a float64 keeps its digits: it may be an id.
+// plainNumbers replaces 1.0 and 1e0 by 1. An integer beyond the exact range of a float64 keeps its digits: it may be an id.
 func plainNumbers(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

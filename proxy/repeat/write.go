@@ -29,16 +29,16 @@ func (d *Digest) UnmarshalText(text []byte) error {
 type Write struct {
 	Tool        string
 	Key         string // its Idempotency-Key, without quotes; "": none
-	Fingerprint Digest // of what it sends
-	Resend      bool   // the tool wants it sent, whatever is remembered
+	Fingerprint Digest // of method, path, query and body
+	Resend      bool   // the tool demands that it is sent, whatever is remembered
 }
 
-// Fingerprint identifies what a write sends. Body is the digest of its body.
+// Fingerprint returns a digest of what a write sends. body is the digest of its body.
 func Fingerprint(method, path, query string, body Digest) Digest {
 	return digest("%q %q %q %x", method, path, query, body)
 }
 
-// id is under what a write is remembered. It shows neither key nor content.
+// id identifies a remembered write. It shows neither key nor content.
 type id Digest
 
 func (i id) String() string { return hex.EncodeToString(i[:]) }
@@ -57,7 +57,7 @@ func digest(format string, args ...any) (d Digest) {
 	return d
 }
 
-// BodyDigest returns the digest of what r still holds.
+// BodyDigest returns the digest of all bytes that r returns.
 func BodyDigest(r io.Reader) (d Digest, err error) {
 	h := sha256.New()
 	_, err = io.Copy(h, r)
@@ -68,11 +68,11 @@ func BodyDigest(r io.Reader) (d Digest, err error) {
 // ErrKey reports an Idempotency-Key that cannot be used.
 var ErrKey = errors.New(`repeat: Idempotency-Key must be one string of 1 to 255 printable ASCII characters, such as "8e03978e-40d5"`)
 
-// maxKey is the length that users of such keys rely on; a UUID has 36 characters.
+// maxKey bounds a key, in bytes: other APIs with such keys allow 255. A UUID has 36.
 const maxKey = 255
 
-// ParseKey returns the key of the Idempotency-Key fields of a request, "" where there are none. The draft wants a string in
-// quotes (RFC 9651, section 3.3.3); most clients send the bare key, which means the same.
+// ParseKey returns the key in the Idempotency-Key fields of a request, or "" if there are none. The draft requires a string in quotes
+// (RFC 9651, section 3.3.3); most clients send the key without quotes, which ParseKey accepts too.
 func ParseKey(fields []string) (string, error) {
 	if len(fields) == 0 {
 		return "", nil

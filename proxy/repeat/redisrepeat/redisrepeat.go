@@ -1,5 +1,4 @@
-// Package redisrepeat keeps in Redis (or Valkey) what replicas remember of writes, so that a write that was sent by one of
-// them is not sent again by another.
+// Package redisrepeat keeps the records of writes in Redis (or Valkey), so that no replica repeats a write that another replica has sent.
 package redisrepeat
 
 import (
@@ -28,8 +27,8 @@ var (
 // timeout bounds one command. A Redis that is slower counts as unreachable.
 const timeout = 250 * time.Millisecond
 
-// Store is a repeat.Shared. Each write is one hash: its record and, while the write is in progress, its owner. It may be used
-// by many goroutines.
+// Store is a repeat.SharedStore. Each write is one hash: its record and, while the write is in progress, its owner. It may be used by many
+// goroutines.
 type Store struct {
 	client               func() rueidis.Client
 	prefix               string
@@ -38,8 +37,8 @@ type Store struct {
 
 var _ repeat.SharedStore = (*Store)(nil)
 
-// New returns a Store. Client returns nil while Redis is unreachable. Prefix begins every key, and is the same for all
-// replicas of one deployment.
+// New returns a Store. client returns nil while Redis is unreachable. prefix is part of every key, and the same for all replicas of a
+// deployment.
 func New(client func() rueidis.Client, prefix string) *Store {
 	return &Store{
 		client: client, prefix: prefix,
@@ -58,7 +57,7 @@ func (s *Store) Claim(ctx context.Context, key, owner string, mine *repeat.Recor
 	return s.look(ctx, key, remember, claim{owner, string(data), mine.Fingerprint})
 }
 
-// claim is what Claim asks for; the zero claim asks for nothing.
+// claim are the arguments of Claim. The zero claim only looks.
 type claim struct {
 	owner, record string
 	fingerprint   repeat.Digest
@@ -79,7 +78,7 @@ func (s *Store) look(ctx context.Context, key string, remember time.Duration, c 
 		return nil, errors.New("redisrepeat: the record is not one of ours")
 	}
 	r, err := repeat.Decode(data)
-	if err != nil { // perhaps of a later roamproxy: the write was sent, and no more is known
+	if err != nil { // perhaps of a newer roamproxy: the write was sent, and its outcome is unknown
 		return &repeat.Record{State: repeat.Unknown, Fingerprint: c.fingerprint, Status: http.StatusBadGateway}, nil
 	}
 	if dead, _ := found[1].AsInt64(); dead == 1 {
