@@ -24,11 +24,11 @@ func (s *state) isFull(t Tool) bool {
 // wait returns how long a call like c will wait that comes at now.
 func (s *state) wait(now time.Time, c *call) time.Duration {
 	a := arrival{tool: c.tool, rank: s.rank(now, c.urgency)}
-	a.tool.MaxQueue = 0 // it waits in any case
+	a.tool.MaxQueue = 0 // it is queued in any case
 	return s.forecast(now).arrive(a, s.calls.Len()+1, nil).leaves
 }
 
-// refusal says why a call like c would not be admitted at now, and after how long it would be.
+// refusal returns why a call like c is not admitted at now, and after how long it would be.
 func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *Refusal {
 	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: s.retryAfter(now, c, longest)}
 	s.promises.add(promise{c.tool, c.urgency, now.Add(r.RetryAfter.Truncate(time.Second) + time.Second), now}) // in whole seconds
@@ -45,8 +45,8 @@ func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *
 // and as long again for its way here.
 const punctual = 2 * time.Second
 
-// rounds bounds how many moments retryAfter tries. Two are enough where a tool waits for its own calls: the others are for one
-// that finds, whenever it comes, a call of each other tool before it.
+// rounds bounds how many moments retryAfter tries. Two are enough where a tool waits for its own calls. The others are for one that
+// finds a call of each other tool before it at every moment.
 const rounds = 8
 
 // retryAfter returns after how long a call like c would be admitted and dispatched in time, if no others come than those that were
@@ -57,15 +57,15 @@ const rounds = 8
 func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.Duration {
 	f, others := s.forecast(now), s.promises.arrivals(now, s.rank)
 	margin := f.rough // the wait may look a little longer then than it does now
-	fate := f.arrive(arrival{c.tool, s.rank(now.Add(s.promises.last(now, c.tool)), c.urgency), 0}, s.MaxQueue, others)
-	if pause := s.pause.lasts(now); pause > 0 && fate.own == 0 {
-		return max(margin+fate.enters, pause)
+	p := f.arrive(arrival{c.tool, s.rank(now.Add(s.promises.last(now, c.tool)), c.urgency), 0}, s.MaxQueue, others)
+	if pause := s.pause.lasts(now); pause > 0 && p.own == 0 {
+		return max(margin+p.enters, pause)
 	}
-	after := margin + max(fate.enters, fate.leaves-longest, s.pause.remaining(now))
+	after := margin + max(p.enters, p.leaves-longest, s.pause.remaining(now))
 	for n := 0; n < rounds && longest > punctual; n++ {
 		comes := after + punctual
-		fate = s.forecast(now).arrive(arrival{c.tool, s.rank(now.Add(comes), c.urgency), comes}, s.MaxQueue, others)
-		earliest := max(fate.enters-punctual, margin+fate.leaves-longest)
+		p = s.forecast(now).arrive(arrival{c.tool, s.rank(now.Add(comes), c.urgency), comes}, s.MaxQueue, others)
+		earliest := max(p.enters-punctual, margin+p.leaves-longest)
 		if earliest <= after {
 			return after
 		}
@@ -74,25 +74,25 @@ func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.D
 	return max(after, margin+s.forecast(now).nth(s.calls.Len()))
 }
 
-// spare is how many tokens a background call leaves behind: a call that comes in the next moment goes at once. A bucket that never
-// holds as much must be full.
-const spare = 1
+// keepsForCalls is how many tokens a background call leaves in the bucket: a call that comes in the next moment is dispatched at once.
+// A bucket that never holds as much must be full.
+const keepsForCalls = 1
 
 // isIdle reports whether a background call may ask for a token.
 func (s *state) isIdle(now time.Time) bool {
 	return s.calls.Len() == 0 && len(s.inFlight) < s.bucket.Slots(s.MaxInFlight) && s.pause.isOpen(now)
 }
 
-// busy says why a background call gets no permit at now; nil when the bucket is to be asked.
+// busy returns why a background call gets no permit at now; nil when the bucket is to be asked.
 func (s *state) busy(now time.Time) *Refusal {
-	if s.isIdle(now) && s.bucket.Level(now)-s.margin(now)+tolerance/unit >= min(1+spare, s.bucket.Limits(now).Burst) {
+	if s.isIdle(now) && s.bucket.Level(now)-s.margin(now)+tolerance/unit >= min(1+keepsForCalls, s.bucket.Limits(now).Burst) {
 		return nil
 	}
 	return s.refuseRefresh(now)
 }
 
 func (s *state) refuseRefresh(now time.Time) *Refusal {
-	r := &Refusal{Reason: ErrBusy, RetryAfter: s.forecast(now).nth(s.calls.Len() + spare)}
+	r := &Refusal{Reason: ErrBusy, RetryAfter: s.forecast(now).nth(s.calls.Len() + keepsForCalls)}
 	if !s.pause.isOpen(now) {
 		r.Reason = ErrPaused
 	}

@@ -11,14 +11,14 @@ import (
 	"sync/atomic"
 )
 
-// ErrBody says that the tool's own body could not be read to its end; nothing was sent.
+// ErrBody says that the tool's own body could not be read to its end; the call was not sent.
 var ErrBody = errors.New("limiter: the request's body could not be read")
 
 // inMemory is how large a body is kept in memory: JSON calls are far below it, an uploaded file goes to disk.
 const inMemory = 64 << 10
 
-// Bodies holds request bodies while their calls are queued, so that a call can be sent again byte for byte, and so that net/http,
-// which watches a connection only once its request was read, notices a tool that goes away. It is shared by all queues.
+// Bodies holds request bodies while their calls are queued. So a call can be sent again byte for byte, and net/http, which reads from
+// a connection only once its request was read, notices a tool that leaves. It is shared by all queues.
 //
 // What is held is bounded, and divided among the tools by Shares. A body of at most 64 KiB is always accepted.
 type Bodies struct {
@@ -38,7 +38,7 @@ func NewBodies(limit int64, dir string) *Bodies {
 // Held returns how many bytes are held now.
 func (b *Bodies) Held() int64 { return b.shares.Taken() }
 
-// body is one request's body at rest. It is freed when the call and every attempt that still reads it have let go.
+// body is the body of one request. It is freed when the call and every attempt that still reads it have released it.
 type body struct {
 	store *Bodies
 	flow  string // of the tool: the names of one program have one share
@@ -58,7 +58,7 @@ func (b *Bodies) Hold(tool Tool, r io.ReadCloser) (*HeldBody, error) {
 	return h.reader(), nil
 }
 
-// hold reads a tool's r to its end and closes it. A body that is held already changes hands.
+// hold reads a tool's r to its end and closes it. A body that is held already is taken over.
 func (b *Bodies) hold(tool Tool, r io.ReadCloser) (*body, error) {
 	if held, ok := r.(*HeldBody); ok && !held.closed.Swap(true) {
 		return held.body, nil
@@ -89,7 +89,7 @@ func (h *body) fill(r io.Reader) error {
 	}
 	switch {
 	case err != nil:
-	case h.file == nil: // no disk to be had: memory, within the same bound
+	case h.file == nil: // no file can be made: memory, within the same bound
 		_, err = head.ReadFrom(r)
 		h.bytes = head.Bytes()
 	default:

@@ -2,7 +2,7 @@ package limiter
 
 import "time"
 
-// boot names this run of the machine; "" where that cannot be known. start and asleep are the machine's uptime, and how long of it
+// boot names this run of the machine; "" where the system does not tell. start and asleep are the machine's uptime, and how long of it
 // the machine was suspended, at began.
 var (
 	boot          = bootID()
@@ -21,11 +21,10 @@ func suspended() time.Duration {
 	return max(total-asleep, 0).Truncate(100 * time.Millisecond)
 }
 
-// up returns how long the machine has run at now, suspended or not. Nobody sets that clock, unlike the wall's.
+// up returns how long the machine has run at now, suspended or not. Unlike the wall clock it cannot be set.
 func up(now time.Time) time.Duration { return start + now.Sub(began) + suspended() }
 
-// passed returns how long before now k was true, as far as can be known, and rather less than more: what is refilled too much is a
-// 429.
+// passed returns how long before now k was true. In doubt it returns less, since a bucket that is refilled too much causes a 429.
 func (k Kept) passed(now time.Time) time.Duration {
 	passed := now.Round(0).Sub(k.At)
 	if boot != "" && k.Boot == boot {

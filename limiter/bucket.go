@@ -22,11 +22,11 @@ type Demand struct {
 
 // Bucket holds a quota's tokens. Take is called by one goroutine at a time. The others may be called at any time, and do not wait.
 type Bucket interface {
-	// Take spends one token at now and returns 0, or spends nothing and returns how long until it can.
+	// Take spends one token at now and returns 0, or spends none and returns how long until it can.
 	Take(now time.Time, d Demand) time.Duration
 	// Return gives back a token whose call left the queue in the same moment.
 	Return(now time.Time)
-	// Lower takes tokens away until there are no more than level: Roam has no more.
+	// Lower removes tokens until there are no more than level, because Roam has no more.
 	Lower(now time.Time, level float64)
 	// Level returns how many tokens there are at now.
 	Level(now time.Time) float64
@@ -77,7 +77,8 @@ func NewLimits(perSecond, burst float64, jitter time.Duration) (Limits, error) {
 	case jitter < 0:
 		return Limits{}, fmt.Errorf("limiter: jitter: want 0 or more, got %v", jitter)
 	case !(left >= 1) || left > math.MaxInt32:
-		return Limits{}, fmt.Errorf("limiter: burst %v with %v of jitter at %v calls a second leaves %v calls, want at least 1", burst, jitter, perSecond, left)
+		return Limits{}, fmt.Errorf("limiter: burst %v with %v of jitter at %v calls a second leaves %v calls, want at least 1",
+			burst, jitter, perSecond, left)
 	}
 	return Limits{perSecond, float64(parts(left)) / unit}, nil
 }
@@ -85,7 +86,7 @@ func NewLimits(perSecond, burst float64, jitter time.Duration) (Limits, error) {
 func parts(calls float64) int { return int(math.Floor(calls*unit + tolerance)) }
 
 // Reconfigure changes what NewLocal was given and keeps the level, or what the new burst leaves of it: a quota that is described
-// anew has not been refilled. After an error nothing has changed.
+// anew has not been refilled. An error changes nothing.
 func (l *Local) Reconfigure(perSecond, burst float64, jitter time.Duration) error {
 	limits, err := NewLimits(perSecond, burst, jitter)
 	if err != nil {
@@ -121,7 +122,7 @@ func (l *Local) Return(now time.Time) {
 	l.set(now, l.limiter.TokensAt(now)+unit)
 }
 
-// Lower takes tokens away until there are no more than level.
+// Lower removes tokens until there are no more than level.
 func (l *Local) Lower(now time.Time, level float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Call is one call to Roam from its arrival at a Transport to its response header, with all its attempts. It is what the queue needs to
-// know and, when RoundTrip has returned, what became of it. One Call belongs to one request.
+// Call is one call to Roam from its arrival at a Transport to its response header, with all its attempts. It has what the queue needs to
+// know and, when RoundTrip has returned, the result. One Call belongs to one request.
 type Call struct {
 	Caller     Caller
 	Background bool // sent only with a token that no other call waits for, as by Queue.TryWait; refused, and not sent again, otherwise
@@ -114,7 +114,7 @@ func (c *Call) join(q *Queue) (*call, error) {
 	return queued, err
 }
 
-// favour makes a queued call at least as well off as a call that caller made now.
+// favour gives a queued call the better of its own place and that of a call that caller made now.
 func favour(q *Queue, c *call, caller Caller) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

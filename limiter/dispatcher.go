@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// rest is how long the dispatcher sleeps when nothing can happen by itself. Any bound would do.
-const rest = time.Hour
+// idleSleep is how long the dispatcher sleeps when no time is known at which it should look again. Any bound would do.
+const idleSleep = time.Hour
 
-// dispatch is the one goroutine that gives permits. It has one timer, for whatever comes first: a token, the end of a pause or a
-// deadline. Everything else that could matter wakes it.
+// dispatch is the one goroutine that gives permits. It has one timer, for what comes first: a token, the end of a pause or a deadline.
+// Everything else that could matter wakes it.
 func (q *Queue) dispatch() {
 	defer close(q.stopped)
-	timer := time.NewTimer(rest)
+	timer := time.NewTimer(idleSleep)
 	defer timer.Stop()
 	for {
 		timer.Reset(q.advance())
@@ -53,7 +53,7 @@ func (q *Queue) advance() time.Duration {
 	}
 }
 
-// give hands out the token that was taken at now, or notes the wait for it. It reports false when nobody needs the token any
+// give gives the token that was taken at now to a call, or notes the wait for it. It reports false when no call needs the token any
 // more: since the bucket was asked, calls may have left the queue, and Roam may have answered 429.
 func (q *Queue) give(now time.Time, n step) bool {
 	q.mu.Lock()
@@ -76,7 +76,7 @@ func (q *Queue) give(now time.Time, n step) bool {
 	return !taken || c != nil
 }
 
-// keep writes down what is true now.
+// keep writes the present state.
 func (q *Queue) keep() {
 	if q.keeper == nil {
 		return
@@ -91,16 +91,16 @@ func (q *Queue) keep() {
 
 // step is what the dispatcher does next.
 type step struct {
-	sleep    time.Duration // nothing, for this long
+	sleep    time.Duration // for this long; 0: act at once
 	returned int           // tokens to be put back
-	take     bool          // ask the bucket
+	take     bool          // ask the bucket for a token
 	demand   Demand        // for this
 	refresh  *call         // the background call that the token is for; nil: the first queued call
 	wait     time.Duration // what the bucket answered
 }
 
-// next decides what to do at now. A call whose token is there goes even if its wait has just ended, or ended while the process
-// was stopped: its tool may wait still.
+// next decides what to do at now. A call whose token is there is dispatched even if its wait has just ended, or ended while the
+// process was stopped: its tool may still be connected.
 func (s *state) next(now time.Time) (n step) {
 	n.returned, s.returned = s.returned, 0
 	if n.returned > 0 {
@@ -110,7 +110,7 @@ func (s *state) next(now time.Time) (n step) {
 		n.refresh = s.refreshes[0]
 		s.refreshes = s.refreshes[1:]
 		n.take, n.demand = s.isIdle(now), s.demand(now)
-		n.demand.Margin += min(spare, s.bucket.Limits(now).Burst-1)
+		n.demand.Margin += min(keepsForCalls, s.bucket.Limits(now).Burst-1)
 		return n
 	}
 	blocked, wait := s.blocked(now)
@@ -161,7 +161,7 @@ const mostSleep = time.Second
 // sleep returns the shorter of wait, where there is one, and the time to the next deadline.
 func (s *state) sleep(now time.Time, wait time.Duration) time.Duration {
 	if wait == 0 {
-		wait = rest
+		wait = idleSleep
 	}
 	if len(s.deadlines) > 0 {
 		wait = min(wait, max(s.deadlines[0].deadline.Sub(now), 1), mostSleep)

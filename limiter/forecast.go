@@ -7,12 +7,12 @@ import (
 	"roamproxy/limiter/fairqueue"
 )
 
-// forecast says when queued calls will be dispatched, if no others come and Roam answers as it did. It copies the queue and
+// forecast returns when queued calls will be dispatched, if no others come and Roam answers as it did. It copies the queue and
 // dispatches the copy: 1,000 calls of 50 tools take some 40 µs (BenchmarkAdmission). All times are from the moment it was made.
 type forecast struct {
 	calls   *fairqueue.Queue[*call]
 	plan    Plan
-	cost    float64 // tokens that go for one of our calls: other replicas take the rest
+	cost    float64 // tokens that one of our calls takes, with those that other replicas take meanwhile
 	at      time.Duration
 	times   []time.Duration // when calls were dispatched, or will be; those in flight come first
 	slots   int
@@ -23,7 +23,7 @@ type forecast struct {
 	probe   bool          // the next call is the probe, whose answer all others wait for
 }
 
-// moment is how long a call may take to leave that has its token: the dispatcher wakes up, and the state is written.
+// moment is how long the dispatch of a call may take that has its token: the dispatcher wakes up, and the state is written.
 const moment = time.Millisecond
 
 func (s *state) forecast(now time.Time) *forecast {
@@ -63,7 +63,7 @@ func (f *forecast) afterPause(s *state, now time.Time) {
 		return
 	}
 	left := now
-	if n := len(s.inFlight); n > 0 && !s.pause.elsewhere { // nothing left after the probe
+	if n := len(s.inFlight); n > 0 && !s.pause.elsewhere { // no call left after the probe
 		left = s.inFlight[n-1].left
 	}
 	f.times = append(f.times, left.Sub(now))
@@ -120,7 +120,7 @@ func (f *forecast) slot() time.Duration {
 	return max(f.at, f.times[i]+f.held)
 }
 
-// nth returns when a call would leave that has n others before it, whoever they are.
+// nth returns when a call would leave that has any n others before it.
 func (f *forecast) nth(n int) time.Duration {
 	for range n {
 		f.spend(f.when(1))
@@ -144,17 +144,17 @@ type arrival struct {
 	at   time.Duration // when it comes
 }
 
-// future is what becomes of an arrival.
-type future struct {
-	enters time.Duration // there is a place in the queue for it
+// placement is when an arrival enters the queue and leaves it.
+type placement struct {
+	enters time.Duration // the queue has room for it
 	leaves time.Duration // it is dispatched
 	own    int           // queued calls of its tool when it entered
 }
 
 // arrive has a call come at its time, and others, sorted by theirs.
-func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (fate future) {
+func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (p placement) {
 	if f.calls.Len() == 0 && a.at == 0 && len(others) == 0 { // the usual case, and Queue.Forecast asks for a whole burst of it
-		return future{leaves: f.pass(a.tool)}
+		return placement{leaves: f.pass(a.tool)}
 	}
 	mine, entered, last := &call{}, false, time.Duration(0)
 	for {
@@ -165,12 +165,12 @@ func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (fate futur
 			f.push(others[0], nil)
 			last, others = max(last, others[0].at), others[1:]
 		case room:
-			entered, fate.enters, fate.own = true, at, f.calls.FlowLen(a.tool.FlowName())
+			entered, p.enters, p.own = true, at, f.calls.FlowLen(a.tool.FlowName())
 			f.push(a, mine)
 		default:
 			if last = due; f.dispatch(due) == mine {
-				fate.leaves = due
-				return fate
+				p.leaves = due
+				return p
 			}
 		}
 	}

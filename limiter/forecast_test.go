@@ -79,7 +79,7 @@ func TestAForecastOfAnEmptyQueueIsTheSame(t *testing.T) {
 		for n := range 15 {
 			queued.push(arrival{tool: tool}, nil)
 			_, want := queued.next()
-			if got := f.arrive(arrival{tool: tool}, 1, nil); got != (future{leaves: want}) {
+			if got := f.arrive(arrival{tool: tool}, 1, nil); got != (placement{leaves: want}) {
 				t.Fatalf("call %d: %v, want %v", n, got, want)
 			}
 		}

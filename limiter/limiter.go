@@ -9,11 +9,11 @@
 //	                            ▲                                                              │
 //	                            └─────────── 429: same place, the whole queue pauses ◄─────────┘
 //
-// A background refresh goes by Queue.TryWait (Call.Background), only when no other call needs the token. A call for which several tools wait has
-// the place of the most favoured of them: Call.Favour.
+// A background refresh is sent by Queue.TryWait (Call.Background), only when no other call needs the token. A call for which several
+// tools wait has the place of the most favoured of them: Call.Favour.
 //
-// A call that was refused, that expired or whose tool went away was never sent. Nothing in this package knows HTTP paths,
-// credentials or metrics: what happens is reported to an Observer, and Queue.State says what is true now.
+// A call that was refused, that expired or whose tool left was never sent. This package does not know HTTP paths, credentials or
+// metrics: it reports events to an Observer, and Queue.State returns the present state.
 //
 // Lock order: Call.mu, Queue.keeping, Queue.mu, Adaptive.mu, then the locks of a Bucket or a Sharing, which call nothing.
 package limiter
@@ -37,7 +37,7 @@ var (
 	ErrWaitTooLong = errors.New("limiter: the wait is longer than the call may wait")
 	// ErrPaused says that Roam answered 429 and its pause outlasts the call's longest wait.
 	ErrPaused = errors.New("limiter: paused because Roam answered 429")
-	// ErrBusy says that there is no token for a background call: others wait, or the bucket holds too little.
+	// ErrBusy says that there is no token for a background call: other calls are queued, or the bucket holds too little.
 	ErrBusy = errors.New("limiter: no token for a background call")
 	// ErrTooManyOpen says that the tool has as many open responses as it may.
 	ErrTooManyOpen = errors.New("limiter: too many responses are open")
@@ -59,10 +59,11 @@ func (r *Refusal) Error() string {
 // Unwrap returns the reason.
 func (r *Refusal) Unwrap() error { return r.Reason }
 
-// Tool is whose call it is, as far as the queue is concerned. The same name always comes with the same values, but for a reload.
+// Tool is the tool that makes a call, as far as the queue needs to know. The same name always comes with the same values, but for a
+// reload.
 type Tool struct {
 	Name     string
-	Flow     string // of the program behind it: tools of one flow share a turn and their part of all that is bounded; empty: Name
+	Flow     string // of the program behind it: tools of one flow share it, and their part of all that is bounded; empty: Name
 	Weight   int    // share of the quota while others wait too; below 1 counts as 1
 	MaxQueue int    // calls of this tool's flow in the queue; 0: as many as the queue holds
 	Batch    bool   // background work: leaves the reserve of the burst to the others
@@ -80,7 +81,7 @@ type Caller struct {
 	Tool    Tool
 	Urgency int           // RFC 9218: 0 to 7, Usual where the tool says nothing; others are brought into that range
 	MaxWait time.Duration // a call that would wait longer is not admitted; 0: Options.MaxWait
-	Longest time.Duration // how long the tool itself waits, whatever happens; below 0: as long as it takes
+	Longest time.Duration // how long the tool itself waits; below 0: without a bound
 }
 
 // Urgencies of RFC 9218, section 4.1: from 0, the most urgent, to 7.
@@ -89,16 +90,16 @@ const (
 	mildest = 7
 )
 
-// The outcomes that an Observer hears of.
+// The outcomes that an Observer gets.
 const (
 	Sent     = "sent"     // got a permit
 	Refused  = "refused"  // was not admitted
-	Canceled = "canceled" // its tool went away, or the queue was closed
+	Canceled = "canceled" // its tool left, or the queue was closed
 	Expired  = "expired"  // its longest wait ended first
 )
 
-// Observer is told what happens to calls. Its methods are called one at a time, with the queue's lock held: they must be quick
-// and must not call the Queue.
+// Observer gets what happens to calls. Its methods are called one at a time, with the queue's lock held: they must be quick and must
+// not call the Queue.
 type Observer interface {
 	// Waited reports how long a call was queued and how that ended.
 	Waited(tool, outcome string, wait time.Duration)
@@ -106,7 +107,7 @@ type Observer interface {
 	Throttled()
 	// PauseBegan reports that the queue stopped, for this long unless it is resumed.
 	PauseBegan(d time.Duration)
-	// PauseEnded reports that the queue moves again.
+	// PauseEnded reports that calls are dispatched again.
 	PauseEnded()
 }
 

@@ -19,7 +19,7 @@ type OpenResponses struct {
 	open  map[string]int // responses that are being read, by tool
 }
 
-// NewOpenResponses lets so many responses be read at once.
+// NewOpenResponses returns a bound of so many responses that are read at once.
 func NewOpenResponses(limit int) *OpenResponses {
 	return &OpenResponses{places: NewShares(int64(limit)), calls: make(map[string]int), open: make(map[string]int)}
 }

@@ -21,7 +21,7 @@ type Permit struct {
 	written    time.Time // zero: not yet
 }
 
-// Answered reports that Roam let the call through, whatever it then made of it. After a pause this ends the pause.
+// Answered reports that Roam answered the call with anything but 429. The answer to a probe ends the pause.
 func (p *Permit) Answered() {
 	q := p.queue
 	q.mu.Lock()
@@ -32,8 +32,8 @@ func (p *Permit) Answered() {
 	}
 }
 
-// Throttled reports that Roam answered 429 and asks for a pause: nothing leaves before that is over, or MaxPause, and then one
-// call alone. A refusal from before the present pause changes nothing.
+// Throttled reports that Roam answered 429 and asks for a pause: no call leaves before that is over, or MaxPause, and then one call
+// alone. A refusal from before the present pause changes nothing.
 func (p *Permit) Throttled(pause time.Duration) {
 	q := p.queue
 	q.mu.Lock()
@@ -51,10 +51,10 @@ func (p *Permit) defaultPause() time.Duration {
 	return p.queue.state.DefaultPause
 }
 
-// Release frees the slot. A probe that ends without an answer leaves the question to the next call. Calling it again does nothing.
+// Release frees the slot. If a probe ends without an answer, the next call is the probe. A second Release does nothing.
 func (p *Permit) Release() { p.end(false) }
 
-// unused gives slot and token back: the tool went away in the moment of its dispatch.
+// unused gives slot and token back: the tool left in the moment of its dispatch.
 func (p *Permit) unused() { p.end(true) }
 
 func (p *Permit) end(unused bool) {
@@ -75,7 +75,7 @@ func (p *Permit) wrote() {
 	d.written, d.longest = true, max(d.longest, min(p.written.Sub(p.left), mostDelay))
 }
 
-// timed reports that the first byte of the response is here, for a call whose sending took no time worth speaking of.
+// timed reports the first byte of the response, for a call whose body is too small to take time.
 func (p *Permit) timed() {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
@@ -90,7 +90,9 @@ func (p *Permit) timed() {
 
 // permit gives c leave to be sent.
 func (s *state) permit(now time.Time, q *Queue, c *call) *Permit {
-	p := &Permit{Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, sample: s.bucket.Sent(now)}
+	p := &Permit{
+		Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, sample: s.bucket.Sent(now),
+	}
 	if s.pause.state == PauseShut {
 		s.pause.state, p.probe = PauseProbing, true
 	}

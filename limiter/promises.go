@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// promise is a time at which a refused caller was told to come again. Until it passes, or a call of its flow comes, it counts as
-// a queued call, so that each refused caller is told a time of its own. A promise keeps nobody out: the queue admits whoever comes.
+// promise is the time in the Retry-After of a refused caller. Until it passes, or a call of its flow comes, it counts as a queued call,
+// so that each refused caller gets a time of its own. A promise refuses no other call: the queue admits the calls that come.
 type promise struct {
 	tool    Tool
 	urgency int
@@ -56,8 +56,8 @@ func (p *promises) add(o promise) {
 // less, and SDKs that ignore Retry-After try again after half a second to two.
 const early = 500 * time.Millisecond
 
-// keep ends the earliest promise to this flow that is due at now: its caller came. Where none is due, a caller that ignores the time
-// it was told may be here again. It ends the latest promise, or such callers would fill the list with times at which nobody comes.
+// keep ends the earliest promise to this flow that is due at now: its caller came. Where none is due, a caller that ignores its
+// Retry-After may be here again. It ends the latest promise, or such callers would fill the list with times at which no caller comes.
 func (p *promises) keep(now time.Time, flow string) {
 	latest := -1
 	for i, o := range *p {

@@ -82,7 +82,7 @@ func New(o Options) *Queue {
 	q.state.wake = func() {
 		select {
 		case q.wake <- struct{}{}:
-		default: // the dispatcher will look anyway
+		default: // the dispatcher looks anyway
 		}
 	}
 	if o.Sharing != nil {
@@ -93,7 +93,7 @@ func New(o Options) *Queue {
 }
 
 // Wait queues a call until it may be sent. The error is a *Refusal, at once or at the call's longest wait, or the cause of ctx when
-// that ends first; in either case nothing was spent. The Permit must be ended with Release.
+// that ends first; in either case no token was spent. The Permit must be ended with Release.
 func (q *Queue) Wait(ctx context.Context, caller Caller) (*Permit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -115,7 +115,7 @@ func (q *Queue) Again(ctx context.Context, p *Permit) (*Permit, error) {
 	now := q.now()
 	if q.closed {
 		defer q.mu.Unlock()
-		return nil, q.state.dismissal(now, now.Sub(p.call.entered))
+		return nil, q.state.closedRefusal(now, now.Sub(p.call.entered))
 	}
 	q.state.requeue(now, p.call)
 	q.mu.Unlock()
@@ -123,7 +123,7 @@ func (q *Queue) Again(ctx context.Context, p *Permit) (*Permit, error) {
 }
 
 // TryWait is Wait for a call that no tool waits for, such as a background refresh. It gets its permit at once, when no call is
-// queued, nothing is paused, a slot is free, and the bucket will still hold a token for the next call; otherwise the error is a
+// queued, there is no pause, a slot is free, and the bucket keeps a token for the next call; otherwise the error is a
 // *Refusal for ErrBusy, ErrPaused or ErrClosed. Its urgency and longest wait do not matter.
 func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 	if ctx.Err() != nil {
@@ -133,7 +133,7 @@ func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 	now := q.now()
 	if q.closed {
 		defer q.mu.Unlock()
-		return nil, q.state.dismissal(now, 0)
+		return nil, q.state.closedRefusal(now, 0)
 	}
 	if err := q.state.busy(now); err != nil {
 		q.mu.Unlock()
@@ -152,7 +152,7 @@ func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 	return a.permit, a.err
 }
 
-// enqueue admits a call to the queue, or says why not.
+// enqueue admits a call to the queue, or returns why not.
 func (q *Queue) enqueue(caller Caller) (*call, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -160,7 +160,7 @@ func (q *Queue) enqueue(caller Caller) (*call, error) {
 	c := q.state.newCall(now, caller)
 	var refusal *Refusal
 	if q.closed {
-		refusal = q.state.dismissal(now, 0)
+		refusal = q.state.closedRefusal(now, 0)
 	} else {
 		refusal = q.state.admit(now, c)
 	}
@@ -201,7 +201,7 @@ func (q *Queue) abandon(c *call) {
 }
 
 // Pause holds all calls for d, because an operator wants that, and replaces a pause by hand that there is. Calls are queued or
-// refused as in a pause after a 429. It ends by itself, or with Resume. Roam refused nothing, so no probe is needed then. It is this
+// refused as in a pause after a 429. It ends by itself, or with Resume. Roam refused no call, so no probe is needed then. It is this
 // process's alone: replicas go on, and a restart ends it.
 func (q *Queue) Pause(d time.Duration) {
 	q.mu.Lock()
@@ -244,7 +244,7 @@ func (q *Queue) Close() {
 	q.mu.Lock()
 	first := !q.closed
 	q.closed = true
-	q.state.dismiss(q.now())
+	q.state.closeOut(q.now())
 	q.mu.Unlock()
 	if first {
 		close(q.stop)

@@ -20,9 +20,9 @@ type replacement struct {
 }
 
 // Replace has the queue ask another bucket for its tokens, which begins empty: what the present one holds may be what the other
-// has spent already. Queued calls keep place and deadline, and a pause lasts as long as it would have; where the other bucket is
-// shared, the replicas are told of it. When Replace returns the old bucket is not asked any more. It is called by one goroutine
-// at a time.
+// has spent already. Queued calls keep place and deadline, and a pause lasts as long as it would have. Where the other bucket is
+// shared, Replace publishes the pause to the replicas. When Replace returns the old bucket is not asked any more. It is called by one
+// goroutine at a time.
 func (q *Queue) Replace(b Bucket, s Sharing) {
 	r := &replacement{b, s, make(chan struct{})}
 	q.mu.Lock()
@@ -49,7 +49,7 @@ func (q *Queue) replace(now time.Time) {
 	close(r.done)
 }
 
-// follower returns the function that has the queue follow what s says. News of a sharing that was replaced are ignored.
+// follower returns the function that applies the news of s. News of a Sharing that was replaced are ignored.
 func (q *Queue) follower(s Sharing) func(News) {
 	return func(n News) {
 		q.mu.Lock()

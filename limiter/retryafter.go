@@ -12,8 +12,8 @@ import (
 // and the quota's smallest natural step is the second.
 const leastPause = time.Second
 
-// retryAfter reads how long Roam asks for quiet (RFC 9110, section 10.2.3): whole or decimal seconds, or a date, which is
-// held against the answer's own Date where there is one, since the two come from the same clock and ours may differ. Of
+// retryAfter reads how long a pause Roam asks for (RFC 9110, section 10.2.3): whole or decimal seconds, or a date. A date is compared
+// with the response's own Date where there is one, since the two come from the same clock and ours may differ. Of
 // several values the longest counts. Without a usable value it is fallback. The result is at least leastPause.
 func retryAfter(h http.Header, now time.Time, fallback time.Duration) time.Duration {
 	if sent, err := http.ParseTime(h.Get("Date")); err == nil {

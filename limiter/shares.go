@@ -26,7 +26,7 @@ func (s *Shares) Resize(size int64) {
 	s.size = size
 }
 
-// Take takes n for a tool, or nothing where that is more than the tool may have now.
+// Take takes n for a tool and reports true, or takes nothing where that is more than the tool may have now.
 func (s *Shares) Take(tool string, n int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -37,7 +37,7 @@ func (s *Shares) Take(tool string, n int64) bool {
 	return true
 }
 
-// Add takes n for a tool, whatever that is.
+// Add takes n for a tool, also beyond its bound.
 func (s *Shares) Add(tool string, n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,7 +7,7 @@ import "time"
 type Sharing interface {
 	// Publish sends an event to the other replicas.
 	Publish(Event)
-	// Follow names the function that is called with each news, on any goroutine and without a lock.
+	// Follow sets the function that is called with all news, on any goroutine and without a lock.
 	Follow(func(News))
 	// Part returns how much of the quota this replica has at present.
 	Part() Part
@@ -16,12 +16,12 @@ type Sharing interface {
 // EventKind says what happened to a quota.
 type EventKind string
 
-// The events that replicas tell each other. They are the words that the script in Redis uses too.
+// The events that replicas publish. The script in Redis uses the same words.
 const (
 	EventThrottled EventKind = "throttled" // Roam answered 429
 	EventAnswered  EventKind = "answered"  // Roam answered the probe: the pause is over
 	EventUnsure    EventKind = "unsure"    // the probe ended without an answer
-	EventResumed   EventKind = "resume"    // somebody ended the pause by hand
+	EventResumed   EventKind = "resume"    // an operator ended the pause
 	EventHeld      EventKind = "hold"      // there is a pause that the others may not know of
 	EventLearned   EventKind = "learned"   // the adaptive limit changed
 )
@@ -42,7 +42,7 @@ type News struct {
 	Mine       bool          // this replica's call is the probe
 	Pending    bool          // events of this replica are not in it yet: it may be out of date
 	Learned    Learned
-	Alone      bool // the others cannot be reached; the other fields say nothing
+	Alone      bool // the others cannot be reached; the other fields have no meaning
 	Changed    bool // the connection was lost or found: what the bucket said before is no longer true
 }
 
@@ -50,10 +50,10 @@ type News struct {
 type Part struct {
 	Rate     float64 // of the rate, from above 0 to 1, while others wait as they do now
 	Burst    float64 // calls at once that the bucket can hold now
-	Replicas int     // that were heard of lately, this one among them; 0 while it is alone
+	Replicas int     // that have a session, this one among them; 0 while it is alone
 }
 
-// publish tells the other replicas, if there are any.
+// publish sends an event to the other replicas, if there are any.
 func (s *state) publish(kind EventKind) {
 	if s.sharing == nil {
 		return
@@ -79,7 +79,7 @@ func (s *state) follow(now time.Time, n News) {
 	before := s.pause.state
 	switch {
 	case n.Alone:
-		if s.pause.elsewhere { // another replica was about to probe, and cannot be heard
+		if s.pause.elsewhere { // another replica was about to probe, and cannot be reached
 			s.pause.state, s.pause.elsewhere = PauseShut, false
 		}
 	case !n.Pending:

@@ -2,7 +2,7 @@ package limiter
 
 import "time"
 
-// State is what is true of a queue at one moment.
+// State is the state of a queue at one moment.
 type State struct {
 	Tokens             float64
 	Rate, Burst        float64 // in force
@@ -15,11 +15,11 @@ type State struct {
 	Oldest             time.Duration  // how long the call that came first has waited
 	Capacity, InFlight int
 	Shared             bool          // with other replicas
-	Replicas           int           // who were heard lately, this one among them; 0 while it goes on alone
-	Jitter             time.Duration // by how much the time to the first byte of the latest answers varies; the network itself varies by no more
+	Replicas           int           // that have a session, this one among them; 0 while it goes on alone
+	Jitter             time.Duration // how far the times to the first byte of the latest responses are apart: the network's at most
 }
 
-// State reports what is true now. It costs time in proportion to the queued calls.
+// State returns the present state. It takes time in proportion to the queued calls.
 func (q *Queue) State() State {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -29,8 +29,9 @@ func (q *Queue) State() State {
 func (s *state) snapshot(now time.Time) State {
 	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
 	is := State{
-		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: limits.Rate, Burst: limits.Burst, Paid: configured, Waiting: make(map[string]int),
-		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
+		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: limits.Rate, Burst: limits.Burst, Paid: configured,
+		Waiting: make(map[string]int),
+		Paused:  s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
 		Jitter: s.delays.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
 		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}

@@ -31,7 +31,7 @@ type state struct {
 	sleeps    time.Time     // the dispatcher looks again by itself at this time
 	asleep    time.Duration // that the machine was suspended since the process began
 	learned   Learned       // what the other replicas know of
-	dismissed int           // calls that were queued when the queue was closed, and come again
+	closedOut int           // calls that were queued when the queue was closed, and come again
 }
 
 func newState(o Options) state {
@@ -82,7 +82,7 @@ func (s *state) remove(c *call) {
 	heap.Remove(&s.deadlines, c.due)
 }
 
-// favour makes c at least as well off as a call that caller made now.
+// favour gives c the better of its own place and deadline and those of a call that caller made now.
 func (s *state) favour(now time.Time, c *call, caller Caller) {
 	other := s.newCall(now, caller)
 	if other.expires.After(c.expires) {
@@ -121,8 +121,8 @@ func (s *state) expire(now time.Time) {
 	}
 }
 
-// resumed lets the time that the machine was suspended count for pauses and tokens, but not for the calls: their tools were
-// suspended with it, and those that are still connected want their answers.
+// resumed lets the time that the machine was suspended count for pauses and tokens, but not for the calls. Their tools were suspended
+// with it, and those that are still connected want their answers.
 func (s *state) resumed(now time.Time) {
 	asleep := time.Until(now).Round(100 * time.Millisecond)
 	more := asleep - s.asleep
@@ -145,9 +145,9 @@ func (s *state) resumed(now time.Time) {
 	s.tokenAt = time.Time{}
 }
 
-// dismiss refuses all queued calls, because the queue is closing. Each is told when it would have been dispatched: level and pause
-// go on in the next process.
-func (s *state) dismiss(now time.Time) {
+// closeOut refuses all queued calls, because the queue is closing. Retry-After of each is when it would have been dispatched, since
+// level and pause go on in the next process.
+func (s *state) closeOut(now time.Time) {
 	f := s.forecast(now)
 	var calls []*call
 	var after []time.Duration
@@ -160,17 +160,17 @@ func (s *state) dismiss(now time.Time) {
 		s.Observer.Waited(c.tool.Name, Canceled, waited)
 		c.ready <- decision{err: &Refusal{Reason: ErrClosed, RetryAfter: max(after[i], leastPause), Waited: waited}}
 	}
-	s.dismissed += len(calls)
+	s.closedOut += len(calls)
 	for _, c := range s.refreshes {
-		c.ready <- decision{err: s.dismissal(now, 0)}
+		c.ready <- decision{err: s.closedRefusal(now, 0)}
 	}
 	s.refreshes = nil
 }
 
-// dismissal is the refusal of a call that comes after the queue was closed. It is told the time after all that were dismissed
-// before it, since they come again too. The least is for the next process to start.
-func (s *state) dismissal(now time.Time, waited time.Duration) *Refusal {
-	return &Refusal{Reason: ErrClosed, RetryAfter: max(s.forecast(now).nth(s.dismissed), leastPause), Waited: waited}
+// closedRefusal is the refusal of a call that comes after the queue was closed. Its Retry-After is later than those of all calls that
+// were queued, since they come again too. The least is for the next process to start.
+func (s *state) closedRefusal(now time.Time, waited time.Duration) *Refusal {
+	return &Refusal{Reason: ErrClosed, RetryAfter: max(s.forecast(now).nth(s.closedOut), leastPause), Waited: waited}
 }
 
 // changed has the dispatcher ask the bucket anew.

@@ -15,7 +15,7 @@ type Keeper interface {
 	Keep(Kept)
 }
 
-// Kept is what outlives a process.
+// Kept is the state that outlives a process.
 type Kept struct {
 	Level   float64   `json:"level"`                 // calls that could go
 	At      time.Time `json:"at"`                    // by the wall clock, which goes on while the machine does not
@@ -23,12 +23,12 @@ type Kept struct {
 	Until   time.Time `json:"paused_until,omitzero"` // the end of that pause
 	Learned Learned   `json:"learned,omitzero"`      // what is left of the quota for us; its moment by the wall clock
 
-	// By these At is checked on the same run of the machine, should somebody set its clock. A StateFile adds them.
+	// By these At is checked on the same run of the machine, where the clock may have been set. A StateFile adds them.
 	Boot string        `json:"boot,omitempty"`
 	Up   time.Duration `json:"up,omitempty"`
 }
 
-// stateVersion is of the state as it is written. The first version, which had nothing of what is learned, is read as well.
+// stateVersion is the version of the state as it is written. The first version, without what is learned, is read as well.
 const stateVersion = 2
 
 func decodeState(body []byte) (k Kept, err error) {
@@ -38,7 +38,7 @@ func decodeState(body []byte) (k Kept, err error) {
 	return k, nil
 }
 
-// kept returns what is true at now.
+// kept returns the state at now.
 func (s *state) kept(now time.Time) Kept {
 	wall := time.Now().Round(0) // now is no date
 	k := Kept{At: wall, Paused: s.pause.state != PauseOpen, Level: s.bucket.Level(now), Learned: s.bucket.Learned()}
@@ -71,7 +71,7 @@ type Restored struct {
 // Restore sets the bucket's level to what the file says, refilled by the time since, also where the wall clock was put forward
 // meanwhile. Without a file this is a first start and the bucket is left full. With a file that is damaged, of a later version or
 // dated in the future, or in a directory that cannot be written, the bucket is emptied and the error says why, in a sentence for
-// the log: nothing is wrong with going on.
+// the log; the queue can start all the same.
 func (f *StateFile) Restore(b *Local) (r Restored, err error) {
 	now := time.Now()
 	if err := f.Err(); err != nil {

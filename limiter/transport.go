@@ -121,8 +121,8 @@ func (t *Transport) send(req *http.Request, held *body, permit *Permit, call *Ca
 	return nil, &failure{err: err, connected: connected, broken: connected && !call.attempt.answered.Load() && !silent}
 }
 
-// discardable is how much of a body is read so that its connection can be used again. Roam's refusals are a line of JSON; what is longer
-// is not worth a connection.
+// discardable is how much of a body is read so that its connection can be used again. Roam's refusals are some bytes of JSON; a longer
+// body costs more than a new connection.
 const discardable = 16 << 10
 
 func (t *Transport) discard(res *http.Response, tool Tool) {
