@@ -92,8 +92,8 @@ type proxy struct {
 	ended <-chan error // receives once the process has ended
 }
 
-// endWith has a process end when its context does. It has five seconds for that.
-func endWith(cmd *exec.Cmd) *exec.Cmd {
+// withSIGTERM ends a process by SIGTERM when its context ends, and kills it five seconds later.
+func withSIGTERM(cmd *exec.Cmd) *exec.Cmd {
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
@@ -105,7 +105,7 @@ func startRoamproxy(ctx context.Context, o options, s setting) (proxy, error) {
 	if err != nil {
 		return proxy{}, err
 	}
-	cmd := endWith(exec.CommandContext(ctx, o.binary, "serve", "-config", path))
+	cmd := withSIGTERM(exec.CommandContext(ctx, o.binary, "serve", "-config", path))
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		return proxy{}, err
@@ -145,7 +145,7 @@ func startNginx(ctx context.Context, _ options, s setting) (proxy, error) {
 	if err != nil {
 		return proxy{}, err
 	}
-	cmd := endWith(exec.CommandContext(ctx, "nginx", "-p", s.Dir, "-c", path, "-e", "error.log", "-g", "daemon off; master_process off;"))
+	cmd := withSIGTERM(exec.CommandContext(ctx, "nginx", "-p", s.Dir, "-c", path, "-e", "error.log", "-g", "daemon off; master_process off;"))
 	cmd.Dir = s.Dir // where its Unix socket is; -p is for files only
 	if err := cmd.Start(); err != nil {
 		return proxy{}, err

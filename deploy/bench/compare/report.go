@@ -208,7 +208,7 @@ func (all results) summary(o options) string {
 	row("five jobs: seconds", five(took))
 	row(fmt.Sprintf("a flood of %d writes: seconds", o.flood), one(flood, took))
 	row("beside it: a calm tool's longest wait, seconds", one(flood, calmWait))
-	row(fmt.Sprintf("%d writes, no good answer: executed twice", len(messages(o.messages))), withKey(twice))
+	row(fmt.Sprintf("%d writes whose first answer is lost or a 502: executed twice", len(messages(o.messages))), withKey(twice))
 	row("of these, never executed", withKey(never))
 	return b.String()
 }
