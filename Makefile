@@ -167,7 +167,7 @@ release: ## programs for PLATFORMS, with bills of materials and check sums, in d
 jobs: ## five typical jobs in simulated time: calls asked for, sent to Roam, seconds, and the least that is possible
 	@$(GO) test -count=1 -v -run '^TestJobs$$' ./proxy | awk '/job  /,/^ *$$/'
 
-compare: ## those jobs, a flood and lost answers beside nginx, bottleneck and a plain client (5 minutes; needs nginx, node, npm)
+compare: ## those jobs, a flood and lost answers beside nginx, bottleneck and a plain client (6 minutes; needs nginx, node, npm)
 	@$(GO) run ./deploy/bench/compare $(COMPARE)
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds

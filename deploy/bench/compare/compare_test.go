@@ -58,33 +58,16 @@ func askedFor(t *testing.T, job string) string {
 func TestEveryProgramIsCompared(t *testing.T) {
 	o := tiny(t)
 	scim, theFlood, theFaults := jobs[3], jobs[5], jobs[6]
-	all := make(map[string]results)
-	t.Run("jobs", func(t *testing.T) {
-		measured := make(chan results, 3)
-		for _, j := range []job{scim, theFlood, theFaults} {
-			t.Run(j.name, func(t *testing.T) {
-				t.Parallel()
-				r, err := runJob(t.Context(), o, j)
-				if err != nil {
-					t.Error(err)
-				}
-				measured <- r
-			})
-		}
-		t.Cleanup(func() {
-			for range 3 {
-				if r := <-measured; len(r) > 0 {
-					all[r[0].job] = r
-				}
-			}
-		})
-	})
+	all, err := measureAll(t.Context(), o, []job{scim, theFlood, theFaults})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range o.programs {
 		if !p.idempotent {
-			if got, want := all[scim.name].medianOf(scim.name, p.name, asked), askedFor(t, scim.name); got != want {
+			if got, want := all.medianOf(scim.name, p.name, asked), askedFor(t, scim.name); got != want {
 				t.Errorf("with %s %s calls were asked for, want %s as in make jobs", p.name, got, want)
 			}
-			if got := all[theFlood.name].medianOf(theFlood.name, p.name, asked); got != "22" {
+			if got := all.medianOf(theFlood.name, p.name, asked); got != "22" {
 				t.Errorf("with %s %s calls were asked for, want 12 of the flood and 10 of the calm tool", p.name, got)
 			}
 		}
@@ -95,7 +78,7 @@ func TestEveryProgramIsCompared(t *testing.T) {
 		case roamproxyWithKey:
 			want = "0"
 		}
-		if got := all[theFaults.name].medianOf(theFaults.name, p.name, twice); got != want {
+		if got := all.medianOf(theFaults.name, p.name, twice); got != want {
 			t.Errorf("with %s %s writes were executed twice, want %s", p.name, got, want)
 		}
 	}

@@ -58,25 +58,38 @@ func chooseJobs(names []string) (chosen []job, err error) {
 	return chosen, nil
 }
 
-// runJob measures one job with every program. They run beside each other, so that what else the machine does slows all of them.
-func runJob(ctx context.Context, o options, j job) (results, error) {
+// measureAll measures each job with every program. All run beside each other, so that what else the machine does slows all of them.
+// They begin when all processes have started, because that takes more of the machine than the jobs do.
+func measureAll(ctx context.Context, o options, jobs []job) (results, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	measured := make(results, len(o.programs))
-	var all sync.WaitGroup
-	for i, p := range o.programs {
-		if p.idempotent && j.name != faults {
-			continue
-		}
-		all.Go(func() {
-			var err error
-			if measured[i], err = measure(ctx, o, p, j); err != nil {
-				cancel(fmt.Errorf("%s with %s: %w", j.name, p.name, err)) // the first error counts
+	var lock sync.Mutex // guards measured
+	var measured results
+	var all, ready sync.WaitGroup
+	begin := make(chan struct{})
+	for _, j := range jobs {
+		for _, p := range o.programs {
+			if p.idempotent && j.name != faults {
+				continue
 			}
-		})
+			ready.Add(1)
+			all.Go(func() {
+				isReady := sync.OnceFunc(ready.Done)
+				defer isReady() // if it fails, the others end as well
+				r, err := measure(ctx, o, p, j, func() { isReady(); <-begin })
+				if err != nil {
+					cancel(fmt.Errorf("%s with %s: %w", j.name, p.name, err)) // the first error counts
+				}
+				lock.Lock()
+				defer lock.Unlock()
+				measured = append(measured, r)
+			})
+		}
 	}
+	ready.Wait()
+	close(begin)
 	all.Wait()
-	return slices.DeleteFunc(measured, func(r result) bool { return r.program == "" }), context.Cause(ctx)
+	return measured, context.Cause(ctx)
 }
 
 // prepare builds roamproxy, installs bottleneck unless NODE_PATH has it, and writes tool.js.

@@ -2,9 +2,9 @@
 // of the same strict Roam: with roamproxy, with nginx, with bottleneck, and with clients that only wait and repeat. It prints the
 // machine and tables of medians in Markdown.
 //
-//	go run ./deploy/bench/compare            everything, in about five minutes
+//	go run ./deploy/bench/compare            everything, in six minutes
 //	go run ./deploy/bench/compare -quote     the same, and the tables in the documents are replaced
-//	go run ./deploy/bench/compare -speed 1   at Roam's own pace, which takes ten times as long
+//	go run ./deploy/bench/compare -speed 1   at Roam's own pace, which takes twice as long
 //
 // It wants nginx, node and npm (Debian: nginx-light, nodejs, npm). Everything listens on loopback, and ends with the command.
 package main
@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	o := options{programs: programs, messages: 5}
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.IntVar(&o.speed, "speed", 10, "how much faster than Roam's clock everything runs: 1, 2, 5 or 10")
+	flags.IntVar(&o.speed, "speed", 2, "how much faster than Roam's clock everything runs: 1, 2, 5 or 10")
 	flags.IntVar(&o.flood, "flood", 200, "writes of the flood")
 	flags.StringVar(&o.binary, "binary", "", "a roamproxy that is built already")
 	rounds := flags.Int("rounds", 3, "how often everything is measured; figures are medians")
@@ -63,14 +63,12 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 	}
 	var all results
 	for round := range *rounds {
-		for _, j := range chosen {
-			fmt.Fprintf(progress, "round %d of %d: %s\n", round+1, *rounds, j.name)
-			measured, err := runJob(ctx, o, j)
-			if err != nil {
-				return err
-			}
-			all = append(all, measured...)
+		fmt.Fprintf(progress, "round %d of %d\n", round+1, *rounds)
+		measured, err := measureAll(ctx, o, chosen)
+		if err != nil {
+			return err
 		}
+		all = append(all, measured...)
 	}
 	full := fmt.Sprintf("%s; %d times Roam's pace, medians of %d rounds (least–greatest).\n\n%s", machine(ctx), o.speed, *rounds, all.tables(chosen))
 	short := all.summary(o)

@@ -41,8 +41,9 @@ const (
 	queueTimeout  = 600
 )
 
-// measure runs one job with one program, from a full bucket to the end of the last tool.
-func measure(ctx context.Context, o options, p program, j job) (result, error) {
+// measure runs one job with one program, from a full bucket to the end of the last tool. It calls awaitOthers when all its processes
+// have started.
+func measure(ctx context.Context, o options, p program, j job, awaitOthers func()) (result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	u := newUpstream(o.speed)
@@ -62,15 +63,15 @@ func measure(ctx context.Context, o options, p program, j job) (result, error) {
 		defer func() { cancel(); <-between.ended }()
 		to.Base, to.Tokens, to.Timeout = "http://"+between.addr, toolTokens, queueTimeout
 	}
-	tools, err := runTools(ctx, o, to, j.tools)
+	tools, err := runTools(ctx, o, to, j.tools, awaitOthers)
 	if err != nil {
 		return result{}, err
 	}
 	return newResult(j.name, p.name, tools, u, texts), nil
 }
 
-// runTools runs the n tools of a job, each as a process of its own unless they share a limiter. They begin when all are ready.
-func runTools(ctx context.Context, o options, to toolOptions, n int) ([]counts, error) {
+// runTools runs the n tools of a job, each as a process of its own unless they share a limiter. They begin after awaitOthers.
+func runTools(ctx context.Context, o options, to toolOptions, n int, awaitOthers func()) ([]counts, error) {
 	var numbers []int
 	for number := range n {
 		numbers = append(numbers, number)
@@ -98,6 +99,7 @@ func runTools(ctx context.Context, o options, to toolOptions, n int) ([]counts, 
 			return nil, err
 		}
 	}
+	awaitOthers()
 	for _, p := range started {
 		p.begin.Close()
 	}
