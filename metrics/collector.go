@@ -226,7 +226,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 
 // State reads everything now. No lock of this package is held while the sources are asked.
 func (m *Metrics) State() State {
-	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.lastReloadOK.Load(), Tools: make(map[string]ToolState), Webhooks: m.webhookState.get()}
+	s := State{Build: m.build, Checks: m.Health.Results(), Ready: true, Reloaded: m.lastReloadOK.Load(), Tools: make(map[string]ToolState),
+		Webhooks: m.webhookState.get()}
 	for _, check := range s.Checks {
 		s.Ready = s.Ready && check.OK
 	}

@@ -86,7 +86,8 @@ type Options struct {
 func New(o Options) *Metrics {
 	m := &Metrics{
 		Health: &Health{}, registry: prometheus.NewRegistry(), tools: newLabels(maxTools), routes: newLabels(maxRoutes),
-		recorder: o.Recorder, seriesOf: make(map[seriesKey]series), reasons: make(map[string]Reason), build: Build{o.Version, o.Revision, time.Now()},
+		recorder: o.Recorder, seriesOf: make(map[seriesKey]series), reasons: make(map[string]Reason),
+		build: Build{o.Version, o.Revision, time.Now()},
 	}
 	for _, r := range o.Reasons {
 		m.reasons[r.Code] = r
@@ -118,7 +119,8 @@ func New(o Options) *Metrics {
 	m.superseded = m.counter("roamproxy_superseded_total",
 		"Queued calls that were not sent, because a newer call about the same subject replaced them.", "route")
 	m.webhooks = m.counter("roamproxy_webhooks_total",
-		"Deliveries to webhooks.listen, by result. All but accepted, repeated and challenged were refused or failed. Normally accepted.", "result")
+		"Deliveries to webhooks.listen, by result. All but accepted, repeated and challenged were refused or failed. Normally accepted.",
+		"result")
 	m.webhookForward = m.histogram("roamproxy_webhook_forward_seconds",
 		"Time in which all receivers took a webhook. Roam waits 3 s.", []float64{.01, .05, .1, .25, .5, 1, 2.5}).WithLabelValues()
 	m.webhookLast = m.gauge("roamproxy_webhook_last_timestamp_seconds",

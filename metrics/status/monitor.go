@@ -23,7 +23,8 @@ func New(m *metrics.Metrics, recent *Recent) *Monitor { return &Monitor{m, recen
 // Status returns what is true now, with the history where that is wanted.
 func (m *Monitor) Status(history bool) Status {
 	now := m.metrics.State() // before Recent is locked: see there
-	s := Status{Build: now.Build, Now: time.Now(), Ready: now.Ready, Checks: now.Checks, Reloaded: now.Reloaded, Webhooks: webhookStatus(now.Webhooks)}
+	s := Status{Build: now.Build, Now: time.Now(), Ready: now.Ready, Checks: now.Checks, Reloaded: now.Reloaded,
+		Webhooks: webhookStatus(now.Webhooks)}
 	waiting := make(map[string]int)
 	for _, q := range now.Quotas {
 		s.Quotas = append(s.Quotas, quotaStatus(q, waiting))

@@ -59,8 +59,10 @@ func busyTools(n int) *Monitor {
 			route := fmt.Sprintf("/v1/noun%d.info", i)
 			q.Sent(route, 200, time.Millisecond)
 			q.Waited(tool, metrics.Sent, time.Second)
-			counted.Answered(metrics.Answer{Tool: tool, Route: route, Method: "GET", Quota: "roam", Code: 200, Cache: metrics.Miss, Attempts: 1, Duration: time.Second})
-			counted.Answered(metrics.Answer{Tool: tool, Route: route, Method: "GET", Quota: "roam", Code: 200, Cache: metrics.Hit, Duration: time.Millisecond})
+			counted.Answered(metrics.Answer{Tool: tool, Route: route, Method: "GET", Quota: "roam", Code: 200, Cache: metrics.Miss, Attempts: 1,
+				Duration: time.Second})
+			counted.Answered(metrics.Answer{Tool: tool, Route: route, Method: "GET", Quota: "roam", Code: 200, Cache: metrics.Hit,
+				Duration: time.Millisecond})
 		}
 	}
 	m.sample()

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// cgroups knows names of cgroups by their id, which is the inode of their directory (cgroups(7)). It is safe for concurrent use.
+// cgroups finds the names of cgroups by their id, which is the inode of their directory (cgroups(7)). It is safe for concurrent use.
 type cgroups struct {
 	root string
 
@@ -18,7 +18,7 @@ type cgroups struct {
 	names map[uint64]string
 }
 
-// The bounds keep a machine with very many cgroups from costing time or memory: a laptop has some 100, a node of a cluster some 2,000.
+// Bounds on time and memory, for a machine with very many cgroups. A laptop has about 100, a node of a cluster about 2,000.
 const (
 	maxDirectories = 5000
 	maxCgroups     = 1000
@@ -31,7 +31,7 @@ func newCgroups(root string) *cgroups {
 	return &cgroups{root: root, names: make(map[uint64]string)}
 }
 
-// name returns what a person calls a cgroup: the service of systemd. It is empty where there is no such name.
+// name returns the systemd service of a cgroup, or "".
 func (c *cgroups) name(id uint64) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +45,7 @@ func (c *cgroups) name(id uint64) string {
 	return c.names[id]
 }
 
-// find returns the path of a cgroup, or nothing.
+// find returns the path of a cgroup, or "".
 func (c *cgroups) find(id uint64) (path string) {
 	left := maxDirectories
 	filepath.WalkDir(c.root, func(at string, entry fs.DirEntry, err error) error {
@@ -68,8 +68,8 @@ func (c *cgroups) find(id uint64) (path string) {
 	return path
 }
 
-// unitName returns the service in a path such as /sys/fs/cgroup/system.slice/standup.service. Sessions, slices and containers have names
-// that nobody knows by heart.
+// unitName returns the service in a path such as /sys/fs/cgroup/system.slice/standup.service, or "". The names of sessions, slices and
+// containers would tell a person nothing.
 func unitName(path string) string {
 	for path != "" && path != "/" && path != "." {
 		base := filepath.Base(path)

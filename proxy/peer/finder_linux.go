@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// findTimeout bounds what the first call of a connection waits for its peer to be found. It takes 0.02 ms to 2 ms, as a rule; the bound
-// is for machines with very many processes or very busy ones.
+// findTimeout bounds how long the first call of a connection waits for its peer. Finding it usually takes 0.02 ms to 2 ms; the bound
+// matters on very busy machines and with very many processes.
 const findTimeout = 250 * time.Millisecond
 
 // Finder finds peers. It is safe for concurrent use.
@@ -25,7 +25,7 @@ func NewFinder() *Finder {
 	return &Finder{processes: newProcesses("/proc"), cgroups: newCgroups("/sys/fs/cgroup")}
 }
 
-// Find returns the peer of a connection, or the next best thing that can be found out in time. It does not use the connection.
+// Find returns the peer of a connection, as far as it can be found in time. It neither reads nor writes the connection.
 func (f *Finder) Find(conn net.Conn) Peer {
 	deadline := time.Now().Add(findTimeout)
 	switch remote := conn.RemoteAddr().(type) {
@@ -37,7 +37,7 @@ func (f *Finder) Find(conn net.Conn) Peer {
 		if p, ok := f.processes.byPID(int(credentials.Pid)); ok {
 			return p.peer()
 		}
-		// Pid is 0 in another pid namespace. A process that /proc hides has a group all the same: a shell starts each command in one.
+		// Pid is 0 if the process is in another pid namespace. A process that /proc hides still has a group: a shell starts each command in one.
 		if group, err := unix.Getpgid(int(credentials.Pid)); err == nil && credentials.Pid > 0 {
 			return Peer{Flow: fmt.Sprint("group ", group)}
 		}
@@ -49,7 +49,7 @@ func (f *Finder) Find(conn net.Conn) Peer {
 		}
 		s, err := askKernel(remote.AddrPort(), local.AddrPort(), time.Until(deadline))
 		if err != nil {
-			return Peer{} // of another machine or network namespace, or the kernel must not be asked
+			return Peer{} // the peer is on another machine or in another network namespace, or sock_diag is forbidden
 		}
 		if p, ok := f.processes.byInode(s.inode, deadline); ok {
 			return p.peer()
@@ -59,7 +59,7 @@ func (f *Finder) Find(conn net.Conn) Peer {
 	return Peer{}
 }
 
-// owner returns what is known of a socket whose process is hidden.
+// owner returns the peer of a socket whose process is hidden: its cgroup, or else its user.
 func (f *Finder) owner(s socket) Peer {
 	if s.cgroup > rootCgroup {
 		return Peer{Name: f.cgroups.name(s.cgroup), Flow: fmt.Sprint("cgroup ", s.cgroup), Shared: true}
@@ -73,7 +73,7 @@ func (f *Finder) owner(s socket) Peer {
 // overflowUID stands for every user that our user namespace does not map, such as all others under systemd's PrivateUsers.
 const overflowUID = 65534
 
-// peerCredentials asks who connected to a Unix socket (unix(7), SO_PEERCRED).
+// peerCredentials returns the process that connected to a Unix socket (unix(7), SO_PEERCRED).
 func peerCredentials(conn net.Conn) (*unix.Ucred, error) {
 	for {
 		if c, ok := conn.(syscall.Conn); ok {

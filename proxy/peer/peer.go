@@ -1,13 +1,13 @@
-// Package peer finds out which program of this machine is at the other end of a connection.
+// Package peer finds the local program at the other end of a connection.
 //
 //	Unix socket     SO_PEERCRED: the process
-//	TCP             one question to the kernel (sock_diag) about the other socket: its owner, inode and cgroup, also of other users;
-//	                then the process that holds the inode, where /proc shows it
-//	process         its name, and a flow for all processes of one program in one session
-//	otherwise       the cgroup, or else the user: of another container, or hidden by hidepid or ProtectProc=invisible; on a Unix
-//	                socket the process group, which shows even then
+//	TCP             one sock_diag request to the kernel returns owner, inode and cgroup of the other socket, also for other users;
+//	                then the process that holds the inode, if /proc shows it
+//	process         its name, and one flow for all processes of one program in one session
+//	otherwise       the cgroup, or else the user, if the process is in another container or is hidden by hidepid or
+//	                ProtectProc=invisible; on a Unix socket the process group, which is visible even then
 //
-// It works on Linux. Elsewhere, and for connections from other machines, it finds nothing.
+// It works on Linux. On other systems, and for connections from other machines, it finds nothing.
 package peer
 
 import (
@@ -19,18 +19,17 @@ import (
 
 // Peer is a program at the other end of a connection, as far as it could be found out. The zero Peer is unknown.
 type Peer struct {
-	// Name is what a person calls the program: exporter.py rather than python3, standup.service. It is empty where nothing
-	// tells, and it is not unique.
+	// Name is a name for people: exporter.py rather than python3, or standup.service. It is empty if unknown, and not unique.
 	Name string
-	// Flow is the same for all connections of one program, and differs between programs. It is empty where nothing tells.
+	// Flow is the same for all connections of one program, and differs between programs. It is empty if unknown.
 	Flow string
-	// Shared reports that Flow may be of several programs: of one cgroup or one user.
+	// Shared reports that several programs may have the same Flow: those of one cgroup or one user.
 	Shared bool
 	// Helper reports that the program calls for others, as curl does, so that no process of it has more than one name.
 	Helper bool
 }
 
-// connection is a connection whose peer is found when it is first asked for, and once.
+// connection is a connection whose peer is looked up once, at the first call of Of.
 type connection struct {
 	finder *Finder
 	conn   net.Conn
@@ -40,7 +39,7 @@ type connection struct {
 
 type connectionKey struct{}
 
-// Attach makes a server remember its connections, for Of. A ConnContext that is set before is kept.
+// Attach stores each connection of a server in the context of its requests, for Of. It keeps a ConnContext that is set already.
 func (f *Finder) Attach(s *http.Server) {
 	before := s.ConnContext
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
@@ -51,8 +50,8 @@ func (f *Finder) Attach(s *http.Server) {
 	}
 }
 
-// Of returns the peer of a request's connection. It takes some 0.1 ms on the first request of a connection, and at most a quarter
-// of a second. The peer is unknown where the server was not attached.
+// Of returns the peer of a request's connection. It takes about 0.1 ms on the first request of a connection, and at most a quarter of a
+// second. The peer is unknown if Attach was not called for the server.
 func Of(ctx context.Context) Peer {
 	c, ok := ctx.Value(connectionKey{}).(*connection)
 	if !ok {

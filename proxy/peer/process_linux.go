@@ -16,8 +16,8 @@ import (
 // processes finds the process that holds a socket. It is safe for concurrent use.
 type processes struct {
 	root   string
-	search chan struct{} // one search at a time, so that a flood of connections does not multiply the work
-	// The following belong to the search that is under way.
+	search chan struct{} // a semaphore: one search at a time, so that a flood of connections does not multiply the work
+	// Only the goroutine that searches uses the following.
 	restUntil time.Time // until when nothing is searched for
 	lastPIDs  []int     // pids that had a socket, the last one first; ours to begin with, for roamproxy demo
 
@@ -25,7 +25,7 @@ type processes struct {
 	inodes map[uint32]process
 }
 
-// process is a program with its name and flow, ready to be told.
+// process is the name and the flow of a process.
 type process struct {
 	name, flow string
 	helper     bool
@@ -33,10 +33,10 @@ type process struct {
 
 func (p process) peer() Peer { return Peer{Name: p.name, Flow: p.flow, Helper: p.helper} }
 
-// The bounds of a search. Connections that come and go without end, each of a new process, cost at most a fifth of a core.
+// Bounds of a search. A stream of connections, each from a new process, takes at most a fifth of a core.
 const (
 	maxInodes      = 4096 // sockets whose process is remembered
-	maxDescriptors = 4096 // a process with more is a server, and none that calls Roam
+	maxDescriptors = 4096 // a process with more files is a server, and no client of Roam
 	maxLastPIDs    = 16   // programs that call Roam are few, and the next socket is most likely of one of them
 	restFactor     = 4    // times as long as a search took
 	maxRest        = 20 * time.Millisecond
@@ -46,7 +46,7 @@ func newProcesses(root string) *processes {
 	return &processes{root: root, search: make(chan struct{}, 1), lastPIDs: []int{os.Getpid()}, inodes: make(map[uint32]process)}
 }
 
-// byInode returns the process that holds a socket, where it is visible and found in time.
+// byInode returns the process that holds a socket, if it is visible and found in time.
 func (p *processes) byInode(inode uint32, deadline time.Time) (process, bool) {
 	if inode == 0 {
 		return process{}, false
@@ -54,21 +54,21 @@ func (p *processes) byInode(inode uint32, deadline time.Time) (process, bool) {
 	if found, ok := p.cached(inode); ok {
 		return found, true
 	}
-	patience := time.NewTimer(time.Until(deadline))
-	defer patience.Stop()
+	timeout := time.NewTimer(time.Until(deadline))
+	defer timeout.Stop()
 	select {
 	case p.search <- struct{}{}:
 		defer func() { <-p.search }()
-	case <-patience.C:
+	case <-timeout.C:
 		return process{}, false
 	}
-	if found, ok := p.cached(inode); ok { // by the search that this one waited for
+	if found, ok := p.cached(inode); ok { // the search that this call waited for has found it
 		return found, true
 	}
 	if rest := time.Until(p.restUntil); rest > 0 {
 		select {
 		case <-time.After(rest):
-		case <-patience.C:
+		case <-timeout.C:
 			return process{}, false
 		}
 	}
@@ -123,7 +123,7 @@ func (p *processes) searchAll(inode uint32, deadline time.Time) (process, bool) 
 	return process{}, false
 }
 
-// remember keeps a process for all its sockets: a flood of connections costs one search.
+// remember stores a process for all its sockets, so that many connections of one process need one search.
 func (p *processes) remember(targets []string, found process) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +138,7 @@ func (p *processes) remember(targets []string, found process) {
 	}
 }
 
-// byPID returns a process, where it is visible.
+// byPID returns a process, if it is visible.
 func (p *processes) byPID(pid int) (process, bool) {
 	fs, err := procfs.NewFS(p.root)
 	if err != nil {
@@ -155,7 +155,7 @@ func (p *processes) byPID(pid int) (process, bool) {
 // flow, and two scripts in two terminals are two.
 func describe(fs procfs.FS, proc procfs.Proc) process {
 	if proc.PID == os.Getpid() {
-		return process{} // roamproxy demo, whose tools are in this process and have names
+		return process{} // in roamproxy demo the tools are in this process, and have names
 	}
 	name := programOf(proc)
 	stat, err := proc.Stat()
@@ -175,10 +175,10 @@ func describe(fs procfs.FS, proc procfs.Proc) process {
 	return process{name, fmt.Sprintf("program %s of %d in %d", name, uid, stat.Session), helper}
 }
 
-// maxAncestors bounds how far up a script is looked for: xargs, timeout and a shell or two stand between.
+// maxAncestors bounds the search for a script: xargs, timeout and one or two shells may be between.
 const maxAncestors = 4
 
-// ancestorScript returns the script that started a process which is no program of its own, such as curl.
+// ancestorScript returns the script that started a helper such as curl, or "".
 func ancestorScript(fs procfs.FS, pid int) string {
 	for range maxAncestors {
 		proc, err := fs.Proc(pid)
@@ -204,7 +204,7 @@ func ancestorScript(fs procfs.FS, pid int) string {
 	return ""
 }
 
-// programOf names a process by its command line, or by what the kernel calls it where that is hidden or empty.
+// programOf returns the program of a process by its command line, or by the kernel's name for it if that is hidden or empty.
 func programOf(proc procfs.Proc) string {
 	if args, err := proc.CmdLine(); err == nil && len(args) > 0 {
 		name := scriptOf(args)

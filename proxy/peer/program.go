@@ -7,14 +7,16 @@ import (
 	"strings"
 )
 
-// interpreters run a script that is named in their arguments; the list is of those that call APIs.
-var interpreters = regexp.MustCompile(`^(python|pypy|node|nodejs|deno|bun|ruby|perl|php|java|bash|sh|dash|zsh|ksh|fish|busybox|Rscript|lua|tclsh|pwsh|dotnet|tsx|ts-node)[0-9.]*$`)
+// interpreters matches the programs that run a script named in their arguments, as far as such scripts call APIs.
+var interpreters = regexp.MustCompile(`^(python|pypy|node|nodejs|deno|bun|ruby|perl|php|java|bash|sh|dash|zsh|ksh|fish|` +
+	`busybox|Rscript|lua|tclsh|pwsh|dotnet|tsx|ts-node)[0-9.]*$`)
 
 func isInterpreter(name string) bool { return interpreters.MatchString(name) }
 
 // isHelper reports whether a program calls on behalf of the one that started it.
 func isHelper(name string) bool {
-	return slices.Contains([]string{"curl", "wget", "http", "https", "httpie", "xh", "hey", "ab", "xargs", "parallel", "timeout", "env", "nice", "nohup", "sudo", "setsid", "stdbuf", "watch"}, name)
+	return slices.Contains([]string{"curl", "wget", "http", "https", "httpie", "xh", "hey", "ab", "xargs", "parallel", "timeout", "env",
+		"nice", "nohup", "sudo", "setsid", "stdbuf", "watch"}, name)
 }
 
 // isGeneric reports whether many programs have a file of this name.
@@ -23,7 +25,7 @@ func isGeneric(name string) bool {
 	return slices.Contains([]string{"main", "__main__", "index", "app", "server", "cli", "run", "manage", "start", "bot", "script"}, stem)
 }
 
-// baseName is the program in the first argument. A process may have written a title there: "gunicorn: worker [app]".
+// baseName returns the program in the first argument. A process may have put a title there: "gunicorn: worker [app]".
 func baseName(arg string) string {
 	arg, _, _ = strings.Cut(arg, " ")
 	if arg == "" {
@@ -32,7 +34,7 @@ func baseName(arg string) string {
 	return strings.TrimPrefix(strings.TrimSuffix(path.Base(arg), ":"), "-")
 }
 
-// scriptOf returns the script, module or archive that an interpreter runs, or nothing.
+// scriptOf returns the script, module or archive that an interpreter runs, or "".
 func scriptOf(args []string) string {
 	if len(args) == 0 || !isInterpreter(baseName(args[0])) {
 		return ""
@@ -54,7 +56,7 @@ func scriptOf(args []string) string {
 	return ""
 }
 
-// options are those of an interpreter that tell where its script is.
+// options are the options of an interpreter that show where its script is.
 type options struct {
 	names   *regexp.Regexp // the script follows
 	ends    *regexp.Regexp // there is none
@@ -85,7 +87,7 @@ func optionsOf(interpreter string) options {
 	return pattern(none, `-[a-z]*c|-s|-`, `-[a-z]*o|-O|--rcfile|--init-file`, `sh|ash`) // a shell; busybox sh
 }
 
-// withDirectory puts the directory before a name that many programs have: billing/main.py.
+// withDirectory returns a name that many programs have with its directory: billing/main.py.
 func withDirectory(args []string, name, cwd string) string {
 	for _, arg := range args {
 		if path.Base(arg) != name {

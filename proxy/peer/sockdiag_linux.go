@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socket is what the kernel tells about one (sock_diag(7)), whoever owns it.
+// socket is what the kernel reports about a socket of any user (sock_diag(7)).
 type socket struct {
 	uid    uint32
 	inode  uint32
 	cgroup uint64 // id in cgroup v2; 0 before Linux 5.8
 }
 
-// rootCgroup is the id of the root of cgroup v2, in which everything is where cgroups are not used: it tells nothing.
+// rootCgroup is the id of the root of cgroup v2. On a system without cgroups all processes are in it.
 const rootCgroup = 1
 
-// The question and the answer: struct inet_diag_req_v2 and inet_diag_msg of linux/inet_diag.h, after a struct nlmsghdr.
+// Layout of request and answer: struct inet_diag_req_v2 and inet_diag_msg of linux/inet_diag.h, after a struct nlmsghdr.
 const (
 	headerSize  = unix.SizeofNlMsghdr
 	requestSize = headerSize + 56
@@ -31,14 +31,14 @@ const (
 	tcpListen       = 10 // TCP_LISTEN of net/tcp_states.h
 )
 
-// askKernel asks for the TCP socket that is bound to from and connected to to. It must be of our network namespace.
-func askKernel(from, to netip.AddrPort, patience time.Duration) (socket, error) {
+// askKernel returns the TCP socket that is bound to from and connected to to, in the network namespace of this process.
+func askKernel(from, to netip.AddrPort, wait time.Duration) (socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return socket{}, fmt.Errorf("peer: netlink: %w", err)
 	}
 	defer unix.Close(fd)
-	timeout := unix.NsecToTimeval(max(patience, time.Millisecond).Nanoseconds())
+	timeout := unix.NsecToTimeval(max(wait, time.Millisecond).Nanoseconds())
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
 		return socket{}, fmt.Errorf("peer: netlink: %w", err)
 	}
@@ -53,7 +53,7 @@ func askKernel(from, to netip.AddrPort, patience time.Duration) (socket, error) 
 	return parseAnswer(buffer[:n])
 }
 
-// question writes a SOCK_DIAG_BY_FAMILY for one socket.
+// question returns a SOCK_DIAG_BY_FAMILY request for one socket.
 func question(from, to netip.AddrPort) []byte {
 	q := make([]byte, requestSize)
 	binary.NativeEndian.PutUint32(q[0:], requestSize)
@@ -73,7 +73,7 @@ func question(from, to netip.AddrPort) []byte {
 	return q
 }
 
-// parseAnswer reads the answer, or the error that came in its place.
+// parseAnswer returns the socket in an answer, or the error that the kernel sent.
 func parseAnswer(a []byte) (socket, error) {
 	if len(a) < headerSize+4 {
 		return socket{}, fmt.Errorf("peer: the kernel's answer has %d bytes", len(a))

@@ -168,7 +168,8 @@ func (r *Roam) chatPost(in *request) (int, any) {
 // post appends a message with a timestamp later than any other.
 func (r *Roam) post(chat, text string, thread int64) message {
 	r.data.posted = max(r.data.posted+1, time.Now().UnixMicro())
-	m := message{Type: "message", ContentType: "text", Sender: "B-" + id("bot", 0), Chat: chat, Thread: thread, Timestamp: r.data.posted, Text: text}
+	m := message{Type: "message", ContentType: "text", Sender: "B-" + id("bot", 0), Chat: chat, Thread: thread, Timestamp: r.data.posted,
+		Text: text}
 	r.data.messages[chat] = append(r.data.messages[chat], m)
 	r.report("chat.message", object{"chatId": chat, "chat": chat, "timestamp": m.Timestamp, "text": text, "sender": m.Sender})
 	return m

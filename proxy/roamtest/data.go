@@ -56,7 +56,8 @@ func (d *data) addStatic() {
 			"timestamp": at, "eventType": "user.login", "name": newUser(i).Name, "email": newUser(i).Email, "data": object{},
 		})
 		d.bookings = append(d.bookings, object{
-			"id": id("booking", i), "start": at, "end": stamp(epoch().Add(time.Duration(i)*time.Hour + meetingLength)), "status": "booked", "created": at,
+			"id": id("booking", i), "start": at, "end": stamp(epoch().Add(time.Duration(i)*time.Hour + meetingLength)), "status": "booked",
+			"created":  at,
 			"hosts":    []object{{"email": newUser(0).Email, "isOrganizer": true}},
 			"invitees": []object{{"email": "guest@example.com", "status": "accepted"}},
 		})
@@ -67,7 +68,8 @@ func (d *data) addStatic() {
 		})
 	}
 	d.events = append(d.events, newEvent(0, "Launch day", epoch()))
-	d.calendar = append(d.calendar, object{"id": id("calendar", 0), "title": "Stand-up", "start": stamp(epoch()), "end": stamp(epoch().Add(meetingLength))})
+	d.calendar = append(d.calendar, object{"id": id("calendar", 0), "title": "Stand-up", "start": stamp(epoch()),
+		"end": stamp(epoch().Add(meetingLength))})
 	d.scheduled = append(d.scheduled, object{"id": id("scheduled", 0), "text": "Good morning", "sendAt": stamp(epoch())})
 }
 

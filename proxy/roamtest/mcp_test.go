@@ -25,7 +25,8 @@ func TestAnAgentFindsAMeetingAndReacts(t *testing.T) {
 	_, timestamp, _ := strings.Cut(strings.TrimSuffix(posted, "}"), `"timestamp":`)
 
 	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, nil)
-	transport := &mcp.StreamableClientTransport{Endpoint: roam.URL + "/mcp", HTTPClient: &http.Client{Transport: keyTransport{&http.Transport{DisableKeepAlives: true}}}}
+	transport := &mcp.StreamableClientTransport{Endpoint: roam.URL + "/mcp",
+		HTTPClient: &http.Client{Transport: keyTransport{&http.Transport{DisableKeepAlives: true}}}}
 	session, err := client.Connect(t.Context(), transport, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,8 @@ type meeting struct {
 const meetingLength = 30 * time.Minute
 
 func newMeeting(i int) meeting {
-	return meeting{ID: id("meeting", i), Transcript: id("transcript", i), Recording: id("recording", i), Start: epoch().Add(time.Duration(i) * 6 * time.Hour)}
+	return meeting{ID: id("meeting", i), Transcript: id("transcript", i), Recording: id("recording", i),
+		Start: epoch().Add(time.Duration(i) * 6 * time.Hour)}
 }
 
 func (m meeting) start() time.Time { return m.Start }
@@ -159,7 +160,8 @@ func (r *Roam) transcriptInfo(in *request) (int, any) {
 	shown := make([]object, 0, cues)
 	for i := range cues {
 		if start := int64(i) * 1000; start >= since {
-			shown = append(shown, object{"speaker": "Ada 000", "text": fmt.Sprintf("Sentence %d.", i), "startOffset": start, "endOffset": start + 900})
+			shown = append(shown, object{"speaker": "Ada 000", "text": fmt.Sprintf("Sentence %d.", i), "startOffset": start,
+				"endOffset": start + 900})
 		}
 	}
 	return http.StatusOK, info.with(object{"cues": shown})

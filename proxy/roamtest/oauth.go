@@ -175,7 +175,8 @@ func (a *OAuth) token(w http.ResponseWriter, req *http.Request) {
 	}
 	access := a.rotate(g)
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]any{"access_token": access, "refresh_token": g.refresh, "token_type": "Bearer", "expires_in": int(a.o.Lifetime.Seconds())})
+	json.NewEncoder(w).Encode(map[string]any{"access_token": access, "refresh_token": g.refresh, "token_type": "Bearer",
+		"expires_in": int(a.o.Lifetime.Seconds())})
 }
 
 // redeem is what a code stands for, once.

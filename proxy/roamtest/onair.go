@@ -114,7 +114,8 @@ func (r *Roam) guestAdd(in *request) (int, any) {
 	added := []object{}
 	for _, v := range given {
 		fields, _ := v.(map[string]any)
-		guest := object{"status": "invited"}.with(fields).with(object{"id": id("guest", r.data.created), "eventId": event, "created": stamp(time.Now())})
+		guest := object{"status": "invited"}.with(fields).with(object{"id": id("guest", r.data.created), "eventId": event,
+			"created": stamp(time.Now())})
 		r.data.created++
 		r.data.guests = append(r.data.guests, guest)
 		added = append(added, guest)

@@ -69,7 +69,8 @@ func specCalls(posted string) []specCall {
 		{"chat.json", "GET", "/lobby.list", "/lobby.list?handle=sales", ""},
 		{"chat.json", "GET", "/lobbyBooking.list", "/lobbyBooking.list?lobbyId=" + id("lobby", 0), ""},
 		{"chat.json", "GET", "/userauditlog.list", "/userauditlog.list?date=2026-01-05", ""},
-		{"onair.json", "POST", "/onair.event.create", "/onair.event.create", `{"title":"Demo","calendarHostEmail":"user001@example.com","start":"2026-02-01T10:00:00Z","end":"2026-02-01T11:00:00Z","timeZone":"UTC","hosts":[{"name":"Jo"}]}`},
+		{"onair.json", "POST", "/onair.event.create", "/onair.event.create",
+			`{"title":"Demo","calendarHostEmail":"user001@example.com","start":"2026-02-01T10:00:00Z","end":"2026-02-01T11:00:00Z","timeZone":"UTC","hosts":[{"name":"Jo"}]}`},
 		{"onair.json", "GET", "/onair.event.list", "/onair.event.list", ""},
 		{"onair.json", "GET", "/onair.event.info", "/onair.event.info?id=" + event, ""},
 		{"onair.json", "POST", "/onair.event.update", "/onair.event.update", `{"id":"` + event + `","title":"Launch"}`},
@@ -152,7 +153,8 @@ func checkAgainst(t *testing.T, doc *openapi3.T, roam *Roam, c specCall) {
 	if path == nil || path.GetOperation(c.method) == nil {
 		t.Fatalf("%s %s is not in %s", c.method, c.path, c.file)
 	}
-	res, body := call(t, roam.Transport(), c.method, bases()[c.file]+c.target, c.body, "Content-Type", kind, "Content-Disposition", `attachment; filename="a.bin"`)
+	res, body := call(t, roam.Transport(), c.method, bases()[c.file]+c.target, c.body, "Content-Type", kind, "Content-Disposition",
+		`attachment; filename="a.bin"`)
 	described := path.GetOperation(c.method).Responses.Status(res.StatusCode)
 	if res.StatusCode >= 300 || described == nil {
 		t.Fatalf("got %d %s, which %s does not describe", res.StatusCode, body, c.file)

@@ -111,7 +111,8 @@ func New(o Options) *Roam {
 	if o.WebhookTransport == nil {
 		o.WebhookTransport = &http.Transport{DisableKeepAlives: true}
 	}
-	r := &Roam{options: o, started: time.Now(), bucket: newBucket(o.Rate, o.Burst), headers: make(map[string]http.Header), bare: make(map[string]bool), data: newData(o.Users)}
+	r := &Roam{options: o, started: time.Now(), bucket: newBucket(o.Rate, o.Burst), headers: make(map[string]http.Header),
+		bare: make(map[string]bool), data: newData(o.Users)}
 	r.routes = r.table()
 	return r
 }

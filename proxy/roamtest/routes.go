@@ -64,8 +64,10 @@ func (r *Roam) find(path string) (route, bool) {
 // shape of the version that was called.
 func (r *Roam) table() map[string]route {
 	table := map[string]route{
-		scimUsers:                        {methods: map[string]handler{http.MethodGet: r.scimUsersList, http.MethodPost: r.scimUserCreate}, writes: true},
-		scimGroups:                       {methods: map[string]handler{http.MethodGet: r.scimGroupsList, http.MethodPost: r.scimGroupCreate}, writes: true},
+		scimUsers: {methods: map[string]handler{http.MethodGet: r.scimUsersList, http.MethodPost: r.scimUserCreate},
+			writes: true},
+		scimGroups: {methods: map[string]handler{http.MethodGet: r.scimGroupsList, http.MethodPost: r.scimGroupCreate},
+			writes: true},
 		scimSchemas:                      get(scimSchemaList),
 		"/scim/v2/ResourceTypes":         get(scimResourceTypes),
 		"/scim/v2/ServiceProviderConfig": get(scimServiceProviderConfig),

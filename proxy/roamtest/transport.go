@@ -86,7 +86,8 @@ func (d direct) RoundTrip(req *http.Request) (*http.Response, error) {
 	if n := w.sent.Get("Content-Length"); n != "" {
 		res.ContentLength = length(n)
 	}
-	body := &stream{PipeReader: reader, caller: req.Context(), cancel: cancel, stop: context.AfterFunc(ctx, func() { reader.CloseWithError(ctx.Err()) })}
+	body := &stream{PipeReader: reader, caller: req.Context(), cancel: cancel,
+		stop: context.AfterFunc(ctx, func() { reader.CloseWithError(ctx.Err()) })}
 	res.Body = body
 	if req.Method == http.MethodHead {
 		body.Close()

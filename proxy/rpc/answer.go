@@ -31,7 +31,7 @@ type content struct {
 	Text string `json:"text"`
 }
 
-// Fail answers every request of the body with an error. Where no message wants an answer, the error has the id null.
+// Fail returns an answer with an error for every request of the body. If no message is a request, the error has the id null.
 func (b *Body) Fail(e Error) []byte {
 	if text := b.answer(func(Message) response { return response{Error: &e} }); text != nil {
 		return text
@@ -40,8 +40,8 @@ func (b *Body) Fail(e Error) []byte {
 	return append(text, '\n')
 }
 
-// Refuse answers every call of a tool with a result that a model reads, and every other request with an error. Readable reports
-// whether there is such a result; text is nil where no message wants an answer.
+// Refuse returns an answer with a result for every tool call, which a model reads, and with an error for every other request. readable
+// reports whether there is such a result. text is nil if no message is a request.
 func (b *Body) Refuse(e Error, model string) (text []byte, readable bool) {
 	text = b.answer(func(m Message) response {
 		if !m.IsToolCall() {

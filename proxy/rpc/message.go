@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// MaxBody bounds what Parse is given, in bytes. Messages are far smaller; what is larger carries a file, and is passed through unread.
+// MaxBody bounds the argument of Parse, in bytes. Messages are far smaller; a larger body contains a file, and is passed through unread.
 const MaxBody = 1 << 20
 
 // ToolCall is the method that calls a tool of the server.
@@ -22,11 +22,11 @@ const resourceRead = "resources/read"
 
 // Message is one JSON-RPC message.
 type Message struct {
-	ID        json.RawMessage // a string or a number; nil: it wants no answer
-	Method    string          // "": it is a response to a request of the server
-	Name      string          // of the tool or prompt, or the URI of the resource, that it asks for; "": none
-	Arguments json.RawMessage // of the tool or prompt
-	Params    json.RawMessage // all of them, as they came; nil: none
+	ID        json.RawMessage // a string or a number; nil: a notification, which has no answer
+	Method    string          // "": a response to a request of the server
+	Name      string          // name of a tool or prompt, or URI of a resource; "": none
+	Arguments json.RawMessage // arguments of the tool or prompt
+	Params    json.RawMessage // all parameters, unchanged; nil: none
 }
 
 // Body is what one POST carries: a message, or a batch, which MCP had until 2025-06-18.
@@ -35,11 +35,11 @@ type Body struct {
 	Batch    bool
 }
 
-// ErrUnreadable reports a body that servers could understand in different ways, or not at all.
+// ErrUnreadable reports a body that servers could read in different ways, or not at all.
 var ErrUnreadable = errors.New("rpc: the body is no JSON-RPC message, or an ambiguous one")
 
-// Parse reads a body. It takes only what every server reads alike: a name that occurs twice, or that differs from a known one in
-// case alone, is an error, for the next reader may choose the other one. Every error is ErrUnreadable.
+// Parse reads a body. It accepts only what every server reads in the same way. A member that occurs twice, or whose name differs from a
+// known one only in case, is an error, because another reader may choose the other one. Every error is ErrUnreadable.
 func Parse(body []byte) (*Body, error) {
 	if len(body) > MaxBody || !json.Valid(body) {
 		return nil, ErrUnreadable
@@ -108,7 +108,7 @@ func (m *Message) readParams(data []byte) error {
 	return err
 }
 
-// parseFields returns the members of an object. Those that are known must have their exact names, and each at most once.
+// parseFields returns the members of an object. No member may occur twice, or differ from a known name only in case.
 func parseFields(data []byte, known ...string) (map[string]json.RawMessage, error) {
 	in := json.NewDecoder(bytes.NewReader(data))
 	if t, err := in.Token(); err != nil || t != json.Delim('{') {
@@ -138,7 +138,7 @@ func parseFields(data []byte, known ...string) (map[string]json.RawMessage, erro
 	return all, nil
 }
 
-// parseID returns an id, and nil where there is none: null is none in MCP.
+// parseID returns an id, or nil if there is none. In MCP null is none.
 func parseID(data json.RawMessage) (json.RawMessage, error) {
 	switch {
 	case len(data) == 0 || string(data) == "null":
@@ -167,10 +167,10 @@ func (m Message) HasName() bool {
 // IsToolCall reports whether the message calls a tool of the server.
 func (m Message) IsToolCall() bool { return m.Method == ToolCall }
 
-// IsRequest reports whether the message wants an answer.
+// IsRequest reports whether the message needs an answer.
 func (m Message) IsRequest() bool { return m.Method != "" && m.ID != nil }
 
-// IsSession reports whether the message only keeps a session going: it neither reads nor changes anything of Roam's.
+// IsSession reports whether the message only keeps a session alive: it neither reads nor changes data of Roam.
 func (m Message) IsSession() bool {
 	switch m.Method {
 	case "", "initialize", "ping", "server/discover":

@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// Pattern selects messages by method and, where Name is not "", by the name of the tool or prompt. Both are patterns of path.Match.
+// Pattern selects messages by method and, if Name is not "", by the name of the tool or prompt. Both are patterns of path.Match.
 type Pattern struct{ Method, Name string }
 
-// ParsePattern reads METHOD or METHOD NAME, such as tools/call meeting_*. A pattern that no message can match is an error.
+// ParsePattern parses METHOD or METHOD NAME, such as tools/call meeting_*. A pattern that no message can match is an error.
 func ParsePattern(text string) (p Pattern, err error) {
 	parts := strings.Split(text, " ")
 	if len(parts) > 2 || parts[0] == "" || parts[len(parts)-1] == "" {

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// IsRead reports whether a tool only reads, by its name. In doubt it does not.
+// IsRead reports whether a tool only reads, judged by its name. It returns false in doubt.
 func IsRead(name string) bool {
 	all := Words(name)
 	if len(all) == 0 || slices.Contains(all, "and") || slices.Contains(all, "or") { // get_or_create
@@ -15,7 +15,7 @@ func IsRead(name string) bool {
 	return isReadVerb(all[0]) || isReadVerb(all[len(all)-1])
 }
 
-// isReadVerb reports whether a word at the begin or end of a tool's name says that it changes nothing, as in meeting_search.
+// isReadVerb reports whether a word at the beginning or end of a tool's name means that the tool changes nothing, as in meeting_search.
 func isReadVerb(word string) bool {
 	switch word {
 	case "search", "info", "list", "get", "read", "find", "fetch", "lookup", "resolve", "query", "describe", "history", "transcript", "prompt",
@@ -25,7 +25,7 @@ func isReadVerb(word string) bool {
 	return false
 }
 
-// Words splits meeting_search, meeting.search, meeting-search and meetingSearch.
+// Words returns the words of a name in lower case: meeting and search for meeting_search, meeting.search, meeting-search and meetingSearch.
 func Words(name string) []string {
 	var spaced strings.Builder
 	before := ' '

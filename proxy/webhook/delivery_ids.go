@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	// idTTL is how long the id of a delivery is remembered: twice the tolerance, after which its timestamp is outdated.
+	// idTTL is how long the id of a delivery is remembered: twice the tolerance. After that its timestamp is outdated.
 	idTTL = 2 * tolerance
-	// maxIDs bounds what is remembered. A workspace with 16 events a second fills it in seenFor.
+	// maxIDs bounds the remembered ids. A workspace with 16 events a second reaches it within idTTL.
 	maxIDs = 10_000
-	// maxID bounds an id. Roam's have some 40 bytes.
+	// maxID bounds an id, in bytes. Roam's have about 40.
 	maxID = 256
 )
 
@@ -18,7 +18,7 @@ const (
 type deliveryIDs struct {
 	mu  sync.Mutex // guards the following
 	ids map[string]time.Time
-	old []string // in the order in which they came
+	old []string // the same ids, oldest first
 }
 
 // add remembers an id, and reports false if it was there.
@@ -40,9 +40,9 @@ func (s *deliveryIDs) add(id string, now time.Time) bool {
 	return true
 }
 
-// remove forgets an id, so that the same delivery is taken again.
+// remove forgets an id, so that the same delivery is accepted again.
 func (s *deliveryIDs) remove(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.ids, id) // its place in old goes when it is due
+	delete(s.ids, id) // add removes it from old when it is due
 }

@@ -9,11 +9,12 @@ import (
 
 // Event is what a delivery reports.
 type Event struct {
-	Name string // with dots, such as chat.message; "": nobody knows
-	Chat string // that it is about; ""
+	Name string // with dots, such as chat.message; "": unknown
+	Chat string // id of the chat that it is about; "": none
 }
 
-// parseEvent finds the event of a delivery. v1 names it, in type or event; v0 names some with colons, and of others only the shape tells.
+// parseEvent returns the event of a delivery. v1 names it in type or event. v0 names some events with colons; others are recognised by
+// their fields.
 func parseEvent(body []byte) (Event, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
@@ -69,8 +70,8 @@ func textField(fields map[string]json.RawMessage, names ...string) string {
 	return ""
 }
 
-// parseChallenge returns what Roam sends to verify a URL: an object with a short challenge, and nothing that an event has. Roam does not
-// document its form; this is the usual one. It is answered without a signature, because it changes nothing.
+// parseChallenge returns the challenge that Roam sends to verify a URL. Roam does not document its form; this is the usual one: an object
+// with a short challenge. The answer needs no signature, because it changes nothing.
 func parseChallenge(body []byte) (string, bool) {
 	if len(body) > 1024 {
 		return "", false

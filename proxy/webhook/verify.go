@@ -12,14 +12,14 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// minSecret is the shortest secret that Standard Webhooks allows, in bytes. The library accepts an empty one, which would let
-// anybody sign.
+// minSecret is the length of the shortest secret that Standard Webhooks allows, in bytes. The library accepts an empty secret, with which
+// anyone could sign.
 const minSecret = 24
 
 // tolerance is how far a timestamp may be off, as Standard Webhooks recommends.
 const tolerance = 5 * time.Minute
 
-// CheckSecret returns an error that says why a secret such as whsec_… is unusable, without showing it.
+// CheckSecret returns why a secret such as whsec_… is unusable, or nil. The error does not show the secret.
 func CheckSecret(secret string) error {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	switch {
@@ -54,7 +54,7 @@ func verifiers(secrets func() ([]string, error)) ([]*standardwebhooks.Webhook, e
 	return usable, nil
 }
 
-// verify returns why a delivery is refused and with which status, or "". The library compares in constant time.
+// verify returns why a delivery is refused and the status of the answer, or "" for a genuine one. The library compares in constant time.
 func (r *Receiver) verify(body []byte, h http.Header) (Result, int) {
 	id, seconds := h["Webhook-Id"], h["Webhook-Timestamp"]
 	if len(id) != 1 || id[0] == "" || len(id[0]) > maxID || len(seconds) != 1 || len(h["Webhook-Signature"]) != 1 {
@@ -72,7 +72,7 @@ func (r *Receiver) verify(body []byte, h http.Header) (Result, int) {
 		return Forged, http.StatusUnauthorized // fail closed: without a secret nothing is genuine
 	}
 	for _, v := range all {
-		if v.VerifyIgnoringTimestamp(body, h) == nil { // the timestamp was checked above, by the same clock as everything else
+		if v.VerifyIgnoringTimestamp(body, h) == nil { // the timestamp was checked above
 			return "", 0
 		}
 	}

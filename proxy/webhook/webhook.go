@@ -1,11 +1,11 @@
-// Package webhook receives Roam's webhooks (Standard Webhooks), so that the cache is right the moment Roam reports a change.
+// Package webhook receives Roam's webhooks (Standard Webhooks), so that cached answers are removed as soon as Roam reports a change.
 //
 //	Roam ──► verify ──► invalidate ──► forward to each receiver ──► 204, or 502 if one of them failed
 //	           │ forged, old, too large or no JSON: refused before anything else happens
-//	           └ seen before: 200, and not forwarded again
+//	           └ a repeated delivery: 200, and not forwarded again
 //
-// Roam waits three seconds for an answer and repeats nothing. It pauses a subscription whose deliveries fail for a day, so the
-// answer tells the truth about the receivers.
+// Roam waits three seconds for an answer and repeats nothing. It pauses a subscription whose deliveries fail for a day, so the status of
+// the answer is that of the receivers.
 package webhook
 
 import (
@@ -24,28 +24,28 @@ import (
 )
 
 const (
-	// maxBody bounds a delivery. Roam's largest carries a whole transcript, some 300 KB.
+	// maxBody bounds a delivery, in bytes. Roam's largest contains a whole transcript, about 300 KB.
 	maxBody = 1 << 20
-	// forwardTimeout is how long all receivers have together. Roam waits 3 s, and the answer needs time to arrive.
+	// forwardTimeout bounds the time of all receivers together. Roam waits 3 s, and the answer needs time to arrive.
 	forwardTimeout = 2500 * time.Millisecond
 )
 
-// Result says what became of a delivery, for the metric.
+// Result is how a delivery ended.
 type Result string
 
 // The results.
 const (
-	Accepted   Result = "accepted"   // every receiver took it
-	Failed     Result = "failed"     // a receiver did not
-	Repeated   Result = "repeated"   // its id was seen before
+	Accepted   Result = "accepted"   // every receiver accepted it
+	Failed     Result = "failed"     // a receiver did not accept it
+	Repeated   Result = "repeated"   // its id was delivered before
 	Challenged Result = "challenged" // Roam verified the URL
-	Forged     Result = "forged"     // no secret made the signature
+	Forged     Result = "forged"     // its signature belongs to no secret
 	Outdated   Result = "outdated"   // its timestamp is more than five minutes off
 	Malformed  Result = "malformed"  // too large, no JSON, or without the headers of a webhook
 	NotFound   Result = "not_found"  // another method or path
 )
 
-// Results returns all of them.
+// Results returns every Result.
 func Results() []Result {
 	return []Result{Accepted, Failed, Repeated, Challenged, Forged, Outdated, Malformed, NotFound}
 }
@@ -53,11 +53,11 @@ func Results() []Result {
 // Options describe a Receiver. Path, Secrets and Invalidate are required.
 type Options struct {
 	Path       string
-	Secrets    func() ([]string, error)           // asked for each delivery: a rotated secret is in force at once
-	Invalidate func(Event)                        // returns when the cached answers are gone, on all replicas that can be reached
+	Secrets    func() ([]string, error)           // called for each delivery, so a rotated secret is in force at once
+	Invalidate func(Event)                        // removes cached answers; returns when all reachable replicas have done so
 	Forward    []*url.URL                         // receivers
 	Transport  http.RoundTripper                  // to the receivers; nil: http.DefaultTransport
-	Observe    func(Result, Event, time.Duration) // the time of forwarding; called from many goroutines; nil: nobody is told
+	Observe    func(Result, Event, time.Duration) // called for each delivery with the time of forwarding, by many goroutines; optional
 }
 
 // Receiver is the http.Handler of a listener that Roam can reach. It is safe for concurrent use.
@@ -83,14 +83,14 @@ func New(o Options) (*Receiver, error) {
 	return &Receiver{o: o}, nil
 }
 
-// Last returns when the latest genuine delivery or verification arrived; zero: none has.
+// Last returns when the latest genuine delivery arrived; zero: none has.
 func (r *Receiver) Last() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last
 }
 
-// ServeHTTP answers one delivery. What is not addressed to the one path learns nothing, not even that there is another.
+// ServeHTTP answers one delivery. Every request for another path is answered 404.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if req.Method != http.MethodPost || req.URL.EscapedPath() != r.o.Path {
@@ -145,20 +145,20 @@ func (r *Receiver) noteArrival() {
 	r.last = time.Now()
 }
 
-// refuse answers what is not genuine. The status is never 410, by which Standard Webhooks ends a subscription.
+// refuse answers a delivery that is not genuine. The status is never 410, which in Standard Webhooks ends a subscription.
 func (r *Receiver) refuse(w http.ResponseWriter, result Result, status int) {
 	r.o.Observe(result, Event{}, 0)
 	w.WriteHeader(status)
 }
 
-// answerChallenge proves to Roam that the URL is ours, by saying again what it said.
+// answerChallenge repeats the challenge, which proves to Roam that the URL is ours.
 func (r *Receiver) answerChallenge(w http.ResponseWriter, challenge string) {
 	r.o.Observe(Challenged, Event{}, 0)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]string{"challenge": challenge})
 }
 
-// forward sends the delivery to every receiver at the same time, unchanged, and returns an error that names the first that failed.
+// forward sends the delivery unchanged to all receivers at the same time. The error names every receiver that failed.
 func (r *Receiver) forward(req *http.Request, body []byte) error {
 	ctx, cancel := context.WithTimeout(req.Context(), forwardTimeout)
 	defer cancel()
@@ -179,7 +179,7 @@ func (r *Receiver) forward(req *http.Request, body []byte) error {
 	return errors.Join(failed...)
 }
 
-// send posts a delivery to one receiver. Its error has no URL, which may hold a password.
+// send posts a delivery to one receiver. The error does not contain the URL, which may have a password.
 func (r *Receiver) send(ctx context.Context, to *url.URL, header http.Header, body []byte) error {
 	out, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(body))
 	if err != nil {

@@ -137,7 +137,8 @@ func (r *Redis) Calls(commands ...string) (calls int) {
 	for line := range strings.Lines(r.cli("info", "commandstats")) {
 		var name string
 		var n int
-		if _, err := fmt.Sscanf(strings.NewReplacer(":", " ", ",", " ").Replace(line), "cmdstat_%s calls=%d", &name, &n); err == nil && slices.Contains(commands, name) {
+		if _, err := fmt.Sscanf(strings.NewReplacer(":", " ", ",", " ").Replace(line), "cmdstat_%s calls=%d", &name, &n); err == nil &&
+			slices.Contains(commands, name) {
 			calls += n
 		}
 	}

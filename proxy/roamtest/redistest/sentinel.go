@@ -20,7 +20,8 @@ func NewSentinels(t redisTest, primary *Redis, n int) Sentinels {
 	for range n {
 		s := &Redis{t: t, program: Program(t, "redis-server"), dir: t.TempDir()}
 		s.monitor = filepath.Join(s.dir, "sentinel.conf")
-		text := fmt.Sprintf("sentinel monitor roam %s %s %d\nsentinel down-after-milliseconds roam 2000\nsentinel failover-timeout roam 5000\n", host, port, n/2+1)
+		text := fmt.Sprintf("sentinel monitor roam %s %s %d\nsentinel down-after-milliseconds roam 2000\nsentinel failover-timeout roam 5000\n",
+			host, port, n/2+1)
 		if err := os.WriteFile(s.monitor, []byte(text), 0o600); err != nil {
 			t.Fatalf("%v", err)
 		}
