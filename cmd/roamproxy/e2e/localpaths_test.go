@@ -23,7 +23,7 @@ func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
 		body         string
 	}{
 		{"GET", "/healthz", 200, "ok\n"}, {"HEAD", "/healthz", 200, ""}, {"POST", "/healthz", 405, ""},
-		{"GET", "/", 404, "call paths such as /v1/groups.list"}, {"GET", "/metrics", 404, "on the admin listener"}, {"GET", "/favicon.ico", 404, "no method of Roam's"},
+		{"GET", "/", 404, "Call paths such as /v1/groups.list"}, {"GET", "/metrics", 404, "on the admin listener"}, {"GET", "/favicon.ico", 404, "not a method of Roam"},
 		{"GET", "/healthz?verbose", 200, "ok\n"},
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {

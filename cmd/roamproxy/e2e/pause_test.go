@@ -41,6 +41,6 @@ func TestADeliberatePauseShowsAsSuchAndEndsByItself(t *testing.T) {
 		t.Errorf("the call that waited is answered %d, Roam saw %d calls, want 200 and one", got, roam.Calls())
 	}
 	eventually(t, "the log tells of both ends", func() bool {
-		return strings.Contains(log.String(), "paused by hand") && strings.Contains(log.String(), "the pause by hand is over")
+		return strings.Contains(log.String(), "paused by hand") && strings.Contains(log.String(), "the manual pause has ended")
 	})
 }

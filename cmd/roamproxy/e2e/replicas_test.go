@@ -93,7 +93,7 @@ func writes(t *testing.T, all []replica, each int) (answers map[int]int) {
 // losses returns how often replicas have lost Redis, as they do on a busy machine.
 func losses(all []replica) (times int) {
 	for _, r := range all {
-		times += r.logged("Redis is away")
+		times += r.logged("Redis is unreachable")
 	}
 	return times
 }
@@ -149,7 +149,7 @@ func TestReplicasOutliveRedis(t *testing.T) {
 			becomes(t, all, "roamproxy_redis_up", "0")
 			for i, r := range all {
 				res, body := get(t, http.DefaultClient, r.admin+"/readyz")
-				if res.StatusCode != 200 || !strings.Contains(body, "calls go on at 1/3 of the rate") {
+				if res.StatusCode != 200 || !strings.Contains(body, "calls continue at 1/3 of the rate") {
 					t.Errorf("replica %d: /readyz is %d %s, want 200 and a note", i, res.StatusCode, body)
 				}
 			}
@@ -163,9 +163,9 @@ func TestReplicasOutliveRedis(t *testing.T) {
 			}
 			for i, r := range all {
 				eventually(t, fmt.Sprintf("replica %d logs each change", i), func() bool { // the line comes after the metric
-					return r.logged("Redis is there") == r.logged("Redis is away")+1
+					return r.logged("Redis is reachable") == r.logged("Redis is unreachable")+1
 				})
-				if lost := r.logged("Redis is away"); lost < 1 || lost > 10 { // a busy machine may lose it more than once
+				if lost := r.logged("Redis is unreachable"); lost < 1 || lost > 10 { // a busy machine may lose it more than once
 					t.Errorf("replica %d logged %d times that Redis was lost, want once", i, lost)
 				}
 			}

@@ -223,7 +223,7 @@ func TestACallIsExplainedAndAPauseIsLogged(t *testing.T) {
 	if q := now.Quotas[0]; q.Throttled != 1 || q.Sent != 2 || len(q.History) == 0 {
 		t.Errorf("the quota was throttled %d times, sent %d calls and has %d samples; want 1, 2 and some", q.Throttled, q.Sent, len(q.History))
 	}
-	eventually(t, "the end of the pause is logged", func() bool { return strings.Contains(log.String(), "the pause is over") })
+	eventually(t, "the end of the pause is logged", func() bool { return strings.Contains(log.String(), "the pause has ended") })
 	if n := strings.Count(log.String(), "paused: Roam answered 429"); n != 1 {
 		t.Errorf("the pause was logged %d times, want once: %s", n, log.String())
 	}

@@ -33,7 +33,7 @@ func (r *Server) adminPages(c config.Config, gate func(http.Handler) http.Handle
 	return proxy.Guard(pages, reach(c.Admin.Listen, c.Hosts))
 }
 
-// purge forgets the kept answers of the routes that match, and answers how many those were.
+// purge removes the entries of the routes that match, and answers with their number.
 func (r *Server) purge(w http.ResponseWriter, req *http.Request) {
 	n, err := r.current().proxy.Purge(req.FormValue("match"))
 	if err != nil {
@@ -45,8 +45,8 @@ func (r *Server) purge(w http.ResponseWriter, req *http.Request) {
 	fmt.Fprintf(w, `{"purged":%d}`+"\n", n)
 }
 
-// adminGate returns a middleware that wants the admin token, if one is configured: as password or as Bearer. The file is read
-// again when its content changes, and a file that cannot be read any more leaves the last token in use.
+// adminGate returns a middleware that requires the admin token, as Bearer or as password, where admin.token_file is set. It reads the
+// file again when the content changes. A file that becomes unreadable leaves the last token in use.
 func adminGate(a config.Admin) (func(http.Handler) http.Handler, error) {
 	if a.TokenFile == "" {
 		return func(next http.Handler) http.Handler { return next }, nil
@@ -57,9 +57,9 @@ func adminGate(a config.Admin) (func(http.Handler) http.Handler, error) {
 	}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			given, _ := proxy.TokenIn(r.Header["Authorization"])
+			presented, _ := proxy.TokenIn(r.Header["Authorization"])
 			token, err := file.Secret(r.Context())
-			sum, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(token.Reveal()))
+			sum, want := sha256.Sum256([]byte(presented)), sha256.Sum256([]byte(token.Reveal()))
 			if err != nil || subtle.ConstantTimeCompare(sum[:], want[:]) != 1 {
 				w.Header().Set("WWW-Authenticate", `Basic realm="roamproxy admin"`)
 				http.Error(w, "This page needs the token of admin.token_file as password.", http.StatusUnauthorized)

@@ -23,8 +23,8 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// app is all of roamproxy but its listeners. What lives as long as the process is here; what follows from the configuration is
-// in a snapshot, which a reload replaces:
+// app is roamproxy without its listeners. It holds what lives as long as the process. What follows from the configuration is in a
+// config snapshot, which a reload replaces:
 //
 //	tools ──► app ──► snapshot: proxy ──► cache
 //	                                │
@@ -33,32 +33,32 @@ import (
 //	                            observer ──► metrics, log
 type app struct {
 	log      *zap.Logger
-	own      []net.Addr // where we listen
+	own      []net.Addr // addresses of our listeners
 	state    *statefile.Dir
 	monitor  *status.Monitor
 	metrics  *metrics.Metrics
 	health   *metrics.Health
 	observer *observer
 	budgets  *budget.Counts
-	writes   *repeat.Memory       // that outlive a reload
-	streams  *eventstream.Streams // the same
+	writes   *repeat.Memory       // outlive a reload
+	streams  *eventstream.Streams // outlive a reload
 
 	webhooks webhooks
 
-	connections *limiter.Shares // those that have a request under way, by tool
+	connections *limiter.Shares // connections with a request in progress, by tool
 
 	mu  sync.RWMutex // guards now; held for reading while a request enters a snapshot, so that none enters a replaced one
 	now *snapshot
 
-	changing   sync.Mutex // one change at a time; guards quotas
+	changing   sync.Mutex // held by one change at a time; guards quotas
 	quotas     map[string]*quota
-	background sync.WaitGroup // what goes on beside the requests, until stopping is done
+	background sync.WaitGroup // goroutines besides those of requests; Close waits for them
 	ctx        context.Context
 	cancel     context.CancelFunc
-	draining   atomic.Bool // the process is about to stop
+	draining   atomic.Bool // the process is stopping
 }
 
-// newApp builds an app out of a configuration that was checked. own is where we listen, which must not be Roam.
+// newApp returns an app with a valid configuration. own are the addresses of our listeners, at which Roam cannot be.
 func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	version, revision := Version()
 	state, err := statefile.Open(c.StateDir)
@@ -79,7 +79,7 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	}
 	a.metrics.ToolState(a.toolState)
 	a.metrics.CacheState(func() (int64, int) { return a.current().cache.Size() })
-	// what the status page shows, and what the log says of changes
+	// for the status page, and for the log of what changes
 	a.background.Go(func() { a.monitor.Watch(a.ctx, a.observer.statusChanged) })
 	return a, nil
 }
@@ -92,7 +92,7 @@ func maxWaits(c config.Config) (all []time.Duration) {
 	return all
 }
 
-// reasons returns what the codes of the proxy mean.
+// reasons returns what the proxy's error codes mean.
 func reasons() (all []metrics.Reason) {
 	for _, r := range proxy.Reasons() {
 		all = append(all, metrics.Reason{
@@ -103,7 +103,7 @@ func reasons() (all []metrics.Reason) {
 	return all
 }
 
-// toolState returns what is configured for each tool, and what it used of that today.
+// toolState returns the configured weight and budget of each tool, and its calls of today.
 func (a *app) toolState() map[string]metrics.ToolState {
 	all, used := make(map[string]metrics.ToolState), a.budgets.Used()
 	for _, t := range a.current().config.Tools {
@@ -112,7 +112,7 @@ func (a *app) toolState() map[string]metrics.ToolState {
 	return all
 }
 
-// ServeHTTP answers with the configuration that is in force when the request comes.
+// ServeHTTP answers with the config snapshot that is current when the request arrives.
 func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if isLocal(r.URL.Path) {
 		c := a.current().config
@@ -122,7 +122,7 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g := a.enter()
 	defer g.users.Done()
 	if a.draining.Load() {
-		w.Header().Set("Connection", "close") // so that no client sends its next call on a connection that is about to end
+		w.Header().Set("Connection", "close") // the connection is about to close
 	}
 	g.proxy.ServeHTTP(w, r)
 }
@@ -141,7 +141,7 @@ func (a *app) current() *snapshot {
 	return a.now
 }
 
-// Close ends everything. No request may be under way.
+// Close stops all background work and closes queues, cache and connections. No request may be in progress.
 func (a *app) Close() {
 	a.cancel()
 	a.writes.Close()
@@ -155,7 +155,7 @@ func (a *app) Close() {
 	g.base.CloseIdleConnections()
 }
 
-// queues are those of all quotas, by name, with those that are being left.
+// queues returns the queues of all quotas by name, those included that a reload has removed and that still have requests.
 func (a *app) queues() map[string]*limiter.Queue {
 	a.changing.Lock()
 	defer a.changing.Unlock()
@@ -187,7 +187,7 @@ func (a *app) closeQueues() {
 	}
 }
 
-// openBudgets opens the counts of the day.
+// openBudgets opens the daily budgets.
 func (a *app) openBudgets() *budget.Counts {
 	b, err := budget.Open(a.state)
 	if err != nil {
@@ -207,9 +207,9 @@ func reach(listen string, hosts []string) proxy.Reach {
 	return proxy.Reach{Socket: config.SocketPath(listen) != "", Loopback: config.IsLoopback(listen), Hosts: hosts}
 }
 
-// fillTimeout covers the longest wait, the call, and as much again for its answer.
+// fillTimeout returns the deadline of a fill: the longest wait, the call, and as much again for reading its answer.
 func fillTimeout(c config.Config) time.Duration {
-	wait, silence := time.Duration(0), 2*time.Minute // of *.prompt, which is built in
+	wait, silence := time.Duration(0), 2*time.Minute // the built-in timeout of *.prompt
 	for _, q := range c.Quotas {
 		wait = max(wait, time.Duration(q.MaxWait))
 	}

@@ -14,8 +14,8 @@ type connLimiter struct {
 	mu      sync.Mutex // guards the following
 	limit   int
 	all     map[net.Conn]*list.Element
-	order   *list.List    // of net.Conn: the idle ones, longest idle first, then divider, then the busy ones
-	divider *list.Element // a request moves its connection past it, and allocates nothing
+	order   *list.List    // of net.Conn: idle ones, longest idle first; then divider; then busy ones
+	divider *list.Element // a request moves its connection past it without an allocation
 }
 
 func newConnLimiter() *connLimiter {
@@ -33,9 +33,9 @@ func (c *connLimiter) setLimit(n int) {
 
 type connKey struct{}
 
-// attach puts a server under the cap. It keeps the ConnContext that is set, and replaces ConnState.
+// attach limits the connections of a server. It wraps Handler and ConnContext, and replaces ConnState.
 func (c *connLimiter) attach(s *http.Server) {
-	s.Handler = &limitedHandler{s.Handler, c}
+	s.Handler = &limitHandler{s.Handler, c}
 	next := s.ConnContext
 	s.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		element := c.opened(conn)
@@ -51,13 +51,13 @@ func (c *connLimiter) attach(s *http.Server) {
 	}
 }
 
-// limitedHandler marks a connection busy while a request of it is handled.
-type limitedHandler struct {
+// limitHandler marks a connection busy while one of its requests is handled.
+type limitHandler struct {
 	http.Handler
 	conns *connLimiter
 }
 
-func (h *limitedHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (h *limitHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	element := r.Context().Value(connKey{}).(*list.Element)
 	h.conns.busy(element)
 	defer h.conns.idle(element)
@@ -78,7 +78,7 @@ func (c *connLimiter) opened(conn net.Conn) *list.Element {
 	return element
 }
 
-// busy and idle do nothing for a connection that was closed by opened: it is in no list any more.
+// busy and idle do nothing for a connection that opened has closed: its element is in no list any more.
 func (c *connLimiter) busy(element *list.Element) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

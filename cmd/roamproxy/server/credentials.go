@@ -8,6 +8,7 @@ import (
 	"roamproxy/proxy/credential"
 )
 
+// Source returns the secret source of a credential: OAuth, a file, or the key itself.
 func Source(k config.Credential, dir *statefile.Dir, base http.RoundTripper) credential.Source {
 	if k.OAuth.IsSet() {
 		return credential.NewOAuth(OAuthOptions(k, dir, base))
@@ -18,7 +19,7 @@ func Source(k config.Credential, dir *statefile.Dir, base http.RoundTripper) cre
 	return credential.Key{Value: k.APIKey}
 }
 
-// OAuthOptions returns what a credential's Source and its login are made of.
+// OAuthOptions returns the options that a credential's Source and its login share.
 func OAuthOptions(k config.Credential, dir *statefile.Dir, base http.RoundTripper) credential.OAuthOptions {
 	o := credential.OAuthOptions{
 		Name: k.Name, ClientID: k.OAuth.ClientID, TokenURL: k.OAuth.TokenURL, Dir: dir,
@@ -29,7 +30,7 @@ func OAuthOptions(k config.Credential, dir *statefile.Dir, base http.RoundTrippe
 	return o
 }
 
-// secretOf is a secret that is written or in a file; nil where it is neither.
+// secretOf returns the source of a secret that is in the configuration or in a file; nil where it is in neither.
 func secretOf(value credential.Secret, file string) credential.Source {
 	switch {
 	case file != "":

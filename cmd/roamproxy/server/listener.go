@@ -21,7 +21,7 @@ func listen(addr string) (net.Listener, error) {
 	return net.Listen("tcp", addr)
 }
 
-// listenError names the setting whose address cannot be listened on, and the ways to give another one.
+// listenError returns an error that names the setting of an address and how to change it.
 func listenError(err error, key, addr string) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s: %w", key, err)
@@ -31,7 +31,7 @@ func listenError(err error, key, addr string) error {
 		key, addr, flag, strings.ToUpper(strings.ReplaceAll(flag, "-", "_")), key)
 }
 
-// socketMode lets our user and the group connect, for which Linux wants the right to write.
+// socketMode lets our user and the group connect, which on Linux needs write permission.
 const socketMode = 0o660
 
 // unixListener listens on a Unix socket. Close removes its file, unless another process has put its own there.
@@ -75,7 +75,7 @@ func listenUnix(path string) (_ *unixListener, err error) {
 	return s, os.Rename(made, path)
 }
 
-// free reports an error unless nothing is at the path, or the socket of a process that is gone.
+// free returns an error unless the path is unused, or has the socket of a process that has ended.
 func free(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -84,16 +84,16 @@ func free(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != os.ModeSocket:
-		return fmt.Errorf("%s is there and is no socket; remove it or choose another path", path)
+		return fmt.Errorf("%s exists and is not a socket; remove it or choose another path", path)
 	}
 	if c, err := net.Dial("unix", path); err == nil {
 		c.Close()
-		return fmt.Errorf("another process listens on %s already", path)
+		return fmt.Errorf("another process already listens on %s", path)
 	}
 	return nil
 }
 
-// Addr is where tools connect, rather than where the socket was made.
+// Addr returns the path where tools connect, not the one where the socket was created.
 func (s *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
 
 // Close stops listening, and removes the file unless another process has put its own there.

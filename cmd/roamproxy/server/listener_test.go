@@ -14,7 +14,7 @@ import (
 func TestASocketIsNotTakenFromOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	os.WriteFile(path, []byte("content"), 0o600)
-	if _, err := listen("unix://" + path); err == nil || !strings.Contains(err.Error(), "is no socket") {
+	if _, err := listen("unix://" + path); err == nil || !strings.Contains(err.Error(), "is not a socket") {
 		t.Errorf("over a file: %v", err)
 	}
 	os.Remove(path)

@@ -5,20 +5,20 @@ import (
 	"net/http"
 )
 
-// isLocal reports whether a path of the tools' listener is no method of Roam. Health checks, scrapes and browsers that come to the wrong
-// port must not spend the quota: once a second they would spend all of it.
+// isLocal reports whether a path of the tools' listener is not a method of Roam. Health checks, scrapes and browsers at the wrong port
+// must not spend the quota: one request a second would spend all of it.
 func isLocal(path string) bool {
 	return path == "/" || path == "/healthz" || path == "/metrics" || path == "/favicon.ico"
 }
 
-// answerLocally answers a local path, which the guard has let in.
+// answerLocally answers a request for a local path.
 func answerLocally(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/":
-		notHere(w, "This is roamproxy, and no method of Roam's: call paths such as /v1/groups.list. The status page is on the admin listener "+
+		notHere(w, "This is roamproxy, and / is not a method of Roam. Call paths such as /v1/groups.list. The status page is on the admin listener "+
 			"(admin.listen).")
 	case r.URL.Path != "/healthz":
-		notHere(w, "This is no method of Roam's. Metrics and pages are on the admin listener (admin.listen).")
+		notHere(w, "This is not a method of Roam. Metrics and pages are on the admin listener (admin.listen).")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -29,7 +29,7 @@ func answerLocally(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notHere answers 404 in the form of roamproxy's own errors.
+// notHere answers 404 in the format of roamproxy's own errors.
 func notHere(w http.ResponseWriter, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

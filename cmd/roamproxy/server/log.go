@@ -13,14 +13,14 @@ import (
 	"golang.org/x/term"
 )
 
-// Logger writes to one place, at a level and in a form that a reload may change.
+// Logger writes to one destination. A reload may change its level and format.
 type Logger struct {
 	*zap.Logger
 	out  io.Writer
 	core *swapCore
 }
 
-// NewLog writes to w: readable on a terminal, JSON otherwise, unless the configuration says which.
+// NewLog returns a Logger that writes to w: text on a terminal and JSON otherwise, unless the configuration names the format.
 func NewLog(c config.Log, w io.Writer) *Logger {
 	l := &Logger{out: w, core: &swapCore{}}
 	l.configure(c)
@@ -28,7 +28,7 @@ func NewLog(c config.Log, w io.Writer) *Logger {
 	return l
 }
 
-// configure changes level and form from the next line on.
+// configure changes level and format from the next line on.
 func (l *Logger) configure(c config.Log) {
 	level, err := zapcore.ParseLevel(c.Level)
 	if err != nil {
@@ -55,7 +55,7 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// changing is a zapcore.Core that can be replaced while others write to it.
+// swapCore is a zapcore.Core that can be replaced while other goroutines log.
 type swapCore struct{ now atomic.Pointer[zapcore.Core] }
 
 func (c *swapCore) core() zapcore.Core                             { return *c.now.Load() }
@@ -64,16 +64,16 @@ func (c *swapCore) With(fields []zapcore.Field) zapcore.Core       { return c.co
 func (c *swapCore) Write(e zapcore.Entry, f []zapcore.Field) error { return c.core().Write(e, f) }
 func (c *swapCore) Sync() error                                    { return c.core().Sync() }
 
-// Check leaves the decision to the core of the moment.
+// Check leaves the decision to the current core.
 func (c *swapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	return c.core().Check(e, ce)
 }
 
-// Of the access lines of one second and level, this many are written, and after them one of as many. At the usual quota none is
-// ever left out; a flood of hits can neither fill a disk nor cost more than the hits themselves.
+// accessLines is how many access lines of one level are written in a second. Beyond it one line of so many is written. At Roam's quota
+// no line is omitted. A flood of hits can neither fill a disk nor cost more than the hits themselves.
 const accessLines = 100
 
-// sampled returns a logger that omits lines under a flood, and calls dropped for each.
+// sampled returns a logger that omits lines in a flood, and calls dropped for each.
 func sampled(log *zap.Logger, dropped func()) *zap.Logger {
 	return log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Second, accessLines, accessLines,

@@ -8,27 +8,27 @@ import (
 )
 
 const (
-	// bufferedBytes bounds the lines that wait for a slow reader: some 3,000 calls.
+	// bufferedBytes bounds the lines that wait for a slow reader: about 3,000 calls.
 	bufferedBytes = 1 << 20
-	// flushTime bounds how long the end of the process waits for the reader of its log.
+	// flushTime bounds how long Close waits for the reader of the log.
 	flushTime = time.Second
-	// lossNoted is how long readiness mentions that lines were lost.
+	// lossNoted is how long /readyz reports lost lines.
 	lossNoted = 10 * time.Minute
 )
 
-// logBuffer keeps the log from holding up calls. Write never waits: a goroutine writes the lines on, and what does not fit into the
-// buffer, or cannot be written, is dropped and counted. Close ends it.
+// logBuffer writes log lines in a goroutine of its own, so that a slow reader of the log delays no call. Write never waits: a line that
+// does not fit or cannot be written is dropped and counted.
 type logBuffer struct {
 	out   io.Writer
-	wake  chan struct{} // of one place: there are lines
+	wake  chan struct{} // capacity 1: there are lines
 	ended chan struct{}
 
 	mu     sync.Mutex // guards the following
 	lines  [][]byte
-	size   int // of lines, with the one that is being written
+	size   int // bytes of lines, including the one that is being written
 	closed bool
 	lost   uint64
-	lastAt time.Time // of the last loss
+	lastAt time.Time // time of the last loss
 	onLoss func()    // nil before countWith
 }
 
@@ -38,7 +38,7 @@ func newLogBuffer(out io.Writer) *logBuffer {
 	return b
 }
 
-// Write takes one line over, or drops it. It always succeeds.
+// Write adds a line, or drops it. It always succeeds.
 func (b *logBuffer) Write(line []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -75,7 +75,7 @@ func (b *logBuffer) run() {
 		if !ok {
 			return
 		}
-		_, err := b.out.Write(line) // may stand still for as long as its reader does
+		_, err := b.out.Write(line) // may block as long as the reader does
 		b.mu.Lock()
 		b.size -= len(line)
 		if err != nil {
@@ -104,7 +104,7 @@ func (b *logBuffer) next() ([]byte, bool) {
 	}
 }
 
-// countWith has count called for each lost line, and for those lost before. It must not write to the log.
+// countWith makes the buffer call count for each lost line, also for those lost before. count must not write to the log.
 func (b *logBuffer) countWith(count func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,18 +114,18 @@ func (b *logBuffer) countWith(count func()) {
 	b.onLoss = count
 }
 
-// note says that lines were lost lately; "" when none were.
+// note returns a sentence about lines that were lost recently; "" for none.
 func (b *logBuffer) note() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.lost == 0 || time.Since(b.lastAt) > lossNoted {
 		return ""
 	}
-	return fmt.Sprintf("%d lines were lost, the last at %s UTC: what reads the log stands still or has ended", b.lost,
+	return fmt.Sprintf("%d lines were lost, the last at %s UTC: the reader of the log is blocked or has ended", b.lost,
 		b.lastAt.UTC().Format(time.TimeOnly))
 }
 
-// Close writes what is left, for at most flushTime.
+// Close writes the remaining lines, for at most flushTime.
 func (b *logBuffer) Close() {
 	b.mu.Lock()
 	b.closed = true

@@ -10,12 +10,12 @@ import (
 	"roamproxy/proxy/webhook"
 )
 
-// observer passes events of the proxy on to metrics and log.
+// observer forwards events of the proxy to metrics and log.
 type observer struct {
-	metrics *metrics.Metrics
-	log     *zap.Logger // what changes
-	access  *zap.Logger // a line a call, fewer under a flood
-	looked  bool        // statusChanged was called before
+	metrics  *metrics.Metrics
+	log      *zap.Logger // for changes of state
+	access   *zap.Logger // one line a call, fewer in a flood
+	compared bool        // statusChanged was called before
 
 	succeeded func() // called when Roam answers a call with success
 }
@@ -24,10 +24,10 @@ func newObserver(m *metrics.Metrics, log *zap.Logger) *observer {
 	return &observer{metrics: m, log: log, access: sampled(log, m.LineDropped)}
 }
 
-// Met makes a caller's name known to the metrics.
+// NewTool adds the name of a tool to the metrics.
 func (r *observer) NewTool(tool string) { r.metrics.Tool(tool) }
 
-// snapshotObserver is the observer with the quotas of one configuration.
+// snapshotObserver is the observer together with the quotas of one config snapshot.
 type snapshotObserver struct {
 	*observer
 	quotas map[string]*metrics.Quota
@@ -41,7 +41,7 @@ func (r snapshotObserver) Sent(quota, route string, status int, d time.Duration)
 	}
 }
 
-// Left counts an answered request, and writes its line.
+// Answered counts an answered request, and logs it.
 func (r *observer) Answered(v proxy.Report) {
 	r.metrics.Answered(metrics.Answer{
 		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
@@ -89,7 +89,7 @@ func (r *observer) Answered(v proxy.Report) {
 	line.Write(fields...)
 }
 
-// decisions are why a call was answered from the cache or not, and how it stood in the queue.
+// decisions returns the log fields that explain why a call was answered from the cache or not, and how it was queued.
 func decisions(v proxy.Report) []zap.Field {
 	return []zap.Field{
 		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("route", short(v.Route)), zap.String("rule", v.Decisions.Rule),
@@ -99,7 +99,7 @@ func decisions(v proxy.Report) []zap.Field {
 	}
 }
 
-// webhook counts a delivery of Roam's, and writes a line about one that is not as usual.
+// webhook counts a delivery of Roam, and logs it: as a warning if it failed or was forged.
 func (r *observer) webhook(result webhook.Result, e webhook.Event, forwarded time.Duration) {
 	r.metrics.Webhook(string(result), forwarded)
 	level := zap.InfoLevel
@@ -111,7 +111,7 @@ func (r *observer) webhook(result webhook.Result, e webhook.Event, forwarded tim
 	}
 }
 
-// short bounds what a caller can put into the log.
+// short bounds the text of a caller that is logged.
 func short(s string) string {
 	if len(s) > 200 {
 		return s[:200] + "…"

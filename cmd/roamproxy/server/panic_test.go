@@ -60,7 +60,7 @@ func TestAPanicShowsNoSecret(t *testing.T) {
 	if s := r.QueueState("roam"); s.InFlight != 0 {
 		t.Errorf("%d slots are taken", s.InFlight)
 	}
-	for _, want := range []string{"a fault of roamproxy's own", "panic_test.go", "panicked with a string at panic_test.go"} {
+	for _, want := range []string{"roamproxy panicked", "panic_test.go", "panicked with a string at panic_test.go"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("the log does not say %q", want)
 		}

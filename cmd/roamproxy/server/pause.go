@@ -13,33 +13,33 @@ import (
 // resumeResult is the answer to POST /api/resume.
 type resumeResult struct {
 	OK      bool     `json:"ok"`
-	Resumed []string `json:"resumed"`            // quotas whose pause ended now; one call goes first, alone, to see what Roam says
-	Open    []string `json:"not_paused"`         // quotas that had none, or whose probe is under way
-	Forgot  []string `json:"forgotten,omitzero"` // quotas whose configured limits are in force again
+	Resumed []string `json:"resumed"`            // quotas whose pause ended now; one call is sent first, as probe
+	Open    []string `json:"not_paused"`         // quotas without a pause, or whose probe is in flight
+	Forgot  []string `json:"forgotten,omitzero"` // quotas whose configured limits apply again
 	Error   string   `json:"error,omitempty"`    // why nothing was done
 }
 
-// mostHeld bounds a pause by hand: longer than an incident lasts.
-const mostHeld = 24 * time.Hour
+// maxManualPause bounds a manual pause: longer than an incident lasts.
+const maxManualPause = 24 * time.Hour
 
-// usualHeld is how long a pause by hand lasts when nothing is said.
-const usualHeld = 10 * time.Minute
+// defaultManualPause is the length of a manual pause without ?max=.
+const defaultManualPause = 10 * time.Minute
 
 // pauseResult is the answer to POST /api/pause.
 type pauseResult struct {
 	OK     bool     `json:"ok"`
-	Paused []string `json:"paused"` // quotas on which nothing is sent now
+	Paused []string `json:"paused"` // quotas that send no calls now
 	Until  string   `json:"until,omitempty"`
 	Error  string   `json:"error,omitempty"` // why nothing was done
 }
 
-// pause holds the calls of the quota that ?quota= names, or of all, for ?max=, or until POST /api/resume.
+// pause pauses the quota that ?quota= names, or all, for ?max= or until POST /api/resume.
 func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
 	queues, answer, status := r.queues(), pauseResult{OK: true, Paused: []string{}}, http.StatusOK
-	held := usualHeld
+	length := defaultManualPause
 	if text := req.URL.Query().Get("max"); text != "" {
 		var err error
-		if held, err = time.ParseDuration(text); err != nil || held <= 0 || held > mostHeld {
+		if length, err = time.ParseDuration(text); err != nil || length <= 0 || length > maxManualPause {
 			answer.OK, answer.Error, status = false, "max: want a duration such as 10m, above 0 and at most 24h", http.StatusBadRequest
 		}
 	}
@@ -51,10 +51,10 @@ func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
 		}
 	}
 	if answer.OK {
-		answer.Paused, answer.Until = names, time.Now().Add(held).UTC().Format(time.RFC3339)
+		answer.Paused, answer.Until = names, time.Now().Add(length).UTC().Format(time.RFC3339)
 		for _, name := range names {
-			queues[name].Pause(held)
-			r.log.Warn("paused by hand: nothing is sent until then, or until roamproxy resume", zap.String("quota", name),
+			queues[name].Pause(length)
+			r.log.Warn("paused by hand: no call is sent until then, or until roamproxy resume", zap.String("quota", name),
 				zap.String("until", answer.Until))
 		}
 	}
@@ -63,7 +63,7 @@ func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// resume ends by hand the pause of the quota that ?quota= names, or of all. ?forget=limit also forgets what adapt has learned.
+// resume ends the pause of the quota that ?quota= names, or of all. ?forget=limit also resets the adaptive limit.
 func (r *Server) resume(w http.ResponseWriter, req *http.Request) {
 	queues := r.queues()
 	names := slices.Sorted(maps.Keys(queues))
@@ -84,7 +84,7 @@ func (r *Server) resume(w http.ResponseWriter, req *http.Request) {
 	for _, name := range names {
 		if forget != "" {
 			queues[name].Forget()
-			r.log.Info("limit forgotten by hand: the configured one is in force", zap.String("quota", name))
+			r.log.Info("adaptive limit reset by hand: the configured limits apply", zap.String("quota", name))
 			answer.Forgot = append(answer.Forgot, name)
 		}
 		if queues[name].Resume() {

@@ -12,25 +12,25 @@ import (
 	"roamproxy/metrics"
 )
 
-// quota is one quota's queue with what belongs to it. It outlives snapshots: level, pause and queued calls are facts about Roam and
-// the tools, and no part of the configuration.
+// quota is one quota's queue and what belongs to it. It outlives config snapshots: level, pause and queued calls are facts about Roam
+// and the tools, and not part of the configuration.
 type quota struct {
 	name    string
 	queue   *limiter.Queue
 	open    *limiter.OpenResponses
 	bucket  bucket
-	session *redisquota.Session // that the bucket is shared by; nil: this is the only process
+	session *redisquota.Session // shares the bucket; nil: no replicas
 }
 
-// bucket is a quota's tokens in this process or in Redis, and how they are shared, changed and left.
+// bucket is the token bucket of a quota, in this process or in Redis, with the operations that depend on where it is.
 type bucket struct {
 	limiter.Bucket
-	sharing     limiter.Sharing // nil: with no other process
+	sharing     limiter.Sharing // nil: no replicas
 	reconfigure func(config.Quota) error
-	close       func() // the other replicas need not keep a share for this one
+	close       func() // tells other replicas that this one needs no share
 }
 
-// newQuota starts a quota with the level and the pause that the last process left.
+// newQuota starts a quota with the level and the pause in state_dir.
 func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Session) (*quota, error) {
 	local, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
 	if err != nil {
@@ -39,7 +39,7 @@ func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Sess
 	state := limiter.OpenState(a.state, q.Name)
 	restored, err := state.Restore(local)
 	if err != nil {
-		a.log.Warn("the quota starts with an empty bucket", zap.String("quota", q.Name), zap.Error(err))
+		a.log.Warn("the state of the quota is not used", zap.String("quota", q.Name), zap.Error(err))
 	}
 	a.health.Check("state of quota "+q.Name, func() error {
 		if err := state.Err(); err != nil {
@@ -47,8 +47,8 @@ func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Sess
 		}
 		return nil
 	})
-	l := &quota{name: q.Name, bucket: ofProcess(local), session: session, open: limiter.NewOpenResponses(c.Upstream.MaxOpen)}
-	if session != nil { // Redis knows the level better
+	l := &quota{name: q.Name, bucket: localBucket(local), session: session, open: limiter.NewOpenResponses(c.Upstream.MaxOpen)}
+	if session != nil { // Redis has the level
 		if l.bucket, err = newBucket(q, session); err != nil {
 			return nil, err
 		}
@@ -60,13 +60,14 @@ func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Sess
 	return l, nil
 }
 
+// newBucket returns a bucket that the session shares, or a local one without a session.
 func newBucket(q config.Quota, session *redisquota.Session) (bucket, error) {
 	if session == nil {
 		local, err := limiter.NewLocal(q.Rate, q.Burst, time.Duration(q.Jitter))
 		if err != nil {
 			return bucket{}, fmt.Errorf("quota %s: %w", q.Name, err)
 		}
-		return ofProcess(local), nil
+		return localBucket(local), nil
 	}
 	b, err := session.Bucket(q.Name, q.Rate, q.Burst, time.Duration(q.Jitter), time.Duration(q.MaxPause))
 	if err != nil {
@@ -77,27 +78,27 @@ func newBucket(q config.Quota, session *redisquota.Session) (bucket, error) {
 	}, b.Close}, nil
 }
 
-func ofProcess(b *limiter.Local) bucket {
+func localBucket(b *limiter.Local) bucket {
 	return bucket{b, nil, func(q config.Quota) error { return b.Reconfigure(q.Rate, q.Burst, time.Duration(q.Jitter)) }, func() {}}
 }
 
-// configure puts the present numbers of a quota into force, and the session that it is shared by. Pause and queued calls stay as
-// they are, and so does the level unless the session is another one.
+// configure applies the configuration of a quota, and the session that shares it. Pause and queued calls stay. The level stays too,
+// unless the session is another one.
 func (a *app) configure(l *quota, c config.Config, q config.Quota, session *redisquota.Session) {
 	if l.session != session {
 		was := l.bucket
-		l.bucket, _ = newBucket(q, session) // cannot fail: build made a bucket like it
+		l.bucket, _ = newBucket(q, session) // cannot fail: build created an equal bucket
 		l.session = session
 		l.queue.Replace(l.bucket.Bucket, l.bucket.sharing)
 		was.close()
 	}
-	l.bucket.reconfigure(q) // cannot fail: build made a bucket like it
+	l.bucket.reconfigure(q) // cannot fail: build created an equal bucket
 	l.queue.Reconfigure(bounds(c, q))
 	l.open.Resize(c.Upstream.MaxOpen)
 	a.metrics.QuotaState(q.Name, func() metrics.QuotaState { return l.state(c, q) })
 	a.health.Note("quota "+q.Name, func() string {
-		if held := l.queue.State().HeldFor; held > 0 {
-			return fmt.Sprintf("paused by hand for another %v", held.Round(time.Second))
+		if left := l.queue.State().HeldFor; left > 0 {
+			return fmt.Sprintf("paused by hand for another %v", left.Round(time.Second))
 		}
 		return ""
 	})
@@ -111,7 +112,7 @@ func bounds(c config.Config, q config.Quota) limiter.Options {
 	}
 }
 
-// counts has every tool's series there from the start.
+// counts returns the quota's counters, with a series for each configured tool from the start.
 func (l *quota) counts(m *metrics.Metrics, tools []config.Tool) *metrics.Quota {
 	names := make([]string, 0, len(tools))
 	for _, t := range tools {
@@ -120,7 +121,7 @@ func (l *quota) counts(m *metrics.Metrics, tools []config.Tool) *metrics.Quota {
 	return m.Quota(l.name, names)
 }
 
-// state is what a scrape asks for.
+// state returns what a scrape reports of the quota.
 func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
 	s := l.queue.State()
 	return metrics.QuotaState{
@@ -132,8 +133,8 @@ func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
 	}
 }
 
-// drop ends a quota that no configuration names any more.
-func (a *app) drop(name string) {
+// remove closes a quota that the configuration does not name any more.
+func (a *app) remove(name string) {
 	a.quotas[name].queue.Close()
 	a.quotas[name].bucket.close()
 	delete(a.quotas, name)
@@ -143,14 +144,15 @@ func (a *app) drop(name string) {
 	a.health.Note("quota "+name, nil)
 }
 
-// A call leaves the queue at its longest wait at the latest. Being this much later is not due to a slow machine.
+// stuckAfter is how much later than its longest wait a call must be for the queue to count as stuck. A busy machine alone does not
+// delay a call this long.
 const stuckAfter = 10 * time.Second
 
-// stuck reports that a queue does not move although nothing holds it: a fault of roamproxy, which a restart repairs.
+// stuck returns an error when a queue does not move although nothing blocks it: a fault of roamproxy, which a restart repairs.
 func stuck(oldest, maxWait time.Duration) error {
 	if oldest <= maxWait+stuckAfter {
 		return nil
 	}
-	return fmt.Errorf("the call that came first has waited %v, and none may wait longer than %v: the queue is stuck; restart roamproxy, "+
-		"and report it with what /debug/pprof/goroutine?debug=2 shows (admin.debug: true)", oldest.Round(time.Second), maxWait)
+	return fmt.Errorf("the oldest call has waited %v, and none may wait longer than %v: the queue is stuck; restart roamproxy, "+
+		"and report it with the output of /debug/pprof/goroutine?debug=2 (admin.debug: true)", oldest.Round(time.Second), maxWait)
 }

@@ -18,7 +18,7 @@ import (
 	"roamproxy/proxy/repeat/redisrepeat"
 )
 
-// connectRedis connects to Redis with what its files hold now.
+// connectRedis connects to Redis with the current content of its files.
 func connectRedis(r config.Redis) (rueidis.Client, error) {
 	o, err := r.ClientOptions()
 	if err != nil {
@@ -46,7 +46,7 @@ func connectRedis(r config.Redis) (rueidis.Client, error) {
 	return rueidis.NewClient(o)
 }
 
-// share begins to find the other replicas; nil: there are none.
+// share starts the session with the other replicas; nil without redis.url.
 func (a *app) share(r config.Redis) (*redisquota.Session, error) {
 	if r.URL == "" {
 		return nil, nil
@@ -58,17 +58,17 @@ func (a *app) share(r config.Redis) (*redisquota.Session, error) {
 		Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: r.Prefix, Replicas: r.Replicas,
 		OnConnectionChange: func(away error) {
 			if away == nil {
-				a.log.Info("Redis is there: quota, pauses and cache are shared", zap.Stringer("redis", r.URL))
+				a.log.Info("Redis is reachable: quota, pauses and cache are shared", zap.Stringer("redis", r.URL))
 				return
 			}
-			a.log.Warn("Redis is away: this replica goes on with its share of the rate and with what it has in memory, and comes back by itself",
+			a.log.Warn("Redis is unreachable: this replica continues with its part of the rate and with its memory, and reconnects by itself",
 				zap.Stringer("redis", r.URL), zap.Int("replicas", r.Replicas), zap.String("error", short(away.Error())))
 		},
 	}), nil
 }
 
-// shared has everything that lives longer than a snapshot know the session; nil: there is none.
-func (a *app) shared(s *redisquota.Session, r config.Redis) {
+// setSession gives the session to everything that lives longer than a config snapshot; nil: there is none.
+func (a *app) setSession(s *redisquota.Session, r config.Redis) {
 	if s == nil {
 		a.budgets.Share(nil)
 		a.metrics.RedisState(nil)
@@ -79,13 +79,13 @@ func (a *app) shared(s *redisquota.Session, r config.Redis) {
 	a.metrics.RedisState(func() bool { return s.Away() == nil })
 	a.health.Note("redis", func() string {
 		if away := s.Away(); away != nil {
-			return fmt.Sprintf("away (%v): calls go on at 1/%d of the rate, and nothing is shared", short(away.Error()), r.Replicas)
+			return fmt.Sprintf("unreachable (%v): calls continue at 1/%d of the rate, and replicas share nothing", short(away.Error()), r.Replicas)
 		}
 		return ""
 	})
 }
 
-// sharedWrites returns where replicas share what they remember of writes; nil without Redis.
+// sharedWrites returns the store in which replicas share writes of unknown outcome; nil without Redis.
 func sharedWrites(c config.Config, f *redisquota.Session) repeat.SharedStore {
 	if f == nil {
 		return nil
@@ -93,13 +93,13 @@ func sharedWrites(c config.Config, f *redisquota.Session) repeat.SharedStore {
 	return redisrepeat.New(f.Client, c.Redis.Prefix)
 }
 
-// sharedAnswers is the cache's second tier, where there is one.
+// sharedAnswers returns the cache's second tier; nil without Redis.
 func sharedAnswers(c config.Config, f *redisquota.Session) cache.Tier {
 	if f == nil {
 		return nil
 	}
 	return rediscache.New(rediscache.Options{
 		Client: f.Client, Prefix: c.Redis.Prefix,
-		Answer: int64(c.Cache.MaxBody) + 1<<20, // and its header
+		Answer: int64(c.Cache.MaxBody) + 1<<20, // a body and its header
 	})
 }

@@ -10,15 +10,15 @@ import (
 	"go.uber.org/zap"
 )
 
-// Reload reads the configuration again and puts it into force. Connections, waiting calls, levels and pauses stay as they are;
-// calls under way end under the configuration that they began with. The error is every mistake, joined, and nothing has changed
-// then.
+// Reload reads the configuration again and applies it. Connections, queued calls, bucket levels and pauses stay. Calls in flight end
+// under the configuration with which they began. The error joins all mistakes; the old configuration then stays in force. by names the
+// trigger in the log.
 func (r *Server) Reload(by string) error {
 	r.reloading.Lock()
 	defer r.reloading.Unlock()
 	r.notifyReloading()
 	defer r.notify(daemon.SdNotifyReady)
-	err := r.again()
+	err := r.reread()
 	r.metrics.Reloaded(err == nil)
 	if err != nil {
 		r.log.Error("the configuration was not reloaded; the old one stays in force", zap.String("by", by),
@@ -29,9 +29,9 @@ func (r *Server) Reload(by string) error {
 	return nil
 }
 
-func (r *Server) again() error {
+func (r *Server) reread() error {
 	if r.read == nil {
-		return errors.New("this roamproxy was started without a configuration that could be read again")
+		return errors.New("this roamproxy was started without a configuration that can be read again")
 	}
 	l, err := r.read()
 	if err != nil {
@@ -53,7 +53,7 @@ func (r *Server) again() error {
 	return nil
 }
 
-// answerReload is POST /-/reload: 200, or 400 with every mistake.
+// answerReload answers POST /-/reload: 200, or 400 with all mistakes.
 func (r *Server) answerReload(w http.ResponseWriter, req *http.Request) {
 	answer := map[string]any{"reloaded": true}
 	w.Header().Set("Content-Type", "application/json")
@@ -64,7 +64,7 @@ func (r *Server) answerReload(w http.ResponseWriter, req *http.Request) {
 	json.NewEncoder(w).Encode(answer)
 }
 
-// messages returns each of the errors that were joined.
+// messages returns the text of each joined error.
 func messages(err error) []string {
 	var all []string
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -76,7 +76,7 @@ func messages(err error) []string {
 	return []string{err.Error()}
 }
 
-// swapHandler is a handler that can be replaced while it answers.
+// swapHandler is a handler that can be replaced while it serves.
 type swapHandler struct{ now atomic.Pointer[http.Handler] }
 
 func (s *swapHandler) set(h http.Handler) { s.now.Store(&h) }

@@ -15,28 +15,28 @@ import (
 	"roamproxy/limiter/statefile"
 )
 
-// RunOptions are what the process hands to Run. All are required.
+// RunOptions is what Run needs from the process. All fields but WaitLock are required.
 type RunOptions struct {
-	Read    func() (*config.Loaded, error) // at the start, and at each reload
-	Hangups <-chan os.Signal               // each reloads
+	Read    func() (*config.Loaded, error) // reads the configuration, at the start and for each reload
+	Hangups <-chan os.Signal               // each signal reloads
 	Getenv  func(string) string
 	Log     io.Writer
 
-	WaitLock time.Duration // how long another process may take to give the state directory up
+	WaitLock time.Duration // longest wait for another process to release the state directory
 }
 
-// Run serves until ctx is done, and then lets calls end. An error before it serves means that nothing was started.
+// Run serves until ctx is done, and then lets calls end. After an error before it serves, everything is closed again.
 func Run(ctx context.Context, o RunOptions) error {
 	read := func() (*config.Loaded, error) {
 		l, err := o.Read()
 		if err == nil {
-			collect(l.Config, o.Getenv)
+			setMemoryLimit(l.Config, o.Getenv)
 		}
 		return l, err
 	}
 	l, err := read()
 	if err != nil {
-		return errors.Join(err, errors.New("nothing was started; roamproxy check shows the whole configuration"))
+		return errors.Join(err, errors.New("roamproxy has not started; roamproxy check shows the whole configuration"))
 	}
 	buffer := newLogBuffer(o.Log)
 	defer buffer.Close()
@@ -71,7 +71,7 @@ func Run(ctx context.Context, o RunOptions) error {
 	for {
 		select {
 		case <-o.Hangups:
-			server.Reload("SIGHUP") // logs what was wrong, and changes nothing then
+			server.Reload("SIGHUP") // logs its errors itself
 		case <-ctx.Done():
 			return nil
 		case err := <-server.failed:
@@ -86,8 +86,8 @@ func logWarnings(log *Logger, l *config.Loaded) {
 	}
 }
 
-// lockState keeps other processes from serving with the same state directory: each would spend the whole quota. Where the directory
-// cannot hold a lock, the result is nil: roamproxy serves all the same, and readiness reports the directory.
+// lockState keeps other processes from using the same state directory: each would spend the whole quota. Where the directory cannot be
+// locked the result is nil. roamproxy then serves without a lock, and readiness reports the directory.
 func lockState(ctx context.Context, c config.Config, wait time.Duration, log *Logger) (*statefile.Lock, error) {
 	dir, err := statefile.Open(c.StateDir)
 	if err != nil {
@@ -96,16 +96,16 @@ func lockState(ctx context.Context, c config.Config, wait time.Duration, log *Lo
 	lock, err := dir.Lock(ctx, c.Listen, 0)
 	var locked *statefile.LockedError
 	if wait > 0 && errors.As(err, &locked) {
-		log.Info("waiting for another roamproxy to give the state directory up", zap.Stringer("at_most", wait),
+		log.Info("waiting for another roamproxy to release the state directory", zap.Stringer("at_most", wait),
 			zap.String("owner", locked.Error()))
 		lock, err = dir.Lock(ctx, c.Listen, wait)
 	}
 	switch {
 	case errors.As(err, &locked):
-		return nil, fmt.Errorf("state_dir: %w: together they would spend the quota twice; stop that one first, or wait for its end with "+
+		return nil, fmt.Errorf("state_dir: %w: both would spend the whole quota; stop the other one, or wait for its end with "+
 			"--wait-lock 30s", err)
 	case err != nil:
-		log.Warn("the state directory cannot be locked, so a second roamproxy on it would not be noticed", zap.Error(err))
+		log.Warn("the state directory cannot be locked, so a second roamproxy with it would start", zap.Error(err))
 	}
 	return lock, nil
 }

@@ -9,25 +9,24 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// The collector's usual target of 100 has it run whenever as much was allocated as is in use. Of that there is little here, some
-// 5 MiB without kept answers, so that a flood of hits would have it run a hundred times a second, for a twelfth of a hit's CPU. Much
-// more than 200 would leave the garbage of many calls lying about; the memory limit bounds both.
+// collectAt is the garbage collector's target in percent. With Go's default of 100 it runs whenever as much was allocated as is in use,
+// which is about 5 MiB without cached answers. A flood of hits would then start it a hundred times a second, for a twelfth of a hit's
+// CPU. Much more than 200 would keep the garbage of many calls in memory. The memory limit bounds both.
 const collectAt = 200
 
-// perConnection is what a queued call takes at most with its connection: 28 KiB, measured on a new one (BenchmarkWaiting), and 4 more
-// where calls before have left it a larger stack.
+// perConnection is the memory of a queued call with its connection, in bytes: 28 KiB measured on a new connection (BenchmarkWaiting), and
+// 4 more where earlier calls have grown its stack.
 const perConnection = 33 << 10
 
-// besides is what roamproxy takes besides kept answers and waiting calls: program, stacks, and garbage.
-const besides = 40 << 20
+// fixedMemory is the memory in bytes besides cached answers and queued calls: program, stacks, and garbage.
+const fixedMemory = 40 << 20
 
-// ofContainer is the part of a container's memory that is ours to plan with, in hundredths. The rest is for what the limit of the
-// runtime does not count: the program's own pages and the kernel's buffers.
+// ofContainer is the percentage of a container's memory that the limit may use. The rest is for what Go's limit does not count: the
+// program's own pages and the kernel's buffers.
 const ofContainer = 85
 
-// collect sets how much memory the garbage collector may let us use. GOGC and GOMEMLIMIT in the environment have precedence. Allocations
-// are sampled only where /debug/pprof shows them: under a flood of hits that is a hundredth of the CPU.
-func collect(c config.Config, getenv func(string) string) {
+// setMemoryLimit sets the garbage collector's target and memory limit. GOGC and GOMEMLIMIT in the environment take precedence.
+func setMemoryLimit(c config.Config, getenv func(string) string) {
 	if rate := memProfileRate(c.Admin.Debug); runtime.MemProfileRate != rate {
 		runtime.MemProfileRate = rate
 	}
@@ -35,7 +34,7 @@ func collect(c config.Config, getenv func(string) string) {
 		debug.SetGCPercent(collectAt)
 	}
 	if getenv("GOMEMLIMIT") == "" {
-		container, _ := memlimit.FromCgroup() // 0: there is none, or it has no bound
+		container, _ := memlimit.FromCgroup() // 0: no container, or one without a limit
 		debug.SetMemoryLimit(memoryLimit(c, container))
 	}
 }
@@ -48,10 +47,10 @@ func memProfileRate(debug bool) int {
 	return 0
 }
 
-// memoryLimit is what the configuration lets be in use, within what the container has. It is no bound of ours: nearer to it the
-// collector works harder, and below what is really in use it would take a quarter of a core for nothing.
+// memoryLimit returns the memory in bytes that the configuration may use, at most ofContainer of the container's. It is a soft limit:
+// near it the collector works harder. Below what is really in use the collector would take a quarter of a core for no gain.
 func memoryLimit(c config.Config, container uint64) int64 {
-	wanted := uint64(c.Cache.MaxSize+c.Limits.QueueBytes) + uint64(c.Limits.MaxConnections)*perConnection + besides
+	wanted := uint64(c.Cache.MaxSize+c.Limits.QueueBytes) + uint64(c.Limits.MaxConnections)*perConnection + fixedMemory
 	if container > 0 {
 		wanted = min(wanted, container/100*ofContainer)
 	}

@@ -20,19 +20,19 @@ import (
 type Server struct {
 	*app
 	log          *Logger
-	read         func() (*config.Loaded, error) // the configuration, again; nil: there is none to read
+	read         func() (*config.Loaded, error) // reads the configuration for a reload; nil: no reload
 	reloading    sync.Mutex                     // one reload at a time
 	tools, admin *http.Server
-	hooks        *http.Server    // of Roam's webhooks; nil: there is no listener for them
-	conns        [2]*connLimiter // of tools and admin
-	pages        swapHandler     // of admin
-	Addr         string          // where tools connect
+	hooks        *http.Server    // for Roam's webhooks; nil without webhooks.listen
+	conns        [2]*connLimiter // of the tools' and the admin listener
+	pages        swapHandler     // of the admin listener
+	Addr         string          // address of the tools' listener
 	AdminAddr    string
-	WebhookAddr  string // where Roam's webhooks arrive; "": nowhere
+	WebhookAddr  string // address for Roam's webhooks; "" without webhooks.listen
 	failed       chan error
 }
 
-// Start listens first, so that what is wrong shows at once. read is for reloads.
+// Start opens the listeners first, so that a wrong address fails at once, and then serves. read is for reloads.
 func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*Server, error) {
 	r := &Server{log: log, read: read, failed: make(chan error, 3), conns: [2]*connLimiter{newConnLimiter(), newConnLimiter()}}
 	gate, err := adminGate(c.Admin)
@@ -64,7 +64,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	r.pages.set(r.adminPages(c, gate))
 	r.Addr, r.AdminAddr = forTools.Addr().String(), forAdmin.Addr().String()
 	r.tools, r.admin = r.newHTTPServer(r.app, c.Limits), r.newHTTPServer(&r.pages, c.Limits)
-	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // its requests have no body, and its answers are short
+	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // admin requests have no body, and their answers are short
 	r.limitConnections(c.Limits.MaxConnections)
 	peer.NewFinder().Attach(r.tools)
 	r.conns[0].attach(r.tools)
@@ -80,7 +80,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	return r, nil
 }
 
-// serveWebhooks serves what Roam reports, on a listener that the whole internet may reach.
+// serveWebhooks serves Roam's webhooks, on a listener that may be open to the internet.
 func (r *Server) serveWebhooks(l net.Listener, limits config.Limits) {
 	r.WebhookAddr = l.Addr().String()
 	r.metrics.WebhooksOn()
@@ -110,30 +110,33 @@ func (r *Server) newHTTPServer(h http.Handler, l config.Limits) *http.Server {
 		Handler: h, ErrorLog: stdlog.New(stdLogWriter{r.log.Logger}, "", 0),
 		ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
 		MaxHeaderBytes:               64 << 10, // Roam's clients send one or two KiB
-		DisableGeneralOptionsHandler: true,     // or net/http answers OPTIONS * ahead of the guard
+		DisableGeneralOptionsHandler: true,     // net/http would answer OPTIONS * before the guard
 	}
 }
 
-// serve serves until the server is closed, and reports any other end.
+// serve serves until the server is closed. It reports any other error to failed.
 func (r *Server) serve(s *http.Server, l net.Listener) {
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		r.failed <- err
 	}
 }
 
-// limitConnections sets the cap of both listeners.
+// limitConnections sets the connection limit of both listeners.
 func (r *Server) limitConnections(n int) {
 	for _, c := range r.conns {
 		c.setLimit(n)
 	}
 }
 
-// refusalTime is the part of the grace that is kept for answering the calls that are still queued.
+// refusalTime is the part of the grace that is reserved for refusing the calls that are still queued.
 const refusalTime = 2 * time.Second
 
-// Stop ends the event streams, whose clients open others. It makes readiness red and serves for the delay, each answer the last of its
-// connection. Then it takes no new connections and lets calls end within the grace. Calls that are still queued near its end are refused
-// with a time to come again.
+// Stop shuts the server down. In this order it:
+//
+//  1. ends event streams, whose clients then open others elsewhere, and makes readiness red
+//  2. continues to serve for the delay; each answer closes its connection
+//  3. closes the listeners and lets calls end within the grace
+//  4. refuses, near the end of the grace, the calls that are still queued, with a time to try again
 func (r *Server) Stop(l config.Limits) {
 	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
 	r.notify(daemon.SdNotifyStopping)

@@ -18,24 +18,24 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// snapshot is one configuration at work. Requests that entered it end in it, even when a reload has put another in its place;
-// what both want alike is handed on.
+// snapshot is one configuration in use. A request ends in the snapshot in which it began, even after a reload. A new snapshot takes over
+// the parts of the old one that its configuration does not change.
 type snapshot struct {
 	config  config.Config
 	proxy   *proxy.Proxy
 	cache   *cache.Cache
 	bodies  *limiter.Bodies
 	base    *proxy.Transport
-	session *redisquota.Session // that quotas, budgets and answers are shared by; nil: this is the only process
+	session *redisquota.Session // shares quotas, budgets and answers; nil: no replicas
 	sources map[string]credential.Source
-	users   sync.WaitGroup // requests under way
+	users   sync.WaitGroup // requests in progress
 }
 
-// change puts a configuration that was checked into force. On an error everything stays as it was.
+// change applies a valid configuration. After an error everything is as before.
 func (a *app) change(c config.Config) error {
 	a.changing.Lock()
 	defer a.changing.Unlock()
-	last := a.now // only written below, with both locks held
+	last := a.now // written only below, with both locks held
 	if last == nil {
 		last = &snapshot{}
 	}
@@ -56,7 +56,7 @@ func (a *app) change(c config.Config) error {
 		a.configure(a.quotas[q.Name], c, q, g.session)
 	}
 	if g.session != last.session {
-		a.shared(g.session, c.Redis)
+		a.setSession(g.session, c.Redis)
 	}
 	a.writes.Configure(time.Duration(c.Writes.Remember), sharedWrites(c, g.session))
 	a.mu.Lock()
@@ -79,10 +79,11 @@ func (a *app) change(c config.Config) error {
 	return nil
 }
 
-// shareOfConnections is the size of the tools' Shares of all connections: those let one and a half times their size be taken.
+// shareOfConnections returns the size of the tools' Shares of all connections. A tool may take the whole size, and all tools together one
+// and a half times it.
 func shareOfConnections(limit int) int64 { return max(int64(limit)*2/3, 1) }
 
-// build makes a snapshot out of what is new in c and what last has already.
+// build returns the snapshot of a configuration. It takes over from last what did not change.
 func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	g = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, session: last.session,
 		sources: make(map[string]credential.Source)}
@@ -103,7 +104,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	if err := proxy.CheckLoop(a.ctx, upstream, a.own); err != nil {
 		return nil, err
 	}
-	// whose content may be new
+	// the content of a CA file may have changed
 	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" ||
 		last.config.Upstream.CAFile != "" {
 		if g.base, err = proxy.NewTransport(proxy.TransportOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile,
@@ -149,7 +150,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 				return nil, err
 			}
 			a.quotas[q.Name] = l
-			undo = append(undo, func() { a.drop(q.Name) })
+			undo = append(undo, func() { a.remove(q.Name) })
 		}
 		report.quotas[q.Name] = l.counts(a.metrics, c.Tools)
 		o.Quotas = append(o.Quotas, proxy.Quota{Name: q.Name, Queue: l.queue, Open: l.open, Rate: q.Rate, Burst: q.Burst,
@@ -167,7 +168,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 	return g, err
 }
 
-// retire closes what only the old snapshot used, once its last request and every fill that outlived one are over.
+// retire closes what only the old snapshot uses, after its last request and after every fill that may outlive a request.
 func (a *app) retire(old, next *snapshot) {
 	gone := make(chan struct{})
 	go func() { old.users.Wait(); close(gone) }()
@@ -189,7 +190,7 @@ func (a *app) retire(old, next *snapshot) {
 	defer a.changing.Unlock()
 	for _, name := range slices.Collect(maps.Keys(a.quotas)) {
 		if !slices.ContainsFunc(a.now.config.Quotas, func(q config.Quota) bool { return q.Name == name }) {
-			a.drop(name)
+			a.remove(name)
 		}
 	}
 	if old.session != next.session && old.session != nil {
@@ -197,14 +198,14 @@ func (a *app) retire(old, next *snapshot) {
 	}
 }
 
-// sameAnswers reports whether the cache of one configuration fits the other. Which answers a credential may have is not its affair: their
-// keys hold the secret's partition.
+// sameAnswers reports whether the cache of one configuration can serve the other. Credentials do not matter: the keys of entries hold
+// the secret's partition.
 func sameAnswers(c, last config.Config) bool {
 	return c.Redis == last.Redis && c.Upstream.URL == last.Upstream.URL && c.Cache.MaxSize == last.Cache.MaxSize &&
 		c.Cache.MaxBody == last.Cache.MaxBody && fillTimeout(c) == fillTimeout(last)
 }
 
-// sameSecret reports whether both get their secret in the same way, whatever their quota.
+// sameSecret reports whether two credentials get their secret in the same way. Their quotas may differ.
 func sameSecret(a, b config.Credential) bool {
 	a.Quota = b.Quota
 	return reflect.DeepEqual(a, b)

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// stdLogWriter takes what libraries say to one of Go's own loggers into ours: net/http, that it caught a panic of ours, or that Roam spoke
-// without being asked. Quoted text may be request data, and the value of a panic can be anything, so neither is shown.
+// stdLogWriter forwards the output of Go's own loggers to zap: net/http reports recovered panics there, and responses that Roam sent
+// without a request. Quoted text may be request data, and the value of a panic can be anything, so both are omitted.
 type stdLogWriter struct{ log *zap.Logger }
 
 func (w stdLogWriter) Write(p []byte) (int, error) {
@@ -20,7 +20,7 @@ func (w stdLogWriter) Write(p []byte) (int, error) {
 		if i := strings.LastIndex(caught, "\ngoroutine "); i >= 0 {
 			stack = caught[i+1:]
 		}
-		w.log.Error("a fault of roamproxy's own, which cost a call its answer: please report it with this line", zap.String("caller", caller),
+		w.log.Error("roamproxy panicked while it answered a call; please report this line", zap.String("caller", caller),
 			zap.String("stack", stack))
 		return len(p), nil
 	}
@@ -29,7 +29,7 @@ func (w stdLogWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// capture does so with Go's standard logger, which belongs to the whole process, until the end that it returns.
+// capture makes Go's standard logger, which belongs to the whole process, write to w until end is called.
 func (w stdLogWriter) capture() (end func()) {
 	out, flags := log.Writer(), log.Flags()
 	log.SetOutput(w)

@@ -8,18 +8,18 @@ import (
 	"roamproxy/proxy"
 )
 
-// The webhook methods of Roam that the admin listener offers, and no others: it is no way to use the credential for anything else.
+// These are the only methods of Roam that the admin listener calls, so that it is not a way to use the credential for others.
 const (
 	listWebhooks       = "/v1/webhook.list"
 	subscribeWebhook   = "/v1/webhook.subscribe"
 	unsubscribeWebhook = "/v1/webhook.unsubscribe"
 )
 
-// maxSubscriptions bounds an answer about subscriptions, each of which has some 200 bytes.
+// maxSubscriptions bounds the list of subscriptions in bytes. Each has about 200 bytes.
 const maxSubscriptions = 1 << 20
 
-// subscriptions answers /api/webhooks: GET lists, POST with ?url= and ?event= subscribes, POST with ?remove= ends a subscription. Each is
-// one call to Roam.
+// subscriptions answers /api/webhooks. GET lists subscriptions, POST with ?url= and ?event= adds one, POST with ?remove= removes one. Each
+// is one call to Roam.
 func (r *Server) subscriptions(w http.ResponseWriter, req *http.Request) {
 	method, target, body := http.MethodGet, listWebhooks, map[string]string(nil)
 	query := req.URL.Query()
@@ -30,7 +30,7 @@ func (r *Server) subscriptions(w http.ResponseWriter, req *http.Request) {
 	case query.Get("url") != "" && query.Get("event") != "":
 		method, target, body = http.MethodPost, subscribeWebhook, map[string]string{"url": query.Get("url"), "event": query.Get("event")}
 	default:
-		http.Error(w, "want url and event to subscribe, or remove", http.StatusBadRequest)
+		http.Error(w, "want url and event, or remove", http.StatusBadRequest)
 		return
 	}
 	var content []byte
@@ -45,7 +45,7 @@ func (r *Server) subscriptions(w http.ResponseWriter, req *http.Request) {
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxSubscriptions))
 	if err != nil {
-		http.Error(w, "Roam's answer broke off", http.StatusBadRequest)
+		http.Error(w, "Roam's answer is incomplete", http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")

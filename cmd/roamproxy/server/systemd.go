@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// notify sends a state to systemd, if that started this process.
+// notify sends a state to systemd, if systemd started this process.
 func (r *Server) notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		r.log.Warn("systemd could not be notified", zap.String("state", state), zap.Error(err))
@@ -20,8 +20,7 @@ func (r *Server) notifyReloading() {
 	r.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
-// beat notifies systemd twice in each watchdog interval while the queues answer: a process in which a lock is never
-// freed again answers nothing and is started anew.
+// beat notifies systemd's watchdog twice in each interval while all queues answer. systemd restarts a process that is deadlocked.
 func (r *Server) beat(ctx context.Context) {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {

@@ -11,17 +11,17 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// callMessage is the message of the line that each call gets.
+// callMessage is the message of access lines.
 const callMessage = "call"
 
-// terminalCore writes one short line an entry, for a reader at a terminal:
+// terminalCore writes one short line for each entry, for a terminal:
 //
 //	17:18:28 200 GET /v1/groups.list standup-bot hit 3 ms
 //	17:18:30 429 POST /v1/chat.post exporter queue_full 0 ms
 //	17:18:31 WARN paused: Roam answered 429 quota=roam for=10s
 type terminalCore struct {
 	zapcore.LevelEnabler
-	mu     *sync.Mutex // one line at a time
+	mu     *sync.Mutex // held while a line is written
 	out    io.Writer
 	fields []zapcore.Field
 }
@@ -30,7 +30,7 @@ func newTerminalCore(out io.Writer, level zapcore.LevelEnabler) *terminalCore {
 	return &terminalCore{LevelEnabler: level, mu: new(sync.Mutex), out: out}
 }
 
-// With returns a core that adds fields to every entry.
+// With returns a core that adds fields to each entry.
 func (c *terminalCore) With(fields []zapcore.Field) zapcore.Core {
 	with := *c
 	with.fields = append(append([]zapcore.Field(nil), c.fields...), fields...)
@@ -58,10 +58,10 @@ func (c *terminalCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	return err
 }
 
-// Sync does nothing: no line is kept.
+// Sync does nothing: there is no buffer.
 func (c *terminalCore) Sync() error { return nil }
 
-// callText is what matters of a call; the rest is on the status page and in the JSON log.
+// callText returns the main fields of an access line. The others are on the status page and in the JSON log.
 func callText(fields []zapcore.Field) string {
 	m := zapcore.NewMapObjectEncoder()
 	for _, f := range fields {
@@ -90,7 +90,7 @@ func entryText(e zapcore.Entry, fields []zapcore.Field) string {
 		m := zapcore.NewMapObjectEncoder()
 		f.AddTo(m)
 		for key, value := range m.Fields {
-			if key == "stack" { // of our own making, and unreadable in one line
+			if key == "stack" { // a stack is unreadable in one line
 				fmt.Fprintf(&b, "\n%v", value)
 				continue
 			}
@@ -104,7 +104,7 @@ func entryText(e zapcore.Entry, fields []zapcore.Field) string {
 	return b.String()
 }
 
-// milliseconds writes short times in ms and longer ones in seconds.
+// milliseconds returns short times in ms and longer ones in s.
 func milliseconds(v any) string {
 	ms, _ := v.(int64)
 	if ms < 1000 {
@@ -115,7 +115,7 @@ func milliseconds(v any) string {
 
 func printed(v any) string { return plainText(fmt.Sprint(v)) }
 
-// plainText replaces what could move a terminal's cursor or forge a line: routes and names come from callers.
+// plainText replaces characters that could move a terminal's cursor or forge a line: routes and names come from callers.
 func plainText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -13,6 +13,7 @@ import (
 	"roamproxy/proxy"
 )
 
+// proxyTools returns the tools of the configuration with the hashes of their tokens.
 func proxyTools(configured []config.Tool) ([]proxy.Tool, error) {
 	var all []proxy.Tool
 	for _, t := range configured {
@@ -52,7 +53,7 @@ func value[T any](p *T) (v T) {
 	return v
 }
 
-// Tables returns what the configuration says of routes.
+// Tables returns the rules and routes of the configuration.
 func Tables(c config.Config) (t proxy.Tables) {
 	for _, r := range c.Cache.Rules {
 		rule := proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Stale: (*time.Duration)(r.Stale), WithWebhooks: time.Duration(value(r.Webhooks))}

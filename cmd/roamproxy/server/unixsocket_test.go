@@ -61,7 +61,7 @@ func TestAUnixSocket(t *testing.T) {
 		t.Errorf("a call: %s %s", res.Status, body)
 	}
 	_, err = server.Start(settings, server.NewLog(settings.Log, io.Discard), nil)
-	if err == nil || !strings.Contains(err.Error(), "listens on "+path+" already") {
+	if err == nil || !strings.Contains(err.Error(), "already listens on "+path) {
 		t.Errorf("a second roamproxy: %v, want an error that names the first", err)
 	}
 	c.CloseIdleConnections()

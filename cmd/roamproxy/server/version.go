@@ -2,7 +2,7 @@ package server
 
 import "runtime/debug"
 
-// Version returns what the build recorded: the module's version, which go build derives from the tag, and the commit.
+// Version returns the module's version, which go build derives from the tag, and the first 12 digits of the commit.
 func Version() (version, revision string) {
 	version, revision = "devel", "unknown"
 	info, ok := debug.ReadBuildInfo()

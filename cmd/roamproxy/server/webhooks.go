@@ -20,24 +20,24 @@ import (
 )
 
 const (
-	// webhookConnections caps the connections of the webhook listener. Roam sends events one by one.
+	// webhookConnections bounds the connections of the webhook listener. Roam sends events one by one.
 	webhookConnections = 100
-	// webhookReadTime bounds the arrival of a delivery. Roam gives up after 3 s.
+	// webhookReadTime bounds the time to read a delivery. Roam gives up after 3 s.
 	webhookReadTime = 5 * time.Second
 	// webhookTrust is how long a genuine delivery proves that deliveries work. When they stop, an answer in the cache is too old for at
 	// most this long. A workspace with fewer events than that falls back to the normal ttl.
 	webhookTrust = 10 * time.Minute
-	// maxSecretFile bounds the file with the signing secrets, of which there are two at the most.
+	// maxSecretFile bounds the file with the signing secrets in bytes. There are at most two secrets.
 	maxSecretFile = 4 << 10
 )
 
-// webhooks is Roam's way to report changes. The zero value receives nothing.
+// webhooks receives Roam's webhooks. The zero value receives none.
 type webhooks struct {
-	receiver atomic.Pointer[webhook.Receiver] // nil: they are off
-	revoked  atomic.Pointer[string]           // the event by which Roam said that a credential is gone; nil: none since a call succeeded
+	receiver atomic.Pointer[webhook.Receiver] // nil: webhooks are off
+	revoked  atomic.Pointer[string]           // the event that revoked a credential; nil: none since the last successful call
 }
 
-// ServeHTTP answers as an address where nothing is, when webhooks are off.
+// ServeHTTP answers 404 when webhooks are off.
 func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if receiver := h.receiver.Load(); receiver != nil {
 		receiver.ServeHTTP(w, r)
@@ -46,7 +46,7 @@ func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotFound)
 }
 
-// Last returns when the latest genuine delivery arrived; zero: none has.
+// last returns the time of the latest genuine delivery; zero for none.
 func (h *webhooks) last() time.Time {
 	if receiver := h.receiver.Load(); receiver != nil {
 		return receiver.Last()
@@ -54,13 +54,13 @@ func (h *webhooks) last() time.Time {
 	return time.Time{}
 }
 
-// webhooksArrive reports whether a genuine delivery arrived lately, so that answers may be cached for longer.
+// webhooksArrive reports whether a genuine delivery arrived within webhookTrust, so that ttl_with_webhooks applies.
 func (a *app) webhooksArrive() bool {
 	last := a.webhooks.last()
 	return !last.IsZero() && time.Since(last) < webhookTrust
 }
 
-// newReceiver makes what receives webhooks by this configuration; nil where they are off.
+// newReceiver returns the receiver of a configuration; nil where webhooks are off.
 func (a *app) newReceiver(c config.Webhooks) (*webhook.Receiver, error) {
 	if c.Listen == "" {
 		return nil, nil
@@ -86,25 +86,25 @@ func (a *app) newReceiver(c config.Webhooks) (*webhook.Receiver, error) {
 	return r, nil
 }
 
-// invalidate has the cache forget what an event reports, and remembers that a credential is gone.
+// invalidate removes the entries that an event makes wrong, and remembers a revoked credential.
 func (a *app) invalidate(e webhook.Event) {
 	if e.Name == "token.revoked" || e.Name == "app.uninstalled" {
-		a.log.Error("Roam reports that a credential is gone", zap.String("event", e.Name))
+		a.log.Error("Roam reports that a credential was revoked", zap.String("event", e.Name))
 		a.webhooks.revoked.Store(&e.Name)
 	}
 	a.current().proxy.InvalidateEvent(e.Name, e.Chat)
 }
 
-// credentialGone is the check that is red from token.revoked or app.uninstalled until a call succeeds.
+// credentialGone is a readiness check: it fails from token.revoked or app.uninstalled until a call succeeds.
 func (h *webhooks) credentialGone() error {
 	if event := h.revoked.Load(); event != nil {
-		return fmt.Errorf("the webhook %s came from Roam, and no call has succeeded since; check the credential and reload", *event)
+		return fmt.Errorf("Roam sent the webhook %s, and no call has succeeded since; check the credential and reload", *event)
 	}
 	return nil
 }
 
-// readSecrets returns the lines of a file, without white space and empty ones. It is read for each delivery, so that a rotated secret is
-// in force at once.
+// readSecrets returns the non-empty lines of a file without white space around them. It is called for each delivery, so that a rotated
+// secret applies at once.
 func readSecrets(path string) (all []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
