@@ -19,12 +19,12 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// lenient is a Roam that minds no burst, since a busy machine pushes calls together that left apart; what is sent in the long run
-// it minds as ever.
+// lenient is a Roam that accepts a large burst, because a busy machine pushes calls together that were sent apart. In the long run it
+// accepts no more than the rate.
 func lenient(rate float64) roamtest.Options { return roamtest.Options{Rate: rate, Burst: 100} }
 
-// crowd is roamproxy with tools of these names and weights, and how one of them sends a write. Everything is counted at Roam's end,
-// so that a slow machine makes it no less exact; with one call under way at a time they come there in the order in which they left.
+// crowd is roamproxy with tools of these names and weights, and a function with which one of them writes. All is counted at Roam, so a
+// slow machine makes it no less exact. With one call in flight at a time, calls arrive in the order in which they were sent.
 func crowd(t *testing.T, rate float64, weights map[string]int) (*server.Server, *roamtest.Server, func(ctx context.Context, tool string)) {
 	t.Helper()
 	r, roam := servertest.Start(t, lenient(rate), io.Discard, func(c *config.Config) {
@@ -53,34 +53,33 @@ func crowd(t *testing.T, rate float64, weights map[string]int) (*server.Server, 
 	}
 }
 
-// came returns once so many calls of a tool wait or have gone.
-func came(t *testing.T, r *server.Server, roam *roamtest.Server, tool string, calls int) {
+// arrived waits until so many calls of a tool are queued or sent.
+func arrived(t *testing.T, r *server.Server, roam *roamtest.Server, tool string, calls int) {
 	t.Helper()
 	eventually(t, fmt.Sprint(calls, " calls of ", tool), func() bool {
-		gone := 0
+		sent := 0
 		for _, call := range roam.Journal() {
 			if call.Header.Get("User-Agent") == tool {
-				gone++
+				sent++
 			}
 		}
-		return gone+r.QueueState("roam").Waiting[tool] >= calls
+		return sent+r.QueueState("roam").Waiting[tool] >= calls
 	})
 }
 
-// sees sends a write of the calm tool, and tells when it was seen to wait in the line: how long it took there is the machine's.
-func sees(t *testing.T, r *server.Server, roam *roamtest.Server, write func(ctx context.Context, tool string)) (came time.Time) {
+// writeCalm makes a write of the calm tool, waits for its answer, and returns when it was queued. How long it took until then is the
+// machine's.
+func writeCalm(t *testing.T, r *server.Server, roam *roamtest.Server, write func(ctx context.Context, tool string)) (queued time.Time) {
 	t.Helper()
 	var calm sync.WaitGroup
 	calm.Go(func() { write(t.Context(), "calm") })
 	sent := func() bool {
 		return slices.ContainsFunc(roam.Journal(), func(c roamtest.Call) bool { return c.Header.Get("User-Agent") == "calm" })
 	}
-	for r.QueueState("roam").Waiting["calm"] == 0 && !sent() {
-		<-time.After(time.Millisecond)
-	}
-	came = time.Now()
+	eventually(t, "the calm tool's call is queued or sent", func() bool { return r.QueueState("roam").Waiting["calm"] > 0 || sent() })
+	queued = time.Now()
 	calm.Wait()
-	return came
+	return queued
 }
 
 func TestACalmToolBesideAFlood(t *testing.T) {
@@ -90,8 +89,8 @@ func TestACalmToolBesideAFlood(t *testing.T) {
 	for range 200 {
 		flood.Go(func() { write(ctx, "flood") })
 	}
-	came(t, r, roam, "flood", 150)
-	since := sees(t, r, roam, write)
+	arrived(t, r, roam, "flood", 150)
+	since := writeCalm(t, r, roam, write)
 	leave()
 	flood.Wait()
 	before, calm := 0, false
@@ -102,11 +101,12 @@ func TestACalmToolBesideAFlood(t *testing.T) {
 		}
 	}
 	if before > 2 || !calm || roam.Refused() != 0 {
-		t.Errorf("%d calls of the flood went before the calm tool's (which went: %v), and %d were refused; want at most 2 and none", before, calm, roam.Refused())
+		t.Errorf("%d calls of the flood were sent before the calm tool's (sent: %v), and %d were refused; want at most 2 and none",
+			before, calm, roam.Refused())
 	}
 }
 
-// Seen to fail with a turn that costs nothing.
+// Seen to fail with a call that costs no virtual time.
 func TestFairnessOnRealSockets(t *testing.T) {
 	r, roam, write := crowd(t, 20, map[string]int{"heavy": 4, "light": 1, "calm": 1})
 	ctx, leave := context.WithCancel(t.Context())
@@ -114,12 +114,12 @@ func TestFairnessOnRealSockets(t *testing.T) {
 	for i := range 300 {
 		floods.Go(func() { write(ctx, []string{"heavy", "heavy", "light"}[i%3]) })
 	}
-	came(t, r, roam, "heavy", 190)
-	came(t, r, roam, "light", 90)
-	from := roam.Calls() // enough of both still wait for what is counted
-	since := sees(t, r, roam, write)
+	arrived(t, r, roam, "heavy", 190)
+	arrived(t, r, roam, "light", 90)
+	from := roam.Calls() // enough of both are still queued for what is counted
+	since := writeCalm(t, r, roam, write)
 	const counted = 100
-	eventually(t, "as many calls as are counted", func() bool { return roam.Calls() > from+counted })
+	eventually(t, "as many calls as are counted are sent", func() bool { return roam.Calls() > from+counted })
 	leave()
 	floods.Wait()
 
@@ -135,12 +135,12 @@ func TestFairnessOnRealSockets(t *testing.T) {
 			share[tool]++
 		}
 	}
-	// One turn of each, which is four calls of the heavy one, and one call that may have been on its way.
+	// One call of each by weight, which is four of the heavy tool, and one call that may have been in flight.
 	if before["heavy"] > 5 || before["light"] > 2 {
-		t.Errorf("the calm tool's call went background %v, want at most one turn of each", before)
+		t.Errorf("before the calm tool's call %v were sent, want at most 5 heavy and 2 light ones", before)
 	}
 	if got := share["light"]; got < counted/5-1 || got > counted/5+1 {
-		t.Errorf("weights 4 and 1 gave %v, want 4 to 1 within one call", share)
+		t.Errorf("weights 4 and 1 gave %v, want 80 to 20 within one call", share)
 	}
 	if got := roam.Refused(); got != 0 {
 		t.Errorf("Roam refused %d calls, want none", got)
