@@ -13,13 +13,13 @@ import (
 func TestABackgroundCallTakesOnlyAFreeToken(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		bring func(f *fixture) // the line into a state
+		bring func(f *fixture) // the queue into a state
 		want  error
 	}{
 		{"a full bucket", func(*fixture) {}, nil},
-		{"two tokens: one is left for whoever comes next", func(f *fixture) { f.spend(1) }, nil},
+		{"two tokens: one is left for the next call", func(f *fixture) { f.spend(1) }, nil},
 		{"one token", func(f *fixture) { f.spend(2) }, ErrBusy},
-		{"somebody waits", func(f *fixture) { f.spend(4) }, ErrBusy},
+		{"a call is queued", func(f *fixture) { f.spend(4) }, ErrBusy},
 		{"every slot is taken", func(f *fixture) { f.takes = time.Hour; go f.post("slow") }, ErrBusy},
 		{"a pause", func(f *fixture) { f.script = append(f.script, says(429, "Retry-After", "60")); go f.post("bot") }, ErrPaused},
 		{"shutting down", func(f *fixture) { f.queue.Close() }, ErrClosed},
@@ -50,7 +50,7 @@ func TestABackgroundCallTakesOnlyAFreeToken(t *testing.T) {
 	}
 }
 
-// spend makes n calls, of which those that find no token wait.
+// spend makes n calls. Those that find no token are queued.
 func (f *fixture) spend(n int) {
 	for range n {
 		go f.post("bot")
@@ -113,21 +113,24 @@ func TestABackgroundCallDelaysNoCall(t *testing.T) {
 }
 
 func TestAFavouredCallHasTheBestPlaceOfItsCallers(t *testing.T) {
-	asker := func(tool string, urgency int, longest time.Duration) Caller {
+	caller := func(tool string, urgency int, longest time.Duration) Caller {
 		return Caller{Tool: Tool{Name: tool}, Urgency: urgency, Longest: longest}
 	}
 	for _, tt := range []struct {
 		name  string
-		early bool // the others join before the call comes to the line
+		early bool // the others join before the call is queued
 		joins []Caller
 		want  time.Duration
 	}{
-		{"nobody joins: last of the flood", false, nil, 21 * time.Second},
-		{"an idle tool joins: its next turn", false, []Caller{asker("calm", Usual, -1)}, 2 * time.Second},
-		{"an idle tool has joined before", true, []Caller{asker("calm", Usual, -1)}, 2 * time.Second},
-		{"somebody urgent of the same tool", false, []Caller{asker("flood", 0, -1)}, 1 * time.Second},
-		{"somebody milder changes nothing", false, []Caller{asker("flood", 7, 0)}, 21 * time.Second},
-		{"several, and the best of them counts", false, []Caller{asker("flood", 7, -1), asker("calm", 5, -1), asker("flood", 2, -1)}, 1 * time.Second},
+		{"none joins: last of the flood", false, nil, 21 * time.Second},
+		{"an idle tool joins: its next token", false, []Caller{caller("calm", Usual, -1)}, 2 * time.Second},
+		{"an idle tool has joined before", true, []Caller{caller("calm", Usual, -1)}, 2 * time.Second},
+		{"an urgent caller of the same tool", false, []Caller{caller("flood", 0, -1)}, 1 * time.Second},
+		{"a milder caller has no effect", false, []Caller{caller("flood", 7, 0)}, 21 * time.Second},
+		{
+			"several, and the best of them counts", false,
+			[]Caller{caller("flood", 7, -1), caller("calm", 5, -1), caller("flood", 2, -1)}, 1 * time.Second,
+		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, 1, 1, 0, Options{})
@@ -152,7 +155,7 @@ func TestAFavouredCallHasTheBestPlaceOfItsCallers(t *testing.T) {
 				}
 			}
 			if got := <-done; got != tt.want {
-				t.Errorf("%s: its turn came after %v, want %v", tt.name, got, tt.want)
+				t.Errorf("%s: its permit came after %v, want %v", tt.name, got, tt.want)
 			}
 			f.queue.Close()
 		})
@@ -163,7 +166,7 @@ func TestAFavouredCallWaitsAsLongAsItsMostPatientCaller(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		early bool
-	}{{"joined while it waits", false}, {"joined before it came to the line", true}} {
+	}{{"joined while it was queued", false}, {"joined before it was queued", true}} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFixture(t, 1, 5, 0, Options{})
 			f.script = append(f.script, says(429, "Retry-After", "30"))
@@ -179,7 +182,7 @@ func TestAFavouredCallWaitsAsLongAsItsMostPatientCaller(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			made.Favour(Caller{Tool: Tool{Name: "third"}, Longest: 0})
 			if err := <-done; err != nil {
-				t.Errorf("%s: %v, want a turn after the pause", tt.name, err)
+				t.Errorf("%s: %v, want a permit after the pause", tt.name, err)
 			}
 		})
 	}

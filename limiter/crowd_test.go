@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// insist has a call come again when it is told to, as the header says it, in whole seconds. It returns how often it was refused.
+// insist has a call come again after Retry-After, in whole seconds. It returns how often the call was refused.
 func (f *fixture) insist(t *testing.T, caller Caller) (refused int) {
 	for {
 		p, err := f.queue.Wait(t.Context(), caller)
@@ -32,8 +32,7 @@ func (f *fixture) insist(t *testing.T, caller Caller) (refused int) {
 	}
 }
 
-// Each refused caller has a time of its own: a crowd that comes back when it is told to is refused at most twice, and no token is
-// wasted. Seen to fail with one time for all: 600 calls were refused 140,000 times.
+// Each refused caller has a time of its own: a crowd that comes back after Retry-After is refused at most twice, and no token is wasted. Seen to fail with one time for all: 600 calls were refused 140,000 times.
 func TestACrowdDoesNotComeBackTogether(t *testing.T) {
 	for _, tt := range []struct {
 		calls, tools int
@@ -71,7 +70,7 @@ func TestACrowdDoesNotComeBackTogether(t *testing.T) {
 	}
 }
 
-// A calm tool beside the crowd waits for one of its calls at most, and its own refused call is not told to come after the crowd.
+// A calm tool beside the crowd waits for one of its calls at most, and the Retry-After of its own refused call is not after the crowd.
 func TestACrowdDoesNotPostponeAnotherTool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
@@ -84,7 +83,7 @@ func TestACrowdDoesNotPostponeAnotherTool(t *testing.T) {
 		caller.Longest = 0
 		_, err := f.queue.Wait(t.Context(), caller)
 		if r := refusalOf(t, err, ErrWaitTooLong); r.RetryAfter > 2*time.Minute {
-			t.Errorf("a calm tool that does not wait is to come again after %v, want when the queue of now is empty", r.RetryAfter)
+			t.Errorf("Retry-After of a calm tool that does not wait is %v, want when the queue of now is empty", r.RetryAfter)
 		}
 		for range 20 {
 			time.Sleep(5 * time.Second)
@@ -97,7 +96,7 @@ func TestACrowdDoesNotPostponeAnotherTool(t *testing.T) {
 	})
 }
 
-// In a pause a caller is told when it ends, however short its wait, and whether Roam or an operator began it. Seen to fail with the
+// In a pause Retry-After is its end, however short a call may wait, and whether Roam or an operator began it. Seen to fail with the
 // end of the queue: a minute.
 func TestRetryAfterOfAShortWaitInAPause(t *testing.T) {
 	for _, byHand := range []bool{false, true} {
@@ -119,7 +118,7 @@ func TestRetryAfterOfAShortWaitInAPause(t *testing.T) {
 						synctest.Wait()
 						_, err := f.queue.Wait(t.Context(), within(time.Duration(longest)*time.Second, "calm").Caller)
 						if r := refusalOf(t, err, ErrPaused); r.RetryAfter < 18*time.Second || r.RetryAfter > 21*time.Second {
-							t.Errorf("told %v, want the end of the pause of 20s", r.RetryAfter)
+							t.Errorf("Retry-After is %v, want the end of the pause of 20s", r.RetryAfter)
 						}
 						f.queue.Close()
 					})
@@ -129,7 +128,7 @@ func TestRetryAfterOfAShortWaitInAPause(t *testing.T) {
 	}
 }
 
-// A caller that does not wait, or hardly, is told when the queue of now is empty, and is admitted then.
+// Where a caller does not wait, or hardly, Retry-After is when the queue of now is empty. It is admitted then.
 //
 // Seen to fail with one that has to be admitted for two seconds from then on: 16 s too late beside a queue of three.
 func TestRetryAfterOfAShortWait(t *testing.T) {
@@ -146,7 +145,7 @@ func TestRetryAfterOfAShortWait(t *testing.T) {
 					_, err := f.queue.Wait(t.Context(), caller)
 					r := refusalOf(t, err, ErrWaitTooLong)
 					if empty := time.Duration(queued+1) * time.Second; r.RetryAfter < empty || r.RetryAfter > empty+time.Second {
-						t.Errorf("told %v, want when the queue is empty and a token there: %v", r.RetryAfter, empty)
+						t.Errorf("Retry-After is %v, want when the queue is empty and a token there: %v", r.RetryAfter, empty)
 					}
 					time.Sleep(r.RetryAfter.Truncate(time.Second) + time.Second)
 					if refused := f.insist(t, caller); refused > 0 {

@@ -59,7 +59,8 @@ func TestAdmittedMeansDispatched(t *testing.T) {
 				stop()
 				calls.Wait()
 				if sent.Load() < int64(tt.least) || expired.Load() > 0 || usual.Load() > 0 {
-					t.Errorf("%d calls of u=7 were sent, and %d of them and %d others waited and were refused; want at least %d and none", sent.Load(), expired.Load(), usual.Load(), tt.least)
+					t.Errorf("%d calls of u=7 were sent, and %d of them and %d others waited and were refused; want at least %d and none",
+						sent.Load(), expired.Load(), usual.Load(), tt.least)
 				}
 			})
 		})

@@ -34,8 +34,14 @@ func TestAForecastByHand(t *testing.T) {
 	}{
 		{"only the bucket matters", 10, 2, four, nil, []time.Duration{0, 0, 100 * ms, 200 * ms}, 0},
 		{"one at a time, and the first waits for its token", 10, 0, one, nil, []time.Duration{100 * ms, 1100 * ms, 2100 * ms, 3100 * ms}, 0},
-		{"one at a time, of which one is under way", 10, 5, one, []time.Duration{300 * ms}, []time.Duration{700 * ms, 1700 * ms, 2700 * ms}, time.Second},
-		{"a slot of four is free", 100, 10, four, []time.Duration{900 * ms, 300 * ms, 200 * ms}, []time.Duration{0, 100 * ms, 700 * ms, 800 * ms, 1000 * ms, 1100 * ms}, 0},
+		{
+			"one at a time, of which one is in flight", 10, 5, one,
+			[]time.Duration{300 * ms}, []time.Duration{700 * ms, 1700 * ms, 2700 * ms}, time.Second,
+		},
+		{
+			"a slot of four is free", 100, 10, four,
+			[]time.Duration{900 * ms, 300 * ms, 200 * ms}, []time.Duration{0, 100 * ms, 700 * ms, 800 * ms, 1000 * ms, 1100 * ms}, 0,
+		},
 	} {
 		burst := max(tt.level, 1)
 		for n, want := range tt.want {
@@ -43,13 +49,14 @@ func TestAForecastByHand(t *testing.T) {
 			f := s.forecast(now)
 			rough := f.rough
 			if got := f.nth(n); (got-want).Abs() > time.Microsecond || rough != moment+tt.rough {
-				t.Errorf("%s: the call with %d before it leaves after %v, give or take %v, want %v and %v", tt.name, n, got, rough, want, moment+tt.rough)
+				t.Errorf("%s: the call with %d before it leaves after %v, give or take %v, want %v and %v",
+					tt.name, n, got, rough, want, moment+tt.rough)
 			}
 		}
 	}
 }
 
-// What is learned makes it rougher by a quarter of a turn.
+// A learned rate makes it rougher by a quarter of the time between two tokens.
 func TestAForecastFromALearnedRateIsRougher(t *testing.T) {
 	s, now := stands(2, 10, 10, Options{Adapt: true}, time.Second)
 	s.bucket.SetLearned(Learned{Rate: 1, Burst: 5, Left: 1, At: now})

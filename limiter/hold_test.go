@@ -37,14 +37,15 @@ func TestAPauseByHandEndsByItself(t *testing.T) {
 	})
 }
 
-// In a pause by hand a call that would wait too long is refused at once as in any pause, and told when to come again.
+// In a pause by hand a call that would wait too long is refused at once as in any pause, with a Retry-After.
 func TestAPauseByHandRefusesWhatWouldWaitTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Minute})
 		f.queue.Pause(10 * time.Minute)
 		_, err := f.queue.Wait(context.Background(), Caller{Tool: Tool{Name: "bot"}, Longest: -1})
 		var refusal *Refusal
-		if !errors.As(err, &refusal) || !errors.Is(err, ErrPaused) || refusal.RetryAfter < 9*time.Minute-2*time.Second || refusal.RetryAfter > 10*time.Minute {
+		if !errors.As(err, &refusal) || !errors.Is(err, ErrPaused) ||
+			refusal.RetryAfter < 9*time.Minute-2*time.Second || refusal.RetryAfter > 10*time.Minute {
 			t.Errorf("got %v, want a refusal because of the pause, for some 9 minutes", err)
 		}
 		if _, err := f.queue.TryWait(context.Background(), Caller{Tool: Tool{Name: "bot"}}); !errors.Is(err, ErrPaused) {

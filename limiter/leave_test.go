@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// leaver is a tool that goes away in the very moment in which its call gets its turn.
+// leaver is a tool that leaves in the moment in which its call gets its permit.
 type leaver struct {
 	noObserver
 	leave context.CancelFunc
@@ -19,7 +19,7 @@ func (l *leaver) Waited(_, outcome string, _ time.Duration) {
 	}
 }
 
-// Seen to fail with leave not giving back the turn that it finds: slots and tokens are then gone for ever.
+// Seen to fail with an abandon that does not return the permit that it finds: slots and tokens are lost then.
 func TestACallAbandonedAtItsDispatchSpendsNoToken(t *testing.T) {
 	const calls = 64
 	synctest.Test(t, func(t *testing.T) {
@@ -34,19 +34,20 @@ func TestACallAbandonedAtItsDispatchSpendsNoToken(t *testing.T) {
 		for range calls {
 			var ctx context.Context
 			ctx, tool.leave = context.WithCancel(t.Context())
-			if turn, err := q.Wait(ctx, Caller{Tool: Tool{Name: "gone"}, Longest: -1}); err == nil {
+			if permit, err := q.Wait(ctx, Caller{Tool: Tool{Name: "gone"}, Longest: -1}); err == nil {
 				used++
-				turn.Release()
+				permit.Release()
 			}
 			synctest.Wait()
 		}
 		if s := q.State(); s.InFlight != 0 || int(s.Tokens+0.5) != calls-used {
-			t.Errorf("%d calls are under way and %.2f tokens left after %d calls of %d, want none and %d", s.InFlight, s.Tokens, used, calls, calls-used)
+			t.Errorf("%d calls are in flight and %.2f tokens left after %d calls of %d, want none and %d",
+				s.InFlight, s.Tokens, used, calls, calls-used)
 		}
 	})
 }
 
-// Who has waited longest is who came first, whoever would leave first.
+// The oldest call is the one that came first, whichever is dispatched first.
 //
 // Seen to fail with arrivals in the opposite order.
 func TestTheOldestCallCameFirst(t *testing.T) {
@@ -61,7 +62,7 @@ func TestTheOldestCallCameFirst(t *testing.T) {
 			go f.queue.Wait(ctx, caller)
 			time.Sleep(2 * time.Second)
 			if got, want := f.queue.State().Oldest, 2*time.Duration(i+1)*time.Second; got != want {
-				t.Errorf("with %d who wait the oldest has waited for %v, want %v", i+1, got, want)
+				t.Errorf("with %d queued calls the oldest has waited for %v, want %v", i+1, got, want)
 			}
 		}
 	})

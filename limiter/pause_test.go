@@ -39,7 +39,7 @@ func TestAfterAPauseTheBucketBeginsNearlyEmpty(t *testing.T) {
 func TestAfterAPauseOneProbeThenWhatAccrued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Hour})
-		f.spendAll() // somebody else has used the quota up
+		f.spendAll() // another client has used the quota up
 		f.takes = 100 * time.Millisecond
 		f.script = append(f.script, says(429, "Retry-After", "5"))
 		start := time.Now()
@@ -125,7 +125,7 @@ func TestAfterAProbeWithoutAnAnswerTheNextCallProbes(t *testing.T) {
 		refused.Release()
 		probe, _ := f.queue.Wait(t.Context(), from("bot").Caller)
 		next := make(chan *Permit)
-		go func() { turn, _ := f.queue.Wait(t.Context(), from("bot").Caller); next <- turn }()
+		go func() { permit, _ := f.queue.Wait(t.Context(), from("bot").Caller); next <- permit }()
 		time.Sleep(10 * time.Second)
 		select {
 		case <-next:
@@ -133,12 +133,12 @@ func TestAfterAProbeWithoutAnAnswerTheNextCallProbes(t *testing.T) {
 		default:
 		}
 		probe.Release() // its connection died
-		turn := <-next
-		if !turn.probe {
+		permit := <-next
+		if !permit.probe {
 			t.Error("the next call is no probe")
 		}
-		turn.Answered()
-		turn.Release()
+		permit.Answered()
+		permit.Release()
 		if s := f.queue.State(); s.Paused || s.PauseTotal != 12*time.Second {
 			t.Errorf("paused = %v, %v in all, want open after 12s", s.Paused, s.PauseTotal)
 		}
@@ -203,13 +203,14 @@ func TestAPauseIsMeasuredFromItsFirstRefusal(t *testing.T) {
 		{"before any", func() {}, 0, 0, 0},
 		{"it begins, for 10 s", func() { p.begin(at(1), 10*time.Second) }, 4, 7, 3},
 		{"another refusal makes it longer", func() { p.begin(at(5), 10*time.Second) }, 6, 9, 5},
-		{"it is over, and nobody has probed", func() {}, 20, 0, 19},
+		{"it is over, and no call was the probe", func() {}, 20, 0, 19},
 		{"a probe is under way", func() { p.state = PauseProbing }, 21, 0, 20},
 		{"it ends", func() { p.end(at(22)) }, 30, 0, 21},
 		{"the next one is added", func() { p.begin(at(40), 5*time.Second) }, 42, 3, 23},
 	} {
 		step.happens()
-		if remaining, total := p.remaining(at(step.now)), p.total(at(step.now)); remaining != time.Duration(step.remaining)*time.Second || total != time.Duration(step.total)*time.Second {
+		remaining, total := p.remaining(at(step.now)), p.total(at(step.now))
+		if remaining != time.Duration(step.remaining)*time.Second || total != time.Duration(step.total)*time.Second {
 			t.Errorf("%s: %v remain of %v, want %d s of %d s", step.name, remaining, total, step.remaining, step.total)
 		}
 	}
@@ -229,7 +230,7 @@ func TestAPauseOfBeforeTheStartIsReported(t *testing.T) {
 		want   []time.Duration
 	}{
 		{0, nil},
-		{-1, []time.Duration{0}}, // over, but nobody knows what Roam says now
+		{-1, []time.Duration{0}}, // over, but what Roam says now is unknown
 		{30 * time.Second, []time.Duration{30 * time.Second}},
 		{time.Hour, []time.Duration{5 * time.Minute}}, // the longest without a probe
 	} {

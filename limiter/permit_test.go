@@ -14,8 +14,8 @@ func TestTheReasonOfARefusal(t *testing.T) {
 		lasts, waited time.Duration
 		want          error
 	}{
-		{"nothing but the line", PauseOpen, 0, 0, ErrWaitTooLong},
-		{"expired in the line", PauseOpen, 0, longest, ErrWaitTooLong},
+		{"the queue alone", PauseOpen, 0, 0, ErrWaitTooLong},
+		{"expired in the queue", PauseOpen, 0, longest, ErrWaitTooLong},
 		{"a pause that is over before its longest wait", PauseShut, longest, 0, ErrWaitTooLong},
 		{"a pause that is not", PauseShut, longest + 1, 0, ErrPaused},
 		{"expired in a pause", PauseShut, time.Second, longest, ErrPaused},

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Callers that ignore the time they were told do not fill the list with times at which nobody comes: each holds one place.
+// Callers that ignore Retry-After do not fill the list with times at which no caller comes: each holds one place.
 func TestImpatientCallersHoldOnePlaceEach(t *testing.T) {
 	const callers = 12
 	for _, tt := range []struct {

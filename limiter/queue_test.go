@@ -43,7 +43,7 @@ func TestBurstThenOnePerSecond(t *testing.T) {
 	}
 }
 
-// Seen to fail with who leaves kept in the line.
+// Seen to fail with abandoned calls that stay in the queue.
 func TestACallDoesNotWaitForAbandonedOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{})
@@ -66,7 +66,7 @@ func TestACallDoesNotWaitForAbandonedOnes(t *testing.T) {
 	})
 }
 
-// Seen to fail with a turn that costs nothing.
+// Seen to fail with calls that do not move their flow's tag.
 func TestFloodDoesNotDelayAnotherToolsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
@@ -78,14 +78,14 @@ func TestFloodDoesNotDelayAnotherToolsCall(t *testing.T) {
 		start := time.Now()
 		f.post("calm")
 		if got := time.Since(start); got > 2*time.Second {
-			t.Errorf("beside a flood of 200 the calm call waited %v, want at most 2 turns", got)
+			t.Errorf("beside a flood of 200 the calm call waited %v, want at most 2 tokens", got)
 		}
 		f.queue.Close()
 		synctest.Wait()
 	})
 }
 
-// Seen to fail with a turn that costs nothing and with a weight that is not heeded.
+// Seen to fail with calls that do not move their flow's tag, and with a weight that is ignored.
 func TestWeightsShareTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 10, 1, 0, Options{MaxWait: time.Hour})
@@ -113,7 +113,7 @@ func TestWeightsShareTheQuota(t *testing.T) {
 	})
 }
 
-// Seen to fail with urgency that is worth nothing.
+// Seen to fail with urgency that is ignored.
 func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
@@ -137,7 +137,7 @@ func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
 	})
 }
 
-// Seen to fail with everybody let in.
+// Seen to fail with every call admitted.
 func TestRefusedAtOnceWhenTheWaitIsTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{MaxWait: time.Hour})
@@ -153,14 +153,14 @@ func TestRefusedAtOnceWhenTheWaitIsTooLong(t *testing.T) {
 			t.Errorf("refused after %v, want at once", time.Since(start))
 		}
 		if r.RetryAfter != 7*time.Second+moment {
-			t.Errorf("Retry-After = %v, want 7s and a moment: eleventh in the line, willing to wait 4", r.RetryAfter)
+			t.Errorf("Retry-After = %v, want 7s and a moment: eleventh in the queue, with a longest wait of 4", r.RetryAfter)
 		}
 		time.Sleep(r.RetryAfter)
 		if _, err := f.call(t.Context(), "POST", within(4*time.Second, "bot"), "{}"); err != nil {
-			t.Errorf("back after Retry-After: %v, want a turn", err)
+			t.Errorf("back after Retry-After: %v, want a permit", err)
 		}
 		if got := time.Since(start); got != 11*time.Second {
-			t.Errorf("its turn came after %v in all, want 11s", got)
+			t.Errorf("its permit came after %v in all, want 11s", got)
 		}
 	})
 }
@@ -176,7 +176,7 @@ func TestQueueIsBounded(t *testing.T) {
 		synctest.Wait()
 		_, err := f.call(t.Context(), "POST", small(), "{}")
 		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != time.Second+moment {
-			t.Errorf("the tool's lane is full: Retry-After = %v, want 1s and a moment, when its first call leaves", r.RetryAfter)
+			t.Errorf("the tool's part of the queue is full: Retry-After = %v, want 1s and a moment, when its first call leaves", r.RetryAfter)
 		}
 		for range 3 {
 			go f.post("other")
@@ -189,17 +189,17 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-// Seen to fail with a deadline that is far too late, and with one that nobody heeds.
+// Seen to fail with a deadline that is far too late, and with one that is ignored.
 func TestNoCallWaitsBeyondItsDeadline(t *testing.T) {
-	// A line that does not let go of who has waited too long looks for him again and again, in no simulated time.
-	end := time.AfterFunc(time.Minute, func() { panic("a call has waited too long, and stays in the line") })
+	// A queue that keeps an expired call would look for it again and again, in no simulated time.
+	end := time.AfterFunc(time.Minute, func() { panic("a call has expired, and stays in the queue") })
 	defer end.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 2, 0, Options{})
 		f.post("bot")
 		f.takes = 100 * time.Millisecond
 		f.script = append(f.script, says(429, "Retry-After", "60"))
-		go f.post("bot") // its 429 stops the line, when the next call is already in it
+		go f.post("bot") // its 429 begins a pause, when the next call is queued already
 		synctest.Wait()
 		start := time.Now()
 		_, err := f.call(t.Context(), "POST", within(2*time.Second, "bot"), "{}")
@@ -247,7 +247,7 @@ func BenchmarkLateness(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	type leaving struct{ let, left time.Time } // by the dispatcher, and as the call sees it
+	type leaving struct{ given, left time.Time } // the permit by the dispatcher, and the call
 	var all sync.WaitGroup
 	leavings := make([]leaving, b.N)
 	for i := range leavings {
@@ -259,10 +259,10 @@ func BenchmarkLateness(b *testing.B) {
 		})
 	}
 	all.Wait()
-	slices.SortFunc(leavings, func(a, b leaving) int { return a.let.Compare(b.let) })
+	slices.SortFunc(leavings, func(a, b leaving) int { return a.given.Compare(b.given) })
 	late, before := make([]time.Duration, b.N), first.left
 	for i, l := range leavings {
-		late[i], before = l.left.Sub(before.Add(time.Second/rate)), l.let
+		late[i], before = l.left.Sub(before.Add(time.Second/rate)), l.given
 	}
 	slices.Sort(late)
 	b.ReportMetric(float64(late[b.N/2].Microseconds()), "µs-late/median")
@@ -272,7 +272,10 @@ func BenchmarkLateness(b *testing.B) {
 func TestBoundsThatAreNotSetHaveDefaults(t *testing.T) {
 	got := Options{}.withDefaults()
 	got.now = nil
-	want := Options{MaxInFlight: 10, MaxWait: time.Minute, MaxQueue: 1000, DefaultPause: 10 * time.Second, MaxPause: 5 * time.Minute, Observer: noObserver{}}
+	want := Options{
+		MaxInFlight: 10, MaxWait: time.Minute, MaxQueue: 1000, DefaultPause: 10 * time.Second, MaxPause: 5 * time.Minute,
+		Observer: noObserver{},
+	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}

@@ -47,7 +47,7 @@ func TestAReloadLeavesTheLevelAlone(t *testing.T) {
 	}
 }
 
-// The line sleeps until the slow quota's next token, and must not sleep on when the quota has become a fast one.
+// The dispatcher sleeps until the slow quota's next token. It wakes up when the quota becomes a fast one.
 func TestAReloadWakesAQueueThatWaitsForASlowQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := NewLocal(0.001, 1, 0)
@@ -77,7 +77,7 @@ func TestAReloadKeepsQueuedCallsAndThoseInFlight(t *testing.T) {
 			for range n {
 				calls.Go(func() {
 					if _, err := f.post("bot"); err != nil {
-						t.Errorf("a call that was in the line was refused: %v", err)
+						t.Errorf("a call that was queued was refused: %v", err)
 					}
 				})
 			}

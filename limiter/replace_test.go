@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// slowBucket stands still when it is asked for a token, until it is let go.
+// slowBucket blocks when it is asked for a token, until it is freed.
 type slowBucket struct {
 	*Local
 	asked, free chan struct{}
@@ -28,7 +28,7 @@ func TestAnotherBucketStartsEmptyAndCallsKeepTheirPlace(t *testing.T) {
 		f.queue.Replace(fresh, nil)
 		synctest.Wait()
 		if s := f.queue.State(); s.Waiting["bot"] != 20 || s.Tokens != 0 {
-			t.Errorf("%d wait and there are %v tokens, want 20 and none", s.Waiting["bot"], s.Tokens)
+			t.Errorf("%d are queued and there are %v tokens, want 20 and none", s.Waiting["bot"], s.Tokens)
 		}
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
@@ -38,20 +38,20 @@ func TestAnotherBucketStartsEmptyAndCallsKeepTheirPlace(t *testing.T) {
 	})
 }
 
-// A token of the old bucket that its call had no use for is not put into the new one.
+// A token of the old bucket whose call was abandoned is not returned to the new one.
 func TestWhatTheOldBucketGaveIsNotReturnedToTheNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
-		turn, err := f.queue.Wait(t.Context(), Caller{Longest: -1})
+		permit, err := f.queue.Wait(t.Context(), Caller{Longest: -1})
 		if err != nil {
 			t.Fatal(err)
 		}
 		fresh, _ := NewLocal(1, 10, 0)
 		f.queue.Replace(fresh, nil)
-		turn.unused()
+		permit.unused()
 		synctest.Wait()
 		if got := fresh.Level(time.Now()); got != 0 {
-			t.Errorf("the new bucket holds %v, want nothing", got)
+			t.Errorf("the new bucket holds %v tokens, want none", got)
 		}
 	})
 }
@@ -78,14 +78,14 @@ func TestTheOldBucketIsAskedNoMore(t *testing.T) {
 		}
 		close(old.free)
 		<-replaced
-		all.Wait() // or the old bucket, which nobody hears, would be asked
+		all.Wait() // were the old bucket asked, its call would block
 		if f.calls() != 3 || f.refused != 0 {
 			t.Errorf("Roam saw %d calls and refused %d, want 3 and none", f.calls(), f.refused)
 		}
 	})
 }
 
-// A line that nobody serves any more has nothing to replace.
+// A closed queue replaces nothing, and Replace returns.
 func TestReplaceAfterTheEndReturns(t *testing.T) {
 	f := newFixture(t, 1, 10, 0, Options{})
 	f.queue.Close()
@@ -93,9 +93,9 @@ func TestReplaceAfterTheEndReturns(t *testing.T) {
 	f.queue.Replace(fresh, nil)
 }
 
-// Who asks for the state need not know that a bucket is being replaced.
+// State may be called while a bucket is being replaced.
 //
-// Seen to fail under the race detector with a state that is told without the lock.
+// Seen to fail under the race detector with a state that is read without the lock.
 func TestStateWhileABucketIsReplaced(t *testing.T) {
 	first, _ := NewLocal(1, 10, 0)
 	q := New(Options{Bucket: first})

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// roam is the other side, as far as the line can tell: a quota counted in whole nanoseconds by the arrival time at which the
+// roam is Roam as far as the queue sees it: a quota counted in whole nanoseconds by the arrival time at which the
 // bucket would be full (GCRA), and a record of what came. A script answers in the quota's stead, call by call.
 type roam struct {
 	every time.Duration // between calls
@@ -95,7 +95,7 @@ func (r *roam) spend(now time.Time) bool {
 	return true
 }
 
-// spendAll is somebody else's doing.
+// spendAll spends all tokens, as another client would.
 func (r *roam) spendAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,7 +132,7 @@ func fails(err error) func(*http.Request) (*http.Response, error) {
 	return func(*http.Request) (*http.Response, error) { return nil, err }
 }
 
-// fixture is a line in front of a roam that has the same quota.
+// fixture is a queue in front of a roam that has the same quota.
 type fixture struct {
 	*roam
 	queue *Queue

@@ -14,32 +14,32 @@ import (
 	"pgregory.net/rapid"
 )
 
-// visit is one call of a random schedule, and what became of it.
-type visit struct {
+// plannedCall is one call of a random schedule, and its result.
+type plannedCall struct {
 	tool     Tool
 	urgency  int
 	at       time.Duration // when it comes
 	longest  time.Duration // how long it waits
-	patience time.Duration // when its tool goes away; 0: never
+	patience time.Duration // after which its tool leaves; 0: never
 
 	ended time.Time
 	times int // how often it ended
 	err   error
 }
 
-// schedule is a random day of a line.
+// schedule is a random load of a queue.
 type schedule struct {
 	tools    []Tool
-	visits   []*visit
+	calls    []*plannedCall
 	refusals []int         // the calls, as counted by Roam, that are answered 429 without a reason
 	restart  time.Duration // the process is killed and another one takes over; 0: never
 	takes    time.Duration // Roam's answers
 	slots    int
 	putBack  time.Duration // the wall clock, while no process runs
-	skewed   bool          // the bucket is told of moments that have passed
+	skewed   bool          // the bucket is asked with times that have passed
 }
 
-// skewed is a bucket whose every third moment is one that has passed.
+// skewed is a bucket that is asked every third time with a time that has passed.
 type skewed struct {
 	*Local
 	asked int
@@ -52,7 +52,7 @@ func (b *skewed) Take(now time.Time, d Demand) time.Duration {
 	return b.Local.Take(now, d)
 }
 
-// someTools are from one to most tools of any weights.
+// someTools draws from one to most tools of any weights.
 func someTools(t *rapid.T, most int) []Tool {
 	tools := make([]Tool, rapid.IntRange(1, most).Draw(t, "tools"))
 	for i := range tools {
@@ -71,21 +71,24 @@ func drawSchedule(t *rapid.T) schedule {
 	}
 	plain, whole := rapid.Bool().Draw(t, "all of one urgency"), rapid.Bool().Draw(t, "in whole seconds")
 	s.tools = someTools(t, 4)
-	for range rapid.IntRange(1, 40).Draw(t, "visits") {
-		v := &visit{tool: rapid.SampledFrom(s.tools).Draw(t, "tool"), urgency: rapid.IntRange(0, mildest).Draw(t, "urgency"), at: ms("at", 30_000), longest: ms("longest", 60_000)}
-		if whole { // so that turns come then, too
+	for range rapid.IntRange(1, 40).Draw(t, "calls") {
+		v := &plannedCall{
+			tool: rapid.SampledFrom(s.tools).Draw(t, "tool"), urgency: rapid.IntRange(0, mildest).Draw(t, "urgency"),
+			at: ms("at", 30_000), longest: ms("longest", 60_000),
+		}
+		if whole { // as tokens come, too
 			v.at = v.at.Round(time.Second)
 		}
 		if rapid.IntRange(0, 4).Draw(t, "leaves") == 0 {
 			v.patience = time.Millisecond + ms("patience", 20_000)
-			if rapid.Bool().Draw(t, "with the turn") {
+			if rapid.Bool().Draw(t, "with the token") {
 				v.patience = (v.at + v.patience).Round(time.Second) + time.Second - v.at
 			}
 		}
 		if plain {
 			v.urgency = Usual
 		}
-		s.visits = append(s.visits, v)
+		s.calls = append(s.calls, v)
 	}
 	s.refusals = rapid.SliceOfN(rapid.IntRange(0, 30), 0, 2).Draw(t, "refusals")
 	if rapid.IntRange(0, 3).Draw(t, "restarts") == 0 {
@@ -94,7 +97,7 @@ func drawSchedule(t *rapid.T) schedule {
 	return s
 }
 
-// TestInvariantsOfTheQueue lets random schedules run against a Roam of the same quota, and looks at what happened.
+// TestInvariantsOfTheQueue runs random schedules against a Roam of the same quota, and checks what happened.
 func TestInvariantsOfTheQueue(t *testing.T) {
 	dir := t.TempDir()
 	run := 0
@@ -114,7 +117,7 @@ func TestInvariantsOfTheQueue(t *testing.T) {
 	}
 }
 
-// rounding is more than the line may let a token lie: a wait for one is rounded up to the nanosecond.
+// rounding is more than the queue may leave a token unused: a wait for one is rounded up to the nanosecond.
 const rounding = time.Microsecond
 
 func (s schedule) run(t *testing.T, dir string) error {
@@ -138,11 +141,11 @@ func (s schedule) run(t *testing.T, dir string) error {
 		}
 		f.script = append(f.script, next)
 	}
-	var mu sync.Mutex // guards what visits tell, and f's queue
+	var mu sync.Mutex // guards the results of calls, and f's queue
 	queue := func() *Queue { mu.Lock(); defer mu.Unlock(); return f.queue }
 	start := time.Now()
 	var calls sync.WaitGroup
-	for _, v := range s.visits {
+	for _, v := range s.calls {
 		calls.Go(func() {
 			time.Sleep(v.at)
 			ctx, cancel := t.Context(), context.CancelFunc(func() {})
@@ -163,7 +166,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 		synctest.Wait()
 		if s.restart > 0 && tick >= s.restart {
 			s.restart = 0
-			f.queue.Close() // those who wait are told so; the level and the pause are in the file
+			f.queue.Close() // queued calls are refused; the level and the pause are in the file
 			next, _ := NewLocal(perSecond, burst, 0)
 			file := openState(t, dir)
 			if k, err := file.read(time.Now()); err == nil && s.putBack > 0 {
@@ -187,23 +190,25 @@ func (s schedule) run(t *testing.T, dir string) error {
 	last := queue()
 	state := last.State()
 	last.Close()
-	return errors.Join(broken, neverOverTheBucket(f), s.nobodyPastTheDeadline(start), s.everyCallEndsOnce(state), s.nobodyWaitsToBeRefused(start), s.boundedUnfairness(start))
+	return errors.Join(broken, neverOverTheBucket(f), s.noneBeyondItsDeadline(start), s.everyCallEndsOnce(state),
+		s.noneWaitsToBeRefused(start), s.boundedUnfairness(start))
 }
 
 // fair answers by the quota.
 func (r *roam) fair(*http.Request) (*http.Response, error) { return r.byQuota() }
 
-// workConserving, and no wake-up is lost: while somebody waits, a slot is free, a token is there and Roam has not asked for
-// quiet, the head of the line does not stand still.
+// workConserving, and no wake-up is lost: while a call is queued, a slot is free, a token is there and there is no pause, the first
+// call is dispatched.
 func workConserving(q *Queue, slots int) error {
 	s := q.State()
 	if len(s.Waiting) > 0 && s.InFlight < slots && s.Tokens >= 1 && !s.Paused {
-		return fmt.Errorf("work-conserving: %v wait, %d of %d slots are taken, there are %v tokens, and nobody leaves", s.Waiting, s.InFlight, slots, s.Tokens)
+		return fmt.Errorf("work-conserving: %v are queued, %d of %d slots are taken, there are %v tokens, and none is dispatched",
+			s.Waiting, s.InFlight, slots, s.Tokens)
 	}
 	return nil
 }
 
-// neverOverTheBucket is Roam's word on it.
+// neverOverTheBucket: Roam refuses no call.
 func neverOverTheBucket(f *fixture) error {
 	if f.refused > 0 {
 		return fmt.Errorf("never over the bucket: Roam refused %d calls", f.refused)
@@ -211,69 +216,69 @@ func neverOverTheBucket(f *fixture) error {
 	return nil
 }
 
-// nobodyPastTheDeadline: who got no turn was told so by then, or when the answer of the turn that he had was there.
-func (s schedule) nobodyPastTheDeadline(start time.Time) error {
-	for i, v := range s.visits {
+// noneBeyondItsDeadline: a call without a permit is refused by then, or when the answer to an earlier attempt is there.
+func (s schedule) noneBeyondItsDeadline(start time.Time) error {
+	for i, v := range s.calls {
 		var r *Refusal
 		if took := v.ended.Sub(start.Add(v.at)); errors.As(v.err, &r) && took > v.longest+s.takes {
-			return fmt.Errorf("nobody past the deadline: call %d was refused after %v, its longest wait is %v: %w", i, took, v.longest, v.err)
+			return fmt.Errorf("none beyond its deadline: call %d was refused after %v, its longest wait is %v: %w", i, took, v.longest, v.err)
 		}
 	}
 	return nil
 }
 
-// nobodyWaitsToBeRefused, where nothing comes between a call and its turn that was not to be known when it came: another tool, a
-// more urgent call, a 429, a restart.
-func (s schedule) nobodyWaitsToBeRefused(start time.Time) error {
-	urgent := slices.ContainsFunc(s.visits, func(v *visit) bool { return v.urgency != Usual })
+// noneWaitsToBeRefused, unless something came that the forecast could not know: another tool, a more urgent call, a 429, a restart.
+func (s schedule) noneWaitsToBeRefused(start time.Time) error {
+	urgent := slices.ContainsFunc(s.calls, func(v *plannedCall) bool { return v.urgency != Usual })
 	if len(s.tools) > 1 || urgent || len(s.refusals) > 0 || s.putBack > 0 || s.takes > 0 || s.skewed {
 		return nil
 	}
-	for i, v := range s.visits {
+	for i, v := range s.calls {
 		var r *Refusal
 		if took := v.ended.Sub(start.Add(v.at)); errors.As(v.err, &r) && !errors.Is(v.err, ErrClosed) && took > 0 {
-			return fmt.Errorf("nobody waits in order to be refused: call %d waited %v of %v, %w", i, took, v.longest, v.err)
+			return fmt.Errorf("none waits to be refused: call %d waited %v of %v, %w", i, took, v.longest, v.err)
 		}
 	}
 	return nil
 }
 
-// boundedUnfairness: beside a call that is alone in its tool's lane each other tool has a turn, or as many as its weight is
-// larger, and what it had begun.
+// boundedUnfairness: before a call that is alone in its flow one call of each other tool is dispatched, or as many as its weight is
+// larger, and those that were begun.
 func (s schedule) boundedUnfairness(start time.Time) error {
 	if len(s.refusals) > 0 || s.putBack > 0 {
 		return nil
 	}
-	for i, v := range s.visits {
-		came, left, alone, turns := start.Add(v.at), v.ended.Add(-s.takes), true, map[Tool]int{}
-		for _, o := range s.visits {
+	for i, v := range s.calls {
+		came, left, alone, sent := start.Add(v.at), v.ended.Add(-s.takes), true, map[Tool]int{}
+		for _, o := range s.calls {
 			leaves := o.ended.Add(-s.takes)
 			if o != v && o.tool == v.tool && !o.ended.Before(came) && !start.Add(o.at).After(left) {
 				alone = false
 			}
 			if o.tool != v.tool && o.err == nil && leaves.After(came) && leaves.Before(left) {
-				turns[o.tool]++
+				sent[o.tool]++
 			}
 		}
-		for o, n := range turns {
+		for o, n := range sent {
 			if most := o.Weight/v.tool.Weight + 2; v.err == nil && alone && n > most {
-				return fmt.Errorf("bounded unfairness: call %d of %s, weight %d, waited for %d turns of %s, weight %d, want at most %d", i, v.tool.Name, v.tool.Weight, n, o.Name, o.Weight, most)
+				return fmt.Errorf("bounded unfairness: call %d of %s, weight %d, waited for %d calls of %s, weight %d, want at most %d",
+					i, v.tool.Name, v.tool.Weight, n, o.Name, o.Weight, most)
 			}
 		}
 	}
 	return nil
 }
 
-// everyCallEndsOnce, with an answer, a refusal, or its tool's leaving, and leaves nothing behind.
+// everyCallEndsOnce, with an answer, a refusal, or because its tool left, and holds neither slot nor place then.
 func (s schedule) everyCallEndsOnce(left State) error {
-	for i, v := range s.visits {
+	for i, v := range s.calls {
 		var r *Refusal
 		if ok := v.err == nil || errors.As(v.err, &r) || v.patience > 0 && errors.Is(v.err, context.DeadlineExceeded); v.times != 1 || !ok {
 			return fmt.Errorf("every call ends once: call %d ended %d times, with %v", i, v.times, v.err)
 		}
 	}
 	if left.InFlight != 0 || len(left.Waiting) != 0 {
-		return fmt.Errorf("every call ends once: %d slots are taken and %v wait, and all are gone", left.InFlight, left.Waiting)
+		return fmt.Errorf("every call ends once: %d slots are taken and %v are queued after the last", left.InFlight, left.Waiting)
 	}
 	return nil
 }

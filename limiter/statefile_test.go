@@ -105,7 +105,8 @@ func TestTheLongestStateHasRoomInARecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k, err := decodeState(body); err != nil || !k.At.Equal(far) || k.Level != long.Level || k.Boot != long.Boot || k.Learned.Burst != long.Learned.Burst {
+	k, err := decodeState(body)
+	if err != nil || !k.At.Equal(far) || k.Level != long.Level || k.Boot != long.Boot || k.Learned.Burst != long.Learned.Burst {
 		t.Errorf("read %+v, %v; want %+v", k, err, long)
 	}
 }

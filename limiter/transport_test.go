@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Seen to fail with a refused call that is charged its tool's turn.
+// Seen to fail with a refused call that its tool's flow pays for.
 func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 1, 0, Options{})
@@ -104,7 +104,7 @@ func TestSlotIsFreeWhenTheHeaderIsHere(t *testing.T) {
 		f.takes = time.Second
 		var open []io.Closer
 		start := time.Now()
-		for range 3 { // of one slot, while nobody reads
+		for range 3 { // of one slot, while no body is read
 			req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://roam/v1/chat.post", strings.NewReader("{}"))
 			res, err := f.rt.RoundTrip(req)
 			if err != nil {
