@@ -10,37 +10,37 @@ import (
 // QuotaState is one quota at the moment of a scrape.
 type QuotaState struct {
 	Tokens, Burst, Rate             float64 // as they are in force
-	ConfiguredRate, ConfiguredBurst float64 // as they were set
+	ConfiguredRate, ConfiguredBurst float64 // as configured
 	Paused                          bool
 	PausedFor                       time.Duration  // until the next call may be tried
 	PauseTotal                      time.Duration  // spent in pauses since the start
 	HeldFor                         time.Duration  // until a pause by hand ends; 0: there is none
 	Length                          map[string]int // queued calls by tool
-	Slots                           map[string]int // calls that Roam works on, by tool
-	Open                            map[string]int // answers that are being read, by tool
+	Slots                           map[string]int // calls in progress at Roam, by tool
+	Open                            map[string]int // open responses, by tool
 	Oldest                          time.Duration
-	Jitter                          time.Duration // how much the time to the first byte varies
+	Jitter                          time.Duration // spread of the time to the first byte
 	Capacity, InFlight              int
 	MaxInFlight, MaxOpen            int
 	Shared                          bool // with other replicas
-	Replicas                        int  // the live ones, this one included; 0 while it continues alone
+	Replicas                        int  // live replicas, this one included; 0 while Redis is unreachable
 }
 
-// State is everything that the collector reads at a scrape, for those who show it elsewhere.
+// State is everything that the collector reads at a scrape. The status page shows it too.
 type State struct {
 	Build
 	Checks      []CheckResult
-	Ready       bool // every check is well
-	Reloaded    bool // the configuration in force is the latest that was asked for
+	Ready       bool // no check fails
+	Reloaded    bool // the last reload succeeded
 	Quotas      []NamedQuota
 	Credentials []NamedCredential
 	CacheBytes  int64
 	CacheCount  int
-	Tools       map[string]ToolState // every tool that is a label
+	Tools       map[string]ToolState // by label
 	Webhooks    WebhookState
 }
 
-// NamedQuota is the state of one quota. Its Length, Slots and Open are by label: known tools have a zero, others share one value.
+// NamedQuota is the state of one quota. Length, Slots and Open are by label: each known tool has a value, and all others share one.
 type NamedQuota struct {
 	Name string
 	QuotaState
@@ -52,14 +52,14 @@ type NamedCredential struct {
 	OK   bool
 }
 
-// ToolState is what is configured for one tool, and what it used of that today.
+// ToolState is the configuration of one tool, and its calls of today.
 type ToolState struct {
-	Weight      int // its share of the quota while others wait, relative to theirs; 0 counts as 1
-	CallsPerDay int // calls to Roam that it may make in a day of UTC; 0: any number
+	Weight      int // share of the quota while other tools wait, relative to their weights; 0 counts as 1
+	CallsPerDay int // calls to Roam that it may make in a day of UTC; 0: no limit
 	CallsToday  int
 }
 
-// collector reads everything that exists already somewhere else.
+// collector reads current state at each scrape.
 type collector struct {
 	m    *Metrics
 	desc map[string]*prometheus.Desc
@@ -98,17 +98,17 @@ func newCollector(m *Metrics) *collector {
 		c.desc[name] = prometheus.NewDesc(name, help, labels, nil)
 	}
 	describe("roamproxy_upstream_jitter_seconds", "gauge",
-		"How much the time to the first byte of Roam's answers varies, over the latest 256 calls without the slowest hundredth. "+
-			"The setting jitter need be no larger; Roam's own work is in it.", "quota")
+		"Spread of the time to the first byte of Roam's answers, over the last 256 calls without the slowest hundredth. "+
+			"The setting jitter need not exceed it, because it includes Roam's processing time.", "quota")
 	describe("roamproxy_upstream_in_flight", "gauge", "Calls that Roam works on now. At most max_in_flight.", "quota")
 	describe("roamproxy_upstream_open", "gauge",
 		"Answers of Roam that the tool is reading now, event streams included. At most max_open for all tools together.", "quota", "tool")
 	describe("roamproxy_queue_length", "gauge", "Queued calls. Usually zero.", "quota", "tool")
-	describe("roamproxy_queue_oldest_seconds", "gauge", "How long the call that came first has waited. Usually zero.", "quota")
+	describe("roamproxy_queue_oldest_seconds", "gauge", "How long the oldest queued call has waited. Usually zero.", "quota")
 	describe("roamproxy_queue_capacity", "gauge", "Calls that the queue can hold (max_queue).", "quota")
-	describe("roamproxy_quota_tokens", "gauge", "Calls that could be sent at once now.", "quota")
+	describe("roamproxy_quota_tokens", "gauge", "Tokens in the bucket: calls that could be sent at once now.", "quota")
 	describe("roamproxy_quota_burst", "gauge",
-		"The most calls that can be sent at once, without the part held back for the jitter of the network.", "quota")
+		"Largest number of calls that can be sent at once, without the part reserved for the jitter of the network.", "quota")
 	describe("roamproxy_quota_rate", "gauge", "The rate in force: calls a second while calls are queued.", "quota")
 	describe("roamproxy_quota_configured_rate", "gauge",
 		"The configured rate. A lower rate in force means that another client spends the quota, or that Redis is unreachable.", "quota")

@@ -11,23 +11,22 @@ type Health struct {
 	draining bool
 }
 
-// Check adds a condition of readiness, or replaces the one of this name; nil removes it. An error of it is something that an
-// operator must fix, such as a refused credential, and not something that passes, such as a pause.
+// Check adds a condition of readiness, or replaces the one of this name; nil removes it. check returns an error for a problem that an
+// operator must fix, such as a refused credential, and not for one that passes, such as a pause.
 func (h *Health) Check(name string, check func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.checks = withSource(h.checks, name, check)
 }
 
-// Note adds something that an operator should know and need not fix, or replaces the note of this name; nil removes it. An empty
-// note is not shown.
+// Note adds information for an operator that needs no fix, or replaces the note of this name; nil removes it. An empty note is not shown.
 func (h *Health) Note(name string, note func() string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.notes = withSource(h.notes, name, note)
 }
 
-// Drain makes the process not ready for the rest of its life: it is about to stop.
+// Drain makes the process not ready until it ends, because it is about to stop.
 func (h *Health) Drain() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -42,10 +41,10 @@ type CheckResult struct {
 	Name    string `json:"name"`
 	OK      bool   `json:"ok"`
 	Problem string `json:"problem,omitempty"`
-	Note    string `json:"note,omitempty"` // for the operator to know, although the check is well
+	Note    string `json:"note,omitempty"` // information for the operator; OK is true
 }
 
-// Results returns the results of all checks, and the notes that are not empty, in the order in which they were added.
+// Results returns the results of all checks, followed by the notes that are not empty, each in the order in which they were added.
 func (h *Health) Results() []CheckResult {
 	h.mu.Lock()
 	checks, notes, draining := h.checks, h.notes, h.draining

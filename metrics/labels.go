@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// other is the label of every value beyond a bound.
+// other is the label that all values beyond a bound share.
 const other = "other"
 
 // MaxName is the longest label value, in bytes. Roam's longest method has 40.
@@ -27,7 +27,7 @@ type labels struct {
 
 func newLabels(most int) *labels { return &labels{max: most, admitted: make(map[string]struct{})} }
 
-// add admits a value while there is room.
+// add adds a value while there is room.
 func (l *labels) add(name string) {
 	if l.label(name) == name || len(name) > MaxName || !utf8.ValidString(name) {
 		return
@@ -39,14 +39,14 @@ func (l *labels) add(name string) {
 	}
 }
 
-// all returns the admitted values, in no order.
+// all returns the values, in no order.
 func (l *labels) all() []string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	return slices.Collect(maps.Keys(l.admitted))
 }
 
-// label returns the value itself if it was admitted, else other.
+// label returns name if it was added, or else other.
 func (l *labels) label(name string) string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -1,9 +1,9 @@
-// Package metrics counts what happens in roamproxy and exposes it to Prometheus. The other packages report to small interfaces of
-// their own, which the types here satisfy by shape. Current state, such as the length of a queue, is read at scrape time.
+// Package metrics counts what happens in roamproxy and exposes it to Prometheus. The other packages report to small interfaces of their
+// own, which the types here implement. Current state, such as the length of a queue, is read at scrape time.
 //
 //	proxy, limiter, cache ──► server ──► Metrics ──► registry ──► /metrics
 //	                                        │
-//	                                        └──────► Recorder: metrics/status, the last minutes for the status page
+//	                                        └──────► Recorder: metrics/status keeps the last minutes for the status page
 package metrics
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Metrics holds one registry and all that is in it. It may be used by many goroutines.
+// Metrics holds a Prometheus registry and all metrics in it. It may be used by many goroutines.
 type Metrics struct {
 	Health *Health
 
@@ -48,18 +48,18 @@ type Metrics struct {
 	seriesOf map[seriesKey]series
 }
 
-// row is one row of the table of metrics.
+// row is one row of Table.
 type row struct{ name, kind, help, labels string }
 
-// Build says what runs, and since when.
+// Build identifies the running program, and says since when it runs.
 type Build struct {
 	Version  string    `json:"version"`
 	Revision string    `json:"revision"`
 	Started  time.Time `json:"started"`
 }
 
-// Recorder keeps events that a counter cannot show, such as the last refusals. Tool and route are labels, and so bounded. It is
-// called from many goroutines, also while a queue holds its lock, so it must not call Metrics.
+// Recorder keeps events that a counter cannot show, such as the last refusals. The number of different tools and routes is bounded, because
+// they are labels. It is called by many goroutines, also while a queue holds its lock, so it must not call Metrics.
 type Recorder interface {
 	// AddQuota is called before any event of the quota, and again for each reload.
 	AddQuota(quota string)
@@ -74,15 +74,15 @@ type Recorder interface {
 	PauseEnded(quota string)
 }
 
-// Options say what is counted.
+// Options configures Metrics.
 type Options struct {
 	Version, Revision string
-	Recorder          Recorder        // needed
-	MaxWaits          []time.Duration // the longest waits of the quotas; see waitBuckets
+	Recorder          Recorder        // required
+	MaxWaits          []time.Duration // longest waits of the quotas; see waitBuckets
 	Reasons           []Reason        // every code that Answer.Reason may have
 }
 
-// New makes the registry of a program. Every event goes to the recorder, too.
+// New returns Metrics with a registry of its own. Every event goes to the recorder too.
 func New(o Options) *Metrics {
 	m := &Metrics{
 		Health: &Health{}, registry: prometheus.NewRegistry(), tools: newLabels(maxTools), routes: newLabels(maxRoutes),
@@ -107,7 +107,7 @@ func New(o Options) *Metrics {
 		"Time in the queue, by outcome: sent, refused, canceled (the tool left) or expired. Nearly zero while there are tokens.",
 		waits, "quota", "tool", "outcome")
 	m.refused = m.counter("roamproxy_refused_total", "Requests that roamproxy itself refused, by reason. Normally none.", "tool", "reason")
-	m.pauses = m.counter("roamproxy_quota_pauses_total", "How often the queue stopped because Roam answered 429. Normally none.", "quota")
+	m.pauses = m.counter("roamproxy_quota_pauses_total", "Pauses of the queue because Roam answered 429. Normally none.", "quota")
 	m.throttled = m.counter("roamproxy_upstream_throttled_total",
 		"Answers 429 by Roam. Normally none: more means that another client spends the quota.", "quota")
 	m.cacheResults = m.counter("roamproxy_cache_requests_total", "Requests by cache result: hit, miss, shared, stale or bypass.", "result")
@@ -119,14 +119,14 @@ func New(o Options) *Metrics {
 	m.superseded = m.counter("roamproxy_superseded_total",
 		"Queued calls that were not sent, because a newer call about the same subject replaced them.", "route")
 	m.webhooks = m.counter("roamproxy_webhooks_total",
-		"Deliveries to webhooks.listen, by result. All but accepted, repeated and challenged were refused or failed. Normally accepted.",
+		"Deliveries to webhooks.listen, by result. Normally accepted. Results other than accepted, repeated and challenged are refusals or failures.",
 		"result")
 	m.webhookForward = m.histogram("roamproxy_webhook_forward_seconds",
-		"Time in which all receivers took a webhook. Roam waits 3 s.", []float64{.01, .05, .1, .25, .5, 1, 2.5}).WithLabelValues()
+		"Time until all receivers have accepted a webhook. Roam waits 3 s.", []float64{.01, .05, .1, .25, .5, 1, 2.5}).WithLabelValues()
 	m.webhookLast = m.gauge("roamproxy_webhook_last_timestamp_seconds",
 		"When the latest genuine webhook arrived, in seconds since 1970. 0: none has.")
 	m.linesDropped = m.counter("roamproxy_log_lines_dropped_total",
-		"Lines of the log that were not written: too many in one second, or whoever reads the log is too slow. Normally none.").WithLabelValues()
+		"Log lines that were not written: too many in one second, or the reader of the log is too slow. Normally none.").WithLabelValues()
 	m.reloaded = m.gauge("roamproxy_config_last_reload_successful", "1 if the last reload succeeded. Normally 1.")
 	m.reloadedAt = m.gauge("roamproxy_config_last_reload_success_timestamp_seconds",
 		"When the configuration in force was loaded, in seconds since 1970.")
@@ -151,9 +151,9 @@ func New(o Options) *Metrics {
 	return m
 }
 
-// waitBuckets returns the bounds for all that has a wait in the queue in it, from the millisecond of a hit to five minutes. There is
-// one at every tenth of each longest wait, so that a quantile is off by a tenth of it at most, and one at twice of it, where the
-// wait of an admitted call ends. 10 s is the bound of the agreed service level.
+// waitBuckets returns the bounds for times that include a wait in the queue, from the millisecond of a hit to five minutes. There is a
+// bound at every tenth of each longest wait, so the error of a quantile is at most a tenth. There is one at twice the longest wait, where
+// the wait of an admitted call ends. 10 s is the bound of the agreed service level.
 func waitBuckets(maxWaits []time.Duration) []float64 {
 	bounds := []float64{.001, .005, .025, .1, .25, .5, 1, 2.5, 5, 10, 300}
 	for _, longest := range maxWaits {
@@ -188,25 +188,25 @@ func (m *Metrics) gauge(name, help string) prometheus.Gauge {
 	return m.gaugeVec(name, help).WithLabelValues()
 }
 
-// histogram has classic buckets for every Prometheus, and native ones for those that scrape them.
+// histogram adds a histogram with classic buckets, and with native ones for a Prometheus that scrapes those.
 func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	m.addRow(name, "histogram", help, labels)
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: name, Help: help, Buckets: buckets,
 		NativeHistogramBucketFactor:     1.1, // neighbours differ by a tenth: enough to tell 10 s from 11 s
-		NativeHistogramMaxBucketNumber:  160, // the library's own advice
+		NativeHistogramMaxBucketNumber:  160, // as the library recommends
 		NativeHistogramMinResetDuration: time.Hour,
 	}, labels)
 	m.registry.MustRegister(h)
 	return h
 }
 
-// Handler answers a scrape, in OpenMetrics where that is asked for, so that exemplars show.
+// Handler returns the handler of scrapes. It answers in OpenMetrics on request, which has exemplars.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-// Reloaded reports whether the last reload succeeded.
+// Reloaded records whether the last reload succeeded.
 func (m *Metrics) Reloaded(ok bool) {
 	m.reloaded.Set(boolToFloat(ok))
 	if ok {
@@ -215,7 +215,7 @@ func (m *Metrics) Reloaded(ok bool) {
 	m.lastReloadOK.Store(ok)
 }
 
-// LineDropped counts a line of the log that was not written.
+// LineDropped counts a log line that was not written.
 func (m *Metrics) LineDropped() { m.linesDropped.Inc() }
 
 func boolToFloat(b bool) float64 {
@@ -225,7 +225,7 @@ func boolToFloat(b bool) float64 {
 	return 0
 }
 
-// Table lists every metric of ours in Markdown, in the order in which they are described.
+// Table returns a table of all roamproxy metrics in Markdown, for deploy/OPERATING.md.
 func (m *Metrics) Table() string {
 	var t strings.Builder
 	t.WriteString("| metric | kind | labels | meaning |\n|---|---|---|---|\n")

@@ -15,8 +15,8 @@ type Quota struct {
 	duration  prometheus.Observer
 }
 
-// Quota returns the counters of a quota, the same ones for the same name. The tools have series from the start: a rate needs a zero
-// before the first event.
+// Quota returns the counters of a quota, the same ones for the same name. It creates the series of the tools at once, because a rate needs
+// a zero before the first event.
 func (m *Metrics) Quota(name string, tools []string) *Quota {
 	q := &Quota{
 		name: name, metrics: m, throttled: m.throttled.WithLabelValues(name), pauses: m.pauses.WithLabelValues(name),
@@ -31,8 +31,8 @@ func (m *Metrics) Quota(name string, tools []string) *Quota {
 	return q
 }
 
-// Tool makes a name a label value from now on, and creates the series that alerts need from the start. Histograms are created with
-// their first value: those of a thousand tools would burden the process and every scrape.
+// Tool makes a name a label value, and creates the series that alerts need. It creates no histograms: those of a thousand tools would
+// burden the process and every scrape.
 func (m *Metrics) Tool(name string) {
 	m.tools.add(name)
 	label := m.tools.label(name)
@@ -65,7 +65,7 @@ func (q *Quota) PauseBegan(time.Duration) {
 	q.metrics.recorder.PauseBegan(q.name)
 }
 
-// PauseEnded is counted nowhere: the length of the pauses is read at every scrape.
+// PauseEnded tells the recorder. The metric of the pauses' length is read at every scrape.
 func (q *Quota) PauseEnded() { q.metrics.recorder.PauseEnded(q.name) }
 
 // Sent counts a call that was sent to Roam, and the time until the header of its answer. Status 0: no answer came.

@@ -2,8 +2,8 @@ package metrics
 
 import "strings"
 
-// The results of the cache and the outcomes of a wait in the queue are the words of packages cache and limiter, which metrics
-// does not import. A test of the server, which knows all three, holds them together.
+// The results of the cache and the outcomes of a wait in the queue, in the words of packages cache and limiter. metrics does not import
+// them; a test of package server compares the words.
 const (
 	Hit    = "hit"
 	Miss   = "miss"
@@ -17,7 +17,7 @@ const (
 	Expired  = "expired"
 )
 
-// savedByPage is what saved a call beside the results Hit, Shared and Stale: a wide page had the answer.
+// savedByPage is the label of a call that a wide page saved, besides Hit, Shared and Stale.
 const savedByPage = "page"
 
 // Results returns every result of the cache.
@@ -26,13 +26,13 @@ func Results() []string { return []string{Hit, Miss, Shared, Stale, Bypass} }
 // Outcomes returns every outcome of a wait in the queue.
 func Outcomes() []string { return []string{Sent, Refused, Canceled, Expired} }
 
-// Reason is what a code of roamproxy's own answers means.
+// Reason is the meaning of a code of roamproxy's own answers.
 type Reason struct {
 	Code    string
 	Text    string // completes the sentence "roamproxy answered 429, …"
 	Refusal bool   // roamproxy refused, rather than Roam, the network or the tool itself
-	Limit   bool   // because a limit is reached; has series from the start
-	Own     bool   // because a limit of this tool alone is reached, as somebody configured
+	Limit   bool   // the reason is a limit; its series exist from the start
+	Own     bool   // the limit is of this tool alone, as configured
 }
 
 // Reason returns what a code means. An unknown one is a refusal.

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// WebhookResults returns every result of a delivery, in the words of package proxy/webhook. A test of the server holds them together.
+// WebhookResults returns every result of a delivery, in the words of package proxy/webhook. A test of package server compares them.
 func WebhookResults() []string {
 	return []string{"accepted", "failed", "repeated", "challenged", "forged", "outdated", "malformed", "not_found"}
 }
 
-// WebhookState is what became of the deliveries of Roam's webhooks since the start.
+// WebhookState counts the deliveries of Roam's webhooks since the start.
 type WebhookState struct {
-	On       bool      // there is a listener for them
-	Last     time.Time // the latest genuine one; zero: none has arrived
-	Accepted int       // every receiver took it
-	Failed   int       // a receiver did not
+	On       bool      // there is a listener for webhooks
+	Last     time.Time // arrival of the latest genuine one; zero: none has arrived
+	Accepted int       // every receiver accepted them
+	Failed   int       // a receiver did not accept them
 	Refused  int       // not genuine
 }
 
-// webhookState is a WebhookState that many goroutines may use.
+// webhookState is a WebhookState for use by many goroutines.
 type webhookState struct {
 	mu  sync.Mutex // guards now
 	now WebhookState
@@ -37,10 +37,10 @@ func (w *webhookState) change(f func(*WebhookState)) {
 	f(&w.now)
 }
 
-// WebhooksOn says that there is a listener for Roam's webhooks.
+// WebhooksOn records that there is a listener for Roam's webhooks.
 func (m *Metrics) WebhooksOn() { m.webhookState.change(func(w *WebhookState) { w.On = true }) }
 
-// Webhook counts a delivery of Roam's. forwarded is how long the receivers took.
+// Webhook counts a delivery. forwarded is how long the receivers took.
 func (m *Metrics) Webhook(result string, forwarded time.Duration) {
 	m.webhooks.WithLabelValues(knownOr(result, WebhookResults())).Inc()
 	m.webhookState.change(func(w *WebhookState) {

@@ -8,8 +8,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 )
 
-// Admin is the handler of the admin listener. /metrics, /healthz and /readyz are for everybody who reaches it; everything else is
-// behind the gate.
+// Admin is the handler of the admin listener. /metrics, /healthz and /readyz are open to every client; all other pages are behind the gate.
 type Admin struct {
 	mux  *chi.Mux
 	gate func(http.Handler) http.Handler
@@ -22,7 +21,7 @@ const ActionHeader = "Roamproxy-Admin"
 // actionBody bounds the body of a POST, in bytes. The longest is a pattern of routes.
 const actionBody = 64 << 10
 
-// Admin returns the handler with the status page. gate decides who may see more than metrics and health.
+// Admin returns the handler with the status page. gate wraps every page but metrics and health, and refuses clients that may not see them.
 func (m *Monitor) Admin(gate func(http.Handler) http.Handler) *Admin {
 	a := &Admin{mux: chi.NewMux(), gate: gate}
 	a.mux.Use(middleware.GetHead, noStore)
@@ -61,7 +60,7 @@ func requireAction(next http.Handler) http.Handler {
 	}), actionBody)
 }
 
-// noStore marks every answer: it is not to be cached, and its Content-Type is not to be guessed.
+// noStore adds header fields to every answer: no cache may keep it, and no browser may guess its Content-Type.
 func noStore(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")

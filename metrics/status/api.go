@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// serveStatus answers with what the status page shows; with ?history, also with ten minutes of samples.
+// serveStatus answers with a Status; with ?history, it includes ten minutes of samples.
 func (m *Monitor) serveStatus(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, m.Status(r.URL.Query().Has("history")))
 }

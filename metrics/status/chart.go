@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// chart is the last ten minutes of one quota, drawn in a field of 600 by 100: a unit is a second. Bars are five seconds wide
-// and stand on multiples of five seconds, so that they move to the left and do not flicker.
+// chart is the last ten minutes of one quota, in a coordinate system of 600 by 100. A horizontal unit is a second. Bars are five seconds
+// wide and begin at multiples of five seconds, so that they move to the left and do not flicker.
 type chart struct {
 	Sent, Waiting, Refused           []bar
 	Paused, Throttled                []bar
@@ -20,7 +20,7 @@ const (
 	binWidth    = 5 // seconds
 	bins        = maxSamples / binWidth
 	fieldHeight = 100
-	maxBar      = 84 // of a bar; above it is the scale
+	maxBar      = 84 // of a bar; the scale is above
 )
 
 func draw(history []Sample, now int64) (p chart) {
@@ -63,7 +63,7 @@ func draw(history []Sample, now int64) (p chart) {
 func bars(values []int, most int) (all []bar) {
 	for i, v := range values {
 		if v > 0 {
-			h := max(maxBar*float64(v)/float64(most), 2) // one of many stays visible
+			h := max(maxBar*float64(v)/float64(most), 2) // a small value stays visible
 			all = append(all, bar{X: float64(i * binWidth), Y: fieldHeight - h, W: binWidth - 1, H: h})
 		}
 	}

@@ -11,24 +11,24 @@ import (
 	"roamproxy/metrics"
 )
 
-// Explanation says what became of a call and where its time went.
+// Explanation says how a call ended, and how long it waited for what.
 type Explanation struct {
 	Call
-	Before []Share  `json:"before"` // calls that were sent while it was in the queue
+	Before []Share  `json:"before"` // calls that were sent while it was queued
 	Paused float64  `json:"paused_seconds"`
 	Held   float64  `json:"paused_by_hand_seconds"`
-	Full   float64  `json:"full_seconds"` // while Roam worked on as many calls as it may, although there were tokens
-	Slots  []Share  `json:"slots"`        // who had those calls
+	Full   float64  `json:"full_seconds"` // when there were tokens, but every slot was in use
+	Slots  []Share  `json:"slots"`        // the tools that used the slots
 	Text   []string `json:"text"`
 }
 
-// Share is a tool's part of something.
+// Share is a number of calls of one tool.
 type Share struct {
 	Tool string `json:"tool"`
 	N    int    `json:"n"`
 }
 
-// Explain finds the last call with this request id among the recent ones.
+// Explain returns an Explanation of the latest call with this request id. It reports false if no recent call has the id.
 func (m *Monitor) Explain(id string) (Explanation, bool) {
 	e, ok := m.recent.explain(id)
 	if ok {
@@ -37,7 +37,7 @@ func (m *Monitor) Explain(id string) (Explanation, bool) {
 	return e, ok
 }
 
-// explain finds a call, and what happened meanwhile.
+// explain is Explain without Text.
 func (r *Recent) explain(id string) (Explanation, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -53,7 +53,7 @@ func (r *Recent) explain(id string) (Explanation, bool) {
 	return Explanation{}, false
 }
 
-// addEvents finds what happened in the queue while the call was in it.
+// addEvents adds the events of the quota while the call was queued.
 func (e *Explanation) addEvents(q *quotaEvents) {
 	from, to := e.queued(q)
 	sent := make(map[string]int)
@@ -103,8 +103,8 @@ func (e *Explanation) addEvents(q *quotaEvents) {
 	}
 }
 
-// queued returns when the call was in the queue. Its own permit says so exactly. A call without one, or with several, was in the
-// queue between its arrival and its answer, without the time that Roam took.
+// queued returns when the call entered and left the queue. A call with one attempt has a permit with the exact times. For any other call it
+// is estimated: from the arrival to the answer, without the time that Roam took.
 func (e *Explanation) queued(q *quotaEvents) (from, to time.Time) {
 	answered := e.Arrived.Add(seconds(e.Total))
 	if e.Attempts != 1 {
@@ -123,10 +123,10 @@ func (e *Explanation) queued(q *quotaEvents) (from, to time.Time) {
 
 func seconds(s float64) time.Duration { return time.Duration(math.Round(s * float64(time.Second))) }
 
-// shortWait is a wait that nobody asks about, in seconds.
+// shortWait is a wait that needs no explanation, in seconds.
 const shortWait = 0.05
 
-// addText says it in sentences.
+// addText adds the explanation in sentences.
 func (e *Explanation) addText(reason string) {
 	say := func(format string, args ...any) { e.Text = append(e.Text, fmt.Sprintf(format, args...)) }
 	switch {
@@ -156,7 +156,7 @@ func (e *Explanation) addText(reason string) {
 	}
 }
 
-// addReasons says why the call was in the queue for so long.
+// addReasons adds why the call was queued for so long.
 func (e *Explanation) addReasons(say func(format string, args ...any)) {
 	if e.Paused > shortWait {
 		say("For %.1f s of that the queue was paused, because Roam had answered 429.", e.Paused)
@@ -175,7 +175,7 @@ func (e *Explanation) addReasons(say func(format string, args ...any)) {
 	}
 }
 
-// list says whose calls they are.
+// list returns the numbers of calls with their tools, as a text.
 func (e *Explanation) list(shares []Share) string {
 	var parts []string
 	for _, s := range shares {

@@ -7,7 +7,7 @@ import (
 	"roamproxy/metrics"
 )
 
-// serveHealth answers /healthz: who answers, lives. With ?verbose it says what lives.
+// serveHealth answers /healthz: any answer means that the process lives. With ?verbose it adds the version.
 func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
 	if !r.URL.Query().Has("verbose") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -20,7 +20,7 @@ func (m *Monitor) serveHealth(w http.ResponseWriter, r *http.Request) {
 	}{true, m.metrics.State().Build})
 }
 
-// serveReadiness answers /readyz: 200, or 503 with what is to be mended. With ?verbose it names every check.
+// serveReadiness answers /readyz: 200, or 503 with the problems that an operator must fix. With ?verbose it lists every check.
 func (m *Monitor) serveReadiness(w http.ResponseWriter, r *http.Request) {
 	results := m.metrics.Health.Results()
 	problems, notes := make(map[string]string), make(map[string]string)

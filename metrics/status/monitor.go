@@ -10,19 +10,19 @@ import (
 	"roamproxy/metrics"
 )
 
-// Monitor joins the current state of the metrics with the recent events, for the status page and its API. It may be used by many
+// Monitor combines the current state of the metrics with the recent events, for the status page and its API. It may be used by many
 // goroutines.
 type Monitor struct {
 	metrics *metrics.Metrics
 	recent  *Recent
 }
 
-// New returns a Monitor of m, whose recorder is recent.
+// New returns a Monitor of m. recent must be the Recorder of m.
 func New(m *metrics.Metrics, recent *Recent) *Monitor { return &Monitor{m, recent} }
 
-// Status returns what is true now, with the history where that is wanted.
+// Status returns the current status, on request with the history.
 func (m *Monitor) Status(history bool) Status {
-	now := m.metrics.State() // before Recent is locked: see there
+	now := m.metrics.State() // before Recent.mu is locked: see Recent
 	s := Status{Build: now.Build, Now: time.Now(), Ready: now.Ready, Checks: now.Checks, Reloaded: now.Reloaded,
 		Webhooks: webhookStatus(now.Webhooks)}
 	waiting := make(map[string]int)
@@ -74,7 +74,7 @@ func quotaStatus(now metrics.NamedQuota, waiting map[string]int) QuotaStatus {
 	return q
 }
 
-// Watch takes a sample each second until ctx ends, and calls each with the status of then and the one before it.
+// Watch takes a sample each second until ctx ends. It calls each with the previous and the new status.
 func (m *Monitor) Watch(ctx context.Context, each func(before, now Status)) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -109,7 +109,7 @@ func (m *Monitor) sample() Status {
 	return s
 }
 
-// slotsOf returns who has calls with Roam, the most first.
+// slotsOf returns the tools with calls in progress at Roam, those with most calls first.
 func slotsOf(holders []Holder) (all []Share) {
 	for _, h := range holders {
 		if h.Slots > 0 {

@@ -14,8 +14,8 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-// page is the status page. The same template makes the whole page, which needs no script, and the events, whose content the script
-// puts into the page.
+// page serves the status page. The same template renders the whole page, which works without the script, and the events, with which the
+// script updates the page.
 type page struct {
 	monitor  *Monitor
 	template *template.Template
@@ -42,7 +42,7 @@ func newPage(m *Monitor) *page {
 // view is the data of the templates.
 type view struct {
 	Status
-	ID          string // of the call to explain
+	ID          string // id of the call to explain; "": none
 	Explanation Explanation
 	Found       bool
 }
@@ -71,7 +71,7 @@ func (p *page) render(w io.Writer, name, id string) error {
 	return p.template.ExecuteTemplate(w, name, v)
 }
 
-// serve answers with the page.
+// serve answers with the whole page.
 func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
 	if err := p.render(&b, "page.html", r.URL.Query().Get("call")); err != nil {
@@ -85,7 +85,7 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	b.WriteTo(w)
 }
 
-// eventTimeout is how long a browser may take to read one event. Browsers that sleep are slower, and reconnect.
+// eventTimeout is how long a browser may take to read one event. A browser that sleeps takes longer, and reconnects later.
 const eventTimeout = 10 * time.Second
 
 // serveEvents sends the main part of the page once a second, until the browser disconnects.

@@ -11,15 +11,15 @@ import (
 	"roamproxy/metrics"
 )
 
-// The bounds of what is kept. A thousand calls are a quarter of an hour of the usual quota, two thousand permits half an hour. All of it
-// together takes about a megabyte.
+// Bounds of the recent events. A thousand calls are a quarter of an hour at one call a second, and two thousand permits half an hour. All
+// events together take about a megabyte.
 const (
 	maxCalls   = 1000
 	maxPermits = 2000
 	maxPauses  = 100
 )
 
-// Call is a call that was sent, that shared the answer of another, or that was refused. Times are in seconds.
+// Call is a request whose call was sent, that got the answer of another one's call, or that was refused. Times are in seconds.
 type Call struct {
 	ID       string    `json:"id"`
 	TraceID  string    `json:"trace_id,omitempty"`
@@ -37,7 +37,7 @@ type Call struct {
 	Total    float64   `json:"total_seconds"`
 }
 
-// permit is a call of a tool that was dispatched, after this wait.
+// permit is the dispatch of a queued call.
 type permit struct {
 	tool   string
 	at     time.Time
@@ -47,7 +47,7 @@ type permit struct {
 // pause is one pause of a quota; its end is zero while it lasts.
 type pause struct{ began, ended time.Time }
 
-// until is its end, or now while it lasts.
+// until returns the end of the pause, or now while it lasts.
 func (p pause) until(now time.Time) time.Time {
 	if p.ended.IsZero() {
 		return now
@@ -55,10 +55,10 @@ func (p pause) until(now time.Time) time.Time {
 	return p.ended
 }
 
-// slotsFull is a moment at which Roam worked on as many calls as it may at once, although there were tokens.
+// slotsFull is a moment at which there were tokens, but every slot was in use.
 type slotsFull struct {
 	at    time.Time
-	slots []Share // by tool, the most first
+	slots []Share // by tool, those with most calls first
 }
 
 // quotaEvents are the recent events of one quota.
@@ -68,14 +68,14 @@ type quotaEvents struct {
 	history   ring[Sample]
 	full      ring[slotsFull]
 	recent    rolling
-	sent      int // since the last Sample, as the next two
+	sent      int // since the last Sample; so are the next two
 	throttled int
 	refused   int
-	total     int // of Roam's 429
+	total     int // Roam's 429 since the start
 }
 
-// Recent keeps the events of the last minutes that the status page shows. It implements metrics.Recorder. Its lock is taken while
-// a queue holds its own, so it is never held while anything outside of this package is called.
+// Recent keeps the events of the last minutes for the status page. It implements metrics.Recorder. Queues call it with their own lock held,
+// so Recent never calls another package while it holds its lock.
 type Recent struct {
 	mu       sync.Mutex // guards the following
 	tools    map[string]*rolling
@@ -93,7 +93,7 @@ func NewRecent() *Recent {
 	}
 }
 
-// AddQuota adds a quota, if it is not there already.
+// AddQuota adds a quota. It does nothing if there is one of this name.
 func (r *Recent) AddQuota(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,7 +115,7 @@ func counts(of map[string]*rolling, name string, now time.Time) *Counts {
 	return w.at(now)
 }
 
-// Answered adds a request. Tool and route are labels, and so bounded.
+// Answered adds a request. The number of different tools and routes is bounded, because they are labels.
 func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 	now := time.Now()
 	c := Counts{Calls: 1}
@@ -139,7 +139,7 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 	} else if a.Code >= 500 {
 		c.Failed = 1
 	}
-	noted := a.Attempts > 0 || a.Reason != "" || a.Cache == metrics.Shared // a hit does not wait, and hits would push out the others
+	noted := a.Attempts > 0 || a.Reason != "" || a.Cache == metrics.Shared // hits do not wait, and would push out the calls that do
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	counts(r.tools, tool, now).add(c)
@@ -161,7 +161,7 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 	}
 }
 
-// truncate bounds what a caller can put into memory, and copies it, so that the request can be freed.
+// truncate bounds a string that a caller chooses, and copies it, so that the memory of the request can be freed.
 func truncate(s string) string { return strings.Clone(s[:min(len(s), metrics.MaxName)]) }
 
 // Waited adds the end of a wait in the queue.
@@ -188,7 +188,7 @@ func (r *Recent) Throttled(quota string) {
 	r.quotas[quota].total++
 }
 
-// PauseBegan adds a pause. One that is extended is the same pause.
+// PauseBegan adds a pause, unless one lasts already.
 func (r *Recent) PauseBegan(quota string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -231,7 +231,7 @@ func (r *Recent) addTo(s *Status, configured map[string]metrics.ToolState, waiti
 	}
 	tools := maps.Clone(configured)
 	for name := range r.tools {
-		tools[name] = configured[name] // all others share one name
+		tools[name] = configured[name] // includes other, the label that unknown tools share
 	}
 	for name := range tools {
 		t := ToolStatus{Name: name, Waiting: waiting[name], Today: tools[name].CallsToday, PerDay: tools[name].CallsPerDay}

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Refusals are those of one tool for one reason.
+// Refusals are the refusals of one tool for one reason.
 type Refusals struct {
 	Tool   string    `json:"tool"`
 	Reason string    `json:"reason"`
 	Count  int       `json:"count"` // in the last ten minutes
 	Latest time.Time `json:"latest"`
-	Last   Call      `json:"last"` // the latest of them
+	Last   Call      `json:"last"` // the latest refused call
 }
 
-// maxRefusals bounds the pairs of a tool and a reason that are remembered: more than a page can show, about 200 KiB.
+// maxRefusals bounds the remembered pairs of tool and reason: more than a page can show. They take about 200 KiB.
 const maxRefusals = 200
 
-// refusals counts by tool and reason, so that the flood of one tool does not hide the refusal of another.
+// refusals counts by tool and reason, so that many refusals of one tool do not hide those of another.
 type refusals map[refusalKey]*refusalGroup
 
 type refusalKey struct{ tool, reason string }
@@ -29,7 +29,7 @@ type refusalGroup struct {
 	recent rolling
 }
 
-// add counts a refusal. Beyond the bound, the pair that was refused longest ago is forgotten.
+// add counts a refusal. Beyond maxRefusals, it removes the pair whose latest refusal is the oldest.
 func (r refusals) add(c Call, now time.Time) {
 	key := refusalKey{c.Tool, c.Reason}
 	g := r[key]

@@ -2,7 +2,7 @@ package status
 
 import "iter"
 
-// ring keeps the latest values. Its owner guards it.
+// ring keeps the latest values, at most max. It is not safe for concurrent use.
 type ring[T any] struct {
 	max   int
 	items []T

@@ -2,10 +2,10 @@ package status
 
 import "time"
 
-// The last ten minutes are counted minute by minute: long enough to show a habit, short enough to show the present.
+// minutes is how many minutes are counted, each by itself: enough to show a tendency, and few enough to show the present.
 const minutes = 10
 
-// Counts are the requests and calls of some time.
+// Counts are the requests and calls of a period.
 type Counts struct {
 	Calls   int           `json:"calls"` // requests of tools that were answered
 	Hit     int           `json:"hit"`
@@ -13,12 +13,12 @@ type Counts struct {
 	Shared  int           `json:"shared"`
 	Stale   int           `json:"stale"`
 	Bypass  int           `json:"bypass"`
-	Paged   int           `json:"paged"`   // of hit and shared: those that only a wide page made possible
+	Paged   int           `json:"paged"`   // part of hit and shared: cut out of a cached wide page
 	Refused int           `json:"refused"` // by roamproxy
 	Failed  int           `json:"failed"`  // answered 5xx
 	Sent    int           `json:"sent"`    // calls to Roam
-	Waited  time.Duration `json:"-"`       // of those, together
-	Longest time.Duration `json:"-"`       // of those
+	Waited  time.Duration `json:"-"`       // sum of the waits of sent calls
+	Longest time.Duration `json:"-"`       // longest wait of a sent call
 }
 
 // Saved returns how many calls Roam did not have to answer.
@@ -39,7 +39,7 @@ func (c *Counts) add(d Counts) {
 	c.Longest = max(c.Longest, d.Longest)
 }
 
-// rolling is the Counts of the last ten minutes. Its owner guards it.
+// rolling is the Counts of the last ten minutes. It is not safe for concurrent use.
 type rolling struct {
 	minutes [minutes]Counts
 	last    int64 // the minute of the latest change, since 1970

@@ -1,5 +1,5 @@
-// Package status is the status page with its API, and the pages of health. It shows what metrics counts, and what Recent keeps of
-// the last minutes: calls, refusals, pauses, and a history of each quota.
+// Package status serves the status page with its API, and the health pages. It shows the values of package metrics, and the events of the
+// last minutes that Recent keeps: calls, refusals, pauses, and a history of each quota.
 package status
 
 import (
@@ -8,8 +8,8 @@ import (
 	"roamproxy/metrics"
 )
 
-// Status is everything that the status page shows, and what /api/status answers. Times are in seconds, counts are of the last
-// ten minutes unless they say otherwise.
+// Status is everything that the status page shows, and the body of /api/status. Times are in seconds. Counts are of the last ten minutes
+// unless their comment says otherwise.
 type Status struct {
 	metrics.Build
 	Now         time.Time             `json:"now"`
@@ -20,7 +20,7 @@ type Status struct {
 	Tools       []ToolStatus          `json:"tools"`
 	Cache       CacheStatus           `json:"cache"`
 	Credentials []CredentialStatus    `json:"credentials"`
-	Webhooks    *WebhookStatus        `json:"webhooks,omitempty"` // nil: there is no listener for them
+	Webhooks    *WebhookStatus        `json:"webhooks,omitempty"` // nil: there is no listener for webhooks
 	Refusals    []Refusals            `json:"refusals"`           // of the last ten minutes, the latest first
 	Reloaded    bool                  `json:"reloaded"`           // the last reload succeeded
 }
@@ -34,31 +34,31 @@ type QuotaStatus struct {
 	Configured float64  `json:"configured_rate"`
 	Paused     bool     `json:"paused"`
 	PausedFor  float64  `json:"paused_for_seconds"`
-	HeldFor    float64  `json:"paused_by_hand_for_seconds"` // not because of Roam; 0: it is not
+	HeldFor    float64  `json:"paused_by_hand_for_seconds"` // 0: it is not paused by hand
 	PauseTotal float64  `json:"pause_seconds_total"`        // since the start
-	LastPause  float64  `json:"last_pause_seconds"`         // the length so far of the current pause, or of the last one
+	LastPause  float64  `json:"last_pause_seconds"`         // length of the current pause so far, or of the last one
 	Throttled  int      `json:"throttled_total"`            // Roam's 429 since the start
 	Waiting    int      `json:"waiting"`
 	Oldest     float64  `json:"oldest_seconds"`
 	Capacity   int      `json:"capacity"`
 	InFlight   int      `json:"in_flight"`
 	MaxFlight  int      `json:"max_in_flight"`
-	Open       int      `json:"open"` // answers that are being read
+	Open       int      `json:"open"` // open responses
 	MaxOpen    int      `json:"max_open"`
 	Shared     bool     `json:"shared"`   // with other replicas
-	Replicas   int      `json:"replicas"` // the live ones, this one included; 0 while it continues alone
+	Replicas   int      `json:"replicas"` // live replicas, this one included; 0 while Redis is unreachable
 	Sent       int      `json:"sent"`
 	Queue      []Share  `json:"queue"` // queued calls by tool, the most first
 	Holders    []Holder `json:"holders"`
 	History    []Sample `json:"history,omitempty"` // the oldest first
 }
 
-// Holder is what one tool holds of a quota now.
+// Holder is a tool with calls in progress.
 type Holder struct {
 	Tool   string `json:"tool"`
 	Queued int    `json:"queued"`
-	Slots  int    `json:"in_flight"` // calls that Roam works on
-	Open   int    `json:"open"`      // answers that it is reading
+	Slots  int    `json:"in_flight"` // calls in progress at Roam
+	Open   int    `json:"open"`      // open responses
 }
 
 // Sample is one second of a quota's history.
@@ -73,10 +73,10 @@ type Sample struct {
 	Held      bool    `json:"paused_by_hand"`
 }
 
-// maxSamples is ten minutes.
+// maxSamples is the number of seconds in ten minutes.
 const maxSamples = 600
 
-// ToolStatus is what one tool did, and may do.
+// ToolStatus is the activity of one tool.
 type ToolStatus struct {
 	Name    string  `json:"name"`
 	Waiting int     `json:"waiting"` // now
@@ -85,7 +85,7 @@ type ToolStatus struct {
 	Mean    float64 `json:"mean_wait_seconds"`
 	Longest float64 `json:"longest_wait_seconds"`
 	Today   int     `json:"calls_today"`             // to Roam, since midnight UTC
-	PerDay  int     `json:"calls_per_day,omitempty"` // that it may make
+	PerDay  int     `json:"calls_per_day,omitempty"` // its limit; 0: none
 	Counts
 }
 
@@ -98,18 +98,18 @@ type CacheStatus struct {
 	Routes  []RouteStatus `json:"routes"`
 }
 
-// RouteStatus is the cache results of one route.
+// RouteStatus is the activity of one route.
 type RouteStatus struct {
 	Route string `json:"route"`
 	Saved int    `json:"saved"`
 	Counts
 }
 
-// WebhookStatus is what became of Roam's webhooks since the start.
+// WebhookStatus counts Roam's webhooks since the start.
 type WebhookStatus struct {
 	Last     *time.Time `json:"last,omitempty"` // the latest genuine one
 	Accepted int        `json:"accepted"`
-	Failed   int        `json:"failed"`  // a receiver did not take it
+	Failed   int        `json:"failed"`  // a receiver did not accept them
 	Refused  int        `json:"refused"` // not genuine
 }
 

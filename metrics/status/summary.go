@@ -14,18 +14,18 @@ const (
 	Bad  = "bad"  // an operator must fix something
 )
 
-// Summary says in one sentence what the state is, and in another what to do. It has no figures: a screen reader reads each change
-// aloud, so it changes only with the state.
+// Summary describes the state in one sentence, and says in another what to do. It has no figures: a screen reader reads each change aloud,
+// so the text changes only with the state.
 type Summary struct {
 	Level string `json:"level"`
 	Text  string `json:"text"`
 	Do    string `json:"do,omitempty"`
 }
 
-// slowWait is a wait that breaks the agreed service level, in seconds.
+// slowWait is a wait that violates the agreed service level, in seconds.
 const slowWait = 10
 
-// summarize returns the worst condition that there is.
+// summarize returns the Summary of the worst condition.
 func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	for _, c := range s.Checks {
 		if c.Name == metrics.Stopping {
@@ -45,7 +45,7 @@ func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	for _, q := range s.Quotas {
 		if q.Paused {
 			return Summary{Warn, fmt.Sprintf("Roam answered 429 on quota %s: nothing is sent until its pause is over.", q.Name),
-				"It ends by itself, or by roamproxy resume. If it comes back, another client spends this quota: find out who else holds the key."}
+				"It ends by itself, or with roamproxy resume. If pauses repeat, another client spends this quota: find out who else has the key."}
 		}
 	}
 	if !s.Reloaded {
@@ -78,14 +78,14 @@ func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	return Summary{Good, "All is well: no call waits.", ""}
 }
 
-// longWait says why calls wait long. It names a tool only if that tool has most of the queue: then its calls wait for each other.
-// The queue is fair, so they do not delay the calls of other tools.
+// longWait returns why calls wait long. It names a tool only if that has most of the queue: then its calls wait for each other. The queue
+// is fair, so they do not delay the calls of other tools.
 func longWait(q QuotaStatus) Summary {
 	top := q.Queue[0]
 	switch {
 	case q.MaxFlight > 0 && q.InFlight >= q.MaxFlight && q.Tokens >= 1:
 		return Summary{Warn, fmt.Sprintf("Calls wait long on quota %s, because Roam still works on as many as it may at once.", q.Name),
-			"Roam answers slowly. Below is who has calls with Roam; the upstream timeout ends them."}
+			"Roam answers slowly. The table shows whose calls Roam works on; the upstream timeout ends them."}
 	case 2*top.N > q.Waiting && top.N > 1:
 		return Summary{Warn, fmt.Sprintf("Calls wait long on quota %s. Most of the queued calls are from %s.", q.Name, top.Tool),
 			"The queue is fair: calls of other tools are sent first. Ask " + top.Tool + " to call less (wide pages, a longer ttl), " +
