@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,119 +15,163 @@ import (
 
 func near(got, want float64) bool { return got > want-1e-3 && got < want+1e-3 }
 
-func TestWhatARefusalTeaches(t *testing.T) {
+func TestStateAfterARefusal(t *testing.T) {
 	configured, now := Limits{Rate: 1, Burst: 10}, time.Now()
-	before := func(d time.Duration) time.Time { return now.Add(-d) }
-	old := Learned{Rate: 0.5, Burst: 4, Left: 0.5, At: before(60 * time.Second)} // a burst of 4.6 is in force
-	is := 1 / (1/0.5 - 60.0/220)
+	ago := func(seconds float64) time.Time { return now.Add(-time.Duration(seconds * 1e9)) }
+	holding := AdaptState{Rate: 0.4, Burst: 4, Hold: 60, At: ago(50)}   // a burst of 4.5 is in force
+	trial := AdaptState{Rate: 0.4, Burst: 4, Hold: 60, At: ago(70)}     // and of 4.7
+	long := AdaptState{Rate: 0.4, Burst: 4, Hold: 120, At: ago(130)}    // and of 5.3
+	full := AdaptState{Rate: 0.4, Burst: 4, Hold: 60, At: ago(10_000)}  // the configured limits
+	floored := AdaptState{Rate: 0.1, Burst: 1, Hold: 210, At: ago(220)} // a burst of 3.2
+	alone := AdaptState{Rate: 0.995, Burst: 5, At: ago(100)}            // nothing was measured yet; a burst of 6
 	for _, tt := range []struct {
 		name string
-		was  Learned
+		was  AdaptState
 		m    measurement
-		want Learned
+		want AdaptState
 	}{
-		{"the first one costs little", Learned{}, measurement{}, Learned{Rate: 0.99, Burst: 5, Left: 1}},
-		{"within a minute nothing more", Learned{Rate: 0.8, Burst: 4, Left: 0.8, At: before(59 * time.Second)}, measurement{30, 60}, Learned{Rate: 0.8, Burst: 4, Left: 0.8}},
-		{"after it, without a measurement, little", old, measurement{}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: is}},
-		{"two fifths were left", old, measurement{24, 60}, Learned{Rate: 0.36, Burst: 2.3, Left: 0.4}},
-		{"a sixth was left: the rate falls to a half at most", old, measurement{10, 60}, Learned{Rate: is / 2, Burst: 2.3, Left: is / 2}},
-		{"more was left than is used", old, measurement{60, 50}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: 1.2}},
-		{"150 calls and seconds: still a measurement", old, measurement{150, 300}, Learned{Rate: 0.45, Burst: 2.3, Left: 0.5}},
-		{"more of both: an accident", old, measurement{151, 300}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: is}},
-		{"more calls, but in a shorter time: a measurement", old, measurement{1000, 150}, Learned{Rate: 0.99 * is, Burst: 2.3, Left: 1000.0 / 150}},
-		{"nothing falls for ever", Learned{Rate: 0.1, Burst: 1, Left: 0.1, At: before(time.Minute)}, measurement{1, 60}, Learned{Rate: 0.1, Burst: 1, Left: 0.1}},
+		{"the first one halves the burst", AdaptState{}, measurement{}, AdaptState{Rate: 1, Burst: 5}},
+		{"an overload changes nothing more during the hold", holding, measurement{}, holding},
+		{"a trial that fails at once begins the hold anew", trial, measurement{}, AdaptState{Rate: 0.4, Burst: 4.7, Hold: 60}},
+		{"there is no hold before a measurement", alone, measurement{}, AdaptState{Rate: 0.995, Burst: 6}},
+		{"the first hold is short", alone, measurement{30, 60}, AdaptState{Rate: 0.475, Burst: 3, Hold: 20}},
+		{"after a trial it is half as long again", trial, measurement{25, 60}, AdaptState{Rate: 0.95 * 25 / 60, Burst: 2.35, Hold: 90}},
+		{"but no longer than for 50 calls", long, measurement{30, 60}, AdaptState{Rate: 0.475, Burst: 2.65, Hold: 50 / 0.475}},
+		{"nor than 220 s", floored, measurement{6, 60}, AdaptState{Rate: 0.1, Burst: 1.6, Hold: 220}},
+		{"a refusal during the hold makes it shorter", holding, measurement{30, 60}, AdaptState{Rate: 0.475, Burst: 2.25, Hold: 40}},
+		{"a twentieth of the rate is left: there is a floor", trial, measurement{3, 60}, AdaptState{Rate: 0.1, Burst: 2.35, Hold: 90}},
+		{"more came than is configured", trial, measurement{90, 60}, AdaptState{Rate: 1, Burst: 2.35, Hold: 50}},
+		{"150 calls and seconds: still a measurement", full, measurement{150, 300}, AdaptState{Rate: 0.475, Burst: 5, Hold: 90}},
+		{"more of both: perhaps an accident", full, measurement{151, 300}, AdaptState{Rate: 1, Burst: 5}},
+		{"more calls in a shorter time: a measurement", full, measurement{1000, 150}, AdaptState{Rate: 1, Burst: 5, Hold: 50}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := tt.was.refused(now, configured, tt.m)
-			if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(got.Left, tt.want.Left) {
+			if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(got.Hold, tt.want.Hold) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 		})
 	}
 }
 
-func TestTheRateGrowsBack(t *testing.T) {
+func TestLimitsOverTime(t *testing.T) {
 	now := time.Now()
-	l := Learned{Rate: 0.4, Burst: 4, Left: 0.5, At: now}
-	at06 := 220 * (1/0.4 - 1/0.6) // seconds to 1.2 × 0.5
+	s := AdaptState{Rate: 0.5, Burst: 4, Hold: 60, At: now}
 	for _, tt := range []struct {
 		name       string
 		after      float64 // seconds
 		configured Limits
 		want       Limits
+		believed   float64
 	}{
-		{"a clock that was put back", -3600, Limits{1, 10}, Limits{0.4, 4}},
-		{"at first", 0, Limits{1, 10}, Limits{0.4, 4}},
-		{"by a 220th of itself with each call", 110, Limits{1, 10}, Limits{0.5, 5.1}},
-		{"until more than was left goes well", at06, Limits{1, 10}, Limits{0.6, 4 + at06/100}},
-		{"then six times as fast", at06 + 20, Limits{1, 10}, Limits{1 / (1/0.6 - 6*20.0/220), 4 + (at06+20)/100}},
-		{"not to the whole rate before the burst is whole", 400, Limits{1, 10}, Limits{0.995, 8}},
-		{"in the end to all of it", 3600, Limits{1, 10}, Limits{1, 10}},
-		{"and no further", 3e9, Limits{1, 10}, Limits{1, 10}},
-		{"the burst grows with what is configured", 100, Limits{0.45, 10}, Limits{0.45 * 0.995, 4.45}},
+		{"a clock that was put back", -3600, Limits{1, 10}, Limits{0.5, 4}, 0.5},
+		{"at first", 0, Limits{1, 10}, Limits{0.5, 4}, 0.5},
+		{"until the end of the hold", 59.999, Limits{1, 10}, Limits{0.5, 4.6}, 0.5},
+		{"a trial, which shows nothing yet", 60, Limits{1, 10}, Limits{0.995, 4.6}, 0.5},
+		{"Roam may have saved ten tokens, which last for 20 s", 79.999, Limits{1, 10}, Limits{0.995, 4.8}, 0.5},
+		{"the other client has stopped", 80.0001, Limits{1, 10}, Limits{0.995, 4.8}, 0.995},
+		{"in the end all is as configured", 3600, Limits{1, 10}, Limits{1, 10}, 1},
+		{"and no more", 3e9, Limits{1, 10}, Limits{1, 10}, 1},
+		{"less was configured since", 0, Limits{0.45, 10}, Limits{0.45 * 0.995, 4}, 0.45 * 0.995},
+		{"much more was configured since", 0, Limits{100, 10}, Limits{10, 4}, 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := l.limits(now.Add(time.Duration(tt.after*float64(time.Second))), tt.configured)
-			if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) {
-				t.Errorf("got %+v, want %+v", got, tt.want)
+			at := now.Add(time.Duration(tt.after * float64(time.Second)))
+			got, believed := s.limits(at, tt.configured), s.believed(at, tt.configured)
+			if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(believed, tt.believed) {
+				t.Errorf("got %+v, and %v seems to be left, want %+v and %v", got, believed, tt.want, tt.believed)
 			}
 		})
 	}
-	fast := Learned{Rate: 50, Burst: 100, Left: 50, At: now}
-	if got := fast.limits(now.Add(22*time.Second), Limits{100, 100}); !near(got.Rate, 50*math.Exp(22/440.0)) {
-		t.Errorf("at 50 calls a second the rate grows to %v in 22 s, want half of a 220th each second", got.Rate)
-	}
-	slow := Learned{Rate: 0.5, Burst: 1, Left: 4, At: now}
-	if got := slow.limits(now.Add(440*time.Second), Limits{100, 100}); !near(got.Rate, math.Exp(0.5)) {
-		t.Errorf("from half a call a second the rate grows to %v in 440 s, want 220 s to 1 and then half as fast", got.Rate)
+}
+
+func TestTokensOverTime(t *testing.T) {
+	now := time.Now()
+	s := AdaptState{Rate: 0.5, Burst: 10, Hold: 60, At: now}
+	for _, tt := range []struct {
+		name     string
+		from, to float64 // seconds
+		want     float64
+	}{
+		{"during the hold", 10, 30, 10},
+		{"over its end", 50, 80, 5 + 20},
+		{"after it", 70, 80, 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			at := func(seconds float64) time.Time { return now.Add(time.Duration(seconds * 1e9)) }
+			if got := s.tokens(at(tt.from), at(tt.to), Limits{1, 10}); !near(got, tt.want) {
+				t.Errorf("%v tokens come in from %v to %v s, want %v", got, tt.from, tt.to, tt.want)
+			}
+		})
 	}
 }
 
 // Whatever is measured when, the limits stay between the floor and what is configured, never fall by themselves, and are sound.
-func TestLearnedStaysWithinItsBounds(t *testing.T) {
+func TestAdaptStateStaysWithinItsBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		configured := Limits{rapid.Float64Range(0.01, 500).Draw(t, "rate"), rapid.Float64Range(1, 100).Draw(t, "burst")}
-		now, l := time.Now(), Learned{}
+		now, s := time.Now(), AdaptState{}
 		for range rapid.IntRange(1, 30).Draw(t, "refusals") {
 			m := measurement{rapid.Float64Range(0, 1000).Draw(t, "calls"), rapid.Float64Range(0, 1000).Draw(t, "seconds")}
-			l = l.refused(now, configured, m)
-			if !l.Sound(now) {
-				t.Fatalf("%+v is not sound", l)
+			s = s.refused(now, configured, m)
+			if !s.Sound(now) {
+				t.Fatalf("%+v is not sound", s)
 			}
-			is := l.limits(now, configured)
+			is := s.limits(now, configured)
 			if is.Rate < configured.Rate*floor-1e-9 || is.Rate > configured.Rate || is.Burst < 1 || is.Burst > configured.Burst {
 				t.Fatalf("%+v is out of bounds for %+v", is, configured)
 			}
+			if s.Hold > mostHold/configured.Rate+1e-9 || s.Hold*s.Rate > mostHeld+1e-9 {
+				t.Fatalf("%+v holds for too long", s)
+			}
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "until the next")))
-			if later := l.limits(now, configured); later.Rate < is.Rate-1e-9 || later.Burst < is.Burst {
+			if later := s.limits(now, configured); later.Rate < is.Rate-1e-9 || later.Burst < is.Burst {
 				t.Fatalf("it fell from %+v to %+v although nothing was refused", is, later)
+			}
+			if end := s.At.Add(seconds(s.Hold)); s.limits(end, configured).Rate < configured.Rate*slack-1e-9 {
+				t.Fatalf("at the very end of the hold the rate is %v, want the configured %v", s.limits(end, configured).Rate, configured.Rate)
 			}
 		}
 	})
 }
 
-func TestWhatNoRefusalCouldHaveTaughtIsNotBelieved(t *testing.T) {
-	now, well := time.Now(), Learned{Rate: 0.5, Burst: 5, Left: 0.5, At: time.Now()}
-	with := func(change func(*Learned)) Learned { l := well; change(&l); return l }
+func TestSoundAdaptState(t *testing.T) {
+	now, well := time.Now(), AdaptState{Rate: 0.5, Burst: 5, Hold: 20, At: time.Now()}
+	with := func(change func(*AdaptState)) AdaptState { s := well; change(&s); return s }
 	for _, tt := range []struct {
 		name string
-		l    Learned
+		s    AdaptState
 		want bool
 	}{
-		{"nothing", Learned{}, true},
+		{"nothing", AdaptState{}, true},
 		{"as it is", well, true},
-		{"no moment", with(func(l *Learned) { l.At = time.Time{} }), false},
-		{"tomorrow", with(func(l *Learned) { l.At = now.Add(24 * time.Hour) }), false},
-		{"no rate", with(func(l *Learned) { l.Rate = 0 }), false},
-		{"no burst", with(func(l *Learned) { l.Burst = 0 }), false},
-		{"nothing left", with(func(l *Learned) { l.Left = 0 }), false},
-		{"a rate below nothing", with(func(l *Learned) { l.Rate = -1 }), false},
-		{"no number", with(func(l *Learned) { l.Rate = math.NaN() }), false},
-		{"no end", with(func(l *Learned) { l.Burst = math.Inf(1) }), false},
+		{"no hold", with(func(s *AdaptState) { s.Hold = 0 }), true},
+		{"no moment", with(func(s *AdaptState) { s.At = time.Time{} }), false},
+		{"tomorrow", with(func(s *AdaptState) { s.At = now.Add(24 * time.Hour) }), false},
+		{"no rate", with(func(s *AdaptState) { s.Rate = 0 }), false},
+		{"no burst", with(func(s *AdaptState) { s.Burst = 0 }), false},
+		{"a rate below nothing", with(func(s *AdaptState) { s.Rate = -1 }), false},
+		{"a hold that ended before it began", with(func(s *AdaptState) { s.Hold = -1 }), false},
+		{"no number", with(func(s *AdaptState) { s.Rate = math.NaN() }), false},
+		{"no end", with(func(s *AdaptState) { s.Hold = math.Inf(1) }), false},
 	} {
-		if got := tt.l.Sound(now.Add(time.Second)); got != tt.want {
-			t.Errorf("%s: sound is %v, want %v", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.s.Sound(now.Add(time.Second)); got != tt.want {
+				t.Errorf("%+v: sound is %v, want %v", tt.s, got, tt.want)
+			}
+		})
+	}
+}
+
+// An earlier version kept how much was left instead of a hold. Its burst counts, and its rate is tried at once.
+func TestAdaptStateOfAnEarlierVersion(t *testing.T) {
+	now := time.Now()
+	var s AdaptState
+	if err := json.Unmarshal([]byte(`{"rate":0.4,"burst":4,"left":0.5,"at":"2026-01-02T03:04:05Z"}`), &s); err != nil || !s.Sound(now) {
+		t.Fatalf("%+v, %v: want it to be read", s, err)
+	}
+	if got, want := s.limits(s.At, Limits{1, 10}), (Limits{0.995, 4}); got != want {
+		t.Errorf("the limits are %+v, want %+v", got, want)
 	}
 }
 

@@ -1,95 +1,96 @@
 package limiter
 
 import (
-	"math"
 	"sync"
 	"time"
 )
 
-// Adaptive wraps the Bucket of a quota and imposes limits that it learns from Roam's refusals (Learned). The Queue reports every
-// call that was sent and what became of it. An Adaptive may be used by many goroutines; it calls its Bucket without a lock of its
-// own.
+// Adaptive wraps the Bucket of a quota and imposes the limits that Roam's refusals teach (AdaptState). The Queue reports every call
+// that was sent and what became of it. An Adaptive may be used by many goroutines; it calls its Bucket without a lock of its own.
 type Adaptive struct {
 	bucket Bucket
 	shared bool
 
-	mu       sync.Mutex // guards the following
-	off      bool
-	learned  Learned
-	inFlight int         // calls
-	times    []time.Time // when the last calls were sent, as many as the burst has
-	history  history
-	slots    slots
+	mu      sync.Mutex // guards the following
+	off     bool
+	learned AdaptState
+	held    time.Time // the end of the hold whose rate the bucket accrues at; zero: of none
+	slots   slots
+	guard   guard
+	calls   float64   // that Roam admitted so far; of a shared bucket, the tokens that it gave to all replicas
+	counted time.Time // a shared bucket's tokens are in calls until then; zero: a pause stops them
+	start   refusal   // where the present measurement begins; zero: nowhere
+	paused  bool      // a refusal began the present pause
 }
 
-// Sample is what was true when a call was sent.
-type Sample struct {
-	left  time.Time
-	burst bool // it followed the one before it sooner than the rate asks for
+// refusal is a moment at which Roam had nothing left.
+type refusal struct {
+	at    time.Time
+	calls float64 // before it
 }
 
 // NewAdaptive returns an Adaptive that has learned nothing. shared: other replicas spend the bucket's tokens too.
 func NewAdaptive(b Bucket, shared bool) *Adaptive { return &Adaptive{bucket: b, shared: shared} }
 
+// Configured returns the limits of the bucket, without what was learned.
+func (a *Adaptive) Configured() Limits { return a.bucket.Limits() }
+
 // Limits returns what is in force at now.
 func (a *Adaptive) Limits(now time.Time) Limits {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.limits(now)
+	return a.Learned().limits(now, a.bucket.Limits())
 }
 
-func (a *Adaptive) limits(now time.Time) Limits { return a.learned.limits(now, a.bucket.Limits()) }
-
-// enforce has the bucket accrue at the limits in force.
-func (a *Adaptive) enforce(now time.Time) Limits {
-	l := a.Limits(now)
-	a.bucket.SetLimits(now, l)
-	return l
+// Believed returns the rate that seems to be left for us at now. A trial does not change it until it has lasted long enough.
+func (a *Adaptive) Believed(now time.Time) float64 {
+	return a.Learned().believed(now, a.bucket.Limits())
 }
 
-// Take is Bucket.Take with the limits in force.
+// Take is Bucket.Take with the limits in force. It returns the end of a hold where that comes first.
 func (a *Adaptive) Take(now time.Time, d Demand) time.Duration {
-	l := a.enforce(now)
-	if wait := a.guard(now, l); wait > 0 {
-		return wait
-	}
-	return a.bucket.Take(now, d)
-}
-
-// guard returns how long until the strict rule of Learned allows another call.
-func (a *Adaptive) guard(now time.Time, is Limits) time.Duration {
+	a.enforce(now)
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	n := a.guarded(is)
-	if n == 0 || len(a.times) < n {
-		return 0
+	wait, holds := time.Duration(0), a.learned.holds(now)
+	if a.guards(now) {
+		wait = a.guard.free(a.learned, a.bucket.Limits()).Sub(now)
 	}
-	return max(a.times[len(a.times)-n].Add(seconds(float64(n)/is.Rate)).Sub(now), 0)
+	a.mu.Unlock()
+	if wait <= 0 {
+		wait = a.bucket.Take(now, d)
+	}
+	if holds > 0 {
+		return min(wait, holds)
+	}
+	return wait
 }
 
-// guarded returns how many calls may be sent in the time that the rate needs for them; 0: any number, since the limits are the
-// configured ones, or shared by replicas, which do not know of each other's calls.
-func (a *Adaptive) guarded(is Limits) int {
-	if a.shared || is == a.bucket.Limits() {
-		return 0
-	}
-	return a.burst()
+// guards reports whether the guard is in force: until the burst is whole, but not where replicas share the bucket, which do not know
+// of each other's calls. The lock is held.
+func (a *Adaptive) guards(now time.Time) bool {
+	return !a.shared && now.Before(a.learned.whole(a.bucket.Limits()))
 }
 
-// burst is the configured burst in whole calls.
-func (a *Adaptive) burst() int { return max(int(math.Round(a.bucket.Limits().Burst)), 1) }
+// enforce has the bucket accrue at the limits in force, from the end of a hold on although it was not asked then.
+func (a *Adaptive) enforce(now time.Time) {
+	a.mu.Lock()
+	s, end := a.learned, a.held
+	if a.held = (time.Time{}); s.holds(now) > 0 {
+		a.held = now.Add(s.holds(now))
+	}
+	a.mu.Unlock()
+	if !end.IsZero() && !end.After(now) {
+		a.bucket.SetLimits(end, s.limits(end, a.bucket.Limits()))
+	}
+	a.bucket.SetLimits(now, s.limits(now, a.bucket.Limits()))
+}
 
 // Return is Bucket.Return.
 func (a *Adaptive) Return(now time.Time) { a.bucket.Return(now) }
 
-// Lower is Bucket.Lower.
+// Lower is Bucket.Lower with the limits in force.
 func (a *Adaptive) Lower(now time.Time, level float64) {
 	a.enforce(now)
 	a.bucket.Lower(now, level)
 }
-
-// Configured returns the limits of the bucket, without what was learned.
-func (a *Adaptive) Configured() Limits { return a.bucket.Limits() }
 
 // Level is Bucket.Level with the limits in force.
 func (a *Adaptive) Level(now time.Time) float64 {
@@ -97,140 +98,126 @@ func (a *Adaptive) Level(now time.Time) float64 {
 	return a.bucket.Level(now)
 }
 
-// Sent reports a call that is sent at now. Exactly one of Answered, Refused and Ended follows.
-func (a *Adaptive) Sent(now time.Time) Sample {
-	level := a.Level(now)
+// lacks is what a full bucket may lack, since it is counted in whole millionths of calls.
+const lacks = 0.01
+
+// IsFull reports whether tokens are lost at now, because the bucket is full.
+func (a *Adaptive) IsFull(now time.Time) bool { return a.Level(now) > a.Limits(now).Burst-lacks }
+
+// Sent reports a call that is sent at now. Exactly one of Answered, Refused, RefusedToo and Ended follows. burst: the
+// call follows the one before it sooner than the rate asks for.
+func (a *Adaptive) Sent(now time.Time) (burst bool) {
+	level, is := a.Level(now), a.Limits(now)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	is, s := a.limits(now), Sample{left: now}
-	if n := len(a.times); n > 0 {
-		s.burst = now.Sub(a.times[n-1]).Seconds() < 0.5/is.Rate
-	}
-	if n := a.burst(); len(a.times) >= 2*n {
-		a.times = append(a.times[:0], a.times[len(a.times)-n:]...)
-	}
-	a.times = append(a.times, now)
-	a.history.sent++
-	a.inFlight++
-	if level+1 > is.Burst-lacks {
-		a.slots.starve(a.inFlight)
-	}
-	return s
+	a.slots.sent(level+1 > is.Burst-lacks)
+	return a.guard.sent(now, a.bucket.Limits().calls()) < seconds(0.5/is.Rate)
 }
 
-// Answered reports that Roam let the call through.
-func (a *Adaptive) Answered(Sample) {
+// Answered reports that Roam admitted a call.
+func (a *Adaptive) Answered() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.inFlight--
 	a.slots.answered()
+	a.count()
 }
 
 // Ended reports a call without an answer. unused: it was not sent after all.
-func (a *Adaptive) Ended(_ Sample, unused bool) {
+func (a *Adaptive) Ended(unused bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.inFlight--
+	a.slots.ended()
 	if unused {
-		a.history.sent--
-		a.times = a.times[:max(len(a.times)-1, 0)]
+		a.guard.unsent()
+	} else {
+		a.count() // Roam may have admitted it
 	}
 }
 
-// Refused reports a 429 at now. first: it began a pause, and is not one of several of the same moment. probe: it answered the
-// first call after a pause, and says only that the pause was too short.
-func (a *Adaptive) Refused(now time.Time, s Sample, first, probe bool) {
-	a.mu.Lock()
-	a.inFlight--
-	a.history.refused(now, first)
-	if !first {
-		a.slots.refusedToo()
-		a.mu.Unlock()
-		return
+// count counts a call that Roam admitted. The lock is held.
+func (a *Adaptive) count() {
+	if !a.shared {
+		a.calls++
 	}
+}
+
+// countShared counts the tokens that a shared bucket gave until now. The lock is held.
+func (a *Adaptive) countShared(now time.Time) {
+	if a.shared && !a.counted.IsZero() {
+		a.calls += a.learned.tokens(a.counted, now, a.bucket.Limits())
+	}
+	a.counted = time.Time{}
+}
+
+// Refused reports a 429 at now that begins a pause. burst is what Sent returned.
+func (a *Adaptive) Refused(now time.Time, burst bool) {
+	a.mu.Lock()
+	a.slots.ended()
+	a.countShared(now)
+	a.paused = true
 	if !a.off {
-		m := a.history.measure(s.left, a.bucket.Limits(), a.rate(now))
-		if !probe {
-			a.learned = a.learned.refused(now, a.bucket.Limits(), m)
-			a.slots.refused(s.burst, a.inFlight)
-		}
-		if a.learned.At.Equal(now) {
-			a.history.start = a.history.last
-		}
+		a.slots.refused(burst)
+		a.learned = a.learned.refused(now, a.bucket.Limits(), a.measure(now))
 	}
 	a.mu.Unlock()
 	a.Lower(now, 0) // whatever we believed, Roam says that nothing is left
 }
 
-// rate returns the mean rate that the replicas have used together since a moment, at now; nil where only our calls count. The lock
-// is held.
-func (a *Adaptive) rate(now time.Time) func(since time.Time) float64 {
-	if !a.shared {
-		return nil
+// measure returns what was measured up to a refusal at now. The lock is held.
+func (a *Adaptive) measure(now time.Time) (m measurement) {
+	if !a.start.at.IsZero() {
+		m = measurement{a.calls - a.start.calls, now.Sub(a.start.at).Seconds()}
+		if m.calls < enough && m.seconds < max(overload.Seconds(), enough/a.bucket.Limits().Rate) {
+			return measurement{}
+		}
 	}
-	return func(since time.Time) float64 { return (a.limits(since).Rate + a.limits(now).Rate) / 2 }
+	a.start = refusal{now, a.calls}
+	return m
 }
 
-// Idle reports that at now no call is queued. A full bucket then loses what comes in, so nothing can be measured across it.
-func (a *Adaptive) Idle(now time.Time) {
-	level := a.Level(now)
+// RefusedToo reports another 429 of the moment in which the present pause began.
+func (a *Adaptive) RefusedToo() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if level > a.limits(now).Burst-lacks {
-		a.history.forget()
-	}
+	a.slots.ended()
+	a.slots.refusedToo()
 }
 
-// Interrupted reports that calls are held for a reason that Roam does not know of. Nothing can be measured across it either.
-func (a *Adaptive) Interrupted() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.history.forget()
-}
-
-// lacks is what a full bucket may lack, since it is counted in whole millionths of calls.
-const lacks = 0.01
-
-// Paused reports a pause that an earlier process, or another replica, saw begin.
+// Paused reports a pause at now that an earlier process, or another replica, saw begin.
 func (a *Adaptive) Paused(now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.history.since.IsZero() {
-		a.history.since = now
-	}
+	a.countShared(now)
+	a.paused = true
 }
 
 // Resumed reports that a pause is over, in which the bucket may have earned too much.
 func (a *Adaptive) Resumed(now time.Time) {
 	a.mu.Lock()
-	level := a.carryover().tokens(a.limits(now))
-	a.history.resumed(now)
+	level := a.carryover()
+	a.counted, a.paused = now, false
 	a.mu.Unlock()
-	if level < math.Inf(1) {
-		a.Lower(now, level)
-	}
+	a.Lower(now, level)
 }
 
-// carryover is how many tokens a pause leaves in the bucket at most; +Inf: all.
-type carryover float64
-
-// carryover returns what the present pause leaves. The lock is held.
-func (a *Adaptive) carryover() carryover {
+// carryover returns how many tokens the present pause leaves in the bucket at most. The lock is held.
+func (a *Adaptive) carryover() float64 {
+	burst := a.bucket.Limits().Burst
 	switch {
-	case a.off || a.history.since.IsZero():
-		return carryover(math.Inf(1)) // no refusal began it
-	case a.history.last.at.After(a.learned.At):
-		return 0
+	case a.off || !a.paused:
+		return burst
+	case a.learned.At.Equal(a.start.at):
+		return ready * burst
 	}
-	return carryover(ready * a.bucket.Limits().Burst)
+	return 0 // the refusal measured nothing: an overload goes on
 }
 
-// tokens returns the most that the bucket holds after the pause, with some limits in force: less than the burst, too.
-func (c carryover) tokens(is Limits) float64 {
-	if math.IsInf(float64(c), 1) {
-		return float64(c)
-	}
-	return max(min(float64(c), is.Burst-1), 0)
+// Unmeasured reports that tokens were lost, or calls held for a reason that Roam does not know of. Nothing can be measured across
+// such a moment.
+func (a *Adaptive) Unmeasured() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.start = refusal{}
 }
 
 // Slots returns how many calls may be in flight at once, of most.
@@ -240,46 +227,35 @@ func (a *Adaptive) Slots(most int) int {
 	return a.slots.of(most)
 }
 
-// Reset forgets what was learned.
-func (a *Adaptive) Reset() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.reset()
-}
-
-func (a *Adaptive) reset() {
-	a.learned, a.slots = Learned{}, slots{}
-	a.history.forget()
-}
-
 // Switch turns learning on or off. Off, it forgets what was learned.
 func (a *Adaptive) Switch(on bool) {
+	if !on {
+		a.SetLearned(AdaptState{})
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.off = !on; a.off {
-		a.reset()
-	}
+	a.off = !on
 }
 
 // Learned returns what was learned so far.
-func (a *Adaptive) Learned() Learned {
+func (a *Adaptive) Learned() AdaptState {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.learned
 }
 
-// SetLearned replaces what was learned, by what a state file or another replica says.
-func (a *Adaptive) SetLearned(l Learned) {
+// SetLearned replaces what was learned, by what a state file or another replica says. The zero state forgets everything.
+func (a *Adaptive) SetLearned(s AdaptState) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.off || l == a.learned:
-	case l.At.IsZero(): // another replica was told to forget it
-		a.reset()
-	default:
-		a.learned = l
-		if a.shared {
-			a.history.heard(l.At)
-		}
+	case a.off:
+		return
+	case s.At.IsZero():
+		a.slots.most, a.start = 0, refusal{}
+	case a.shared && s.Rate != a.learned.Rate && s.At.After(a.start.at): // another replica has measured, up to there
+		a.countShared(s.At)
+		a.start = refusal{s.At, a.calls}
 	}
+	a.learned = s
 }

@@ -1,6 +1,7 @@
 package limiter
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -24,102 +25,114 @@ func (h *story) passes(seconds float64) {
 	h.now = h.now.Add(time.Duration(seconds * float64(time.Second)))
 }
 
-// calls has Roam let so many calls through, one a second, each with a token.
+// calls has Roam admit so many calls, one a second, each with a token.
 func (h *story) calls(n int) {
 	for range n {
 		h.passes(1)
 		h.Adaptive.bucket.Take(h.now, Demand{})
-		h.Answered(h.Sent(h.now))
+		h.Sent(h.now)
+		h.Answered()
 	}
 }
 
-// refusal has Roam refuse a call, and let the probe through that follows ten seconds later.
+// refusal has Roam refuse a call, and admit the probe that follows ten seconds later.
 func (h *story) refusal() {
-	h.Refused(h.now, h.Sent(h.now), true, false)
+	h.Refused(h.now, h.Sent(h.now))
 	h.passes(10)
-	probe := h.Sent(h.now)
-	h.Answered(probe)
+	h.Sent(h.now)
+	h.Answered()
 	h.Resumed(h.now)
 }
 
-func TestWhatIsMeasured(t *testing.T) {
+func TestMeasurement(t *testing.T) {
+	const nothing = 0
 	for _, tt := range []struct {
 		name string
 		play func(h *story)
-		want float64 // what is left; 1, or 0.995: nothing was measured
+		want float64 // calls a second that seem to be left
 	}{
-		{"nothing at the first refusal", func(h *story) { h.calls(100); h.refusal() }, 1},
-		{"16 calls since the last, the probe among them", func(h *story) { h.calls(9); h.refusal(); h.passes(35); h.calls(15); h.refusal() }, 16.0 / 60},
-		{"15 calls in a minute are measured as an overload", func(h *story) { h.refusal(); h.passes(36); h.calls(14); h.refusal() }, 15.0 / 60},
-		{"an overload of less than a minute is not", func(h *story) {
-			h.refusal()
-			h.passes(600)
-			h.calls(32)
-			h.refusal()
-			h.calls(2)
-			h.refusal()
-			h.passes(20)
-			h.refusal()
-		}, 33.0 / 642},
-		{"refusals within a minute count once", func(h *story) { h.refusal(); h.calls(20); h.refusal() }, 1},
+		{"nothing at the first refusal", func(h *story) { h.calls(100); h.refusal() }, nothing},
+		{"16 calls, the probe among them", func(h *story) { h.refusal(); h.passes(15); h.calls(15); h.refusal() }, 16.0 / 40},
+		{"15 calls are too few", func(h *story) { h.refusal(); h.passes(15); h.calls(14); h.refusal() }, nothing},
+		{"but not in a minute", func(h *story) { h.refusal(); h.passes(36); h.calls(14); h.refusal() }, 15.0 / 60},
 		{"an overload is measured from its first refusal", func(h *story) {
-			for range 6 {
-				h.refusal()
-				h.calls(2)
-			}
-			h.refusal()
-		}, 15.0 / 60},
-		{"the time before an overload is not part of it", func(h *story) {
-			h.refusal()
-			h.passes(100)
-			h.calls(40) // apart
 			for range 5 {
 				h.refusal()
 				h.calls(2)
 			}
 			h.refusal()
 		}, 15.0 / 60},
-		{"a bucket that was full for want of calls", func(h *story) { h.refusal(); h.passes(100); h.Idle(h.now); h.calls(20); h.refusal() }, 0.995},
-		{"calls that were held by hand", func(h *story) { h.refusal(); h.calls(20); h.Interrupted(); h.passes(60); h.refusal() }, 0.995},
-		{"one that was not full", func(h *story) { h.refusal(); h.calls(50); h.Idle(h.now); h.refusal() }, 51.0 / 60},
+		{"the next one from the last measurement", func(h *story) {
+			h.refusal()
+			h.calls(50)
+			h.refusal()
+			h.passes(20)
+			h.calls(20)
+			h.refusal()
+		}, 21.0 / 50},
+		{"a bucket that was full for want of calls", func(h *story) { h.refusal(); h.Unmeasured(); h.calls(20); h.refusal() }, nothing},
 		{"a call given back is none", func(h *story) {
 			h.refusal()
-			h.passes(34)
-			h.calls(16)
-			h.Ended(h.Sent(h.now), true)
+			h.passes(15)
+			h.calls(15)
+			h.Sent(h.now)
+			h.Ended(true)
 			h.refusal()
-		}, 17.0 / 60},
+		}, 16.0 / 40},
 		{"a call without an answer may have reached Roam", func(h *story) {
 			h.refusal()
-			h.passes(34)
-			h.calls(16)
-			h.Ended(h.Sent(h.now), false)
+			h.passes(15)
+			h.calls(15)
+			h.Sent(h.now)
+			h.Ended(false)
 			h.refusal()
-		}, 18.0 / 60},
-		{"a refused probe begins the count anew", func(h *story) {
-			h.refusal()
-			h.calls(20)
-			h.Refused(h.now, h.Sent(h.now), true, true)
-			h.passes(14)
-			h.calls(16)
-			h.refusal()
-		}, 16.0 / 30},
-		{"those refused in the same moment count as none", func(h *story) {
-			first, second, third := h.Sent(h.now), h.Sent(h.now), h.Sent(h.now)
-			h.Refused(h.now, first, true, false)
-			h.Refused(h.now, second, false, false)
-			h.Refused(h.now, third, false, false)
-			h.passes(43)
+		}, 17.0 / 40},
+		{"calls refused in the same moment count as none", func(h *story) {
+			h.Sent(h.now)
+			h.Sent(h.now)
+			h.Refused(h.now, h.Sent(h.now))
+			h.RefusedToo()
+			h.RefusedToo()
+			h.passes(23)
 			h.calls(17)
 			h.refusal()
-		}, 17.0 / 60},
+		}, 17.0 / 40},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newStory(t)
-			if tt.play(h); !near(h.Learned().Left, max(tt.want, h.Learned().Rate)) {
-				t.Errorf("%v of the rate seems to be left (%+v), want %v", h.Learned().Left, h.Learned(), tt.want)
+			tt.play(h)
+			switch s := h.Learned(); {
+			case tt.want == nothing && s.Hold > 0:
+				t.Errorf("something was measured: %+v", s)
+			case tt.want != nothing && !near(s.Rate, tt.want*below):
+				t.Errorf("%v of the rate seems to be left (%+v), want %v", s.Rate/below, s, tt.want)
 			}
 		})
+	}
+}
+
+// A trial begins when the hold ends, and not when the next token would have come at the rate of the hold.
+func TestTakeReturnsTheEndOfAHold(t *testing.T) {
+	h := newStory(t)
+	h.SetLearned(AdaptState{Rate: 0.1, Burst: 5, Hold: 20, At: h.now.Add(-15 * time.Second)})
+	h.Lower(h.now, 0)
+	if got := h.Take(h.now, Demand{}); got != 5*time.Second {
+		t.Errorf("the next call waits %v, want 5s", got)
+	}
+	h.passes(5)
+	if got, want := h.Take(h.now, Demand{}).Seconds(), 0.5/0.995; !near(got, want) {
+		t.Errorf("then it waits %v s, want %v for half a token", got, want)
+	}
+}
+
+// The configured rate is in force from the end of a hold on, although no call comes then.
+func TestTokensAfterAHoldWithoutCalls(t *testing.T) {
+	h := newStory(t)
+	h.SetLearned(AdaptState{Rate: 0.1, Burst: 5, Hold: 20, At: h.now.Add(-15 * time.Second)})
+	h.Lower(h.now, 0)
+	h.passes(7)
+	if got, want := h.Level(h.now), 0.5+2*0.995; !near(got, want) {
+		t.Errorf("after 7 s, of which 5 were a hold, the bucket holds %v tokens, want %v", got, want)
 	}
 }
 
@@ -137,7 +150,8 @@ func TestGuard(t *testing.T) {
 			h.now = h.now.Add(wait)
 			continue
 		}
-		h.Answered(h.Sent(h.now))
+		h.Sent(h.now)
+		h.Answered()
 		left = append(left, h.now)
 		if i := len(left) - 11; i >= 0 && h.Limits(h.now) != h.Configured() {
 			if took := left[i+10].Sub(left[i]); took < 10050*time.Millisecond {
@@ -156,134 +170,114 @@ func TestGuard(t *testing.T) {
 		t.Errorf("%v calls a second left, want 0.99", rate)
 	}
 	h.refusal()
-	h.Reset()
+	h.SetLearned(AdaptState{})
 	h.passes(60)
 	for i := range 10 {
 		if wait := h.Take(h.now, Demand{}); wait != 0 {
 			t.Fatalf("forgotten, call %d of a burst waits %v", i, wait)
 		}
-		h.Answered(h.Sent(h.now))
+		h.Sent(h.now)
+		h.Answered()
 	}
 }
 
 func TestTokensAfterAPause(t *testing.T) {
-	level := func(play func(h *story)) float64 {
-		h := newStory(t)
-		play(h)
-		return h.Level(h.now)
-	}
 	for _, tt := range []struct {
 		name string
 		play func(h *story)
 		want float64
 	}{
-		{"three after the first of an episode", func(h *story) { h.refusal() }, 3},
-		{"none while the episode goes on", func(h *story) { h.refusal(); h.refusal() }, 0},
+		{"three after a measurement", func(h *story) { h.refusal() }, 3},
+		{"none while an overload goes on", func(h *story) { h.refusal(); h.refusal() }, 0},
 		{"no more than came in", func(h *story) {
-			h.Refused(h.now, h.Sent(h.now), true, false)
+			h.Refused(h.now, h.Sent(h.now))
 			h.passes(1)
 			h.Resumed(h.now)
-		}, 0.99},
-		{"less than the burst", func(h *story) {
-			h.SetLearned(Learned{Rate: 0.5, Burst: 1, Left: 0.5, At: h.now.Add(-2 * time.Minute)})
-			h.refusal()
-		}, 0.2},
+		}, 0.995},
 		{"all, where nothing was refused", func(h *story) { h.Resumed(h.now) }, 10},
 		{"all, where nothing is learned", func(h *story) { h.Switch(false); h.refusal() }, 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := level(tt.play); !near(got, tt.want) {
-				t.Errorf("the bucket holds %v tokens, want %v", got, tt.want)
+			h := newStory(t)
+			if tt.play(h); !near(h.Level(h.now), tt.want) {
+				t.Errorf("the bucket holds %v tokens, want %v", h.Level(h.now), tt.want)
 			}
 		})
 	}
 }
 
-// leaves has so many calls leave in the same moment.
-func (h *story) leaves(n int) (calls []Sample) {
+// burst sends so many calls in the same moment.
+func (h *story) burst(n int) {
 	for range n {
-		calls = append(calls, h.Sent(h.now))
+		h.Sent(h.now)
 	}
-	return calls
+}
+
+// refusedBurst sends ten calls in the same moment, of which Roam admits some.
+func (h *story) refusedBurst(admitted int) {
+	h.burst(10)
+	h.Refused(h.now, true)
+	for range 9 - admitted {
+		h.RefusedToo()
+	}
+	h.passes(10)
+	for range admitted {
+		h.Answered()
+	}
+	h.Resumed(h.now)
 }
 
 func TestSlotsThatRefusalsTeach(t *testing.T) {
-	refused := func(h *story, calls []Sample) { // all but the first two
-		for i, c := range calls[2:] {
-			h.Refused(h.now, c, i == 0, false)
-		}
-		h.passes(10)
-		for _, c := range calls[:2] {
-			h.Answered(c)
-		}
-		h.Resumed(h.now)
-	}
 	for _, tt := range []struct {
 		name string
 		play func(h *story)
 		want int // of 10
 	}{
 		{"no bound", func(h *story) { h.calls(3) }, 10},
-		{"eight of ten refused", func(h *story) { refused(h, h.leaves(10)) }, 2},
-		{"all but one refused: never less than two", func(h *story) {
-			calls := h.leaves(10)
-			for i, c := range calls[1:] {
-				h.Refused(h.now, c, i == 0, false)
-			}
-			h.Answered(calls[0])
-		}, 2},
-		{"a call that is alone is refused for another reason", func(h *story) { h.Refused(h.now, h.Sent(h.now), true, false) }, 10},
+		{"seven of ten refused", func(h *story) { h.refusedBurst(3) }, 3},
+		{"all but one refused: never less than two", func(h *story) { h.refusedBurst(1) }, 2},
+		{"a call that is alone is refused for another reason", func(h *story) { h.refusal() }, 10},
 		{"so is one that follows at the rate", func(h *story) {
-			h.leaves(1)
+			h.burst(1)
 			h.passes(1)
-			h.Refused(h.now, h.Sent(h.now), true, false)
+			h.Refused(h.now, h.Sent(h.now))
 		}, 10},
-		{"and a probe", func(h *story) { h.leaves(2); h.Refused(h.now, h.Sent(h.now), true, true) }, 10},
-		{"one more after 200 answers", func(h *story) { refused(h, h.leaves(10)); h.calls(198) }, 3},
-		{"and not before", func(h *story) { refused(h, h.leaves(10)); h.calls(197) }, 2},
-		{"one more when calls wait although there are tokens", func(h *story) {
-			refused(h, h.leaves(10))
-			h.passes(20)
-			h.leaves(2)
-		}, 3},
-		{"not when there are none", func(h *story) {
-			refused(h, h.leaves(10))
-			h.Lower(h.now, 0)
-			h.leaves(2)
-		}, 2},
-		{"forgotten", func(h *story) { refused(h, h.leaves(10)); h.Reset() }, 10},
+		{"one more after 200 answers", func(h *story) { h.refusedBurst(2); h.calls(198) }, 3},
+		{"and not before", func(h *story) { h.refusedBurst(2); h.calls(197) }, 2},
+		{"one more when calls wait although there are tokens", func(h *story) { h.refusedBurst(2); h.passes(20); h.burst(2) }, 3},
+		{"not when there are none", func(h *story) { h.refusedBurst(2); h.Lower(h.now, 0); h.burst(2) }, 2},
+		{"forgotten", func(h *story) { h.refusedBurst(2); h.SetLearned(AdaptState{}) }, 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newStory(t)
 			if tt.play(h); h.Slots(10) != tt.want {
 				t.Errorf("%d slots, want %d", h.Slots(10), tt.want)
 			}
+			if got := h.Slots(1); got != 1 {
+				t.Errorf("%d slots of 1", got)
+			}
 		})
-	}
-	h := newStory(t)
-	refused(h, h.leaves(10))
-	if got := h.Slots(1); got != 1 {
-		t.Errorf("%d slots of 1", got)
 	}
 }
 
 func TestNewsOfWhatIsLearned(t *testing.T) {
 	h := newStory(t)
-	for i, c := range h.leaves(4)[1:] {
-		h.Refused(h.now, c, i == 0, false)
-	}
-	was := h.Learned()
-	h.SetLearned(was)
-	if h.Slots(10) != 2 {
-		t.Errorf("with news of what is known already there are %d slots, want 2", h.Slots(10))
-	}
-	h.SetLearned(Learned{Rate: 0.5, Burst: 2, Left: 0.5, At: h.now})
-	if h.Slots(10) != 2 || h.Limits(h.now) != (Limits{0.5, 2}) {
-		t.Errorf("another replica learned more: %+v, %d slots", h.Limits(h.now), h.Slots(10))
-	}
-	h.SetLearned(Learned{})
-	if h.Slots(10) != 10 || h.Limits(h.now) != h.Configured() {
-		t.Errorf("another replica was told to forget: %+v, %d slots, want what is configured", h.Limits(h.now), h.Slots(10))
+	h.refusedBurst(2)
+	for _, tt := range []struct {
+		name  string
+		news  AdaptState
+		slots int
+		want  Limits
+	}{
+		{"known already", h.Learned(), 2, h.Limits(h.now)},
+		{"another replica measured", AdaptState{Rate: 0.5, Burst: 2, Hold: 20, At: h.now}, 2, Limits{0.5, 2}},
+		{"another replica was told to forget", AdaptState{}, 10, h.Configured()},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if h.SetLearned(tt.news); h.Slots(10) != tt.slots || h.Limits(h.now) != tt.want {
+				t.Errorf("%+v, %d slots, want %+v and %d", h.Limits(h.now), h.Slots(10), tt.want, tt.slots)
+			}
+		})
 	}
 }
 
@@ -300,40 +294,52 @@ func TestAPauseOfBeforeTheStart(t *testing.T) {
 }
 
 // What replicas learn is estimated from the bucket that they share: none sees the calls of the others.
-func TestWhatAReplicaMeasures(t *testing.T) {
+func TestMeasurementOfAReplica(t *testing.T) {
 	h := newStory(t)
 	h.shared = true
 	h.refusal()
 	h.passes(50) // in which the others may have sent all that the bucket gave
 	h.refusal()
-	was := Learned{Rate: 0.99, Burst: 5, Left: 1, At: h.now.Add(-70 * time.Second)}
-	at := func(seconds float64) float64 {
-		return was.limits(was.At.Add(time.Duration(seconds*1e9)), Limits{1, 10}).Rate
+	if got, want := h.Learned().Rate, below*50*slack/60; !near(got, want) {
+		t.Errorf("the rate is %v, want %v: 50 of 60 seconds were no pause", got, want)
 	}
-	if want := (at(0) + at(60)) / 2 * 50 / 60; !near(h.Learned().Left, want) {
-		t.Errorf("%v of the rate seems to be left, want %v: 50 of 60 seconds were no pause", h.Learned().Left, want)
+	h.passes(30) // the hold of 20 s is over for 20 of them
+	h.refusal()
+	if got, want := h.Learned().Rate, below*(10*below*50*slack/60+20*slack)/40; !near(got, want) {
+		t.Errorf("the rate is %v, want %v: a third of the time was a hold", got, want)
 	}
-	if wait := h.guard(h.now, h.Limits(h.now)); wait != 0 {
+	if wait := h.Take(h.now, Demand{}); wait != 0 {
 		t.Errorf("the guard has a replica wait %v", wait)
 	}
 }
 
-// A refusal that another replica learned from is where the next measurement of this one begins.
-func TestARefusalOfAnotherReplica(t *testing.T) {
-	h := newStory(t)
-	h.shared = true
-	h.refusal()
-	h.passes(1000)
-	h.Paused(h.now)
-	h.SetLearned(Learned{Rate: 0.6, Burst: 5, Left: 0.6, At: h.now})
-	h.passes(10)
-	h.Resumed(h.now)
-	if got := h.Level(h.now); got > 3 {
-		t.Errorf("after another's pause the bucket holds %v tokens, want 3 at most", got)
-	}
-	h.passes(70)
-	h.refusal()
-	if got, want := h.Learned().Left, (0.6+0.995)/2*70/80; !near(got, want) {
-		t.Errorf("%v of the rate seems to be left, want %v: 70 of 80 seconds at a rate that grew from 0.6 to 0.995", got, want)
+// A measurement of another replica is where the next one of this replica begins, whether it hears of the pause before or after.
+func TestMeasurementAfterOneOfAnotherReplica(t *testing.T) {
+	for _, pauseFirst := range []bool{true, false} {
+		t.Run(fmt.Sprintf("of the pause first: %v", pauseFirst), func(t *testing.T) {
+			h := newStory(t)
+			h.shared = true
+			h.refusal()
+			h.passes(1000)
+			learned := AdaptState{Rate: 0.6, Burst: 5, Hold: 40, At: h.now}
+			h.passes(0.02)
+			if pauseFirst {
+				h.Paused(h.now)
+				h.SetLearned(learned)
+			} else {
+				h.SetLearned(learned)
+				h.Paused(h.now)
+			}
+			h.passes(10)
+			h.Resumed(h.now)
+			if got := h.Level(h.now); got > 3 {
+				t.Errorf("after another's pause the bucket holds %v tokens, want 3 at most", got)
+			}
+			h.passes(70)
+			h.refusal()
+			if got, want := h.Learned().Rate, below*(30*0.6+40*slack)/80; !near(got, want) {
+				t.Errorf("the rate is %v, want %v: of 80 s ten were a pause, and 30 more a hold", got, want)
+			}
+		})
 	}
 }

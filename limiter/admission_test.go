@@ -15,7 +15,7 @@ import (
 type crowd struct {
 	perSecond float64
 	burst     int
-	learned   Learned // its moment is the start
+	learned   AdaptState // its moment is the start
 	options   Options
 	takes     time.Duration // Roam's answers
 	pause     int           // seconds of Retry-After of the first answer; 0: it is no 429
@@ -45,7 +45,8 @@ func drawCrowd(t *rapid.T) crowd {
 	}
 	if c.options.Adapt && rapid.Bool().Draw(t, "learned") {
 		rate := c.perSecond * rapid.Float64Range(floor, 1).Draw(t, "learned rate")
-		c.learned = Learned{Rate: rate, Burst: rapid.Float64Range(1, float64(c.burst)).Draw(t, "learned burst"), Left: rate * 1.25}
+		c.learned = AdaptState{Rate: rate, Burst: rapid.Float64Range(1, float64(c.burst)).Draw(t, "learned burst"),
+			Hold: rapid.Float64Range(0, 120).Draw(t, "hold")}
 	}
 	if rapid.Bool().Draw(t, "refused") {
 		c.pause = rapid.IntRange(1, 40).Draw(t, "pause")
@@ -165,11 +166,11 @@ func TestTheForecastIsTrue(t *testing.T) {
 	})
 }
 
-// A learned rate grows until slots dispatch fewer calls than it would; from there on they are the bound.
+// When the hold is over, slots dispatch fewer calls than the rate would; from there on they are the bound.
 func TestTheForecastWhereSlotsBecomeTheBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := crowd{
-			perSecond: 20, burst: 1, learned: Learned{Rate: 5, Burst: 1, Left: 5},
+			perSecond: 20, burst: 1, learned: AdaptState{Rate: 5, Burst: 1, Hold: 10},
 			options: Options{MaxInFlight: 10, Adapt: true, MaxWait: time.Hour},
 			takes:   time.Second, comes: time.Second, tools: []Tool{{Name: "bot"}}, caller: from("bot").Caller,
 		}
@@ -212,7 +213,7 @@ func BenchmarkAdmission(b *testing.B) {
 				s.enter(c)
 			}
 			if learned {
-				s.bucket.SetLearned(Learned{Rate: 0.4, Burst: 4, Left: 0.5, At: now})
+				s.bucket.SetLearned(AdaptState{Rate: 0.4, Burst: 4, Hold: 100, At: now})
 			}
 			c := s.newCall(now, Caller{Tool: Tool{Name: "tool0"}, Urgency: Usual, Longest: 5 * time.Second})
 			b.Run(fmt.Sprint("admission/tools=", tools, "/learned=", learned), func(b *testing.B) {

@@ -39,9 +39,6 @@ func (s *state) forecastWithout(now time.Time) *forecast {
 		calls: f.calls, times: f.times[:0], plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
 		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
 	}
-	if f.plan.grows() {
-		f.rough += seconds(1/f.plan.limits.Rate) / 4 // the bucket credits a rate that grows when it is asked
-	}
 	if s.pause.state == PauseOpen {
 		for _, p := range s.inFlight {
 			f.times = append(f.times, p.left.Sub(now))
@@ -132,8 +129,8 @@ func (f *forecast) nth(n int) time.Duration {
 // one after the other rather than at once. A pause may leave no tokens, and the rate never falls.
 func (f *forecast) latest(n int) time.Duration {
 	calls := float64(n+1) * f.cost
-	tokens := calls + f.reserve + f.margin - min(f.plan.level, 0) + float64(len(f.plan.times)) // of the guard
-	rounds := time.Duration(n/f.slots + 2)                                                     // the first slot may have to be found, and the probe's be left
+	tokens := calls + f.reserve + f.margin - min(f.plan.level, 0) + float64(f.plan.guarded())
+	rounds := time.Duration(n/f.slots + 2) // the first slot may have to be found, and the probe's be left
 	return f.at + seconds(tokens/f.plan.limits.Rate) + rounds*f.held
 }
 

@@ -56,12 +56,14 @@ func TestAForecastByHand(t *testing.T) {
 	}
 }
 
-// A learned rate makes it rougher by a quarter of the time between two tokens.
-func TestAForecastFromALearnedRateIsRougher(t *testing.T) {
-	s, now := stands(2, 10, 10, Options{Adapt: true}, time.Second)
-	s.bucket.SetLearned(Learned{Rate: 1, Burst: 5, Left: 1, At: now})
-	if f := s.forecast(now); f.rough != moment+250*time.Millisecond {
-		t.Errorf("it is rough by %v, want a quarter of a second and a moment", f.rough)
+// The rate of a hold is in force until its end, and the configured one from there on.
+func TestForecastOverTheEndOfAHold(t *testing.T) {
+	s, now := stands(2, 10, 0, Options{Adapt: true}, time.Second)
+	s.bucket.SetLearned(AdaptState{Rate: 1, Burst: 10, Hold: 2.5, At: now})
+	for n, want := range []time.Duration{time.Second, 2 * time.Second, 2750 * time.Millisecond, 3250 * time.Millisecond} {
+		if got := s.forecast(now).nth(n); (got - want).Abs() > time.Microsecond {
+			t.Errorf("the call with %d before it leaves after %v, want %v", n, got, want)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ type Permit struct {
 	queue      *Queue
 	call       *call
 	bucket     *Adaptive // whose token it has
-	sample     Sample
+	burst      bool      // Adaptive.Sent
 	generation uint64
 	probe      bool
 	settled    bool // Roam has answered
@@ -91,7 +91,7 @@ func (p *Permit) timed() {
 // permit gives c leave to be sent.
 func (s *state) permit(now time.Time, q *Queue, c *call) *Permit {
 	p := &Permit{
-		Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, sample: s.bucket.Sent(now),
+		Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, burst: s.bucket.Sent(now),
 	}
 	if s.pause.state == PauseShut {
 		s.pause.state, p.probe = PauseProbing, true
@@ -110,7 +110,7 @@ func (s *state) vacate(p *Permit) {
 // answered reports whether p was the probe that ends the pause.
 func (s *state) answered(now time.Time, p *Permit) bool {
 	p.settled = true
-	p.bucket.Answered(p.sample)
+	p.bucket.Answered()
 	ends := p.probe && s.pause.state == PauseProbing && s.pause.generation == p.generation
 	if ends {
 		s.publish(EventAnswered)
@@ -131,9 +131,15 @@ func (s *state) throttled(now time.Time, p *Permit, pause time.Duration) bool {
 	p.settled = true
 	s.Observer.Throttled()
 	begins := s.pause.generation == p.generation
-	p.bucket.Refused(now, p.sample, begins, p.probe)
-	if !begins {
+	switch {
+	case !begins:
+		p.bucket.RefusedToo()
 		return false
+	case p.probe: // it shows only that the pause was too short
+		p.bucket.Ended(true)
+		p.bucket.Lower(now, 0)
+	default:
+		p.bucket.Refused(now, p.burst)
 	}
 	pause = min(pause, s.MaxPause)
 	s.pause.begin(now, pause)
@@ -158,7 +164,7 @@ func (s *state) released(now time.Time, p *Permit, unused bool) {
 		s.held.add(now.Sub(p.left))
 	}
 	if !p.settled {
-		p.bucket.Ended(p.sample, unused)
+		p.bucket.Ended(unused)
 		if p.probe && s.pause.state == PauseProbing && s.pause.generation == p.generation {
 			s.pause.state = PauseShut // it is over, so the next call is the probe
 			s.publish(EventUnsure)

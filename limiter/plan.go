@@ -2,6 +2,7 @@ package limiter
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -11,80 +12,83 @@ func (a *Adaptive) Plan(now time.Time) Plan {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	p := Plan{
-		learned: a.learned, age: now.Sub(a.learned.At).Seconds(),
-		configured: a.bucket.Limits(), limits: a.limits(now), level: level, carryover: a.carryover(),
+		learned: a.learned, configured: a.bucket.Limits(), limits: a.learned.limits(now, a.bucket.Limits()),
+		now: now, held: a.learned.holds(now), level: level, carryover: a.carryover(),
 	}
-	p.times = make([]time.Duration, a.guarded(p.limits))
-	for _, t := range a.times[max(len(a.times)-len(p.times), 0):] {
-		p.left(t.Sub(now))
+	if p.guards = a.guards(now); p.guards {
+		p.guard.times = slices.Clone(a.guard.times)
 	}
 	return p
 }
 
 // Plan foretells when tokens can be spent. Times are from the moment it was made.
 type Plan struct {
-	learned    Learned
-	age        float64 // of what was learned, in seconds
+	learned    AdaptState
 	configured Limits
 	limits     Limits // at
+	now        time.Time
 	at         time.Duration
+	held       time.Duration // the end of the hold; 0: it is over
 	level      float64
-	carryover  carryover       // of the pause
-	times      []time.Duration // when the last calls left, a ring of as many as the guard allows; empty: it is not in force
-	next       int             // in times, the oldest where it is full
-	full       bool
+	carryover  float64 // of the pause
+	guard      guard
+	guards     bool // the guard is in force
 }
 
 // Spend spends cost tokens at a time, which is not before When. The times of successive calls must not decrease.
 func (p *Plan) Spend(at time.Duration, cost float64) {
 	p.pass(at)
 	p.level -= cost
-	p.left(at)
-}
-
-// left notes that a call left at a time.
-func (p *Plan) left(at time.Duration) {
-	if len(p.times) == 0 {
-		return
-	}
-	p.times[p.next] = at
-	if p.next++; p.next == len(p.times) {
-		p.next, p.full = 0, true
+	if p.guards {
+		p.guard.sent(p.now.Add(at), p.configured.calls())
 	}
 }
 
 // When returns when cost tokens can be spent at a time, or as soon after it as keep tokens are left.
 func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
 	at = max(at, p.at)
-	if p.full && p.limits != p.configured {
-		at = max(at, p.times[p.next]+seconds(float64(len(p.times))/p.limits.Rate))
+	if p.guards {
+		at = max(at, p.guard.free(p.learned, p.configured).Sub(p.now))
 	}
-	level := min(p.level+p.limits.Rate*1e-9*float64(at-p.at), p.limits.Burst)
-	missing := cost + keep - level - tolerance/unit
+	later := *p
+	later.pass(at)
+	missing := cost + keep - later.level - tolerance/unit
 	if missing <= 0 {
 		return at
 	}
-	return at + seconds(missing/p.limits.Rate)
+	there := at + seconds(missing/later.limits.Rate)
+	if at < p.held && p.held < there {
+		return later.When(p.held, keep, cost)
+	}
+	return there
+}
+
+// guarded returns how many calls the guard counts; 0: it is not in force.
+func (p *Plan) guarded() int {
+	if p.guards {
+		return p.configured.calls()
+	}
+	return 0
 }
 
 // Resumed tells the plan that a pause will be over at a time.
 func (p *Plan) Resumed(at time.Duration) {
 	p.pass(at)
-	p.level = min(p.level, p.carryover.tokens(p.limits))
+	p.level = min(p.level, p.carryover)
 }
-
-// grows reports whether the rate grows with time.
-func (p *Plan) grows() bool { return !p.learned.At.IsZero() }
 
 // pass lets time pass. Tokens accrue at the rate of before, and none above the burst.
 func (p *Plan) pass(at time.Duration) {
 	if at <= p.at {
 		return
 	}
+	if p.at < p.held && p.held < at {
+		p.pass(p.held)
+	}
 	p.level += p.limits.Rate * 1e-9 * float64(at-p.at)
 	p.at = at
-	if p.grows() && p.limits != p.configured {
-		p.limits = p.learned.after(max(p.age+1e-9*float64(at), 0), p.configured)
+	if p.limits != p.configured {
+		p.limits = p.learned.limits(p.now.Add(at), p.configured)
 	}
 	p.level = min(p.level, p.limits.Burst)
 }

@@ -10,7 +10,7 @@ import (
 type Options struct {
 	Bucket       Bucket
 	Sharing      Sharing       // nil: no other process uses this quota
-	Learned      Learned       // of an earlier process
+	Learned      AdaptState    // of an earlier process
 	MaxInFlight  int           // calls in flight at once; 10
 	MaxWait      time.Duration // a call that would wait longer is not admitted; 60 s
 	MaxQueue     int           // calls in the queue, all tools together; 1000
@@ -207,7 +207,7 @@ func (q *Queue) Pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.state.pause.byHand = q.now().Add(max(d, 0))
-	q.state.bucket.Interrupted()
+	q.state.bucket.Unmeasured()
 	q.state.changed()
 }
 
@@ -231,7 +231,7 @@ func (q *Queue) Resume() bool {
 // Forget resets what was learned about the quota: the configured limits are in force again.
 func (q *Queue) Forget() {
 	q.mu.Lock()
-	q.state.bucket.Reset()
+	q.state.bucket.SetLearned(AdaptState{})
 	q.state.publish(EventLearned)
 	q.state.changed()
 	q.mu.Unlock()

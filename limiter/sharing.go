@@ -31,7 +31,7 @@ type Event struct {
 	Kind       EventKind
 	Generation uint64    // of the pause that the event is about
 	Until      time.Time // the end of the pause
-	Learned    Learned
+	Learned    AdaptState
 }
 
 // News is what the replicas know together at one moment.
@@ -41,7 +41,7 @@ type News struct {
 	Remaining  time.Duration // of the pause
 	Mine       bool          // this replica's call is the probe
 	Pending    bool          // events of this replica are not in it yet: it may be out of date
-	Learned    Learned
+	Learned    AdaptState
 	Alone      bool // the others cannot be reached; the other fields have no meaning
 	Changed    bool // the connection was lost or found: what the bucket said before is no longer true
 }

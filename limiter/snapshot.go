@@ -29,7 +29,7 @@ func (q *Queue) State() State {
 func (s *state) snapshot(now time.Time) State {
 	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
 	is := State{
-		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: limits.Rate, Burst: limits.Burst, Paid: configured,
+		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: s.bucket.Believed(now), Burst: limits.Burst, Paid: configured,
 		Waiting: make(map[string]int),
 		Paused:  s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
 		Jitter: s.delays.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),

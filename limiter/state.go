@@ -30,7 +30,7 @@ type state struct {
 	returned  int           // tokens whose calls left in the moment of their dispatch
 	sleeps    time.Time     // the dispatcher looks again by itself at this time
 	asleep    time.Duration // that the machine was suspended since the process began
-	learned   Learned       // what the other replicas know of
+	learned   AdaptState    // what the other replicas know of
 	closedOut int           // calls that were queued when the queue was closed, and come again
 }
 
@@ -52,11 +52,11 @@ func newState(o Options) state {
 
 // enter queues an admitted call. The dispatcher is woken only when it would otherwise sleep past something new.
 func (s *state) enter(c *call) {
-	if s.calls.Len() == 0 && s.pause.state == PauseOpen {
-		s.bucket.Idle(c.entered)
-	}
-	if s.calls.Len() == 0 && s.bucket.Level(c.entered) > s.bucket.Limits(c.entered).Burst-lacks {
+	if s.calls.Len() == 0 && s.bucket.IsFull(c.entered) {
 		s.delays.longest = 0
+		if s.pause.state == PauseOpen {
+			s.bucket.Unmeasured()
+		}
 	}
 	c.item = s.calls.Push(c.tool.flow(), s.rank(c.arrived, c.urgency), c)
 	s.entered(c)

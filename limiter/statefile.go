@@ -17,11 +17,11 @@ type Keeper interface {
 
 // Kept is the state that outlives a process.
 type Kept struct {
-	Level   float64   `json:"level"`                 // calls that could go
-	At      time.Time `json:"at"`                    // by the wall clock, which goes on while the machine does not
-	Paused  bool      `json:"paused,omitempty"`      // Roam answered 429, and no probe has succeeded since
-	Until   time.Time `json:"paused_until,omitzero"` // the end of that pause
-	Learned Learned   `json:"learned,omitzero"`      // what is left of the quota for us; its moment by the wall clock
+	Level   float64    `json:"level"`                 // calls that could go
+	At      time.Time  `json:"at"`                    // by the wall clock, which goes on while the machine does not
+	Paused  bool       `json:"paused,omitempty"`      // Roam answered 429, and no probe has succeeded since
+	Until   time.Time  `json:"paused_until,omitzero"` // the end of that pause
+	Learned AdaptState `json:"learned,omitzero"`      // what is left of the quota for us; its moment by the wall clock
 
 	// By these At is checked on the same run of the machine, where the clock may have been set. A StateFile adds them.
 	Boot string        `json:"boot,omitempty"`
@@ -65,7 +65,7 @@ func OpenState(dir *statefile.Dir, quota string) *StateFile {
 // Restored is what a restart begins with.
 type Restored struct {
 	Paused  time.Duration // how long Roam's pause still lasts, in the way of Options.Paused
-	Learned Learned
+	Learned AdaptState
 }
 
 // Restore sets the bucket's level to what the file says, refilled by the time since, also where the wall clock was put forward
@@ -87,7 +87,8 @@ func (f *StateFile) Restore(b *Local) (r Restored, err error) {
 		return r, fmt.Errorf("limiter: starting with an empty bucket, because the state in %s %w", f.record.Path(), err)
 	}
 	passed := k.passed(now)
-	b.Restore(now, min(k.Level+k.Learned.limits(k.At, b.Limits()).Rate*passed.Seconds(), k.Learned.limits(now, b.Limits()).Burst))
+	then := k.At.Add(passed)
+	b.Restore(now, min(k.Level+k.Learned.tokens(k.At, then, b.Limits()), k.Learned.limits(then, b.Limits()).Burst))
 	r.Learned = k.Learned
 	if k.Paused {
 		r.Paused = k.Until.Sub(k.At) - passed

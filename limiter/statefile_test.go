@@ -98,7 +98,7 @@ func TestWhatIsKnownAtStartDecidesTheFirstBurst(t *testing.T) {
 func TestTheLongestStateHasRoomInARecord(t *testing.T) {
 	far := time.Date(2999, 12, 31, 23, 59, 59, 123456789, time.FixedZone("", -12*3600))
 	long := Kept{Level: 4.123456789012345e-7, At: far, Paused: true, Until: far, Boot: strings.Repeat("f", 36), Up: 1 << 62,
-		Learned: Learned{Rate: 0.9123456789012345e-7, Burst: 6.123456789012345e-7, Left: 0.9123456789012345e-7, At: far}}
+		Learned: AdaptState{Rate: 0.9123456789012345e-7, Burst: 6.123456789012345e-7, Hold: 0.9123456789012345e-7, At: far}}
 	dir := t.TempDir()
 	writeState(t, dir, stateVersion, long)
 	body, err := openState(t, dir).record.Read()

@@ -52,7 +52,7 @@ var (
 // shared is what the replicas know together about the adaptive limit. It lies in Redis, with a generation, so that it outlives the
 // replica that learned it.
 type shared struct {
-	limiter.Learned
+	limiter.AdaptState
 	generation uint64 // of the value in Redis that was heard of last
 }
 

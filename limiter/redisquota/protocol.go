@@ -111,7 +111,7 @@ func (s *Session) run(ctx context.Context, key string, q question) (r reply, err
 }
 
 // encode returns how what was learned is stored, and how old it is; "" for nothing.
-func encode(l limiter.Learned, now time.Time) (text string, age time.Duration) {
+func encode(l limiter.AdaptState, now time.Time) (text string, age time.Duration) {
 	if l.At.IsZero() {
 		return "", 0
 	}
@@ -122,12 +122,12 @@ func encode(l limiter.Learned, now time.Time) (text string, age time.Duration) {
 }
 
 // decode reads what was learned at this time. What no refusal can have taught is nothing.
-func decode(text string, at time.Time) (l limiter.Learned) {
+func decode(text string, at time.Time) (l limiter.AdaptState) {
 	if text == "" || json.Unmarshal([]byte(text), &l) != nil {
-		return limiter.Learned{}
+		return limiter.AdaptState{}
 	}
 	if l.At = at; !l.Sound(at) {
-		return limiter.Learned{}
+		return limiter.AdaptState{}
 	}
 	return l
 }

@@ -21,7 +21,7 @@ func (b *Bucket) Publish(e limiter.Event) {
 	case limiter.EventAnswered:
 		b.pausedUntil = time.Time{}
 	case limiter.EventLearned:
-		b.learned.Learned = e.Learned
+		b.learned.AdaptState = e.Learned
 	}
 	b.events = append(b.events, e)
 	if !b.joined {
@@ -147,7 +147,7 @@ func (b *Bucket) reply(now time.Time, q question, r reply) limiter.News {
 	switch {
 	case r.Lesson < b.learned.generation: // it was lost there
 		b.learned.generation = r.Lesson
-		b.events = append(b.events, limiter.Event{Kind: limiter.EventLearned, Learned: b.learned.Learned})
+		b.events = append(b.events, limiter.Event{Kind: limiter.EventLearned, Learned: b.learned.AdaptState})
 	case r.Lesson > b.learned.generation:
 		b.learned = shared{decode(r.Learned, now.Add(-micros(r.Age))), r.Lesson}
 	}
@@ -158,7 +158,7 @@ func (b *Bucket) reply(now time.Time, q question, r reply) limiter.News {
 	}
 	return limiter.News{
 		State: r.State, Generation: r.Generation, Remaining: micros(r.Remaining), Mine: r.Mine,
-		Pending: len(b.events) > 0, Learned: b.learned.Learned, Changed: back,
+		Pending: len(b.events) > 0, Learned: b.learned.AdaptState, Changed: back,
 	}
 }
 
