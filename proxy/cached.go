@@ -170,7 +170,7 @@ func (p *Proxy) give(rq *request, a *cache.Answer) {
 	if canHaveBody(rq.Status) && rq.r.Method != http.MethodHead {
 		slowest := time.Duration(len(a.Body)/minToolRate) * time.Second // it is written at once
 		http.NewResponseController(rq.w).SetWriteDeadline(time.Now().Add(toolIdleTimeout + slowest))
-		rq.w.Write(a.Body)
+		writeAtOnce(rq.w, rq.r, a.Body)
 	}
 }
 

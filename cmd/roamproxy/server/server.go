@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/proxy"
 	"roamproxy/proxy/peer"
 )
 
@@ -69,7 +70,7 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 	peer.NewFinder().Attach(r.tools)
 	r.conns[0].attach(r.tools)
 	r.conns[1].attach(r.admin)
-	go r.serve(r.tools, forTools)
+	go r.serve(r.tools, proxy.Attach(r.tools, forTools))
 	go r.serve(r.admin, forAdmin)
 	if len(listeners) > 2 {
 		r.serveWebhooks(listeners[2], c.Limits)
