@@ -12,7 +12,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// What comes to the tools' port and is no method of Roam's spends nothing.
+// A request to the tools' port that is not for Roam's API spends nothing.
 //
 // Seen to fail before: each was sent to Roam and cost a token.
 func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
@@ -22,9 +22,13 @@ func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
 		status       int
 		body         string
 	}{
-		{"GET", "/healthz", 200, "ok\n"}, {"HEAD", "/healthz", 200, ""}, {"POST", "/healthz", 405, ""},
-		{"GET", "/", 404, "Call paths such as /v1/groups.list"}, {"GET", "/metrics", 404, "on the admin listener"}, {"GET", "/favicon.ico", 404, "not a method of Roam"},
+		{"GET", "/healthz", 200, "ok\n"},
+		{"HEAD", "/healthz", 200, ""},
+		{"POST", "/healthz", 405, ""},
 		{"GET", "/healthz?verbose", 200, "ok\n"},
+		{"GET", "/", 404, "Call paths such as /v1/groups.list"},
+		{"GET", "/metrics", 404, "on the admin listener"},
+		{"GET", "/favicon.ico", 404, "not a method of Roam"},
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			req, _ := http.NewRequest(tt.method, "http://"+r.Addr+tt.path, nil)
@@ -34,7 +38,7 @@ func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
 			}
 			defer res.Body.Close()
 			if body, _ := io.ReadAll(res.Body); res.StatusCode != tt.status || !strings.Contains(string(body), tt.body) {
-				t.Errorf("%d %s, want %d %s", res.StatusCode, body, tt.status, tt.body)
+				t.Errorf("got %d %s, want %d %s", res.StatusCode, body, tt.status, tt.body)
 			}
 		})
 	}
@@ -43,10 +47,10 @@ func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
 	}
 }
 
-// The guard is before these paths as before all others.
+// The guard decides on these paths as on all others.
 //
-// Seen to fail with 404 and 200, and with a request that was smuggled behind one of them answered.
-func TestTheGuardIsBeforeLocalPaths(t *testing.T) {
+// Seen to fail with 404 and 200, and with an answer to a request that was smuggled behind one of them.
+func TestTheGuardDecidesOnLocalPaths(t *testing.T) {
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	for _, path := range []string{"/", "/healthz", "/metrics", "/favicon.ico", "/healthz?x"} {
 		for _, tt := range []struct{ request, want string }{
@@ -60,9 +64,10 @@ func TestTheGuardIsBeforeLocalPaths(t *testing.T) {
 				t.Errorf("%q is answered %q (%v), want %s", tt.request, answers, err, tt.want)
 			}
 		}
-		smuggled := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+		smuggled := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
+			"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 		if answers, err := raw(t, r.Addr, smuggled); err != nil || len(answers) != 1 {
-			t.Errorf("what stands behind a chunked POST %s is answered too: %q (%v)", path, answers, err)
+			t.Errorf("a chunked POST %s and what is smuggled behind it are answered %q (%v), want one answer", path, answers, err)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A second process on the same state directory does not start, and names the first, until that has ended, however it ended.
+// A second process on the same state directory does not start and names the first. It starts when the first has ended, whatever ended it.
 //
 // Seen to fail without the lock: both served, and together they spent the quota twice.
 func TestASecondProcessOnTheSameStateDirectoryDoesNotStart(t *testing.T) {
@@ -20,14 +20,15 @@ func TestASecondProcessOnTheSameStateDirectoryDoesNotStart(t *testing.T) {
 	first := launch(t, roam.URL, state)
 	out, err := prepare(t, roam.URL, state).CombinedOutput()
 	if err == nil {
-		t.Fatal("the second one served and ended")
+		t.Fatal("the second process served and ended, want that it does not start")
 	}
 	for _, want := range []string{
-		"state_dir: statefile: " + state + " is in use by process " + fmt.Sprint(first.Process.Pid), "listens on " + strings.TrimPrefix(first.base, "http://"),
+		"state_dir: statefile: " + state + " is in use by process " + fmt.Sprint(first.Process.Pid),
+		"listens on " + strings.TrimPrefix(first.base, "http://"),
 		"--wait-lock 30s",
 	} {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("it says %s, want %q", out, want)
+			t.Errorf("the second process says %s, want %q", out, want)
 		}
 	}
 	first.kill()
@@ -56,10 +57,10 @@ func TestASecondProcessOnTheSameStateDirectoryDoesNotStart(t *testing.T) {
 		return false
 	}
 	if !until("waiting for another roamproxy") {
-		t.Fatal("it does not wait")
+		t.Fatal("the process with --wait-lock does not wait")
 	}
 	second.Process.Signal(syscall.SIGTERM)
 	if !until("serving") {
-		t.Error("it does not serve after the end of the other one")
+		t.Error("the process with --wait-lock does not serve after the other one has ended")
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// What reads the log stands still: neither calls nor the end wait for it.
+// The program that reads the log stops reading. Neither calls nor a stop wait for it.
 //
-// Seen to fail with a log that is written where the call ends: call 255 never ended, nor did the process after SIGTERM.
-func TestTheReaderOfTheLogStandsStill(t *testing.T) {
+// Seen to fail with a log that is written by the call itself: call 255 never ended, nor did the process after SIGTERM.
+func TestTheReaderOfTheLogStopsReading(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
 	cmd := prepare(t, roam.URL, t.TempDir())
@@ -28,6 +28,6 @@ func TestTheReaderOfTheLogStandsStill(t *testing.T) {
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("the end: %v, want exit 0", err)
+		t.Errorf("it ended with %v, want exit 0", err)
 	}
 }

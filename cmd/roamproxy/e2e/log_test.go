@@ -14,7 +14,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// logReader starts roamproxy with a pipe for its log, and returns the reading end once it serves.
+// logReader starts roamproxy with a pipe for its log, and returns the reading end when it serves.
 func logReader(t *testing.T, cmd *exec.Cmd) (log *os.File, base, admin string) {
 	t.Helper()
 	log, end, err := os.Pipe()
@@ -37,9 +37,9 @@ func logReader(t *testing.T, cmd *exec.Cmd) (log *os.File, base, admin string) {
 	return nil, "", ""
 }
 
-// What reads the log ends: calls go on, and readiness tells of the lines that were lost.
+// The program that reads the log ends. Calls go on, and readiness reports the lines that were lost.
 //
-// Seen to fail without ignoring SIGPIPE: the process was gone after the first call.
+// Seen to fail without ignoring SIGPIPE: the process ended after the first call.
 func TestTheReaderOfTheLogEnds(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
@@ -61,11 +61,11 @@ func TestTheReaderOfTheLogEnds(t *testing.T) {
 	}
 	cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("the end: %v, want exit 0", err)
+		t.Errorf("it ended with %v, want exit 0", err)
 	}
 }
 
-// Each line of a call has what tells two scripts apart.
+// Each line of a call has what distinguishes two scripts.
 func TestTheLogHasPeerAndUserAgent(t *testing.T) {
 	var log servertest.Buffer
 	r, _ := servertest.Start(t, roamtest.Options{}, &log, nil)
@@ -82,7 +82,8 @@ func TestDebugLogsTheDecisionsOfEachCall(t *testing.T) {
 	for range 2 {
 		get(t, client(t), "http://"+r.Addr+"/v1/groups.list", "Priority", "u=1", "Prefer", "wait=7")
 	}
-	for _, want := range []string{`"cache_status":"roamproxy; fwd=uri-miss; stored"`, `"cache_status":"roamproxy; hit; ttl=`, `"rule":"GET /v*/`, `"urgency":1`, `"longest_wait_ms":7000`} {
+	for _, want := range []string{`"cache_status":"roamproxy; fwd=uri-miss; stored"`, `"cache_status":"roamproxy; hit; ttl=`,
+		`"rule":"GET /v*/`, `"urgency":1`, `"longest_wait_ms":7000`} {
 		eventually(t, want, func() bool { return strings.Contains(log.String(), want) })
 	}
 }

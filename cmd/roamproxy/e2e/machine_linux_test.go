@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where connections take every descriptor, nothing breaks that does not mend itself when they are closed.
+// Connections take every descriptor. When they are closed, calls succeed again without a restart.
 func TestOutOfDescriptors(t *testing.T) {
 	roam := fastRoam(t)
 	r := launch(t, roam.URL, t.TempDir(), inFile(t, fast))
@@ -34,19 +34,15 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
 	if got := post(c, r.base); got == 200 {
-		t.Error("a call came through with no descriptor to be had: the test does not test")
+		t.Error("a call was answered 200 without a free descriptor, so the test looked at nothing")
 	}
 	for _, conn := range conns {
 		conn.Close()
 	}
 	c.Timeout = 10 * time.Second
-	for deadline := time.Now().Add(20 * time.Second); post(c, r.base) != 200; {
-		if time.Now().After(deadline) {
-			t.Fatal("descriptors are free again, and no call comes through")
-		}
-	}
+	eventually(t, "a call succeeds once descriptors are free", func() bool { return post(c, r.base) == 200 })
 	if res, body := get(t, c, r.admin+"/readyz"); res.StatusCode != 200 {
-		t.Errorf("readyz: %d %s", res.StatusCode, body)
+		t.Errorf("readyz: %d %s, want 200", res.StatusCode, body)
 	}
 	r.Process.Kill()
 	r.Wait()
@@ -55,25 +51,25 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// What can be wrong with a state directory, at the start and under a process that lives: calls go on, none is refused by Roam,
-// the start is with an empty bucket, readiness is red and says why and what to do, one line tells of it, and once it is mended one
-// line tells of that, without a call and without a restart.
+// A state directory cannot be written, at the start or later. Calls go on, Roam refuses none, and a start has an empty bucket. Readiness
+// is red and says why and what to do, and one line of the log reports it. Once it can be written another line says so, without a call and
+// without a restart.
 //
-// Seen to fail with a failure that only the next writing takes back, and with a full bucket at such a start.
+// Seen to fail with a failure that only the next write ends, and with a full bucket at such a start.
 func TestAStateDirectoryInTrouble(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		mountpoint bool
 		spoil      func(s spoilable) error
-		mend       func(s spoilable) error
+		repair     func(s spoilable) error
 		says       string
 	}{
 		{"full, and nothing there yet", true, spoilable.fill, spoilable.empty, "no space left on device"},
 		{"read-only", true, spoilable.freeze, spoilable.thaw, "read-only file system"},
-		{"somebody else's", false, spoilable.take, spoilable.give, "permission denied"},
+		{"of another user", false, spoilable.take, spoilable.give, "permission denied"},
 	} {
-		for _, when := range []string{"at the start", "meanwhile"} {
-			if when == "meanwhile" && strings.HasPrefix(tt.name, "full") {
+		for _, when := range []string{"at the start", "later"} {
+			if when == "later" && strings.HasPrefix(tt.name, "full") {
 				continue // the next test's
 			}
 			t.Run(tt.name+" "+when, func(t *testing.T) {
@@ -87,40 +83,41 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 					}
 				}
 				if when == "at the start" {
-					roam.Spend(100) // by the process of before
+					roam.Spend(100) // by an earlier process
 					do(tt.spoil)
 				}
 				r := begin(t, s.command(t, roam.URL))
-				if when == "meanwhile" {
+				if when == "later" {
 					if got := post(c, r.base); got != 200 || len(r.warned) > 0 {
-						t.Fatalf("while all is well: %d, warned of %v", got, r.warned)
+						t.Fatalf("before: a call is answered %d, and warnings are %v; want 200 and none", got, r.warned)
 					}
 					do(tt.spoil)
-				} else if log := strings.Join(r.warned, "\n"); strings.Count(log, "empty bucket\"") != 1 || !strings.Contains(log, tt.says) {
+				} else if log := strings.Join(r.warned, "\n"); strings.Count(log, "empty bucket") != 1 || !strings.Contains(log, tt.says) {
 					t.Errorf("at the start the log says %s, want one line of an empty bucket and of %q", log, tt.says)
 				}
 				floods(t, c, r.base, 20)
 				res, body := get(t, c, r.admin+"/readyz")
-				if res.StatusCode != 503 || !strings.Contains(body, "state_dir cannot be written, so a restart begins with an empty bucket") || !strings.Contains(body, tt.says) {
+				if res.StatusCode != 503 || !strings.Contains(body, "state_dir cannot be written, so a restart begins with an empty bucket") ||
+					!strings.Contains(body, tt.says) {
 					t.Errorf("readyz: %d %s, want 503 with %q", res.StatusCode, body, tt.says)
 				}
 				const red, green = "not ready: an operator must fix this", "ready again"
-				if when == "meanwhile" {
-					eventually(t, "the log tells of it", func() bool { return r.logged(red) > 0 })
+				if when == "later" {
+					eventually(t, "the log reports it", func() bool { return r.logged(red) > 0 })
 				}
 				calls := roam.Calls()
-				do(tt.mend)
-				eventually(t, "the log tells that it is mended", func() bool { return r.logged(green) > 0 })
+				do(tt.repair)
+				eventually(t, "the log reports that it can be written", func() bool { return r.logged(green) > 0 })
 				if res, body := get(t, c, r.admin+"/readyz"); res.StatusCode != 200 || roam.Calls() != calls {
-					t.Errorf("once it is mended: %d %s after %d more calls, want 200 without any", res.StatusCode, body, roam.Calls()-calls)
+					t.Errorf("once it can be written: readyz is %d %s after %d more calls, want 200 after none", res.StatusCode, body, roam.Calls()-calls)
 				}
 				if r.logged(red) > 1 || r.logged(green) != 1 {
-					t.Errorf("the log tells %d times of the trouble and %d times of its end: %s", r.logged(red), r.logged(green), r.said.String())
+					t.Errorf("the log reports it %d times and its end %d times, want each once: %s", r.logged(red), r.logged(green), r.said.String())
 				}
 				r.kill()
 				second := begin(t, s.command(t, roam.URL))
 				if len(second.warned) > 0 {
-					t.Errorf("the next process: %v", second.warned)
+					t.Errorf("the next process warns of %v, want no warning", second.warned)
 				}
 				floods(t, c, second.base, 60)
 				if roam.Refused() != 0 {
@@ -131,10 +128,10 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 	}
 }
 
-// A state that is there already wants no more room: on a disk that fills up, all goes on as before, over a restart too.
+// A state that exists needs no more room. On a disk that fills up all goes on as before, also over a restart.
 //
 // Seen to fail with a new file for each state, and with a start that tries a new one.
-func TestAFullDiskCostsNothingOnceTheStateIsThere(t *testing.T) {
+func TestAFullDiskChangesNothingOnceTheStateExists(t *testing.T) {
 	s := newSpoilable(t, true)
 	roam, c := fastRoam(t), client(t)
 	r := begin(t, s.command(t, roam.URL))
@@ -155,13 +152,13 @@ func TestAFullDiskCostsNothingOnceTheStateIsThere(t *testing.T) {
 	}
 }
 
-// nobody is the user as whom roamproxy runs in front of a state directory that a test spoils.
+// nobody is the user as which roamproxy runs when a test damages its state directory.
 const nobody = 65534
 
-// spoilable is a state directory of nobody's, with room beside it.
+// spoilable is a state directory of the user nobody, and the directory around it.
 type spoilable struct{ beside, path string }
 
-// newSpoilable makes one; a small file system of its own, if that is wanted. Both need root.
+// newSpoilable makes one, on request with a small file system of its own. Both need root.
 func newSpoilable(t *testing.T, mountpoint bool) spoilable {
 	t.Helper()
 	dir := t.TempDir()
@@ -178,18 +175,18 @@ func newSpoilable(t *testing.T, mountpoint bool) spoilable {
 	switch {
 	case err == nil:
 	case os.Getenv("CI") == "" && errors.Is(err, os.ErrPermission):
-		t.Skipf("left out: it takes root to spoil a state directory in this way: %v", err)
+		t.Skipf("left out: only root can damage a state directory in this way: %v", err)
 	default:
 		t.Fatal(err)
 	}
 	return s
 }
 
-// command is roamproxy as nobody.
+// command returns roamproxy as the user nobody, not started yet.
 func (s spoilable) command(t *testing.T, roam string) *exec.Cmd {
 	t.Helper()
 	own, config := filepath.Join(s.beside, "roamproxy"), filepath.Join(s.beside, "roamproxy.yaml")
-	if _, err := os.Stat(own); err != nil { // the one of all tests is where only their user may look
+	if _, err := os.Stat(own); err != nil { // the program of all tests is where only their user may look
 		if err := errors.Join(os.Link(program(t), own), os.WriteFile(config, []byte(fast), 0o644)); err != nil {
 			t.Fatal(err)
 		}
@@ -203,17 +200,17 @@ func (s spoilable) command(t *testing.T, roam string) *exec.Cmd {
 func (s spoilable) give() error { return os.Chown(s.path, nobody, nobody) }
 func (s spoilable) take() error { return os.Chown(s.path, 0, 0) }
 
-// fill takes all the room that there is.
+// fill takes all free space.
 func (s spoilable) fill() error {
 	if err := os.WriteFile(filepath.Join(s.path, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
-		return fmt.Errorf("a small file system takes a large file (%v)", err)
+		return fmt.Errorf("a small file system accepts a large file (%v)", err)
 	}
 	return nil
 }
 
 func (s spoilable) empty() error { return os.Remove(filepath.Join(s.path, "filler")) }
 
-// freeze puts a file system that cannot be written over the directory; what was there is beneath it.
+// freeze mounts a read-only file system over the directory.
 func (s spoilable) freeze() error {
 	return unix.Mount("frozen", s.path, "tmpfs", unix.MS_RDONLY, "size=64k,mode=755")
 }

@@ -16,8 +16,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A quota that is fast enough to see much of it in little time, and of whose burst half is held back: a busy machine pushes calls
-// half a second together.
+// fast is a quota that shows much in little time. Half of its burst is held back, because a busy machine pushes calls together that
+// were sent half a second apart.
 const fast = `{quotas: [{name: roam, rate: 100, burst: 100, jitter: 500ms}], upstream: {max_in_flight: 20}}`
 
 func fastRoam(t *testing.T) *roamtest.Server {
@@ -26,6 +26,7 @@ func fastRoam(t *testing.T) *roamtest.Server {
 	return roam
 }
 
+// inFile writes a configuration and returns the environment variable that names its file.
 func inFile(t *testing.T, config string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config.yaml")
@@ -35,7 +36,7 @@ func inFile(t *testing.T, config string) string {
 	return "ROAMPROXY_CONFIG=" + file
 }
 
-// hammer writes from many tools at once, until ctx is over. It counts the good answers.
+// hammer writes from many tools at once until ctx ends. It counts the answers with 200 in good.
 func hammer(ctx context.Context, c *http.Client, base string, tools int, good *atomic.Int64) *sync.WaitGroup {
 	var all sync.WaitGroup
 	for range tools {
@@ -50,7 +51,7 @@ func hammer(ctx context.Context, c *http.Client, base string, tools int, good *a
 	return &all
 }
 
-// many is how often something is tried: so often by itself, and as often as the environment says by hand.
+// many returns how often something is tried: what the environment variable says, or else usually.
 func many(name string, usually int) int {
 	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
@@ -58,8 +59,8 @@ func many(name string, usually int) int {
 	return usually
 }
 
-// Whenever it is killed, the next process neither spends the burst again nor finds a state that it cannot read. KILLS says how
-// often; 200 take a minute or two.
+// Whenever a process is killed, the next one neither spends the burst again nor finds a state that it cannot read. KILLS says how
+// often. 200 kills take a minute or two.
 //
 // Seen to fail with the state written a little after the call instead of before it (172 of 1365 calls refused).
 func TestKilledAtAnyMoment(t *testing.T) {
@@ -77,7 +78,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		before := good.Load()
 		tools := hammer(ctx, c, r.base, 20, &good)
-		if i%2 == 0 { // every other one is killed at a moment after its first answer
+		if i%2 == 0 { // every other process is killed after its first answer
 			eventually(t, "an answer", func() bool { return good.Load() > before })
 		}
 		<-time.After(time.Duration(random.IntN(200_000)) * time.Microsecond)
@@ -87,12 +88,13 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		tools.Wait()
 	}
 	if roam.Refused() != 0 {
-		t.Errorf("over %d kills Roam refused %d of %d calls, and %d were answered well; want none refused", kills, roam.Refused(), roam.Calls(), good.Load())
+		t.Errorf("over %d kills Roam refused %d of %d calls, and %d were answered 200; want none refused", kills, roam.Refused(),
+			roam.Calls(), good.Load())
 	}
 }
 
-// A process that the system stops for a while, as in a machine that sleeps, has no more than its burst afterwards. STOP says for
-// how many seconds.
+// A process that the system stops for a while, like a machine that sleeps, sends no more than its burst afterwards. STOP says for how
+// many seconds.
 //
 // Seen to fail with a bucket that fills to twice its burst.
 func TestStoppedForAWhile(t *testing.T) {
@@ -104,28 +106,24 @@ func TestStoppedForAWhile(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	tools := hammer(ctx, c, r.base, 150, &good)
-	for good.Load() < 150 {
-		<-time.After(time.Millisecond)
-	}
+	eventually(t, "150 answers", func() bool { return good.Load() >= 150 })
 	r.Process.Signal(syscall.SIGSTOP)
 	<-time.After(time.Duration(many("STOP", 2)) * time.Second)
 	before := good.Load()
 	r.Process.Signal(syscall.SIGCONT)
-	for good.Load() < before+250 {
-		<-time.After(time.Millisecond)
-	}
+	eventually(t, "250 answers after the stop", func() bool { return good.Load() >= before+250 })
 	stop()
 	tools.Wait()
 	r.Process.Kill()
 	r.Wait()
 	if roam.Refused() != 0 {
-		t.Errorf("after it went on Roam refused %d calls, want none", roam.Refused())
+		t.Errorf("after the stop Roam refused %d calls, want none", roam.Refused())
 	}
 }
 
-// The state directory goes away under a process, and comes back: calls go on, and readiness says how it is.
+// The state directory is removed and made again while roamproxy runs. Calls go on, and readiness follows.
 //
-// Seen to fail with an error of Keep's that is forgotten.
+// Seen to fail with an error of Keep that is dropped.
 func TestAStateDirectoryThatComesAndGoes(t *testing.T) {
 	roam, state := fastRoam(t), filepath.Join(t.TempDir(), "state")
 	r := launch(t, roam.URL, state, inFile(t, fast))
@@ -143,14 +141,14 @@ func TestAStateDirectoryThatComesAndGoes(t *testing.T) {
 		{"a file is in its place", func() error { os.RemoveAll(state); return os.WriteFile(state, nil, 0o600) }, 503},
 		{"it is back again", func() error { os.Remove(state); return os.Mkdir(state, 0o700) }, 200},
 	} {
-		if err := tt.change(); err != nil {
+		if err := tt.change(); err != nil { // each step follows the one before, so these are no subtests
 			t.Fatal(err)
 		}
 		if got := post(c, r.base); got != 200 {
-			t.Errorf("%s: a call: %d, want 200", tt.name, got)
+			t.Errorf("%s: a call is answered %d, want 200", tt.name, got)
 		}
 		if got := ready(); got != tt.want {
-			t.Errorf("%s: readyz %d, want %d", tt.name, got, tt.want)
+			t.Errorf("%s: readyz is %d, want %d", tt.name, got, tt.want)
 		}
 	}
 	r.Process.Kill()

@@ -16,8 +16,8 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// In a container of 128 MiB, with the usual cache, a flood of large answers that are all kept for a while kills nobody. The bound
-// is the kernel's where we may make a control group; elsewhere the process is told of it, and looked at.
+// In a container of 128 MiB, with the default cache, a flood of large answers that are all cached does not exhaust the memory. The kernel
+// enforces the limit where the test may make a control group. Elsewhere GOMEMLIMIT does, and the test measures the process.
 //
 // Seen to fail without a limit for the collector (killed at 128 MiB).
 func TestAFloodFitsIntoAContainer(t *testing.T) {
@@ -60,35 +60,36 @@ func TestAFloodFitsIntoAContainer(t *testing.T) {
 	all.Wait()
 	most := resident(t, r.Process.Pid)
 	if most > container {
-		t.Errorf("it took %d MiB, want at most %d", most>>20, container>>20)
+		t.Errorf("it used %d MiB, want at most %d", most>>20, container>>20)
 	}
 	if res, ready := get(t, c, r.admin+"/readyz"); res.StatusCode != 200 {
-		t.Errorf("readyz: %d %s", res.StatusCode, ready)
+		t.Errorf("readyz: %d %s, want 200", res.StatusCode, ready)
 	}
 	t.Logf("at most %d MiB", most>>20)
 }
 
-// controlGroup makes one with so much memory, of either version, and returns the file for who is to be in it: "" where that may
-// not be.
+// controlGroup makes a control group with so many bytes of memory, of either version. It returns the file for the processes in it, or ""
+// where it may not make one.
 func controlGroup(t *testing.T, memory int) (procs string) {
-	for limit, swap := range map[string]string{"/sys/fs/cgroup/*/memory.max": "memory.swap.max", "/sys/fs/cgroup/memory/*/memory.limit_in_bytes": "memory.swappiness"} {
+	for limit, swap := range map[string]string{"/sys/fs/cgroup/*/memory.max": "memory.swap.max",
+		"/sys/fs/cgroup/memory/*/memory.limit_in_bytes": "memory.swappiness"} {
 		limit = strings.Replace(limit, "*", fmt.Sprint("roamproxy-test-", os.Getpid()), 1)
 		dir := filepath.Dir(limit)
 		if os.Mkdir(dir, 0o755) != nil {
 			continue
 		}
 		t.Cleanup(func() { os.Remove(dir) })
-		if bounds, err := os.OpenFile(limit, os.O_WRONLY, 0); err == nil { // it is there by itself
+		if bounds, err := os.OpenFile(limit, os.O_WRONLY, 0); err == nil { // the kernel makes it
 			fmt.Fprint(bounds, memory)
 			bounds.Close()
-			os.WriteFile(filepath.Join(dir, swap), []byte("0"), 0o644) // where there is any
+			os.WriteFile(filepath.Join(dir, swap), []byte("0"), 0o644) // where there is swap
 			return filepath.Join(dir, "cgroup.procs")
 		}
 	}
 	return ""
 }
 
-// resident is how much memory a process has had at most.
+// resident returns the most memory that a process has used, in bytes.
 func resident(t *testing.T, pid int) (most int) {
 	t.Helper()
 	status := readFile(t, fmt.Sprintf("/proc/%d/status", pid))
@@ -97,6 +98,6 @@ func resident(t *testing.T, pid int) (most int) {
 			return most << 10
 		}
 	}
-	t.Fatalf("nothing of VmHWM in %s", status)
+	t.Fatalf("VmHWM is not in %s", status)
 	return 0
 }

@@ -115,7 +115,8 @@ func TestThreeReplicasUseOneQuota(t *testing.T) {
 		t.Errorf("%d writes were answered %v, and %d calls refused; want 200 for all and none", 3*each, got, roam.Refused())
 	}
 	after := roam.Journal()[burst:] // the burst is gone, and every replica has registered
-	behind, took := late(after, 20), time.Duration(len(after)-20)*time.Second/20
+	const last = 60                 // calls in which three replicas catch up on a busy machine
+	behind, took := late(after, 20, last), time.Duration(len(after)-last)*time.Second/20
 	lost := losses(all)
 	t.Logf("after %v the calls came %v too late; Redis was lost %d times", took, behind, lost)
 	if most := took/50 + time.Duration(lost)*lossCost; behind > most {
