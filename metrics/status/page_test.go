@@ -258,7 +258,7 @@ func TestThePageShowsWebhooks(t *testing.T) {
 			m.Webhook("accepted", time.Second)
 			m.Webhook("failed", time.Second)
 			m.Webhook("forged", 0)
-		}, "2 forwarded, 1 not taken by a receiver, 1 refused as not genuine."},
+		}, "2 forwarded, 1 not accepted by a receiver, 1 refused as not genuine."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			monitor, m := newMonitor()
