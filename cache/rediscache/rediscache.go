@@ -88,7 +88,9 @@ var _ cache.Tier = (*Tier)(nil)
 
 // New returns a Tier, for cache.Options.Shared of one Cache.
 func New(o Options) *Tier {
-	r := &Tier{o: o, timeout: redisTimeout, ackTimeout: ackTimeout, generations: make(map[string]string), messages: make(chan invalidation, 256)}
+	r := &Tier{
+		o: o, timeout: redisTimeout, ackTimeout: ackTimeout, generations: make(map[string]string), messages: make(chan invalidation, 256),
+	}
 	r.claim, r.put = rueidis.NewLuaScript(claimScript), rueidis.NewLuaScript(putScript)
 	r.invalidate, r.release = rueidis.NewLuaScript(invalidateScript), rueidis.NewLuaScript(releaseScript)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
@@ -122,7 +124,8 @@ func (r *Tier) Claim(k cache.Key, route string, seal []byte, lock bool) cache.Cl
 		token = rand.Text()
 	}
 	answer := r.entryKey(k)
-	values, err := r.exec(r.claim, []string{answer, answer + ":lock", r.key("routes"), r.key("invalidations"), r.key("server")}, []string{token, route, milliseconds(lockTTL)})
+	keys := []string{answer, answer + ":lock", r.key("routes"), r.key("invalidations"), r.key("server")}
+	values, err := r.exec(r.claim, keys, []string{token, route, milliseconds(lockTTL)})
 	if err != nil || len(values) != 4 {
 		return cache.Claim{}
 	}
@@ -231,7 +234,8 @@ func (r *Tier) publish(match func(route string) bool) error {
 	case len(routes) > maxRoutes:
 		routes = []string{allRoutes}
 	}
-	values, err := r.invalidate.Exec(ctx, client, []string{r.key("routes"), r.key("invalidations")}, append([]string{r.key("invalidated")}, routes...)).ToArray()
+	keys := []string{r.key("routes"), r.key("invalidations")}
+	values, err := r.invalidate.Exec(ctx, client, keys, append([]string{r.key("invalidated")}, routes...)).ToArray()
 	if err != nil || len(values) != 2 {
 		return fmt.Errorf("cache: publishing an invalidation: %w", err)
 	}

@@ -14,15 +14,15 @@ import (
 	"roamproxy/metrics/status"
 )
 
-// adminFlags say where the running roamproxy has its admin listener. Without them it is found as serve finds it.
+// adminFlags locate the admin listener of the running roamproxy. Without them it is found as serve finds it.
 type adminFlags struct {
-	URL         string `help:"The admin address of the running roamproxy; otherwise that of its configuration." placeholder:"URL"`
+	URL         string `help:"Admin address of the running roamproxy; default: that of its configuration." placeholder:"URL"`
 	Config      string `help:"Configuration file of the running roamproxy." placeholder:"FILE"`
-	AdminListen string `help:"As given to serve." placeholder:"ADDR"`
-	TokenFile   string `help:"A file with the token of admin.token_file; otherwise that file." placeholder:"FILE"`
+	AdminListen string `help:"The same as for serve." placeholder:"ADDR"`
+	TokenFile   string `help:"A file with the admin token; default: admin.token_file." placeholder:"FILE"`
 }
 
-// find returns the base URL of the admin listener and the path of the file with its token, "" if there is none.
+// find returns the base URL of the admin listener, and the path of the file with its token or "".
 func (f adminFlags) find(p *program) (base, tokenFile string, err error) {
 	if f.URL != "" {
 		return strings.TrimRight(f.URL, "/"), f.TokenFile, nil
@@ -37,7 +37,7 @@ func (f adminFlags) find(p *program) (base, tokenFile string, err error) {
 	return "http://" + config.Dialable(c.Admin.Listen), c.Admin.TokenFile, nil
 }
 
-// client returns what talks to the admin listener: directly, whatever HTTP_PROXY says.
+// client returns a client for the admin listener. It connects directly, without HTTP_PROXY.
 func (f adminFlags) client(p *program) (*adminClient, error) {
 	base, file, err := f.find(p)
 	if err != nil {
@@ -59,10 +59,10 @@ type adminClient struct {
 	transport   *http.Transport
 }
 
-// answerSize bounds an answer of the admin listener; the largest, the status, has about 60 KiB.
+// answerSize bounds an answer of the admin listener in bytes. The largest, the status, has about 60 KiB.
 const answerSize = 4 << 20
 
-// do makes a request and returns the status and the body of its answer, where that is one of roamproxy's own.
+// do sends a request, and returns the status and the body of an answer of roamproxy.
 func (c *adminClient) do(ctx context.Context, method, path string) (code int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, nil)
 	if err != nil {
@@ -74,17 +74,17 @@ func (c *adminClient) do(ctx context.Context, method, path string) (code int, bo
 	}
 	res, err := c.transport.RoundTrip(req)
 	if err != nil {
-		return 0, nil, fmt.Errorf("no roamproxy answers there: %w; --url names its admin.listen", err)
+		return 0, nil, fmt.Errorf("no roamproxy answers: %w; give its admin.listen with --url", err)
 	}
 	defer res.Body.Close()
-	// such as a quota
+	// the answer about an unknown quota
 	unknown := res.StatusCode == http.StatusNotFound && method == http.MethodPost && res.Header.Get("Content-Type") == "application/json"
 	switch {
 	case res.StatusCode == http.StatusOK, res.StatusCode == http.StatusBadRequest, unknown:
 		body, err = io.ReadAll(io.LimitReader(res.Body, answerSize))
 		return res.StatusCode, body, err
 	case res.StatusCode == http.StatusUnauthorized:
-		return 0, nil, fmt.Errorf("%s wants the token of admin.token_file; give its file with --token-file", c.base)
+		return 0, nil, fmt.Errorf("%s requires the token of admin.token_file; give its file with --token-file", c.base)
 	}
 	return 0, nil, fmt.Errorf("%s answers %s; is it roamproxy's admin.listen?", c.base, res.Status)
 }
@@ -93,10 +93,10 @@ type healthCmd struct {
 	adminFlags
 }
 
-// healthWait is well within the timeout that container engines give a health check.
+// healthWait is shorter than the timeout that container engines give a health check.
 const healthWait = 3 * time.Second
 
-// Run asks once whether the running roamproxy lives.
+// Run exits without an error if the running roamproxy answers /healthz.
 func (h healthCmd) Run(p *program) error {
 	ctx, cancel := context.WithTimeout(p.ctx, healthWait)
 	defer cancel()
@@ -117,10 +117,10 @@ func (h healthCmd) Run(p *program) error {
 	return nil
 }
 
-// actWait is long enough for a reload, which may read files and look an address up.
+// actWait is enough time for a reload, which may read files and resolve a name.
 const actWait = 30 * time.Second
 
-// act makes a POST and prints what became of it.
+// act sends a POST and prints the answer.
 func (f adminFlags) act(p *program, path string, query url.Values) error {
 	c, err := f.client(p)
 	if err != nil {
@@ -147,16 +147,16 @@ type reloadCmd struct {
 	adminFlags
 }
 
-// Run has the running roamproxy read its configuration again.
+// Run makes the running roamproxy read its configuration again.
 func (c reloadCmd) Run(p *program) error { return c.act(p, "/-/reload", nil) }
 
 type pauseCmd struct {
 	adminFlags
-	Max   time.Duration `help:"How long the pause lasts at most; it ends by itself." default:"10m" placeholder:"DURATION"`
-	Quota string        `help:"Only this quota; otherwise all." placeholder:"NAME"`
+	Max   time.Duration `help:"Longest duration of the pause, which ends by itself." default:"10m" placeholder:"DURATION"`
+	Quota string        `help:"Only this quota; default: all." placeholder:"NAME"`
 }
 
-// Run holds the calls of the running roamproxy.
+// Run pauses quotas of the running roamproxy.
 func (c pauseCmd) Run(p *program) error {
 	query := quotaQuery(c.Quota)
 	query.Set("max", c.Max.String())
@@ -165,8 +165,8 @@ func (c pauseCmd) Run(p *program) error {
 
 type resumeCmd struct {
 	adminFlags
-	Quota       string `help:"Only this quota; otherwise all." placeholder:"NAME"`
-	ForgetLimit bool   `help:"Also forget what was learned of the limit: the configured one is in force again."`
+	Quota       string `help:"Only this quota; default: all." placeholder:"NAME"`
+	ForgetLimit bool   `help:"Also reset the adaptive limit to the configured one."`
 }
 
 // Run ends the pause of quotas in the running roamproxy.

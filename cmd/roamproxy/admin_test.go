@@ -40,8 +40,8 @@ func TestHealthFindsTheAdminListener(t *testing.T) {
 		{"a file that has a mistake by now", nil, []string{"-config", file("listn: x\nadmin: {listen: " + r.AdminAddr + "}\n")}, exitOK, "healthy"},
 		{"a flag", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"-admin-listen", r.AdminAddr}, exitOK, "healthy"},
 		{"an address", nil, []string{"-url", "http://" + r.AdminAddr + "/healthz"}, exitOK, "healthy"},
-		{"another address", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, nil, exitWrong, "not healthy"},
-		{"no file", nil, []string{"-config", "/nonexistent"}, exitWrong, "cannot be read"},
+		{"another address", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, nil, exitError, "not healthy"},
+		{"no file", nil, []string{"-config", "/nonexistent"}, exitError, "cannot be read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if code, out, err := invoke(t, tt.env, append([]string{"health"}, tt.args...)...); code != tt.code || !strings.Contains(out+err, tt.want) {
@@ -65,17 +65,17 @@ func TestTheCommandsThatActOnTheRunningProcess(t *testing.T) {
 		want string
 	}{
 		{"purge", env, []string{"purge", "/v1/group*"}, exitOK, `"purged":1`},
-		{"purge nonsense", env, []string{"purge", "["}, exitWrong, "nothing was changed: match: "},
-		{"pause for too long", env, []string{"pause", "--max", "25h"}, exitWrong, "nothing was changed: {\"ok\":false,\"paused\":[],\"error\":\"max: want a duration"},
-		{"pause an unknown quota", env, []string{"pause", "--quota", "nobody"}, exitWrong, "there is no quota of this name"},
+		{"purge nonsense", env, []string{"purge", "["}, exitError, "nothing was changed: match: "},
+		{"pause for too long", env, []string{"pause", "--max", "25h"}, exitError, "nothing was changed: {\"ok\":false,\"paused\":[],\"error\":\"max: want a duration"},
+		{"pause an unknown quota", env, []string{"pause", "--quota", "nobody"}, exitError, "there is no quota of this name"},
 		{"pause", env, []string{"pause", "--max", "7m"}, exitOK, `"paused":["roam"],"until":"`},
 		{"top says so", env, []string{"top"}, exitOK, "PAUSED BY HAND for another 4"},
 		{"resume what was paused", env, []string{"resume"}, exitOK, `"resumed":["roam"]`},
 		{"resume", env, []string{"resume"}, exitOK, `"not_paused":["roam"]`},
-		{"resume an unknown quota", env, []string{"resume", "--quota", "nobody"}, exitWrong, "there is no quota of this name"},
-		{"reload without a file", env, []string{"reload"}, exitWrong, "nothing was changed"},
-		{"without the token", environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr}, []string{"resume"}, exitWrong, "--token-file"},
-		{"nobody there", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"reload"}, exitWrong, "no roamproxy answers there"},
+		{"resume an unknown quota", env, []string{"resume", "--quota", "nobody"}, exitError, "there is no quota of this name"},
+		{"reload without a file", env, []string{"reload"}, exitError, "nothing was changed"},
+		{"without the token", environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr}, []string{"resume"}, exitError, "--token-file"},
+		{"nobody there", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"reload"}, exitError, "no roamproxy answers"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if code, out, err := invoke(t, tt.env, tt.args...); code != tt.code || !strings.Contains(out+err, tt.want) {

@@ -16,13 +16,14 @@ import (
 
 type checkCmd struct {
 	Config  string `help:"Configuration file." placeholder:"FILE"`
-	Quiet   bool   `short:"q" help:"Print only the verdict."`
-	NoFiles bool   `help:"Do not read the files with keys and certificates, which may be on another machine."`
-	Route   string `help:"Explain how a request would be treated, such as 'GET /v1/user.list?expand=status'." placeholder:"'METHOD PATH'"`
-	Connect bool   `help:"Ask Roam whose each credential is. Costs one call of its quota, past the queue of a roamproxy that runs."`
+	Quiet   bool   `short:"q" help:"Print only the result."`
+	NoFiles bool   `help:"Do not read key and certificate files, which may be on another machine."`
+	Route   string `help:"Explain how a request is treated, such as 'GET /v1/user.list?expand=status'." placeholder:"'METHOD PATH'"`
+	Connect bool   `help:"Ask Roam for the owner of each credential. Costs one call of its quota, outside the queue of a running roamproxy."`
 }
 
-// Run prints the configuration in force, or every mistake in it, and, if that is wanted, what Roam says to it. The verdict comes last.
+// Run prints the effective configuration, or every mistake in it. With --connect it also prints the owner of each credential. The last
+// line is the result.
 func (c checkCmd) Run(p *program) error {
 	load := config.Load
 	if c.NoFiles {
@@ -43,7 +44,7 @@ func (c checkCmd) Run(p *program) error {
 		fmt.Fprintln(p.err, "roamproxy: warning:", w)
 	}
 	if err := statefile.Check(l.StateDir); err != nil {
-		fmt.Fprintln(p.err, "roamproxy: warning: as this user serve would not start: state_dir:", err)
+		fmt.Fprintln(p.err, "roamproxy: warning: serve would not start as this user: state_dir:", err)
 	}
 	out := *p
 	if c.Quiet {
@@ -67,7 +68,7 @@ func (c checkCmd) Run(p *program) error {
 	return nil
 }
 
-// count writes a number of things in English.
+// count returns a number of things in English.
 func count(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
@@ -75,7 +76,7 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// printRules writes the whole table of what is cached, as comments between the configuration and the verdict.
+// printRules writes the table of cached routes, as comments between the configuration and the result.
 func printRules(w io.Writer, c config.Config) {
 	fmt.Fprintln(w, "\n# What is cached. The first match counts; a key that cache.rules does not name comes from the "+
 		"built-in rule of the route.")
@@ -88,7 +89,7 @@ func printRules(w io.Writer, c config.Config) {
 	fmt.Fprintln(w, "#   everything else                      never")
 }
 
-// ruleString writes the keys that a rule names.
+// ruleString returns the keys that a rule names.
 func ruleString(r proxy.Rule) string {
 	var parts []string
 	switch {
@@ -108,7 +109,7 @@ func ruleString(r proxy.Rule) string {
 	return strings.Join(parts, ", ")
 }
 
-// explainRoute writes how a request would be treated, one line for each question that somebody may have.
+// explainRoute writes how a request is treated, one line for each property.
 func explainRoute(w io.Writer, c config.Config, line string) error {
 	method, target, _ := strings.Cut(strings.TrimSpace(line), " ")
 	e, err := server.Tables(c).Explain(method, strings.TrimSpace(target))
@@ -142,7 +143,7 @@ func explainRoute(w io.Writer, c config.Config, line string) error {
 	return nil
 }
 
-// cachedString says how long, and which rule says so.
+// cachedString returns how long answers are cached, and which rule decides.
 func cachedString(e proxy.Explanation) string {
 	by := "no rule matches"
 	if e.CachedBy != "" {
@@ -150,7 +151,7 @@ func cachedString(e proxy.Explanation) string {
 	}
 	switch {
 	case e.Origin:
-		return fmt.Sprintf("as Roam's headers say, stale %s (%s)", config.Duration(e.Stale), by)
+		return fmt.Sprintf("by Roam's headers, stale %s (%s)", config.Duration(e.Stale), by)
 	case !e.Stores():
 		return fmt.Sprintf("never (%s)", by)
 	}

@@ -29,10 +29,10 @@ func TestCheckEndsWithAVerdict(t *testing.T) {
 		{"all is well", []string{"-config", good}, exitOK, "ok: 1 tool, 1 quota, " + good, false},
 		{"quiet", []string{"-q", "-config", good}, exitOK, "ok: 1 tool, 1 quota, " + good, true},
 		{"no file", []string{"-q"}, exitOK, "ok: 0 tools, 1 quota, no file", true},
-		{"a mistake", []string{"-config", bad}, exitWrong, "roamproxy: 1 error", false},
-		{"two, quiet", []string{"-q", "-config", worse}, exitWrong, "roamproxy: 2 errors", true},
+		{"a mistake", []string{"-config", bad}, exitError, "roamproxy: 1 error", false},
+		{"two, quiet", []string{"-q", "-config", worse}, exitError, "roamproxy: 2 errors", true},
 		{"a key on another machine", []string{"-q", "-no-files", "-config", key}, exitOK, "ok: 0 tools, 1 quota, " + key, true},
-		{"a key that is not there", []string{"-q", "-config", key}, exitWrong, "roamproxy: 1 error", true},
+		{"a key that is not there", []string{"-q", "-config", key}, exitError, "roamproxy: 1 error", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			code, out, err := invoke(t, environ{"HOME": t.TempDir(), "ROAM_API_KEY": "rmk-x"}, append([]string{"check"}, tt.args...)...)

@@ -32,12 +32,12 @@ func (manCmd) Run(p *program, app *kong.Kong) error {
 			fmt.Fprintf(&b, ".RS\n.TP\n.B %s\n%s\n.RE\n", roff("--"+f.Name+value), roff(f.Help))
 		}
 	}
-	b.WriteString(".SH EXIT STATUS\n0 when all went well, 1 when something is wrong, 2 when the command line is.\n")
+	b.WriteString(".SH EXIT STATUS\n0 on success, 1 on an error, 2 on a wrong command line.\n")
 	fmt.Fprint(p.out, b.String())
 	return nil
 }
 
-// roff escapes what means something to troff.
+// roff escapes the characters that are special to troff.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`).Replace(s)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {

@@ -19,8 +19,8 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// connect asks Roam once for each credential whose it is, and prints that beside what is configured. It sends calls as the proxy
-// does, but without the queue: roamproxy may not be running.
+// connect asks Roam for the owner of each credential, and prints it beside the configuration. It sends calls as the proxy does, but
+// without the queue, since roamproxy may not be running.
 func connect(p *program, l *config.Loaded) error {
 	upstream, err := url.Parse(l.Upstream.URL)
 	if err != nil {
@@ -34,7 +34,7 @@ func connect(p *program, l *config.Loaded) error {
 	var wrong []error
 	for _, k := range l.Credentials {
 		if k.OAuth.IsSet() {
-			fmt.Fprintf(p.out, "\ncredential %s is not tried: its refresh token is good for one use, which is the running roamproxy's; see its "+
+			fmt.Fprintf(p.out, "\ncredential %s is not tried: its refresh token works once, and the running roamproxy needs it; see its "+
 				"/readyz\n", k.Name)
 			continue
 		}
@@ -47,7 +47,7 @@ func connect(p *program, l *config.Loaded) error {
 	return errors.Join(wrong...)
 }
 
-// infoSize is far more than token.info answers.
+// infoSize bounds an answer of token.info in bytes: far more than Roam sends.
 const infoSize = 64 << 10
 
 func askIdentity(p *program, l *config.Loaded, rt http.RoundTripper, k config.Credential) error {
@@ -64,14 +64,14 @@ func askIdentity(p *program, l *config.Loaded, rt http.RoundTripper, k config.Cr
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, infoSize))
 	if err != nil {
-		return fmt.Errorf("the answer broke off: %w", err)
+		return fmt.Errorf("Roam's answer is incomplete: %w", err)
 	}
 	switch res.StatusCode {
 	case http.StatusOK:
 	case http.StatusUnauthorized:
-		return errors.New("answered 401 by Roam: the key is wrong, or was revoked; make a new one in Roam's administration")
+		return errors.New("answered 401 by Roam: the key is wrong or revoked; create a new one in Roam's administration")
 	case http.StatusTooManyRequests:
-		return fmt.Errorf("answered 429 by Roam: the key is in use, and its quota is spent at this moment; try again in %s s",
+		return fmt.Errorf("answered 429 by Roam: the key is valid, and its quota is used up now; try again in %s s",
 			res.Header.Get("Retry-After"))
 	default:
 		return fmt.Errorf("answered %s by Roam: %.200q", res.Status, body)
@@ -82,7 +82,7 @@ func askIdentity(p *program, l *config.Loaded, rt http.RoundTripper, k config.Cr
 		Roam   struct{ ID, Name string }
 	}
 	if err := json.Unmarshal(body, &info); err != nil {
-		return fmt.Errorf("this is not what Roam answers to token.info, so upstream.url may be something else: %w", err)
+		return fmt.Errorf("the answer to token.info is not Roam's; check upstream.url: %w", err)
 	}
 	fmt.Fprintf(p.out, "  workspace  %q (%q)\n  acts as    %q\n  scopes     %q\n", info.Roam.Name, info.Roam.ID, info.Addr, info.Scopes)
 	q := l.Quotas[slices.IndexFunc(l.Quotas, func(q config.Quota) bool { return q.Name == k.Quota })]

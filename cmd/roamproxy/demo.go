@@ -17,15 +17,15 @@ import (
 )
 
 type demoCmd struct {
-	Hold bool          `help:"Keep the second part running afterwards, to look at its admin pages and to try curl."`
-	Part time.Duration `help:"How long each part takes." default:"21s" hidden:""`
+	Hold bool          `help:"Keep the second part running at the end, for its admin pages and for curl."`
+	Part time.Duration `help:"Duration of each part." default:"21s" hidden:""`
 }
 
-// demoLatency is what a call to an API on the internet usually takes.
+// demoLatency is the usual time of a call to an API on the internet.
 const demoLatency = 120 * time.Millisecond
 
-// Run lets three tools loose on a simulated Roam with the real quota, first directly and then through roamproxy, and compares. Nothing
-// is staged: every figure is counted.
+// Run runs three tools on a simulated Roam with the real quota, first directly and then through roamproxy, and compares the results.
+// Every figure is counted.
 func (d demoCmd) Run(p *program) error {
 	fmt.Fprint(p.out, `A simulated Roam with the real quota, 10 calls at once and then 1 a second,
 and three tools that share it:
@@ -73,7 +73,8 @@ and three tools that share it:
 	return nil
 }
 
-// painter returns what makes the painter of each part: in place and in colour on a terminal, elsewhere a picture every few seconds.
+// painter returns a function that creates the painter of each part. On a terminal the painter redraws in place and in colour, elsewhere it
+// prints a picture every five seconds.
 func (d demoCmd) painter(p *program) func() func(*crew, time.Duration) {
 	file, ok := p.out.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -101,10 +102,10 @@ func (d demoCmd) painter(p *program) func() func(*crew, time.Duration) {
 	}
 }
 
-// barWidth is that of a bar in characters; with it no line has more than 78.
+// barWidth is the width of a bar in characters. With it no line is longer than 78.
 const barWidth = 24
 
-// draw is the state of all in five lines.
+// draw returns the state of all tools in five lines.
 func (c *crew) draw(at time.Duration, colour bool) string {
 	tokens := c.roam.Tokens()
 	c.mu.Lock()
@@ -132,7 +133,7 @@ func (c *crew) draw(at time.Duration, colour bool) string {
 	return b.String()
 }
 
-// paint returns a function that gives a text a colour (ECMA-48, SGR), or leaves it.
+// paint returns a function that colours a text (ECMA-48, SGR), or leaves it unchanged.
 func paint(code string, colour bool) func(string) string {
 	return func(s string) string {
 		if !colour || s == "" {
@@ -142,7 +143,7 @@ func paint(code string, colour bool) func(string) string {
 	}
 }
 
-// bar is a bar of this width with is of of filled, to an eighth of a character, so that little is not shown as nothing.
+// bar returns a bar of which the part is/of is filled, to an eighth of a character, so that a small part is visible.
 func bar(width int, is, of float64, fill func(string) string) string {
 	eighths := 0
 	if of > 0 {
@@ -155,7 +156,7 @@ func bar(width int, is, of float64, fill func(string) string) string {
 	return fill(text) + strings.Repeat("·", width-(eighths+7)/8)
 }
 
-// compare is the table at the end.
+// compare returns the table at the end.
 func compare(direct, through *crew) string {
 	var b strings.Builder
 	row := func(name string, a, z any) { fmt.Fprintf(&b, "  %-40s %14v %18v\n", name, a, z) }
@@ -168,7 +169,7 @@ func compare(direct, through *crew) string {
 		if t.lost+others[i].lost > 0 {
 			row(t.name+": lost", t.lost, others[i].lost)
 		}
-		if t != &direct.migration { // work in bulk: its calls may wait, and are not lost
+		if t != &direct.migration { // bulk work: its calls may wait, and are not lost
 			row(t.name+": longest wait for success", t.longestText(direct.ended), others[i].longestText(through.ended))
 		}
 	}
@@ -185,7 +186,7 @@ func (t *tally) longestText(now time.Time) string {
 	return fmt.Sprintf("%.1f s", longest.Seconds())
 }
 
-// conclusion says both in a sentence.
+// conclusion returns one sentence for each part.
 func conclusion(direct, through *crew) string {
 	say := func(c *crew) string {
 		return fmt.Sprintf("%d answers 429; the bot posted %s,\n  the dashboard refreshed %s, %d messages were lost.\n", c.roam.Refused(),

@@ -13,7 +13,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// crew is the three tools of the demonstration at work, and what became of what they wanted.
+// crew is the three tools of the demonstration, and the results of their tasks.
 type crew struct {
 	roam  *roamtest.Roam
 	proxy *server.Server // nil: they call Roam directly
@@ -23,14 +23,14 @@ type crew struct {
 	ended                     time.Time
 }
 
-// tally is one tool's account. A task is what its user wants: a message moved, a message posted, a dashboard refreshed.
+// tally counts one tool's tasks. A task is what its user wants: a message moved, a message posted, a dashboard refreshed.
 type tally struct {
 	name, did       string
 	wanted, done    int
 	lost            int // given up
 	good, throttled int // answers
 	open            map[*task]bool
-	longest         time.Duration // from the intent to the success, of tasks that are done
+	longest         time.Duration // from the start of a task to its success
 }
 
 type task struct {
@@ -46,7 +46,7 @@ func newCrew(roam *roamtest.Roam, proxy *server.Server) *crew {
 
 func (c *crew) tallies() []*tally { return []*tally{&c.migration, &c.bot, &c.dashboard} }
 
-// work lets the tools call base for a while, and shows them.
+// work runs the tools against base for a while, and shows their state.
 func (c *crew) work(ctx context.Context, base string, d time.Duration, show func(*crew, time.Duration)) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
@@ -78,11 +78,11 @@ func (c *crew) work(ctx context.Context, base string, d time.Duration, show func
 	}
 }
 
-// flood is how many messages the migration moves at once: twice the burst, so that some of it always waits.
+// flood is how many messages the migration moves at once: twice the burst, so that some of its calls always wait.
 const flood = 20
 
-// move moves messages as fast as it can, as somebody wrote it in an afternoon: a 429 is tried again after 0.5, 1 and 2 seconds, and
-// then the message is lost.
+// move moves messages as fast as it can, like a simple script: it tries again 0.5, 1 and 2 seconds after a 429, and then the message is
+// lost.
 func (c *crew) move(ctx context.Context, client *http.Client, base string) {
 	for ctx.Err() == nil {
 		t := c.want(&c.migration)
@@ -98,9 +98,9 @@ func (c *crew) move(ctx context.Context, client *http.Client, base string) {
 	}
 }
 
-// every wants something at each interval, does one after the other, and tries each until it succeeds, with a pause of an interval.
+// every starts a task at each interval and works on one after the other. It tries each task until it succeeds, at the same interval.
 func (c *crew) every(ctx context.Context, of *tally, interval time.Duration, try func() bool) {
-	tasks := make(chan *task, 1000) // more than a part has intervals
+	tasks := make(chan *task, 1000) // more intervals than a part has
 	go func() {
 		defer close(tasks)
 		for due := time.NewTicker(interval); ; {
@@ -125,7 +125,7 @@ func (c *crew) post(ctx context.Context, of *tally, client *http.Client, base st
 	return c.call(ctx, of, client, http.MethodPost, base+"/v1/chat.post", fmt.Sprintf(`{"chat":"C-%s","text":"a message"}`, of.name))
 }
 
-// refresh reads three lists; with one of them missing there is nothing to show.
+// refresh reads three lists, and succeeds only with all of them.
 func (c *crew) refresh(ctx context.Context, client *http.Client, base string) bool {
 	all := true
 	for _, path := range []string{"/v1/groups.list", "/v1/meeting.list", "/v1/recording.list"} {
@@ -134,7 +134,7 @@ func (c *crew) refresh(ctx context.Context, client *http.Client, base string) bo
 	return all
 }
 
-// want begins a task now.
+// want starts a task.
 func (c *crew) want(of *tally) *task {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +144,7 @@ func (c *crew) want(of *tally) *task {
 	return t
 }
 
-// end ends a task, unless the end of the demonstration did.
+// end ends a task, unless the demonstration has ended.
 func (c *crew) end(ctx context.Context, t *task, done bool) {
 	if ctx.Err() != nil {
 		return
@@ -167,7 +167,7 @@ func rest(ctx context.Context, d time.Duration) {
 	}
 }
 
-// call makes one request, counts its answer, and reports whether it was a good one. What the end cuts off is not counted.
+// call sends one request, counts its answer, and reports success. A request that the end of the demonstration cancels is not counted.
 func (c *crew) call(ctx context.Context, of *tally, client *http.Client, method, url, body string) bool {
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
@@ -196,7 +196,7 @@ func (c *crew) call(ctx context.Context, of *tally, client *http.Client, method,
 	return res.StatusCode == http.StatusOK
 }
 
-// wait returns the longest time from an intent to its success, and whether the task still waits. The caller holds the lock.
+// wait returns the longest time from the start of a task to its success, and whether that task still waits. The caller holds the lock.
 func (t *tally) wait(now time.Time) (longest time.Duration, waits bool) {
 	longest = t.longest
 	for open := range t.open {

@@ -23,17 +23,17 @@ import (
 type loginCmd struct {
 	Credential string   `arg:"" help:"Name of the credential, as in the configuration."`
 	Config     string   `help:"Configuration file." placeholder:"FILE"`
-	Scope      []string `help:"A scope to ask for, where the OAuth app wants that; may be repeated." placeholder:"SCOPE"`
-	Listen     string   `help:"Where the browser comes back to; its port may have to be one that the OAuth app names." default:"127.0.0.1:0" placeholder:"ADDR"`
+	Scope      []string `help:"A scope to request, where the OAuth app requires that; may be repeated." placeholder:"SCOPE"`
+	Listen     string   `help:"Where the browser returns to." default:"127.0.0.1:0" placeholder:"ADDR"`
 }
 
-// loginTime is how long the user may take to agree.
+// loginTime is how long the user has to agree.
 const loginTime = 10 * time.Minute
 
-// Run shows a page to open and waits for the browser to come back, or, where that runs on another machine, for the address at
-// which it ended to be pasted. What it obtains goes to state_dir and nowhere else.
+// Run prints the page to open, and waits until the browser returns. A user whose browser is on another machine pastes the address at
+// which it ended. The tokens are stored in state_dir only.
 func (l loginCmd) Run(p *program) error {
-	loaded, err := config.LoadWithoutFiles(l.Config, p.getenv, nil) // those of other credentials may be readable by the service alone
+	loaded, err := config.LoadWithoutFiles(l.Config, p.getenv, nil) // only the service may be able to read those of other credentials
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (l loginCmd) Run(p *program) error {
 		return err
 	}
 	defer base.CloseIdleConnections()
-	ctx, cancel := context.WithTimeoutCause(p.ctx, loginTime, fmt.Errorf("nobody agreed within %v", loginTime))
+	ctx, cancel := context.WithTimeoutCause(p.ctx, loginTime, fmt.Errorf("the login was not completed within %v", loginTime))
 	defer cancel()
 	k := c.Credentials[i]
 	login, err := credential.NewLogin(ctx, credential.LoginOptions{
@@ -70,20 +70,20 @@ func (l loginCmd) Run(p *program) error {
 		return err
 	}
 	fmt.Fprintf(p.out, "Open this page and agree:\n\n    %s\n\nWith a browser on another machine, paste the address at which it ends, "+
-		"although it shows an error there:\n", login.URL())
+		"even if it shows an error:\n", login.URL())
 	if err := (&callback{login: login, finished: make(chan error, 1)}).wait(ctx, listener, p); err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "The credential %s is kept in %s. A roamproxy that runs takes it within half a minute.\n", k.Name, c.StateDir)
+	fmt.Fprintf(p.out, "The credential %s is stored in %s. A running roamproxy uses it within half a minute.\n", k.Name, c.StateDir)
 	return nil
 }
 
-// callback finishes a login with the first answer that is one to it, from the browser or from the keyboard.
+// callback completes a login with the first valid answer, from the browser or from the keyboard.
 type callback struct {
 	login    *credential.Login
 	finished chan error
 
-	mu   sync.Mutex // guards done; held while the answer is used, which only one may
+	mu   sync.Mutex // guards done; held while an answer is used, so that only one is
 	done bool
 }
 
@@ -96,14 +96,14 @@ func (c *callback) wait(ctx context.Context, l net.Listener, p *program) error {
 	case err := <-c.finished:
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
-		server.Shutdown(ctx) // lets the browser have its answer
+		server.Shutdown(ctx) // the browser gets its answer first
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-// ServeHTTP answers the browser. A page that does not know the state cannot end the login.
+// ServeHTTP answers the browser. A page with a wrong state cannot complete the login.
 func (c *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Referrer-Policy", "no-referrer")
@@ -113,9 +113,9 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch err := c.finish(r.Context(), r.URL.Query()); {
 	case errors.Is(err, credential.ErrState):
-		http.Error(w, "This page was not opened by the login that is under way.", http.StatusBadRequest)
+		http.Error(w, "This page does not belong to the current login.", http.StatusBadRequest)
 	case err != nil:
-		http.Error(w, "The login failed; roamproxy says why.", http.StatusBadGateway)
+		http.Error(w, "The login failed; the terminal shows why.", http.StatusBadGateway)
 	default:
 		fmt.Fprintln(w, "Done. You can close this page.")
 	}
@@ -135,7 +135,7 @@ func (c *callback) finish(ctx context.Context, answer url.Values) error {
 	return err
 }
 
-// read takes pasted addresses, line by line.
+// read handles pasted addresses, one a line.
 func (c *callback) read(ctx context.Context, p *program) {
 	lines := bufio.NewScanner(p.in)
 	for lines.Scan() {
@@ -150,6 +150,6 @@ func (c *callback) read(ctx context.Context, p *program) {
 		if err == nil || !errors.Is(err, credential.ErrState) && u != nil {
 			return
 		}
-		fmt.Fprintln(p.out, "That is not the address; it begins with http://127.0.0.1 and has code= and state= in it.")
+		fmt.Fprintln(p.out, "That is not the address: it begins with http://127.0.0.1 and contains code= and state=.")
 	}
 }

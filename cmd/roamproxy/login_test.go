@@ -164,7 +164,7 @@ func TestALoginThatFails(t *testing.T) {
 		t.Errorf("it leaves %v", left)
 	}
 	for name, command := range map[string][]string{"no credential": {"login", "-config", away.config, "bob"}, "public": {"login", "-config", away.config, "-listen", "0.0.0.0:0", "alice"}} {
-		if code, out, err := invoke(t, nil, command...); code != exitWrong {
+		if code, out, err := invoke(t, nil, command...); code != exitError {
 			t.Errorf("%s: exit %d, %s%s", name, code, out, err)
 		}
 	}

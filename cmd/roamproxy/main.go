@@ -21,16 +21,16 @@ import (
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		signal.Ignore(syscall.SIGHUP) // until serve listens to it: a reload that is asked for too early must not end the process
+		signal.Ignore(syscall.SIGHUP) // until serve handles it: a reload request that comes too early must not end the process
 	}
 	server.Harden()
-	log.SetOutput(io.Discard) // net/http quotes an upstream's bytes there; serve takes it into a log of its own
+	log.SetOutput(io.Discard) // net/http writes an upstream's bytes there; serve filters them into its own log
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// program is what the commands get from the process.
+// program is what a command gets from the process.
 type program struct {
 	ctx    context.Context
 	getenv func(string) string
@@ -41,20 +41,20 @@ type program struct {
 
 type commands struct {
 	Serve      serveCmd      `cmd:"" help:"Run the proxy. With ROAM_API_KEY set it needs no file."`
-	Demo       demoCmd       `cmd:"" help:"See what it is for: a simulated Roam and three tools, without the proxy and with it. Takes under a minute and no key."`
+	Demo       demoCmd       `cmd:"" help:"Compare three tools on a simulated Roam, without and with the proxy."`
 	Simulate   simulateCmd   `cmd:"" help:"Run the simulated Roam API alone."`
-	Check      checkCmd      `cmd:"" help:"Read and check the configuration, and print what is in force and where each value comes from."`
-	Login      loginCmd      `cmd:"" help:"Obtain the first refresh token of an OAuth credential, with a browser here or elsewhere."`
-	Token      tokenCmd      `cmd:"" help:"Make a token for a tool, and print the lines for the configuration."`
-	Health     healthCmd     `cmd:"" help:"Ask the running roamproxy whether it lives."`
-	Top        topCmd        `cmd:"" help:"Watch the running roamproxy in the terminal: tokens, queue, tools, cache."`
-	Reload     reloadCmd     `cmd:"" help:"Have the running roamproxy read its configuration again."`
-	Pause      pauseCmd      `cmd:"" help:"Hold all calls of the running roamproxy for a while, deliberately."`
+	Check      checkCmd      `cmd:"" help:"Check the configuration, and print each effective value with its origin."`
+	Login      loginCmd      `cmd:"" help:"Get the first refresh token of an OAuth credential, with a browser on this or another machine."`
+	Token      tokenCmd      `cmd:"" help:"Create a token for a tool, and print the lines for the configuration."`
+	Health     healthCmd     `cmd:"" help:"Exit 0 if the running roamproxy is alive."`
+	Top        topCmd        `cmd:"" help:"Show tokens, queue, tools and cache of the running roamproxy in the terminal."`
+	Reload     reloadCmd     `cmd:"" help:"Make the running roamproxy read its configuration again."`
+	Pause      pauseCmd      `cmd:"" help:"Pause the quotas of the running roamproxy for a time."`
 	Resume     resumeCmd     `cmd:"" help:"End the pause of the running roamproxy's quotas."`
 	Purge      purgeCmd      `cmd:"" help:"Remove cached answers of the running roamproxy."`
-	Webhook    webhookCmd    `cmd:"" help:"Subscribe to Roam's webhooks, list or end subscriptions, by way of the running roamproxy."`
+	Webhook    webhookCmd    `cmd:"" help:"Add, list or remove subscriptions to Roam's webhooks, through the running roamproxy."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
-	Completion completionCmd `cmd:"" help:"Print the completion of commands and flags for a shell."`
+	Completion completionCmd `cmd:"" help:"Print the shell completion."`
 	Man        manCmd        `cmd:"" help:"Print the manual page."`
 }
 
@@ -65,19 +65,19 @@ const description = `One quota of the Roam HQ API, shared fairly by all your too
 
 Settings come from flags, then ROAMPROXY_… variables, then the file (-config or ROAMPROXY_CONFIG), then defaults.`
 
-// The exit codes: all went well, something is wrong, the command line is wrong.
+// The exit codes: success, an error, and a wrong command line.
 const (
 	exitOK    = 0
-	exitWrong = 1
+	exitError = 1
 	exitUsage = 2
 )
 
-// run is the program; main is only what a process has besides.
+// run is the whole program, except for what only a process has. Tests call it.
 func run(ctx context.Context, args []string, getenv func(string) string, out, err io.Writer) (code int) {
 	var c commands
 	exited := errors.New("exited")
 	defer func() {
-		if p := recover(); p != nil && p != exited { // kong ends the program after --help; this is the end that a test can see
+		if p := recover(); p != nil && p != exited { // kong ends the process after --help; here it ends run
 			panic(p)
 		}
 	}()
@@ -95,19 +95,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	}
 	chosen, problem := parser.Parse(twoDashes(args))
 	if problem != nil {
-		fmt.Fprintf(err, "roamproxy: %s; roamproxy --help lists what there is\n", problem)
+		fmt.Fprintf(err, "roamproxy: %s; roamproxy --help lists commands and flags\n", problem)
 		return exitUsage
 	}
 	if problem := chosen.Run(&program{ctx, getenv, os.Stdin, out, err}, parser); problem != nil {
 		for line := range strings.Lines(problem.Error()) {
 			fmt.Fprintln(err, "roamproxy:", strings.TrimRight(line, "\n"))
 		}
-		return exitWrong
+		return exitError
 	}
 	return exitOK
 }
 
-// twoDashes lets -config mean --config, as Go's own programs have it.
+// twoDashes makes -config mean --config, as in Go's own programs.
 func twoDashes(args []string) []string {
 	out := make([]string, len(args))
 	for i, a := range args {

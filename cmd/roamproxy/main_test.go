@@ -101,11 +101,11 @@ func TestCommandLine(t *testing.T) {
 		{"help as a command", []string{"help"}, exitOK, "ROAM_API_KEY=… roamproxy serve"},
 		{"help of a command", []string{"help", "serve"}, exitOK, "--admin-listen"},
 		{"a token", []string{"token", "standup-bot"}, exitOK, "token_sha256: "},
-		{"a token for a bad name", []string{"token", "Bad Name"}, exitWrong, "1 to 32"},
-		{"health of nobody", []string{"health", "-url", "http://127.0.0.1:1/healthz"}, exitWrong, "not healthy"},
-		{"serve without a key", []string{"serve"}, exitWrong, "set ROAM_API_KEY"},
-		{"a file that is not there", []string{"check", "-config", "/nonexistent"}, exitWrong, "cannot be read"},
-		{"simulate nonsense", []string{"simulate", "-rate", "0"}, exitWrong, "rate above 0"},
+		{"a token for a bad name", []string{"token", "Bad Name"}, exitError, "1 to 32"},
+		{"health of nobody", []string{"health", "-url", "http://127.0.0.1:1/healthz"}, exitError, "not healthy"},
+		{"serve without a key", []string{"serve"}, exitError, "set ROAM_API_KEY"},
+		{"a file that is not there", []string{"check", "-config", "/nonexistent"}, exitError, "cannot be read"},
+		{"simulate nonsense", []string{"simulate", "-rate", "0"}, exitError, "rate above 0"},
 	} {
 		code, out, err := invoke(t, environ{"HOME": t.TempDir()}, tt.args...)
 		if code != tt.code || !strings.Contains(out+err, tt.want) {

@@ -14,18 +14,18 @@ type serveCmd struct {
 	Config      string `help:"Configuration file." placeholder:"FILE"`
 	Listen      string `help:"Where tools connect." placeholder:"ADDR"`
 	AdminListen string `help:"Where /metrics, /healthz and /readyz are." placeholder:"ADDR"`
-	UpstreamURL string `help:"Roam, or something that stands in for it." placeholder:"URL"`
+	UpstreamURL string `help:"Roam, or a simulated Roam." placeholder:"URL"`
 	LogLevel    string `help:"debug, info, warn or error." placeholder:"LEVEL"`
 
-	WaitLock time.Duration `help:"How long to wait for another roamproxy to give the state directory up, as in a rolling update." placeholder:"DURATION"`
+	WaitLock time.Duration `help:"Longest wait for another roamproxy to release the state directory." placeholder:"DURATION"`
 }
 
 // Run serves until it is interrupted, and then lets calls end.
 func (s serveCmd) Run(p *program) error {
 	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP) // main ignored it so far
+	signal.Notify(hangups, syscall.SIGHUP) // until now main ignored it
 	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE) // a reader of the log that ends must not end the calls
+	signal.Ignore(syscall.SIGPIPE) // when the reader of the log ends, calls must not
 	defer signal.Reset(syscall.SIGPIPE)
 	read := func() (*config.Loaded, error) {
 		return config.Load(s.Config, p.getenv, []config.Override{

@@ -33,7 +33,7 @@ func (s simulateCmd) Run(p *program) error {
 		listener.Addr(), s.Rate, s.Burst, roamtest.DefaultKey, roamtest.WebhookSecret)
 	roam := roamtest.New(roamtest.Options{Rate: s.Rate, Burst: s.Burst, Lenient: s.Lenient})
 	oauth := roam.NewOAuth(roamtest.OAuthOptions{})
-	both := func(w http.ResponseWriter, r *http.Request) { // and no http.ServeMux, which would tidy paths up
+	both := func(w http.ResponseWriter, r *http.Request) { // not http.ServeMux, which would clean paths
 		if strings.HasPrefix(r.URL.Path, "/oauth/") {
 			oauth.ServeHTTP(w, r)
 			return

@@ -26,7 +26,7 @@ func TestAStateDirectoryThatOthersWriteStartsNothing(t *testing.T) {
 			if code != 1 || !strings.Contains(said, dir+" can be written by others") {
 				t.Errorf("exit %d, %q; want 1 and who can write what", code, said)
 			}
-			if _, _, said := invoke(t, env, "check"); !strings.Contains(said, "warning: as this user serve would not start: state_dir: statefile: "+dir) {
+			if _, _, said := invoke(t, env, "check"); !strings.Contains(said, "warning: serve would not start as this user: state_dir: statefile: "+dir) {
 				t.Errorf("check says %q, want a warning", said)
 			}
 			if left, _ := os.ReadDir(dir); len(left) > 0 {

@@ -17,10 +17,10 @@ import (
 
 type topCmd struct {
 	adminFlags
-	Every time.Duration `help:"How often the picture is drawn, on a terminal." default:"1s" placeholder:"DURATION"`
+	Every time.Duration `help:"How often the screen is redrawn, on a terminal." default:"1s" placeholder:"DURATION"`
 }
 
-// Run draws in place on a terminal until it is interrupted, and once elsewhere.
+// Run redraws the terminal until it is interrupted. Without a terminal it prints the status once.
 func (c topCmd) Run(p *program) error {
 	admin, err := c.client(p)
 	if err != nil {
@@ -46,7 +46,7 @@ func (c topCmd) Run(p *program) error {
 	return watchTop(p.ctx, p.out, ask, width, max(c.Every, 100*time.Millisecond))
 }
 
-// topWait bounds one question.
+// topWait bounds one request.
 const topWait = 5 * time.Second
 
 func askStatus(ctx context.Context, admin *adminClient) (s status.Status, err error) {
@@ -59,7 +59,7 @@ func askStatus(ctx context.Context, admin *adminClient) (s status.Status, err er
 	return s, json.Unmarshal(body, &s)
 }
 
-// watchTop draws again and again, over what it drew before. When nobody answers it says so, keeps the last picture, and goes on.
+// watchTop redraws the status again and again. While roamproxy does not answer it shows an error below the last status.
 func watchTop(ctx context.Context, out io.Writer, ask func(context.Context) (status.Status, error), width func() int,
 	every time.Duration) error {
 	const clear, home, restOfLine, restOfScreen = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"

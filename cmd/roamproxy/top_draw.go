@@ -12,7 +12,7 @@ import (
 	"roamproxy/metrics/status"
 )
 
-// topPicture is the status page for a terminal of this width.
+// topPicture returns the status page as text for a terminal of this width.
 func topPicture(s status.Status, width int) string {
 	d := drawing{width: width}
 	d.line("roamproxy %s   %s UTC", s.Version, s.Now.UTC().Format(time.TimeOnly))
@@ -35,18 +35,18 @@ func topPicture(s status.Status, width int) string {
 	return d.String()
 }
 
-// drawing is text of a bounded width.
+// drawing is text of a limited width.
 type drawing struct {
 	strings.Builder
 	width int
 }
 
-// line adds a line, and cuts what is too long.
+// line adds a line, cut at the width.
 func (d *drawing) line(format string, args ...any) {
 	d.WriteString(cut(strings.TrimRight(plain(fmt.Sprintf(format, args...)), " "), d.width) + "\n")
 }
 
-// wrapped adds a text in as many lines as it needs.
+// wrapped adds a text, broken into lines at the width.
 func (d *drawing) wrapped(text string) {
 	line := ""
 	for word := range strings.FieldsSeq(text) {
@@ -64,14 +64,14 @@ func (d *drawing) quota(q status.QuotaStatus, now int64) {
 	if q.HeldFor > 0 {
 		state = fmt.Sprintf("PAUSED BY HAND for another %.0f s; roamproxy resume ends it", q.HeldFor)
 	} else if q.Paused {
-		state = fmt.Sprintf("PAUSED, next try in %.0f s", q.PausedFor)
+		state = fmt.Sprintf("PAUSED, probe in %.0f s", q.PausedFor)
 	}
 	d.line("")
 	d.line("quota %s   %s", q.Name, state)
 	d.line("  tokens   %s %.1f of %.3g, %.3g a second", blocks(q.Tokens, q.Burst, 20), q.Tokens, q.Burst, q.Rate)
-	d.line("  queue    %d waiting, the oldest for %.1f s; %d with Roam, %d answers being read", q.Waiting, q.Oldest, q.InFlight, q.Open)
+	d.line("  queue    %d calls, the oldest for %.1f s; %d in flight, %d responses being read", q.Waiting, q.Oldest, q.InFlight, q.Open)
 	if q.Shared && q.Replicas == 0 {
-		d.line("  Redis is unreachable: this replica continues alone, at its part of the rate")
+		d.line("  Redis is unreachable: this replica continues alone, with its part of the rate")
 	} else if q.Shared {
 		d.line("  shared by %d replicas", q.Replicas)
 	}
@@ -85,7 +85,7 @@ func (d *drawing) quota(q status.QuotaStatus, now int64) {
 		d.line("  429      %s %d by Roam", spark(h.throttled), n)
 	}
 	for _, w := range q.Holders {
-		d.line("    %-20s %s %d queued, %d with Roam, %d being read", cut(w.Tool, 20), blocks(float64(w.Queued), float64(q.Waiting), 12),
+		d.line("    %-20s %s %d queued, %d in flight, %d being read", cut(w.Tool, 20), blocks(float64(w.Queued), float64(q.Waiting), 12),
 			w.Queued, w.Slots, w.Open)
 	}
 }
@@ -105,7 +105,7 @@ func (d *drawing) tools(all []status.ToolStatus) {
 	}
 }
 
-// refusals has one line for each tool and reason.
+// refusals adds one line for each tool and reason.
 func (d *drawing) refusals(all []status.Refusals) {
 	if len(all) == 0 {
 		return
@@ -117,7 +117,7 @@ func (d *drawing) refusals(all []status.Refusals) {
 	}
 }
 
-// history is ten minutes in sixty columns.
+// history is ten minutes in sixty columns of ten seconds.
 type history struct{ sent, queued, refused, throttled []int }
 
 func columns(samples []status.Sample, now int64) history {
@@ -142,7 +142,7 @@ func total(values []int) (all int) {
 	return all
 }
 
-// spark is a line of columns; what is not nothing shows.
+// spark returns a bar chart of one line. Each value above zero has a visible bar.
 func spark(values []int) string {
 	steps := []rune(" ▁▂▃▄▅▆▇█")
 	most := 0
@@ -168,7 +168,7 @@ func blocks(is, of float64, width int) string {
 	return strings.Repeat("█", full) + strings.Repeat("·", width-full)
 }
 
-// plain takes out what would move a terminal's cursor.
+// plain replaces characters that could move a terminal's cursor.
 func plain(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

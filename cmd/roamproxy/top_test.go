@@ -37,10 +37,10 @@ func TestTopOfARunningProxy(t *testing.T) {
 		want []string
 	}{
 		{"with the token", []string{"-url", admin, "-token-file", token}, exitOK, []string{"quota roam   flows", "of 9.8, 1 a second", "local ", "me ", "/v1/groups.list", "SAVED"}},
-		{"without it", []string{"-url", admin}, exitWrong, []string{"wants the token of admin.token_file", "-token-file"}},
-		{"a token that is not there", []string{"-url", admin, "-token-file", token + "x"}, exitWrong, []string{"the token cannot be read"}},
-		{"where tools connect", []string{"-url", "http://" + r.Addr}, exitWrong, []string{"404", "is it roamproxy's admin.listen?"}},
-		{"nobody", []string{"-url", "http://127.0.0.1:1"}, exitWrong, []string{"no roamproxy answers there"}},
+		{"without it", []string{"-url", admin}, exitError, []string{"requires the token of admin.token_file", "-token-file"}},
+		{"a token that is not there", []string{"-url", admin, "-token-file", token + "x"}, exitError, []string{"the token cannot be read"}},
+		{"where tools connect", []string{"-url", "http://" + r.Addr}, exitError, []string{"404", "is it roamproxy's admin.listen?"}},
+		{"nobody", []string{"-url", "http://127.0.0.1:1"}, exitError, []string{"no roamproxy answers"}},
 	} {
 		code, out, err := invoke(t, nil, append([]string{"top"}, tt.args...)...)
 		for _, want := range tt.want {
@@ -68,7 +68,7 @@ func TestTopFitsTheTerminalAndCannotBeMovedByATool(t *testing.T) {
 	}
 	got := topPicture(s, 100)
 	for _, want := range []string{
-		"PAUSED, next try in 8 s", "██████████·········· 5.0 of 10", "4 waiting, the oldest for 3.0 s", "▄█ 6 in ten minutes", "at most 4", "exporter             █████████··· 3 queued, 2 with Roam, 0 being read",
+		"PAUSED, probe in 8 s", "██████████·········· 5.0 of 10", "4 calls, the oldest for 3.0 s", "▄█ 6 in ten minutes", "at most 4", "exporter             █████████··· 3 queued, 2 in flight, 0 being read",
 		"█ 7 by roamproxy", "█ 2 by Roam", "13:46:39 bot               721 queue_full     ",
 		"shared by 3 replicas", "75 %", "/v1/?[2Jevil", "queue_full", "RED credential org: Roam answered 401 to it",
 	} {

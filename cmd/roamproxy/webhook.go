@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// webhookCmd manages Roam's webhooks, by way of the running roamproxy: its credential, its queue.
+// webhookCmd manages subscriptions to Roam's webhooks, with the credential and the queue of the running roamproxy.
 type webhookCmd struct {
-	Subscribe subscribeCmd `cmd:"" help:"Have Roam report changes to a URL."`
+	Subscribe subscribeCmd `cmd:"" help:"Make Roam report changes to a URL."`
 	List      listCmd      `cmd:"" help:"List the subscriptions."`
-	Remove    removeCmd    `cmd:"" help:"End a subscription."`
+	Remove    removeCmd    `cmd:"" help:"Remove a subscription."`
 }
 
 type subscribeCmd struct {
 	adminFlags
 	To     string   `arg:"" name:"url" help:"Where Roam reaches webhooks.listen, such as https://hooks.example.com/roam."`
-	Events []string `arg:"" optional:"" help:"Events; otherwise all that change what is cached."`
+	Events []string `arg:"" optional:"" help:"Events; default: all that invalidate cached answers."`
 }
 
-// cachedEvents are the events of v1 that change something that is cached.
+// cachedEvents returns the events of v1 that invalidate cached answers.
 func cachedEvents() []string {
 	return []string{
 		"chat.message", "chat.reaction", "lobby.booked", "magicast.created", "meeting.started", "meeting.ended", "onair.event.created",
@@ -29,7 +29,7 @@ func cachedEvents() []string {
 	}
 }
 
-// Run subscribes to each event, one call each, and prints the lines for the configuration.
+// Run subscribes to each event, with one call each, and prints the lines for the configuration.
 func (c subscribeCmd) Run(p *program) error {
 	to, err := url.Parse(c.To)
 	if err != nil || to.Host == "" || to.Scheme != "https" && to.Scheme != "http" {
@@ -88,10 +88,10 @@ func (c listCmd) Run(p *program) error {
 
 type removeCmd struct {
 	adminFlags
-	ID string `arg:"" help:"As list shows it."`
+	ID string `arg:"" help:"The id that list shows."`
 }
 
-// Run ends a subscription.
+// Run removes a subscription.
 func (c removeCmd) Run(p *program) error {
 	if _, err := c.webhooks(p, http.MethodPost, url.Values{"remove": {c.ID}}); err != nil {
 		return err
@@ -100,7 +100,7 @@ func (c removeCmd) Run(p *program) error {
 	return nil
 }
 
-// webhooks makes a request about subscriptions and returns Roam's answer.
+// webhooks sends a request about subscriptions, and returns Roam's answer.
 func (f adminFlags) webhooks(p *program, method string, query url.Values) ([]byte, error) {
 	c, err := f.client(p)
 	if err != nil {

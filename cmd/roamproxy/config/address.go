@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// SocketPath returns the path in an address such as unix:///run/roamproxy.sock, or "" in any other.
+// SocketPath returns the path of an address such as unix:///run/roamproxy.sock, and "" for any other.
 func SocketPath(addr string) string {
 	path, ok := strings.CutPrefix(addr, "unix://")
 	if !ok {
@@ -25,7 +25,7 @@ func IsLoopback(addr string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// Dialable returns the address at which this machine reaches a listener: loopback for one on all interfaces.
+// Dialable returns the address at which this machine reaches a listener: on loopback where the listener is on all interfaces.
 func Dialable(addr string) string {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package config reads roamproxy's settings: from flags, the environment, a YAML file and defaults. It finds every mistake at
-// once, each with its key and its origin, and prints what is in force without secrets.
+// Package config reads roamproxy's settings from flags, the environment, a YAML file and defaults. It reports all mistakes at once, each
+// with its key and origin, and prints the effective settings without secrets.
 package config
 
 import (
@@ -9,7 +9,7 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// Config is everything that can be set. A field's key is in its tag, its default in defaults.
+// Config holds all settings. The tag of a field is its key; Default has its default.
 type Config struct {
 	Listen      string       `key:"listen"`
 	Hosts       []string     `key:"hosts"`
@@ -37,7 +37,7 @@ type Admin struct {
 	Debug     bool   `key:"debug"`
 }
 
-// Upstream is Roam.
+// Upstream is how to reach Roam.
 type Upstream struct {
 	URL         string   `key:"url"`
 	Timeout     Duration `key:"timeout"`
@@ -46,7 +46,7 @@ type Upstream struct {
 	CAFile      string   `key:"ca_file"`
 }
 
-// Credential is what calls are made with.
+// Credential authenticates calls at Roam.
 type Credential struct {
 	Name       string            `key:"name"`
 	APIKey     credential.Secret `key:"api_key"`
@@ -55,7 +55,7 @@ type Credential struct {
 	Quota      string            `key:"quota"`
 }
 
-// OAuth says how access tokens are had.
+// OAuth is how to get access tokens.
 type OAuth struct {
 	ClientID         string            `key:"client_id"`
 	ClientSecret     credential.Secret `key:"client_secret"`
@@ -79,7 +79,7 @@ type Quota struct {
 	Reserve      float64  `key:"reserve"`
 }
 
-// Tool is a program that may call.
+// Tool is a program that may call roamproxy.
 type Tool struct {
 	Name        string     `key:"name"`
 	TokenSHA256 []string   `key:"token_sha256"`
@@ -93,7 +93,7 @@ type Tool struct {
 	Allow       []string   `key:"allow"`
 }
 
-// Cache says what is kept.
+// Cache is what is cached, and for how long.
 type Cache struct {
 	MaxSize Size        `key:"max_size"`
 	MaxBody Size        `key:"max_body"`
@@ -101,7 +101,7 @@ type Cache struct {
 	Drop    []CacheDrop `key:"drop"`
 }
 
-// CacheRule is one rule of freshness. A nil field leaves that key to the built-in rule of the route.
+// CacheRule is how long the answers of some routes are fresh. A nil field leaves its key to the built-in rule of the route.
 type CacheRule struct {
 	Match    string    `key:"match"`
 	TTL      *TTL      `key:"ttl"`
@@ -111,27 +111,27 @@ type CacheRule struct {
 	KeyBody  *bool     `key:"key_body"`
 }
 
-// CacheDrop is what a write drops.
+// CacheDrop is what a write invalidates.
 type CacheDrop struct {
 	After  string   `key:"after"`
 	Routes []string `key:"routes"`
 }
 
-// Webhooks is where Roam reports changes.
+// Webhooks is the listener for Roam's webhooks.
 type Webhooks struct {
-	Listen     string   `key:"listen"` // "": nowhere
+	Listen     string   `key:"listen"` // "": no webhooks
 	Path       string   `key:"path"`
 	SecretFile string   `key:"secret_file"`
 	Forward    []string `key:"forward"`
 }
 
-// Writes says what is remembered of writes.
+// Writes is how long writes of unknown outcome are remembered.
 type Writes struct {
 	Remember Duration `key:"remember"`
 }
 
-// Route says how the calls of some requests are treated. A nil field leaves that key to the next route that matches, and in the
-// end to the built-in ones.
+// Route is how the calls of some requests are treated. A nil field leaves its key to the next route that matches, and at last to the
+// built-in ones.
 type Route struct {
 	Match     string    `key:"match"`
 	Timeout   *Duration `key:"timeout"`
@@ -140,7 +140,7 @@ type Route struct {
 	Supersede *Field    `key:"supersede"`
 }
 
-// Redis is where replicas share quotas, pauses and the cache; without a URL there is one process.
+// Redis is how replicas share quotas, pauses and the cache. Without URL there is one process.
 type Redis struct {
 	URL          RedisURL `key:"url"`
 	PasswordFile string   `key:"password_file"`
@@ -151,7 +151,7 @@ type Redis struct {
 	Insecure     bool     `key:"insecure"`
 }
 
-// Limits bound what a tool may take.
+// Limits bound what callers may use.
 type Limits struct {
 	MaxConnections    int      `key:"max_connections"`
 	MaxBody           Size     `key:"max_body"`
@@ -162,13 +162,13 @@ type Limits struct {
 	ShutdownGrace     Duration `key:"shutdown_grace"`
 }
 
-// Log says what is logged and how.
+// Log is what is logged, and in which format.
 type Log struct {
 	Level  string `key:"level"`
 	Format string `key:"format"`
 }
 
-// Default returns what config.example.yaml says, too. getenv gives the secret of the one credential that needs no file.
+// Default returns the settings of config.example.yaml. getenv supplies ROAM_API_KEY, the key of the default credential.
 func Default(getenv func(string) string) Config {
 	org := Credential{}
 	org.defaults()
@@ -194,7 +194,7 @@ func Default(getenv func(string) string) Config {
 	}
 }
 
-// An element of a list begins with its own defaults, so that a zero that is written differs from a key that is not there.
+// defaults sets the defaults of a list element before it is decoded, so that a zero in the file differs from an absent key.
 func (c *Credential) defaults() {
 	c.Quota = "roam"
 	c.OAuth.TokenURL = "https://ro.am/oauth/token"
@@ -222,7 +222,7 @@ func (o OAuth) AuthorizeURL() string {
 	return u.ResolveReference(&url.URL{Path: "authorize"}).String()
 }
 
-// IsSet reports whether any key of it is set.
+// IsSet reports whether any key of OAuth is set.
 func (o OAuth) IsSet() bool {
 	return o.ClientID+o.ClientSecretFile+o.RefreshTokenFile != "" || !o.ClientSecret.IsZero() || !o.RefreshToken.IsZero()
 }

@@ -14,13 +14,13 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// Mistake is one thing that is wrong with the configuration.
+// Mistake is one error in the configuration.
 type Mistake struct {
-	Where string // file:line, or what else it came from
+	Where string // file:line, or another origin such as --listen
 	Key   string // as the user wrote it, such as quotas[0].rate
 	Text  string
 
-	absence bool // Key is not there, which an other mistake may explain
+	absence bool // Key is absent, for which another mistake may be the cause
 }
 
 func (m Mistake) Error() string {
@@ -33,15 +33,15 @@ func (m Mistake) Error() string {
 	return strings.Join(parts, ": ")
 }
 
-// decoder reads YAML into a Config and notes every mistake instead of stopping at the first.
+// decoder reads YAML into a Config and collects all mistakes.
 type decoder struct {
 	file     string
 	getenv   func(string) (string, bool)
-	sources  map[string]string // by key: where its value came from
+	sources  map[string]string // by key: the origin of its value
 	mistakes []Mistake
-	broken   bool     // the file is no YAML, so nothing is known of its keys
-	wrong    []string // keys whose value was not taken over
-	meant    []string // keys that an unknown key was probably meant to be
+	broken   bool     // the file is not YAML, so its keys are unknown
+	wrong    []string // keys with a value that was not accepted
+	meant    []string // keys that were probably meant by an unknown one
 }
 
 func (d *decoder) bad(n *yaml.Node, key, format string, args ...any) {
@@ -53,7 +53,7 @@ func (d *decoder) bad(n *yaml.Node, key, format string, args ...any) {
 	d.wrong = append(d.wrong, key)
 }
 
-// fileSize bounds a configuration: a thousand tools are some 300 KiB.
+// fileSize bounds a configuration file in bytes: a thousand tools take about 300 KiB.
 const fileSize = 1 << 20
 
 func (d *decoder) decode(content []byte, into *Config) {
@@ -87,9 +87,9 @@ func (d *decoder) value(n *yaml.Node, key string, into reflect.Value) {
 		return
 	}
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
-		return // key without a value: its default
+		return // a key without a value has its default
 	}
-	if into.Kind() == reflect.Pointer { // a key that may be left to somebody else; nil: it is
+	if into.Kind() == reflect.Pointer { // a key that may be absent; nil: it is
 		into.Set(reflect.New(into.Type().Elem()))
 		into = into.Elem()
 	}
@@ -112,7 +112,7 @@ func (d *decoder) object(n *yaml.Node, key string, into reflect.Value) {
 		d.bad(n, key, "want keys with values here")
 		return
 	}
-	if key != "" { // where a mistake is that is about a key which is not there
+	if key != "" { // the place of a mistake about an absent key
 		d.sources[key] = fmt.Sprintf("%s:%d", d.file, n.Line)
 	}
 	fields := make(map[string]reflect.Value)
@@ -124,7 +124,7 @@ func (d *decoder) object(n *yaml.Node, key string, into reflect.Value) {
 		name := n.Content[i].Value
 		full := strings.TrimPrefix(key+"."+name, ".")
 		if line, twice := seen[name]; twice {
-			d.bad(n.Content[i], full, "is there already, in line %d", line)
+			d.bad(n.Content[i], full, "is a duplicate of line %d", line)
 			d.wrong = d.wrong[:len(d.wrong)-1] // the first one counts
 			continue
 		}
@@ -189,7 +189,7 @@ func (d *decoder) scalar(n *yaml.Node, key string, into reflect.Value) {
 	}
 }
 
-// set reads text as what the field is.
+// set parses text as the type of the field.
 func set(into reflect.Value, text string) error {
 	if s, ok := into.Addr().Interface().(scalar); ok {
 		return s.parse(text)
@@ -222,9 +222,9 @@ func set(into reflect.Value, text string) error {
 	return nil
 }
 
-// suggest returns the key that was probably meant, or "".
+// suggest returns the most similar key, or "".
 func suggest(name string, fields map[string]reflect.Value) string {
-	best, least := "", 3 // more than two letters off is another word
+	best, least := "", 3 // with more than two different letters it is another word
 	for key := range fields {
 		if n := distance(name, key); n < least || n == least && best != "" && key < best {
 			best, least = key, n
@@ -233,7 +233,7 @@ func suggest(name string, fields map[string]reflect.Value) string {
 	return best
 }
 
-// distance is how many letters must be changed, added or taken away (Levenshtein).
+// distance returns how many letters must be changed, added or removed to get b from a (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

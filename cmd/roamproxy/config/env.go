@@ -8,8 +8,8 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// expand replaces ${NAME}, ${NAME:-default} and $$ in a value, after the YAML was read, so that a variable cannot change its
-// structure. used names the last variable, missing one that is not set and has no default.
+// expand replaces ${NAME}, ${NAME:-default} and $$ in a value. It runs after the YAML is parsed, so that a variable cannot change the
+// structure. used is the last variable; missing is one that is not set and has no default.
 func expand(text string, getenv func(string) (string, bool)) (out, used, missing string) {
 	var b strings.Builder
 	for {
@@ -43,8 +43,8 @@ func expand(text string, getenv func(string) (string, bool)) (out, used, missing
 	}
 }
 
-// environment returns the value of the variable of each key that is a single value and not in a list: ROAMPROXY_ and the key in
-// capitals, such as ROAMPROXY_UPSTREAM_TIMEOUT.
+// environment returns the value of each key's environment variable, for single values outside lists: ROAMPROXY_ and the key in capitals,
+// such as ROAMPROXY_UPSTREAM_TIMEOUT.
 func environment(getenv func(string) string) []Override {
 	var all []Override
 	for _, key := range scalarKeys(reflect.TypeFor[Config](), "") {
@@ -54,7 +54,7 @@ func environment(getenv func(string) string) []Override {
 	return all
 }
 
-// scalarKeys returns the keys of all single values in t, outside lists.
+// scalarKeys returns the keys of all single values in t outside lists.
 func scalarKeys(t reflect.Type, prefix string) (keys []string) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -71,8 +71,8 @@ func scalarKeys(t reflect.Type, prefix string) (keys []string) {
 	return keys
 }
 
-// stateDir returns systemd's, or the user's own (XDG Base Directory Specification). systemd joins several by colons (systemd.exec(5));
-// the first is ours.
+// stateDir returns systemd's state directory, or the user's own (XDG Base Directory Specification). systemd joins several with colons
+// (systemd.exec(5)); the first is used.
 func stateDir(getenv func(string) string) (dir, source string) {
 	if dir, _, _ := strings.Cut(getenv("STATE_DIRECTORY"), ":"); dir != "" {
 		return dir, "$STATE_DIRECTORY"

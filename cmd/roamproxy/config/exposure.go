@@ -7,7 +7,7 @@ import (
 	"os"
 )
 
-// warnings returns what an operator should know of a configuration that may be used.
+// warnings returns what an operator should know about a valid configuration.
 func (l *Loaded) warnings(path string, content []byte) []string {
 	if path == "" {
 		return nil
@@ -17,14 +17,14 @@ func (l *Loaded) warnings(path string, content []byte) []string {
 		return nil
 	}
 	if key := l.secretIn(content); key != "" {
-		return []string{fmt.Sprintf("%s holds a secret (%s) and every user of this machine may read it (%v); chmod o-r %s, or use %s",
+		return []string{fmt.Sprintf("%s holds a secret (%s) and every user of this machine can read it (%v); chmod o-r %s, or use %s",
 			path, key, info.Mode()&fs.ModePerm, path, "a file of its own or ${NAME}")}
 	}
 	return nil
 }
 
-// secretIn returns the key of a secret that the text of the file shows, "" where it has none. One that comes from the environment
-// or from a file of its own is not in the text.
+// secretIn returns the key of a secret in the text of the file, or "". A secret from the environment or a file of its own is not in the
+// text.
 func (l *Loaded) secretIn(content []byte) string {
 	shows := func(secret string) bool { return secret != "" && bytes.Contains(content, []byte(secret)) }
 	for i, k := range l.Credentials {

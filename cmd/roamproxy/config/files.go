@@ -8,8 +8,8 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// checkFiles notes each file that the configuration names and that cannot be used. Files are read again while roamproxy runs, so this
-// is about what the operator can repair before it starts.
+// checkFiles reports each file in the configuration that cannot be used. A running roamproxy reads files again, so this is about what
+// the operator can repair before the start.
 func (c Config) checkFiles(v *checker) {
 	secret := func(key, path string) {
 		if path != "" {
@@ -23,7 +23,7 @@ func (c Config) checkFiles(v *checker) {
 		key := fmt.Sprintf("credentials[%d]", i)
 		secret(key+".api_key_file", k.APIKeyFile)
 		secret(key+".oauth.client_secret_file", k.OAuth.ClientSecretFile)
-		if _, err := credential.ReadFile(k.OAuth.RefreshTokenFile); !errors.Is(err, fs.ErrNotExist) { // once used up it may be removed
+		if _, err := credential.ReadFile(k.OAuth.RefreshTokenFile); !errors.Is(err, fs.ErrNotExist) { // after the first use it may be removed
 			secret(key+".oauth.refresh_token_file", k.OAuth.RefreshTokenFile)
 		}
 	}

@@ -1,6 +1,6 @@
 package config
 
-// CheckFrozen names what differs from the configuration in force and cannot change while the process runs.
+// CheckFrozen returns an error that names each setting that differs from now, the configuration in force, and needs a restart.
 func (l *Loaded) CheckFrozen(now Config) error {
 	v := &checker{sources: l.Sources}
 	for _, f := range []struct {
@@ -14,7 +14,7 @@ func (l *Loaded) CheckFrozen(now Config) error {
 		{"limits.read_header_timeout", l.Limits.ReadHeaderTimeout, now.Limits.ReadHeaderTimeout},
 		{"limits.idle_timeout", l.Limits.IdleTimeout, now.Limits.IdleTimeout},
 	} {
-		v.want(f.new == f.old, f.key, "is %v while roamproxy runs; restart it to make it %v", f.old, f.new)
+		v.want(f.new == f.old, f.key, "is %v until a restart; restart roamproxy to change it to %v", f.old, f.new)
 	}
 	return joined(v.mistakes)
 }

@@ -9,28 +9,28 @@ import (
 	"strings"
 )
 
-// Loaded is a configuration that may be used, and where each value came from.
+// Loaded is a valid configuration, with the origin of each value.
 type Loaded struct {
 	Config
-	Sources map[string]string // by key; a key that is not there has its default
+	Sources map[string]string // by key; an absent key has its default
 
-	Warnings []string // what an operator should know although it may be used
+	Warnings []string // about a valid configuration that is unsafe
 }
 
-// Override is a value that does not come from the file. An empty Value overrides nothing.
+// Override is a value from a flag or the environment. An empty Value has no effect.
 type Override struct {
-	Key    string // such as admin.listen; without lists
+	Key    string // such as admin.listen; not within a list
 	Value  string
-	Source string // what Print and mistakes name as its origin, such as --listen
+	Source string // the origin that Print and mistakes show, such as --listen
 }
 
-// Load puts the configuration together: flag, environment, file, default. An empty path is that of ROAMPROXY_CONFIG, or no file.
-// The error is every mistake, joined: also a file with a key or a certificate that cannot be used.
+// Load returns the configuration from flags, environment, file and defaults, in this order of precedence. An empty path means that of
+// ROAMPROXY_CONFIG, or no file. The error joins all mistakes, including key and certificate files that cannot be used.
 func Load(path string, getenv func(string) string, flags []Override) (*Loaded, error) {
 	return load(path, getenv, flags, true)
 }
 
-// LoadWithoutFiles is Load on a machine without the files that the configuration names.
+// LoadWithoutFiles is Load without a check of the files that the configuration names, which may be on another machine.
 func LoadWithoutFiles(path string, getenv func(string) string, flags []Override) (*Loaded, error) {
 	return load(path, getenv, flags, false)
 }
@@ -56,8 +56,8 @@ func load(path string, getenv func(string) string, flags []Override, files bool)
 	return l, nil
 }
 
-// Peek returns the configuration as Load would, without judging it. It is for commands that only look for a running roamproxy,
-// which may serve with an older file than the one that has a mistake now.
+// Peek returns the configuration without validating it. It is for commands that look for a running roamproxy, which may have started
+// before the file got a mistake.
 func Peek(path string, getenv func(string) string, flags []Override) (Config, error) {
 	l, _, err := read(path, getenv, flags)
 	if err != nil {
@@ -103,7 +103,7 @@ func read(path string, getenv func(string) string, flags []Override) (*Loaded, *
 	return l, d, nil
 }
 
-// unexplained returns the mistakes that are not consequences of those that decoding found: one cause gives one message.
+// unexplained returns those mistakes of validation that no mistake of decoding has caused: one cause gives one message.
 func (d *decoder) unexplained(found []Mistake) []Mistake {
 	explains := func(cause, key string, absence bool) bool {
 		within := func(key, of string) bool {
@@ -115,7 +115,7 @@ func (d *decoder) unexplained(found []Mistake) []Mistake {
 	var rest []Mistake
 	for _, f := range found {
 		explained := slices.ContainsFunc(d.wrong, func(key string) bool { return explains(key, f.Key, f.absence) })
-		for _, key := range d.meant { // and is not there in its right form
+		for _, key := range d.meant { // and the meant key is absent
 			explained = explained || d.sources[key] == "" && explains(key, f.Key, f.absence)
 		}
 		if !explained {
@@ -125,7 +125,7 @@ func (d *decoder) unexplained(found []Mistake) []Mistake {
 	return rest
 }
 
-// joined is all mistakes as one error; nil when there are none.
+// joined returns all mistakes as one error; nil for none.
 func joined(mistakes []Mistake) error {
 	errs := make([]error, len(mistakes))
 	for i, m := range mistakes {
@@ -134,7 +134,7 @@ func joined(mistakes []Mistake) error {
 	return errors.Join(errs...)
 }
 
-// field finds the field of a key that has no list in it.
+// field returns the field of a key that is not in a list.
 func field(c *Config, key string) reflect.Value {
 	v := reflect.ValueOf(c).Elem()
 	for name := range splitKey(key) {

@@ -12,9 +12,9 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// An entry that can never match is a mistake: its author believes that it does.
+// The checks of this file report entries that can never match, because their author believes that they do.
 
-// checkPattern wants METHOD and a path of path.Match.
+// checkPattern requires METHOD and a pattern of path.Match.
 func checkPattern(v *checker, key, pattern string) {
 	method, route, ok := strings.Cut(pattern, " ")
 	_, err := path.Match(route, "")
@@ -26,8 +26,8 @@ func checkPattern(v *checker, key, pattern string) {
 	}
 }
 
-// checkAllow wants a pattern that a request can match: allow compares the method as a whole, and takes no path that servers could
-// read in two ways.
+// checkAllow requires a pattern that a request can match. allow compares the whole method, and refuses paths that servers could read in
+// two ways.
 func checkAllow(v *checker, key, pattern string) {
 	if method, rest, _ := strings.Cut(pattern, " "); strings.HasPrefix(rest, "/mcp ") {
 		checkMessages(v, key, method, rest)
@@ -46,25 +46,26 @@ func checkAllow(v *checker, key, pattern string) {
 	case regexp.MustCompile(`\?[^/=&]+=`).MatchString(route):
 		v.bad(key, "%q never matches: allow decides on the path, without the query", pattern)
 	case strings.ContainsFunc(route, func(r rune) bool { return r <= ' ' || r >= 0x7f }) || strings.ContainsAny(route, ";#"):
-		v.bad(key, "%q never matches: a path with a space (only POST /mcp has more words), a control character, ;, # or a letter beyond ASCII is refused", pattern)
+		v.bad(key, "%q never matches: a path with a space (except after POST /mcp), control character, ;, # or non-ASCII letter is refused",
+			pattern)
 	case strings.Contains(route, "//") || regexp.MustCompile(`/\.\.?(/|$)`).MatchString(route) || escapesAnother(route):
 		v.bad(key, "%q never matches: a path with dot segments, // or an escaped /, \\, ?, # or control character is refused", pattern)
 	}
 }
 
-// checkMessages wants a pattern of JSON-RPC messages that can match, such as POST /mcp tools/call meeting_*.
+// checkMessages requires a pattern of JSON-RPC messages that can match, such as POST /mcp tools/call meeting_*.
 func checkMessages(v *checker, key, method, rest string) {
 	_, messages, _ := strings.Cut(rest, " ")
 	_, err := rpc.ParsePattern(messages)
 	switch {
 	case method != "POST":
-		v.bad(key, "%q never matches: JSON-RPC messages are posted, so write POST %s", method+" "+rest, rest)
+		v.bad(key, "%q never matches: JSON-RPC messages are sent with POST, so write POST %s", method+" "+rest, rest)
 	case err != nil:
 		v.bad(key, "%q never matches: %v", method+" "+rest, err)
 	}
 }
 
-// escapesAnother reports whether a path escapes a letter with which it is refused, or has a % that begins no escape.
+// escapesAnother reports whether a path has an escaped character that is refused, or a % that begins no escape.
 func escapesAnother(route string) bool {
 	plain, err := url.PathUnescape(route)
 	if err != nil {
@@ -75,7 +76,7 @@ func escapesAnother(route string) bool {
 			return true
 		}
 	}
-	for _, letter := range `/\?` { // which the pattern itself may use
+	for _, letter := range `/\?` { // characters that the pattern itself may have
 		if strings.Count(plain, string(letter)) > strings.Count(route, string(letter)) {
 			return true
 		}
@@ -83,8 +84,8 @@ func escapesAnother(route string) bool {
 	return false
 }
 
-// checkOrigin wants an origin as browsers write it (RFC 6454 section 6.1, and the URL standard): lower case, ASCII, and without the
-// port that its scheme implies.
+// checkOrigin requires an origin as browsers send it (RFC 6454 section 6.1, and the URL standard): lower case, ASCII, and without the
+// default port of its scheme.
 func checkOrigin(v *checker, key, origin string) {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
@@ -96,17 +97,17 @@ func checkOrigin(v *checker, key, origin string) {
 	}
 }
 
-// canonicalHost reports why a browser never sends a host in this form, and the form that it does send where that is clear.
+// canonicalHost returns why a browser never sends a host in this form, and how it sends it where that is clear.
 func canonicalHost(u *url.URL) (better, why string) {
 	name, port := u.Hostname(), u.Port()
 	write := func(host string) string { return ", so write " + u.Scheme + "://" + host }
 	switch number, err := strconv.ParseUint(port, 10, 16); {
 	case strings.HasSuffix(u.Host, ":"), port != "" && (err != nil || number == 0 || strconv.FormatUint(number, 10) != port):
-		return "", "its port is none"
+		return "", "its port is invalid"
 	case u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443":
 		return write(strings.TrimSuffix(u.Host, ":"+port)), "browsers leave out the port that the scheme implies"
 	case strings.Contains(name, "*"):
-		return "", "there are no wildcards, each origin has an entry of its own"
+		return "", "there are no wildcards; write one entry for each origin"
 	case strings.ToLower(u.Host) != u.Host:
 		return write(strings.ToLower(u.Host)), "browsers write hosts in lower case"
 	}
@@ -121,12 +122,12 @@ func canonicalHost(u *url.URL) (better, why string) {
 	case regexp.MustCompile(`[^a-z0-9._-]`).MatchString(name):
 		return "", "browsers write a host in a-z, 0-9, dots and hyphens; a name with other letters begins with xn--"
 	case regexp.MustCompile(`^(\d+|0x[0-9a-f]*)$`).MatchString(last):
-		return "", "browsers take it for an address, and write that as four numbers"
+		return "", "browsers read it as an IPv4 address, which they write as four numbers"
 	}
 	return "", ""
 }
 
-// checkHost wants a name that a Host field can have.
+// checkHost requires a name that a Host header can have.
 func checkHost(v *checker, key, host string) {
 	u, err := url.Parse("http://" + host)
 	if err != nil || host == "" || u.Hostname() != host || strings.ContainsAny(host, "*[]@") {

@@ -11,13 +11,13 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// Print writes the configuration as YAML, with the source of each value beside it, and no secret.
+// Print writes the configuration as YAML, with the origin of each value as a comment, and without secrets.
 func (l *Loaded) Print(w io.Writer) {
 	e := l.effective()
 	e.printObject(w, "", "", reflect.ValueOf(e.Config))
 }
 
-// effective returns the configuration with what tools inherit written out, and the keys that they inherit it from as sources.
+// effective returns the configuration in which each tool has the values that it inherits, with the inherited key as their origin.
 func (l *Loaded) effective() *Loaded {
 	e := &Loaded{Config: l.Config, Sources: maps.Clone(l.Sources)}
 	if e.Sources == nil {
@@ -82,7 +82,7 @@ func (l *Loaded) printValue(w io.Writer, indent, key, name string, v reflect.Val
 	}
 }
 
-// shown is a value as YAML would have it. A secret is never shown.
+// shown returns a value as YAML, and never a secret.
 func shown(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case credential.Secret:

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// checkProxies notes a proxy in the environment that Go would ignore or misread: calls would go to Roam directly, against what the
-// operator wants. A message never has the value, which may hold a password.
+// checkProxies reports a proxy in the environment that Go would ignore or misread: calls would go to Roam directly, which the operator
+// does not want. The message omits the value, which may hold a password.
 func checkProxies(getenv func(string) string) (mistakes []Mistake) {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		if value := getenv(name); value != "" && !isProxy(value) {
@@ -19,7 +19,7 @@ func checkProxies(getenv func(string) string) (mistakes []Mistake) {
 	return mistakes
 }
 
-// isProxy reports whether net/http uses the value as it is meant: an address with a scheme, or host:port.
+// isProxy reports whether net/http accepts the value: an address with a scheme, or host:port.
 func isProxy(value string) bool {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// RedisURL is an address with, perhaps, a password in it, which is never shown.
+// RedisURL is an address that may hold a password, which String redacts.
 type RedisURL string
 
 func (u *RedisURL) parse(s string) error {
@@ -21,12 +21,12 @@ func (u *RedisURL) parse(s string) error {
 	return nil
 }
 
-// String is what may be seen of it.
+// String returns the URL without its password.
 func (u RedisURL) String() string {
 	parsed, err := url.Parse(string(u))
 	switch {
 	case err != nil:
-		return "[redacted]" // it may be a password with a sign that belongs encoded
+		return "[redacted]" // it may hold a password with a character that should be encoded
 	case parsed.User != nil:
 		name := ""
 		if parsed.User.Username() != "" {
@@ -38,10 +38,10 @@ func (u RedisURL) String() string {
 	return parsed.String()
 }
 
-// How long Redis may take to let us connect. A call never waits for that; only the next attempt does.
+// redisDial bounds one attempt to connect to Redis. No call waits for it.
 const redisDial = time.Second
 
-// ClientOptions returns what the library needs to know, except what is in files.
+// ClientOptions returns the client's options, except those that are in files.
 func (r Redis) ClientOptions() (rueidis.ClientOption, error) {
 	o, err := rueidis.ParseURL(string(r.URL))
 	if err != nil {
@@ -55,14 +55,14 @@ func (r Redis) ClientOptions() (rueidis.ClientOption, error) {
 		o.ConnWriteTimeout = 2 * redisDial
 	}
 	o.ClientName = "roamproxy"
-	o.PipelineMultiplex = -1 // one connection: there is one call at a time, and no second handshake within a call's patience
-	o.DisableCache = true    // what is kept in memory is dropped by messages of our own, which say when it is gone
-	o.DisableRetry = true    // a call does not wait longer because a first try failed
+	o.PipelineMultiplex = -1 // one connection, so that no call waits for a second handshake
+	o.DisableCache = true    // roamproxy's own messages invalidate the memory, and are acknowledged
+	o.DisableRetry = true    // a failed command must not delay a call further
 	if o.TLSConfig != nil {
-		o.TLSConfig.ServerName = "" // of several each has its own
+		o.TLSConfig.ServerName = "" // each node has its own name
 	}
 	o.Sentinel.Dialer, o.Sentinel.TLSConfig, o.Sentinel.ClientName = o.Dialer, o.TLSConfig, o.ClientName
-	o.Sentinel.TopologyRefreshInterval = redisDial // a message that a copy took over may be missed
+	o.Sentinel.TopologyRefreshInterval = redisDial // the message about a failover may be lost
 	return o, nil
 }
 
@@ -75,7 +75,7 @@ func (c Config) checkRedis(v *checker) {
 	secure := []named{{"redis.ca_file", r.CAFile}, {"redis.cert_file", r.CertFile}}
 	if r.URL == "" {
 		for _, f := range append(secure, named{"redis.password_file", r.PasswordFile}) {
-			v.want(f.file == "", f.key, "is of no use without redis.url")
+			v.want(f.file == "", f.key, "has no effect without redis.url")
 		}
 		return
 	}
@@ -87,16 +87,16 @@ func (c Config) checkRedis(v *checker) {
 	r.checkTransport(v, o)
 	v.want(o.Password == "" || r.PasswordFile == "", "redis.password_file", "there is a password in redis.url too; keep one")
 	for _, f := range secure {
-		v.want(f.file == "" || o.TLSConfig != nil, f.key, "is of no use without TLS: want rediss:// in redis.url")
+		v.want(f.file == "" || o.TLSConfig != nil, f.key, "has no effect without TLS: want rediss:// in redis.url")
 	}
 }
 
-// checkTransport notes what would show a password, or believe an impostor, on the way to another machine.
+// checkTransport reports settings that would send a password unencrypted, or accept any server, on the way to another machine.
 func (r Redis) checkTransport(v *checker, o rueidis.ClientOption) {
 	if r.Insecure {
 		return
 	}
-	const allow = "; if the network is trusted, say redis.insecure: true"
+	const allow = "; if the network is trusted, set redis.insecure: true"
 	if o.TLSConfig != nil {
 		v.want(!o.TLSConfig.InsecureSkipVerify, "redis.url", "skip_verify accepts any server as Redis; want redis.ca_file with its "+
 			"certificate%s", allow)
@@ -117,7 +117,7 @@ func (r Redis) Certificate() (tls.Certificate, error) {
 	return tls.LoadX509KeyPair(r.CertFile, r.CertFile)
 }
 
-// checkRedisFiles notes certificates that cannot be read.
+// checkRedisFiles reports certificates that cannot be read.
 func (c Config) checkRedisFiles(v *checker) {
 	r := c.Redis
 	if r.CAFile != "" {
@@ -129,7 +129,7 @@ func (c Config) checkRedisFiles(v *checker) {
 	}
 }
 
-// checkCertificates notes a file that cannot be read, or without a certificate in PEM.
+// checkCertificates reports a file that cannot be read, or that has no certificate in PEM.
 func checkCertificates(v *checker, key, file string) {
 	content, err := os.ReadFile(file)
 	v.want(err == nil, key, "%v", err)

@@ -7,13 +7,15 @@ import (
 	"strings"
 )
 
-// removedKeys are keys that an earlier roamproxy had, without the indexes of lists, and what holds now. A file that has one is refused:
-// its author believes that the value counts.
+// removedKeys returns the keys of earlier versions, without the indexes of lists, and what replaces each. A configuration that has one
+// is refused: its author believes that the value has an effect.
 func removedKeys() map[string]string {
 	return map[string]string{
-		"credentials.oauth.authorize_url": "is no key any more: the page is beside token_url, with authorize in place of its last part; remove the key",
-		"credentials.oauth.scopes":        "is no key any more: give the scopes to the login, with roamproxy login --scope SCOPE NAME",
-		"limits.max_calls":                "is no key any more: a tool may have twice as many calls as the queues hold (quotas.max_queue); remove the key",
+		"credentials.oauth.authorize_url": "is no key any more: the page is beside token_url, " +
+			"with authorize in place of its last part; remove the key",
+		"credentials.oauth.scopes": "is no key any more: give the scopes to the login, with roamproxy login --scope SCOPE NAME",
+		"limits.max_calls": "is no key any more: " +
+			"a tool may have twice as many calls as the queues hold (quotas.max_queue); remove the key",
 		"listen_group": "is no key any more: the socket gets the group of its directory; " +
 			"for another one: chgrp GROUP DIRECTORY && chmod g+s DIRECTORY",
 		"redis.key_file": "is no key any more: append the private key to the file of redis.cert_file",
@@ -21,12 +23,12 @@ func removedKeys() map[string]string {
 	}
 }
 
-// removedKey returns what holds in place of a key that was removed, or "" for any other key.
+// removedKey returns what replaces a key of an earlier version, or "" for any other key.
 func removedKey(key string) string {
 	return removedKeys()[regexp.MustCompile(`\[\d+\]`).ReplaceAllString(key, "")]
 }
 
-// removedVariables notes the variables of removed keys that are set.
+// removedVariables reports the environment variables of removed keys that are set.
 func removedVariables(getenv func(string) string) (mistakes []Mistake) {
 	for _, key := range slices.Sorted(maps.Keys(removedKeys())) {
 		if name := variable(key); getenv(name) != "" {

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// syntaxMistake explains what keeps a file from being YAML: where, what, the line itself, and what was probably meant.
+// syntaxMistake explains why a file is not YAML: the place, the reason, the line, and what was probably meant.
 func syntaxMistake(file string, content []byte, err error) Mistake {
 	var load *yaml.LoadError
 	if !errors.As(err, &load) || load.Mark.Line < 1 {
@@ -19,9 +19,9 @@ func syntaxMistake(file string, content []byte, err error) Mistake {
 	at := min(load.Mark.Line, len(lines))
 	column := load.Mark.Column
 	if at < load.Mark.Line {
-		column = len(lines[at-1]) + 1 // the file ends where something is missing
+		column = len(lines[at-1]) + 1 // the end of the file, where something is missing
 	}
-	for i, line := range lines[:at] { // a tab is often found only later
+	for i, line := range lines[:at] { // the parser often reports a tab only later
 		if indent := line[:len(line)-len(strings.TrimLeft(line, " \t"))]; strings.Contains(indent, "\t") {
 			return Mistake{Where: place(file, i+1, strings.Index(indent, "\t")+1),
 				Text: "a tab indents this line; YAML wants spaces" + excerpt(line)}
@@ -45,13 +45,13 @@ func place(file string, line, column int) string {
 	return fmt.Sprintf("%s:%d:%d", file, line, max(column, 1))
 }
 
-// excerpt returns the line for a message, without what may be a secret.
+// excerpt returns the line for a message, without possible secrets.
 func excerpt(line string) string {
 	text := strings.TrimSpace(strings.ReplaceAll(line, "\t", " "))
 	if i := regexp.MustCompile(`(?i)(key|secret|token|password)\w*["']?\s*:|://`).FindStringIndex(text); i != nil {
 		text = text[:i[1]] + " …"
 	} else if !strings.Contains(text, ":") && !strings.HasPrefix(text, "-") {
-		return "" // perhaps a line of a secret
+		return "" // perhaps part of a secret
 	}
 	const longest = 100
 	if len(text) > longest {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Duration is written like 30s, 5m or 200ms.
+// Duration is a time with a unit, such as 30s, 5m or 200ms.
 type Duration time.Duration
 
 func (d *Duration) parse(s string) error {
@@ -18,13 +18,13 @@ func (d *Duration) parse(s string) error {
 	case err != nil:
 		return fmt.Errorf("want a duration with a unit, such as 30s, 5m or 200ms, not %q", s)
 	case v < 0:
-		return fmt.Errorf("want a duration that is not below zero, not %s", s)
+		return fmt.Errorf("want a duration of at least zero, not %s", s)
 	}
 	*d = Duration(v)
 	return nil
 }
 
-// String writes 2m rather than 2m0s.
+// String returns 2m rather than 2m0s.
 func (d Duration) String() string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
@@ -36,7 +36,7 @@ func (d Duration) String() string {
 	return s
 }
 
-// Size is a number of bytes, written like 64MiB, 512KiB or 1000.
+// Size is a number of bytes, such as 64MiB, 512KiB or 1000.
 type Size int64
 
 func (z *Size) parse(s string) error {
@@ -55,7 +55,7 @@ func (z *Size) parse(s string) error {
 	return nil
 }
 
-// String uses the largest unit that fits without a rest.
+// String returns the size in the largest unit that needs no fraction.
 func (z Size) String() string {
 	for _, u := range units() {
 		if z != 0 && int64(z)%u.bytes == 0 {
@@ -87,7 +87,7 @@ func (f *Field) parse(s string) error {
 	return nil
 }
 
-// String writes no name as false.
+// String returns false for no name.
 func (f Field) String() string {
 	if f == "" {
 		return "false"
@@ -124,7 +124,7 @@ func (t TTL) String() string {
 	return t.Duration.String()
 }
 
-// DailyCalls is a number of calls a day; 0, written unlimited, is any number.
+// DailyCalls is a number of calls a day; 0, which is written unlimited, means no limit.
 type DailyCalls int
 
 func (d *DailyCalls) parse(s string) error {
@@ -140,7 +140,7 @@ func (d *DailyCalls) parse(s string) error {
 	return nil
 }
 
-// String writes 0 as unlimited.
+// String returns unlimited for 0.
 func (d DailyCalls) String() string {
 	if d == 0 {
 		return "unlimited"

@@ -16,7 +16,7 @@ import (
 
 func splitKey(key string) func(func(string) bool) { return strings.SplitSeq(key, ".") }
 
-// checker notes mistakes under the keys as the user wrote them.
+// checker collects mistakes under the keys as the user wrote them.
 type checker struct {
 	sources  map[string]string
 	mistakes []Mistake
@@ -31,7 +31,7 @@ func (c *checker) bad(key, format string, args ...any) {
 	c.mistakes = append(c.mistakes, Mistake{Where: where, Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
-// missing notes a key that is not there and must be.
+// missing reports a required key that is absent.
 func (c *checker) missing(key, format string, args ...any) {
 	c.bad(key, format, args...)
 	c.mistakes[len(c.mistakes)-1].absence = true
@@ -43,7 +43,7 @@ func (c *checker) want(ok bool, key, format string, args ...any) {
 	}
 }
 
-// Validate finds what no single value shows.
+// Validate returns the mistakes that no single value shows. sources has the origin of each value.
 func (c Config) Validate(sources map[string]string) []Mistake {
 	v := &checker{sources: sources}
 	c.checkListeners(v)
@@ -54,13 +54,13 @@ func (c Config) Validate(sources map[string]string) []Mistake {
 	c.checkRoutes(v)
 	c.checkWebhooks(v)
 	c.checkRedis(v)
-	v.want(c.StateDir != "", "state_dir", "there is no home directory to keep the state in; set state_dir or STATE_DIRECTORY")
+	v.want(c.StateDir != "", "state_dir", "there is no home directory for the state; set state_dir or STATE_DIRECTORY")
 	v.want(c.Limits.MaxConnections >= 1, "limits.max_connections", "want at least 1, not %d", c.Limits.MaxConnections)
 	v.want(c.Limits.MaxBody > 0, "limits.max_body", "want more than 0")
 	v.want(c.Limits.QueueBytes >= c.Limits.MaxBody, "limits.queue_bytes", "%v cannot hold one body of limits.max_body, %v",
 		c.Limits.QueueBytes, c.Limits.MaxBody)
 	v.want(c.Limits.ReadHeaderTimeout > 0, "limits.read_header_timeout",
-		"want more than 0: a caller that never ends its header would hold a connection for ever")
+		"want more than 0: a caller that never ends its header would hold a connection forever")
 	v.want(c.Limits.IdleTimeout > 0, "limits.idle_timeout", "want more than 0")
 	v.want(c.Limits.ShutdownGrace > 0, "limits.shutdown_grace", "want more than 0")
 	v.want(slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level), "log.level", "want debug, info, warn or error, not %q",
@@ -81,7 +81,7 @@ func (c Config) checkListeners(v *checker) {
 	_, port, err := net.SplitHostPort(c.Listen)
 	v.want(port == "0" || c.Listen != c.Admin.Listen, "admin.listen", "is the same as listen; the admin pages need a port of their own")
 	v.want(err != nil || IsLoopback(c.Listen) || len(c.Tools) > 0 || c.Open, "listen",
-		"%s can be reached from other machines, and without tools whoever reaches it may use the credential; name the tools, or say open: true",
+		"%s can be reached from other machines, and without tools every caller there may use the credential; configure tools, or set open: true",
 		c.Listen)
 	v.want(IsLoopback(c.Admin.Listen) || c.Admin.TokenFile != "", "admin.token_file",
 		"is needed when admin.listen (%s) can be reached from other machines", c.Admin.Listen)
@@ -99,7 +99,7 @@ func (c Config) checkUpstream(v *checker) {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		v.bad("upstream.url", "want an address such as https://api.ro.am, not %q", c.Upstream.URL)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/":
-		v.bad("upstream.url", "want scheme and host alone: paths are forwarded as they are, the credential has its own key")
+		v.bad("upstream.url", "want only scheme and host: paths are forwarded unchanged, and the credential has its own key")
 	case u.Scheme == "http":
 		host := u.Host
 		if u.Port() == "" {
@@ -111,7 +111,7 @@ func (c Config) checkUpstream(v *checker) {
 	v.want(c.Upstream.MaxInFlight >= 1, "upstream.max_in_flight", "want at least 1, not %d", c.Upstream.MaxInFlight)
 	v.want(c.Upstream.MaxOpen >= 1, "upstream.max_open", "want at least 1, not %d", c.Upstream.MaxOpen)
 	names := map[string]bool{}
-	v.want(len(c.Credentials) > 0, "credentials", "at least one is needed")
+	v.want(len(c.Credentials) > 0, "credentials", "want at least one")
 	for i, k := range c.Credentials {
 		key := fmt.Sprintf("credentials[%d]", i)
 		checkName(v, key+".name", k.Name, names)
@@ -131,7 +131,7 @@ func (c Config) checkUpstream(v *checker) {
 	}
 }
 
-// checkSecret notes a secret that is given and cannot be used.
+// checkSecret reports a secret that cannot be used.
 func checkSecret(v *checker, key string, secret credential.Secret) {
 	if secret.IsZero() {
 		return
@@ -154,13 +154,13 @@ func checkOAuth(v *checker, key string, o OAuth) {
 	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http":
 		v.bad(key+".token_url", "want an address such as https://ro.am/oauth/token, not %q", o.TokenURL)
 	case u.Scheme == "http":
-		v.want(IsLoopback(net.JoinHostPort(u.Hostname(), "80")), key+".token_url", "%s would get secrets unencrypted; use https", u.Host)
+		v.want(IsLoopback(net.JoinHostPort(u.Hostname(), "80")), key+".token_url", "secrets would go to %s unencrypted; use https", u.Host)
 	}
 }
 
 func (c Config) checkQuotas(v *checker) {
 	names := map[string]bool{}
-	v.want(len(c.Quotas) > 0, "quotas", "at least one is needed")
+	v.want(len(c.Quotas) > 0, "quotas", "want at least one")
 	for i, q := range c.Quotas {
 		key := fmt.Sprintf("quotas[%d]", i)
 		checkName(v, key+".name", q.Name, names)
@@ -175,26 +175,26 @@ func (c Config) checkQuotas(v *checker) {
 	}
 }
 
-// checkJitter notes a quota whose bucket never holds a whole token. It names the keys that are in the file.
+// checkJitter reports a quota whose bucket never holds a whole token. It names the keys that are in the file.
 func checkJitter(v *checker, key string, q Quota) {
 	held := q.Rate * float64(q.Jitter) / 1e9
 	switch {
 	case q.Rate <= 0 || q.Burst <= 0 || q.Burst-held >= 1:
 	case v.sources[key+".jitter"] != "":
-		v.bad(key+".jitter", "rate × jitter holds %.3g of the burst of %v back, which leaves less than one call; make jitter smaller", held,
+		v.bad(key+".jitter", "rate × jitter holds back %.3g of the burst of %v, which leaves less than one call; make jitter smaller", held,
 			q.Burst)
 	default:
 		hint := ""
 		if q.Rate >= 10 {
 			hint = fmt.Sprintf("; rate is in calls a second: %v a minute is %.3g", q.Rate, q.Rate/60)
 		}
-		v.bad(key+".rate", "rate %v with burst %v leaves less than one call, because the network may push calls together: %.3g of the burst "+
-			"are held back "+
-			"(rate × %v); make the rate smaller, or the burst at least %.3g%s", q.Rate, q.Burst, held, q.Jitter, math.Ceil(held+1), hint)
+		v.bad(key+".rate", "rate %v with burst %v leaves less than one call, because the network may bring calls closer together: "+
+			"%.3g of the burst is held back (rate × %v); make the rate smaller, or the burst at least %.3g%s", q.Rate, q.Burst, held, q.Jitter,
+			math.Ceil(held+1), hint)
 	}
 }
 
-// quoted lists what there is, for a message about something that there is not.
+// quoted returns the existing names, for a message about a name that does not exist.
 func quoted[T any](all []T, name func(T) string) string {
 	var list []string
 	for _, v := range all {
@@ -224,8 +224,8 @@ func (c Config) checkTools(v *checker) {
 			key+".credential", "there is no credential %q; there is %s", t.Credential,
 			quoted(c.Credentials, func(k Credential) string { return k.Name }))
 		v.want(t.Weight >= 1 && t.Weight <= 1000, key+".weight", "want 1 to 1000, not %d", t.Weight)
-		v.want(t.MaxQueue >= 0, key+".max_queue", "want at least 1, or nothing for the quota's")
-		v.want(t.CallsPerDay >= 0, key+".calls_per_day", "want at least 1, or nothing for any number")
+		v.want(t.MaxQueue >= 0, key+".max_queue", "want at least 1, or no value for the quota's")
+		v.want(t.CallsPerDay >= 0, key+".calls_per_day", "want at least 1, or no value for no limit")
 		for j, pattern := range t.Allow {
 			checkAllow(v, fmt.Sprintf("%s.allow[%d]", key, j), pattern)
 		}
@@ -243,10 +243,10 @@ func (c Config) checkCache(v *checker) {
 		v.want(size == 0 || r.TTL == nil || *r.TTL != (TTL{}), key+".page_size",
 			"needs a ttl: a wide page that is not cached is requested again for each part of it")
 		method, _, _ := strings.Cut(r.Match, " ")
-		v.want(!keyBody || method == "POST", key+".key_body", "is for a POST that reads, and %q is none", r.Match)
-		v.want(!keyBody || r.TTL != nil, key+".ttl", "is needed: no built-in rule says how long a POST is cached")
+		v.want(!keyBody || method == "POST", key+".key_body", "is for a POST that reads, not for %q", r.Match)
+		v.want(!keyBody || r.TTL != nil, key+".ttl", "is needed: no built-in rule has a ttl for a POST")
 		v.want(keyBody || method != "POST" || r.TTL != nil && *r.TTL == (TTL{}), key+".match",
-			"only a POST that reads can be cached; say key_body: true if this one does, or ttl: 0")
+			"only a POST that reads can be cached; set key_body: true if this one does, or ttl: 0")
 	}
 	for i, d := range c.Cache.Drop {
 		key := fmt.Sprintf("cache.drop[%d]", i)
@@ -269,7 +269,7 @@ func value[T any](p *T) (v T) {
 func (c Config) checkWebhooks(v *checker) {
 	h := c.Webhooks
 	if h.Listen == "" {
-		v.want(h.SecretFile == "" && len(h.Forward) == 0, "webhooks.listen", "is needed: without it no webhook arrives")
+		v.want(h.SecretFile == "" && len(h.Forward) == 0, "webhooks.listen", "is needed: without it no webhook can arrive")
 		for i, r := range c.Cache.Rules {
 			v.want(value(r.Webhooks) == 0, fmt.Sprintf("cache.rules[%d].ttl_with_webhooks", i), "needs webhooks.listen")
 		}
@@ -277,9 +277,11 @@ func (c Config) checkWebhooks(v *checker) {
 	}
 	_, port, err := net.SplitHostPort(h.Listen)
 	v.want(err == nil && port != "", "webhooks.listen", "want an address and a port, such as 127.0.0.1:8090, not %q", h.Listen)
-	v.want(port == "0" || h.Listen != c.Listen && h.Listen != c.Admin.Listen, "webhooks.listen", "%s is taken by another listener of roamproxy", h.Listen)
-	v.want(strings.HasPrefix(h.Path, "/") && !strings.ContainsAny(h.Path, "?#% "), "webhooks.path", "want a path such as /roam-webhooks, not %q", h.Path)
-	v.want(h.SecretFile != "", "webhooks.secret_file", "is needed: without Roam's signing secret anybody could send webhooks")
+	v.want(port == "0" || h.Listen != c.Listen && h.Listen != c.Admin.Listen, "webhooks.listen",
+		"%s is the address of another listener of roamproxy", h.Listen)
+	v.want(strings.HasPrefix(h.Path, "/") && !strings.ContainsAny(h.Path, "?#% "), "webhooks.path",
+		"want a path such as /roam-webhooks, not %q", h.Path)
+	v.want(h.SecretFile != "", "webhooks.secret_file", "is needed: without Roam's signing secret any sender could forge webhooks")
 	for i, to := range h.Forward {
 		u, err := url.Parse(to)
 		v.want(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"), fmt.Sprintf("webhooks.forward[%d]", i),
@@ -294,12 +296,12 @@ func (c Config) checkRoutes(v *checker) {
 		v.want(r.Timeout == nil || *r.Timeout > 0, key+".timeout", "want more than 0")
 		v.want(value(r.Urgency) >= 0 && value(r.Urgency) <= 7, key+".urgency", "want 0 (most urgent) to 7, not %d", value(r.Urgency))
 		method, _, _ := strings.Cut(r.Match, " ")
-		v.want(value(r.Supersede) == "" || method == "POST", key+".supersede", "is for a POST, and %q is none", r.Match)
+		v.want(value(r.Supersede) == "" || method == "POST", key+".supersede", "is for a POST, not for %q", r.Match)
 	}
 }
 
 func checkName(v *checker, key, name string, seen map[string]bool) {
 	v.want(regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(name), key, "want 1 to 32 of a-z, 0-9 and -, not %q", name)
-	v.want(!seen[name], key, "%q is there twice", name)
+	v.want(!seen[name], key, "%q is a duplicate", name)
 	seen[name] = true
 }

@@ -66,7 +66,10 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 		return nil, fmt.Errorf("state_dir: %w", err)
 	}
 	recent := status.NewRecent()
-	a := &app{log: log, own: own, state: state, writes: repeat.New(), streams: eventstream.New(), quotas: make(map[string]*quota), connections: limiter.NewShares(0)}
+	a := &app{
+		log: log, own: own, state: state, writes: repeat.New(), streams: eventstream.New(), quotas: make(map[string]*quota),
+		connections: limiter.NewShares(0),
+	}
 	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c), Reasons: reasons()})
 	a.monitor = status.New(a.metrics, recent)
 	a.ctx, a.cancel = context.WithCancel(context.Background())

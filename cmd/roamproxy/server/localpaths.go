@@ -15,8 +15,8 @@ func isLocal(path string) bool {
 func answerLocally(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/":
-		notHere(w, "This is roamproxy, and / is not a method of Roam. Call paths such as /v1/groups.list. The status page is on the admin listener "+
-			"(admin.listen).")
+		notHere(w, "This is roamproxy, and / is not a method of Roam. Call paths such as /v1/groups.list. "+
+			"The status page is on the admin listener (admin.listen).")
 	case r.URL.Path != "/healthz":
 		notHere(w, "This is not a method of Roam. Metrics and pages are on the admin listener (admin.listen).")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:

@@ -108,7 +108,8 @@ func (a *app) configure(l *quota, c config.Config, q config.Quota, session *redi
 func bounds(c config.Config, q config.Quota) limiter.Options {
 	return limiter.Options{
 		MaxInFlight: c.Upstream.MaxInFlight, MaxWait: time.Duration(q.MaxWait), MaxQueue: q.MaxQueue,
-		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause), Adapt: q.Adapt, Reserve: q.Reserve, Jitter: time.Duration(q.Jitter),
+		DefaultPause: time.Duration(q.DefaultPause), MaxPause: time.Duration(q.MaxPause), Adapt: q.Adapt, Reserve: q.Reserve,
+		Jitter: time.Duration(q.Jitter),
 	}
 }
 

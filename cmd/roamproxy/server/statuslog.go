@@ -36,8 +36,9 @@ func statusChanges(before, now status.Status) (all []statusChange) {
 		case q.HeldFor == 0 && old.HeldFor > 0:
 			add(zap.InfoLevel, "the manual pause has ended", quota, zap.Int("waiting", q.Waiting))
 		case q.Paused && !old.Paused:
-			add(zap.WarnLevel, "paused: Roam answered 429, so calls wait until Roam accepts the probe. Another client spends the same quota, or it is "+
-				"smaller than configured: find the other clients with this key, and check quotas[].rate and burst",
+			add(zap.WarnLevel, "paused: Roam answered 429, so calls wait until Roam accepts the probe. "+
+				"Another client spends the same quota, or it is smaller than configured: "+
+				"find the other clients with this key, and check quotas[].rate and burst",
 				quota, lasting("for", q.PausedFor), zap.Int("waiting", q.Waiting))
 		case !q.Paused && old.Paused:
 			add(zap.InfoLevel, "the pause has ended: Roam accepted the probe", quota, lasting("lasted", q.LastPause), zap.Int("waiting", q.Waiting))

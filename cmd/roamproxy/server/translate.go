@@ -17,8 +17,10 @@ import (
 func proxyTools(configured []config.Tool) ([]proxy.Tool, error) {
 	var all []proxy.Tool
 	for _, t := range configured {
-		tool := proxy.Tool{Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, Batch: t.Batch, MaxWait: time.Duration(t.MaxWait),
-			CallsPerDay: int(t.CallsPerDay), Allow: t.Allow}
+		tool := proxy.Tool{
+			Name: t.Name, Credential: t.Credential, Weight: t.Weight, MaxQueue: t.MaxQueue, Batch: t.Batch,
+			MaxWait: time.Duration(t.MaxWait), CallsPerDay: int(t.CallsPerDay), Allow: t.Allow,
+		}
 		for _, sum := range t.TokenSHA256 {
 			raw, err := hex.DecodeString(sum)
 			if err != nil || len(raw) != sha256.Size {
@@ -56,7 +58,10 @@ func value[T any](p *T) (v T) {
 // Tables returns the rules and routes of the configuration.
 func Tables(c config.Config) (t proxy.Tables) {
 	for _, r := range c.Cache.Rules {
-		rule := proxy.Rule{Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Stale: (*time.Duration)(r.Stale), WithWebhooks: time.Duration(value(r.Webhooks))}
+		rule := proxy.Rule{
+			Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Stale: (*time.Duration)(r.Stale),
+			WithWebhooks: time.Duration(value(r.Webhooks)),
+		}
 		if r.TTL != nil {
 			rule.TTL, rule.Origin = (*time.Duration)(&r.TTL.Duration), r.TTL.Origin
 		}
