@@ -71,15 +71,15 @@ func TestEveryProgramIsCompared(t *testing.T) {
 				t.Errorf("with %s %s calls were asked for, want 12 of the flood and 10 of the calm tool", p.name, got)
 			}
 		}
-		want := "4" // each that was executed
+		got, least, most := all.measured(theFaults.name, p.name, twice)[0], 4.0, 6.0 // those executed before the fault; after a stall also others
 		switch p.name {
 		case roamproxy:
-			want = "1" // Roam's own 502 is an answer
+			least, most = 0, 1 // a 502 of Roam's own is an answer
 		case roamproxyWithKey:
-			want = "0"
+			least, most = 0, 0
 		}
-		if got := all.medianOf(theFaults.name, p.name, twice); got != want {
-			t.Errorf("with %s %s writes were executed twice, want %s", p.name, got, want)
+		if got < least || got > most {
+			t.Errorf("with %s %v writes were executed twice, want %v to %v", p.name, got, least, most)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	answer := httptest.NewRecorder()
 	u.roam.ServeHTTP(answer, r)
-	if answer.Code == http.StatusOK {
+	if answer.Code == http.StatusOK && answer.Body.Len() > 0 { // without a body the tool has left before Roam posted
 		u.mu.Lock()
 		u.executed[message.Text]++
 		u.mu.Unlock()
