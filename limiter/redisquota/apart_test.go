@@ -44,7 +44,7 @@ func TestProberThatDoesNotReport(t *testing.T) {
 			p.bucket.asking <- struct{}{}
 			defer func() { <-p.bucket.asking }()
 			p.bucket.mu.Lock()
-			asked, _, _ := p.bucket.question(time.Now(), func(q *question) { q.Calls = 1 })
+			asked, _, _ := p.bucket.request(time.Now(), func(q *request) { q.Calls = 1 })
 			p.bucket.mu.Unlock()
 			if r, err := p.session.run(t.Context(), p.bucket.key, asked); err != nil || !r.Mine {
 				t.Fatalf("no probe was given: %+v, %v", r, err)
@@ -53,7 +53,7 @@ func TestProberThatDoesNotReport(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			refused(t, p.queue, 300*time.Millisecond)
-			other.beat(t)
+			other.renew(t)
 			tt.probes(t)
 			for i, q := range []*limiter.Queue{p.queue, other.queue} {
 				ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
@@ -73,7 +73,7 @@ func TestPauseOutlivesRedis(t *testing.T) {
 	r := redistest.NewRedis(t)
 	replicas := replicasOf(t, r, 2, 50, 10)
 	refused(t, replicas[0].queue, time.Minute)
-	until(t, "hearing of the pause", func() bool { replicas[1].beat(t); return replicas[1].queue.State().Paused })
+	until(t, "hearing of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
 	r.Kill()
 	for _, p := range replicas {
 		until(t, "losing Redis", func() bool { p.session.soon(); return p.session.Away() != nil })
@@ -83,8 +83,8 @@ func TestPauseOutlivesRedis(t *testing.T) {
 		joined(t, p.session)
 	}
 	for i, p := range replicas {
-		p.beat(t)
-		p.beat(t)
+		p.renew(t)
+		p.renew(t)
 		if s := p.queue.State(); s.PausedFor < 30*time.Second {
 			t.Errorf("after Redis came back empty replica %d is paused for %v, want what was left of a minute", i, s.PausedFor)
 		}
@@ -92,7 +92,7 @@ func TestPauseOutlivesRedis(t *testing.T) {
 	if !replicas[1].queue.Resume() {
 		t.Error("nothing to resume")
 	}
-	until(t, "the other replica's hearing of it", func() bool { replicas[0].beat(t); return replicas[0].queue.State().PausedFor == 0 })
+	until(t, "the other replica's hearing of it", func() bool { replicas[0].renew(t); return replicas[0].queue.State().PausedFor == 0 })
 }
 
 // Seen to fail with nothing noted while Redis is away.
@@ -105,7 +105,7 @@ func TestARefusalWhileRedisIsAwayStopsAllOnceItIsBack(t *testing.T) {
 	refused(t, p.queue, time.Minute)
 	cuttable.set(false)
 	joined(t, p.session)
-	until(t, "the other replica's hearing of it", func() bool { other.beat(t); return other.queue.State().PausedFor > 30*time.Second })
+	until(t, "the other replica's hearing of it", func() bool { other.renew(t); return other.queue.State().PausedFor > 30*time.Second })
 }
 
 // Seen to fail with an event forgotten that Redis did not understand, and with none noted while it is away.
@@ -126,8 +126,8 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 				replicas, wires = append(replicas, p), append(wires, w)
 			}
 			refused(t, replicas[0].queue, time.Minute)
-			replicas[0].beat(t)
-			until(t, "hearing of the pause", func() bool { replicas[1].beat(t); return replicas[1].queue.State().Paused })
+			replicas[0].renew(t)
+			until(t, "hearing of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
 			for _, w := range wires {
 				w.set(true)
 			}
@@ -150,7 +150,7 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 			}
 			until(t, "hearing of it", func() bool {
 				replicas[0].session.soon()
-				replicas[1].bucket.ask(t.Context(), func(*question) {})
+				replicas[1].bucket.ask(t.Context(), func(*request) {})
 				return replicas[0].queue.State().PausedFor+replicas[1].queue.State().PausedFor == 0
 			})
 		})
@@ -167,7 +167,7 @@ func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
 	refused(t, other.queue, 300*time.Millisecond)
 	probe := permit(t, other.queue)
 	defer probe.Release()
-	p.beat(t)
+	p.renew(t)
 	if s := p.queue.State(); !s.Paused || s.PausedFor != 0 {
 		t.Fatalf("%+v, want that another replica probes", s)
 	}
@@ -228,18 +228,18 @@ func TestAQuotaIsClosedAndTheOtherStays(t *testing.T) {
 	}
 	joined(t, s)
 	until(t, "two replicas", func() bool {
-		stays.beat(t)
-		first.ask(t.Context(), func(*question) {})
+		stays.renew(t)
+		first.ask(t.Context(), func(*request) {})
 		return stays.bucket.Part().Replicas == 2
 	})
 	first.Close()
-	stays.beat(t)
+	stays.renew(t)
 	if got := stays.bucket.Part().Replicas; got != 1 {
 		t.Errorf("%d replicas are there after one left, want 1", got)
 	}
-	heard := func(b *Bucket) time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.heard }
+	heard := func(b *Bucket) time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.replied }
 	first.mu.Lock()
-	last := first.heard
+	last := first.replied
 	first.mu.Unlock()
 	before := heard(second)
 	second.Publish(limiter.Event{Kind: limiter.EventUnsure})

@@ -153,7 +153,7 @@ func TestASlowRedisIsUsedOrLeft(t *testing.T) {
 	late.Store(int64(200 * time.Millisecond))
 	before := changes.Load()
 	for range 5 {
-		if _, err := b.ask(t.Context(), func(*question) {}); err != nil {
+		if _, err := b.ask(t.Context(), func(*request) {}); err != nil {
 			t.Errorf("a late answer: %v", err)
 		}
 	}
@@ -187,7 +187,7 @@ func TestNoCallWaitsLongForRedis(t *testing.T) {
 		b := share(t, f, 50, 5)
 		longest := time.Duration(0)
 		for i := range 200 {
-			time.Sleep(time.Second + time.Duration(i)*time.Millisecond) // a beat may be under way, or about to be
+			time.Sleep(time.Second + time.Duration(i)*time.Millisecond) // a renewal may be under way, or about to be
 			b.mu.Lock()
 			b.joined = true // as it was until a moment ago
 			b.mu.Unlock()

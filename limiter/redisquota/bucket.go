@@ -22,7 +22,7 @@ type Bucket struct {
 	limits     limiter.Limits // in force
 	maxPause   time.Duration
 	joined     bool
-	heard      time.Time     // when the last reply came
+	replied    time.Time     // when the last reply came
 	lease      time.Duration // that was asked for with it
 	checked    time.Time     // when the server's run id was compared
 	last       reply
@@ -31,16 +31,16 @@ type Bucket struct {
 	active     time.Time // until then calls are queued here, as far as is known
 	weight     int       // of the tools that wait
 	alone      *limiter.Local
-	earns      time.Time // alone earns nothing before this
+	earns      time.Time // alone earns no tokens before this
 
-	asked, every time.Duration // the lease of the last question, and how often it wants the replica heard
+	asked, every time.Duration // the lease of the last request, and how often that is renewed
 	pausedUntil  time.Time     // as far as is known
 
 	learned  shared
 	events   []limiter.Event
 	returned int
 	lower    float64 // the level may be no more; below 0: it may
-	probing  bool    // the last token was that of a probe, and nothing was published about it yet
+	probing  bool    // the last token was that of a probe, and no event about it was published yet
 	follow   func(limiter.News)
 }
 
@@ -53,15 +53,17 @@ var (
 // replica that learned it.
 type shared struct {
 	limiter.AdaptState
-	generation uint64 // of the value in Redis that was heard of last
+	generation uint64 // of the value in Redis in the last reply
 }
 
 // Bucket returns this replica's end of the quota that is shared under this name. The numbers are those of limiter.NewLocal, and
 // the whole quota's; the replicas should have the same. No pause that Redis reports is longer than maxPause.
 //
-// A quota that Redis knows nothing of starts empty: it may have been spent a moment ago by replicas whose Redis lost it.
+// A quota that is not in Redis starts empty: it may have been spent a moment ago by replicas whose Redis lost it.
 func (s *Session) Bucket(name string, perSecond, burst float64, jitter, maxPause time.Duration) (*Bucket, error) {
-	b := &Bucket{session: s, key: "{" + s.o.Prefix + "}:quota:" + name, asking: make(chan struct{}, 1), lower: -1, follow: func(limiter.News) {}}
+	b := &Bucket{
+		session: s, key: "{" + s.o.Prefix + "}:quota:" + name, asking: make(chan struct{}, 1), lower: -1, follow: func(limiter.News) {},
+	}
 	if err := b.Reconfigure(perSecond, burst, jitter, maxPause); err != nil {
 		return nil, err
 	}
@@ -72,7 +74,7 @@ func (s *Session) Bucket(name string, perSecond, burst float64, jitter, maxPause
 	return b, nil
 }
 
-// Reconfigure puts new numbers in force, and the level stays. After an error nothing has changed.
+// Reconfigure puts new numbers in force, and the level stays. An error changes nothing.
 func (b *Bucket) Reconfigure(perSecond, burst float64, jitter, maxPause time.Duration) error {
 	limits, err := limiter.NewLimits(perSecond, burst, jitter)
 	if err != nil {
@@ -108,12 +110,12 @@ func (b *Bucket) Close() {
 	b.joined = false
 	b.mu.Unlock()
 	if joined && !gone {
-		b.ask(context.Background(), func(q *question) { q.Bye, q.Calls = true, 0 }) // if it fails, a share is kept for a while
+		b.ask(context.Background(), func(q *request) { q.Bye, q.Calls = true, 0 }) // if it fails, a share is kept for a while
 	}
 }
 
 // Take asks Redis for a token, or the share of this replica while Redis is away. With a token the reply says when the next will be
-// there, so that each costs one question.
+// there, so that each costs one request.
 func (b *Bucket) Take(now time.Time, d limiter.Demand) time.Duration {
 	b.mu.Lock()
 	joined, early := b.joined, b.next.Sub(now)
@@ -122,7 +124,7 @@ func (b *Bucket) Take(now time.Time, d limiter.Demand) time.Duration {
 		return early
 	}
 	if joined {
-		r, err := b.ask(b.session.ctx, func(q *question) {
+		r, err := b.ask(b.session.ctx, func(q *request) {
 			q.Calls, q.Weight = max(d.Calls, 1), max(d.Weight, 1)
 			q.Reserve, q.Margin = d.Reserve*float64(q.Every), d.Margin*float64(q.Every)
 		})
@@ -142,7 +144,7 @@ func (b *Bucket) Take(now time.Time, d limiter.Demand) time.Duration {
 	return 0
 }
 
-// Return gives a token back with the next beat, which comes at once.
+// Return gives a token back with the next request, which is sent at once.
 func (b *Bucket) Return(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -157,7 +159,7 @@ func (b *Bucket) Return(now time.Time) {
 	b.session.soon()
 }
 
-// Lower takes tokens away with the next beat, which comes at once.
+// Lower removes tokens with the next request, which is sent at once.
 func (b *Bucket) Lower(now time.Time, level float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -196,7 +198,7 @@ func (b *Bucket) Limits() limiter.Limits {
 	return b.configured
 }
 
-// SetLimits puts other limits of the whole quota in force, with the next question. Alone this replica has its share of them.
+// SetLimits puts other limits of the whole quota in force, with the next request. Alone this replica has its share of them.
 func (b *Bucket) SetLimits(now time.Time, l limiter.Limits) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -206,32 +208,32 @@ func (b *Bucket) SetLimits(now time.Time, l limiter.Limits) {
 	}
 }
 
-// beat has this replica heard, unless it was a moment ago, and sends what there is to send. It returns when it is due again.
-func (b *Bucket) beat() (again time.Duration, err error) {
+// renew renews this replica's lease if that is due, and sends the events that wait. It returns when it is due again.
+func (b *Bucket) renew() (again time.Duration, err error) {
 	for {
 		b.mu.Lock()
 		interval, _ := b.interval(limiter.Now())
-		again = min(interval, b.every) - limiter.Now().Sub(b.heard)
-		news := !b.joined || len(b.events) > 0 || b.returned > 0 || b.lower >= 0
+		again = min(interval, b.every) - limiter.Now().Sub(b.replied)
+		waiting := !b.joined || len(b.events) > 0 || b.returned > 0 || b.lower >= 0
 		b.mu.Unlock()
-		if !news && again > 0 {
+		if !waiting && again > 0 {
 			return again, nil
 		}
-		if _, err := b.ask(b.session.ctx, func(*question) {}); err != nil {
+		if _, err := b.ask(b.session.ctx, func(*request) {}); err != nil {
 			return 0, err
 		}
 	}
 }
 
-// interval returns how often this replica is heard, and the lease that it needs. A replica is active while calls are queued, and
-// is heard often: cut off, it goes on alone after its lease. The lock is held.
-func (b *Bucket) interval(now time.Time) (beat, lease time.Duration) {
+// interval returns how often this replica renews its lease, and the lease that it needs. A replica is active while calls are queued,
+// and has a short lease then: cut off, it goes on alone after that. The lock is held.
+func (b *Bucket) interval(now time.Time) (renewal, lease time.Duration) {
 	if now.After(b.active) {
-		return idleBeat, idleLease
+		return idleRenewal, idleLease
 	}
 	tokens := time.Duration(3 / b.limits.Rate * float64(time.Second))
-	beat = min(max(tokens, leastBeat), mostBeat)
-	return beat, max(beat*5/2, leastLease)
+	renewal = min(max(tokens, leastRenewal), mostRenewal)
+	return renewal, max(renewal*5/2, leastLease)
 }
 
 // leave goes on alone.
@@ -241,7 +243,7 @@ func (b *Bucket) leave() {
 	b.joined, b.returned, b.lower, b.next = false, 0, -1, time.Time{}
 	if left {
 		b.alone.SetLimits(limiter.Now(), limiter.Limits{Rate: b.limits.Rate / float64(b.session.o.Replicas), Burst: 1})
-		b.leaveAt(b.heard.Add(b.lease))
+		b.leaveAt(b.replied.Add(b.lease))
 		b.keepEvents()
 	}
 	follow := b.follow

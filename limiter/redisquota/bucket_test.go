@@ -63,7 +63,7 @@ func joined(t testing.TB, f *Session) {
 	until(t, "joining", func() bool { return f.Away() == nil })
 }
 
-// passes lets a shared bucket's time pass: it is full sooner. The bucket hears of it, as with any beat.
+// passes lets a shared bucket's time pass: it is full sooner. The bucket hears of it, as with any renewal.
 func passes(t testing.TB, b *Bucket) func(time.Duration) {
 	const script = `local q = cjson.decode(redis.call('GET', KEYS[1]))
 		q.full = string.format('%.0f', q.full - ARGV[1])
@@ -77,7 +77,7 @@ func passes(t testing.TB, b *Bucket) func(time.Duration) {
 		if err != nil && !rueidis.IsRedisNil(err) {
 			t.Fatal(err)
 		}
-		if _, err := b.ask(context.Background(), func(*question) {}); err != nil {
+		if _, err := b.ask(context.Background(), func(*request) {}); err != nil {
 			t.Fatal(err)
 		}
 		b.mu.Lock()
@@ -167,9 +167,9 @@ func divide(t *testing.T, n, total int) {
 			t.Errorf("replica %d of %d got %d of %d calls, want better than 45:55", i+1, n, each[i], total)
 		}
 	}
-	// Whoever asks often needs no beat. On a busy machine some ask too soon, because another came late.
-	asked, beats := r.Calls("evalsha"), int(time.Since(start)/leastBeat)*n
-	t.Logf("%d questions for %d tokens of %d replicas in the time of %d beats; each got %d", asked, total, n, beats, each)
+	// Whoever asks often needs no renewal. On a busy machine some ask too soon, because another came late.
+	asked, renewals := r.Calls("evalsha"), int(time.Since(start)/leastRenewal)*n
+	t.Logf("%d requests for %d tokens of %d replicas in the time of %d renewals; each got %d", asked, total, n, renewals, each)
 	if most := total * 3 / 2; asked > most {
 		t.Errorf("%d replicas asked %d times for %d tokens, want about once for each, and not more than %d times", n, asked, total, most)
 	}

@@ -91,12 +91,12 @@ func TestNumbersOfAnOldLimitAreNotUsed(t *testing.T) {
 	f := replica(t, redistest.NewRedis(t), 1)
 	b := share(t, f, 1, 10)
 	joined(t, f)
-	ask := func(change func(*question)) reply {
+	ask := func(change func(*request)) reply {
 		t.Helper()
 		b.asking <- struct{}{}
 		defer func() { <-b.asking }()
 		b.mu.Lock()
-		q, _, _ := b.question(time.Now(), change)
+		q, _, _ := b.request(time.Now(), change)
 		b.mu.Unlock()
 		r, err := f.run(context.Background(), b.key, q)
 		if err != nil {
@@ -104,22 +104,22 @@ func TestNumbersOfAnOldLimitAreNotUsed(t *testing.T) {
 		}
 		return r
 	}
-	was := ask(func(*question) {})
-	if got := ask(func(q *question) { q.Lesson, q.Every = 7, 1 }); got.Every != was.Every {
+	was := ask(func(*request) {})
+	if got := ask(func(q *request) { q.LimitGeneration, q.Every = 7, 1 }); got.Every != was.Every {
 		t.Errorf("a replica that knows another limit made a token take %d µs, want that it stays %d", got.Every, was.Every)
 	}
 	learned := []event{{Kind: limiter.EventLearned, Learned: "{}"}}
-	if got := ask(func(q *question) { q.Lesson, q.Events = 7, learned }); got.Lesson != was.Lesson || got.Learned != "" {
+	if got := ask(func(q *request) { q.LimitGeneration, q.Events = 7, learned }); got.LimitGeneration != was.LimitGeneration || got.Learned != "" {
 		t.Errorf("a limit on top of another one was taken: %+v", got)
 	}
 	passes(t, b)(4 * time.Second) // of ten
 	left := func(r reply) float64 { return float64(r.Burst-r.Full) / float64(r.Every) }
-	before := ask(func(*question) {})
-	slower := ask(func(q *question) { q.Every, q.Burst = 2e6, 10e6 })
+	before := ask(func(*request) {})
+	slower := ask(func(q *request) { q.Every, q.Burst = 2e6, 10e6 })
 	if got := left(slower); got < left(before)-0.1 || got > left(before)+0.5 || left(before) < 4 {
 		t.Errorf("%.2f calls are left at half the rate and half the burst, want the %.2f of before", got, left(before))
 	}
-	more := ask(func(q *question) { q.Every, q.Burst = 1e6, 20e6 })
+	more := ask(func(q *request) { q.Every, q.Burst = 1e6, 20e6 })
 	if got := left(more); got > left(before)+1 {
 		t.Errorf("%.2f calls are left where twice as many may go at once, want the %.2f of before: nothing was refilled", got, left(before))
 	}

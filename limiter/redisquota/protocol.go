@@ -11,19 +11,19 @@ import (
 	"roamproxy/limiter"
 )
 
-// question is what a replica reports and asks with one run of quota.lua. Times are in microseconds.
-type question struct {
-	Replica  string  `json:"replica"`
-	Check    bool    `json:"check"`    // whether this is the server that wrote the state
-	Heard    int64   `json:"heard"`    // the server's time of the last answer that arrived; 0: none
-	Calls    int     `json:"calls"`    // queued, and one of them wants a token; 0: none is; -1: as before
-	Weight   int     `json:"weight"`   // of the tools that they belong to
-	Reserve  float64 `json:"reserve"`  // tokens, as time, that these tools leave to others
-	Margin   float64 `json:"margin"`   // tokens, as time, that have to be left for what is in flight
-	Returned int     `json:"returned"` // tokens given back
-	Lower    float64 `json:"lower"`    // the bucket holds no more tokens, as time; below 0: it may
-	Probing  bool    `json:"probing"`  // it knows that its call is the probe, and has no answer of Roam's yet
-	Bye      bool    `json:"bye"`      // it leaves
+// request is what a replica reports and asks with one run of quota.lua. Times are in microseconds.
+type request struct {
+	Replica   string  `json:"replica"`
+	Check     bool    `json:"check"`      // whether this is the server that wrote the state
+	LastReply int64   `json:"last_reply"` // the server's time of the last answer that arrived; 0: none
+	Calls     int     `json:"calls"`      // queued, and one of them wants a token; 0: none is; -1: as before
+	Weight    int     `json:"weight"`     // of the tools that they belong to
+	Reserve   float64 `json:"reserve"`    // tokens, as time, that these tools leave to others
+	Margin    float64 `json:"margin"`     // tokens, as time, that have to be left for what is in flight
+	Returned  int     `json:"returned"`   // tokens given back
+	Lower     float64 `json:"lower"`      // the bucket holds no more tokens, as time; below 0: it may
+	Probing   bool    `json:"probing"`    // it knows that its call is the probe, and has no answer of Roam's yet
+	Bye       bool    `json:"bye"`        // it leaves
 
 	Replicas int   `json:"replicas"` // that share the quota
 	Every    int64 `json:"every"`    // a token takes
@@ -34,8 +34,8 @@ type question struct {
 	Forget   int64 `json:"forget"`
 	MaxPause int64 `json:"max_pause"`
 
-	Lesson uint64  `json:"lesson"` // the generation of the adaptive limit that Every and Burst are by
-	Events []event `json:"events"`
+	LimitGeneration uint64  `json:"limit_generation"` // the generation of the adaptive limit that Every and Burst are by
+	Events          []event `json:"events"`
 }
 
 // event is a limiter.Event on its way.
@@ -52,7 +52,7 @@ type reply struct {
 	Wait  int64 `json:"wait,string"` // for a token; 0: this is one
 	Next  int64 `json:"next,string"` // for the one after it
 	Now   int64 `json:"now,string"`
-	Born  int64 `json:"born,string"` // when Redis heard of the quota for the first time
+	Born  int64 `json:"born,string"` // when the quota came into Redis
 	Full  int64 `json:"full,string"` // until the bucket is
 	Every int64 `json:"every,string"`
 	Burst int64 `json:"burst,string"`
@@ -62,12 +62,12 @@ type reply struct {
 	Remaining  int64              `json:"remaining,string"`
 	Mine       bool               `json:"mine"` // this replica's call is the probe
 
-	Lesson  uint64 `json:"lesson,string"` // the generation of the adaptive limit
-	Learned string `json:"learned"`
-	Age     int64  `json:"age,string"`
+	LimitGeneration uint64 `json:"limit_generation,string"` // the generation of the adaptive limit
+	Learned         string `json:"learned"`
+	Age             int64  `json:"age,string"`
 
 	Others int `json:"others,string"` // weights of the tools that wait at other replicas
-	Live   int `json:"live,string"`   // replicas that were heard lately
+	Live   int `json:"live,string"`   // replicas with a valid lease
 }
 
 // check reports why a reply is not one of our script's.
@@ -85,7 +85,7 @@ func (r *reply) check() error {
 
 // run asks the script. A server that does not know it was started since, or took over from another one: it has to check what it
 // finds. The reply is the script's, or an error says why Redis is of no use.
-func (s *Session) run(ctx context.Context, key string, q question) (r reply, err error) {
+func (s *Session) run(ctx context.Context, key string, q request) (r reply, err error) {
 	client := s.connection()
 	if client == nil {
 		return r, errNotConnected

@@ -70,12 +70,12 @@ func TestFairnessIsByToolAcrossReplicas(t *testing.T) {
 	}
 }
 
-// Three idle replicas ask less than once a second, and a call that finds a token costs one question of four commands.
+// Three idle replicas ask less than once a second, and a call that finds a token costs one request of four commands.
 func TestWhatRedisIsAsked(t *testing.T) {
 	r := redistest.NewRedis(t)
 	replicas := replicasOf(t, r, 3, 10, 10)
 	passes(t, replicas[0].bucket)(time.Minute)
-	time.Sleep(mostBeat) // what is heard of at the start
+	time.Sleep(mostRenewal) // what is heard of at the start
 	const idle = 10 * time.Second
 	before := commands(r)
 	time.Sleep(idle)
@@ -94,9 +94,9 @@ func TestWhatRedisIsAsked(t *testing.T) {
 	stop()
 	all.Wait()
 	asked := float64(commands(r)-before) / 4 / float64(total())
-	t.Logf("%.2f questions a call of four commands", asked)
+	t.Logf("%.2f requests a call of four commands", asked)
 	if asked > 4 {
-		t.Errorf("a call costs %.2f questions, want at most 4", asked)
+		t.Errorf("a call costs %.2f requests, want at most 4", asked)
 	}
 }
 
@@ -170,7 +170,7 @@ func TestUntrustedState(t *testing.T) {
 		do(t, r, "HSET "+key+" state shut until 99999999999999")
 		until(t, "replacing it", func() bool {
 			p.session.soon()
-			_, err := p.bucket.ask(t.Context(), func(*question) {})
+			_, err := p.bucket.ask(t.Context(), func(*request) {})
 			return err == nil
 		})
 	})
@@ -195,7 +195,7 @@ func newPaused(t *testing.T, r *redistest.Redis) process {
 	joined(t, s)
 	p := process{s, b, q}
 	refused(t, q, 30*time.Second)
-	p.beat(t)
+	p.renew(t)
 	const script = `local q = cjson.decode(redis.call('GET', KEYS[1]))
 		q['until'] = string.format('%.0f', q['until'] + 86400e9)
 		redis.call('SET', KEYS[1], cjson.encode(q))`
@@ -203,7 +203,7 @@ func newPaused(t *testing.T, r *redistest.Redis) process {
 	if err := c.Do(t.Context(), c.B().Eval().Script(script).Numkeys(1).Key(b.key).Build()).Error(); err != nil && !rueidis.IsRedisNil(err) {
 		t.Fatal(err)
 	}
-	p.beat(t)
+	p.renew(t)
 	return p
 }
 

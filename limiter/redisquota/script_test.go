@@ -56,10 +56,10 @@ func (s *scripted) passes(d time.Duration, who ...string) {
 	}
 }
 
-func (s *scripted) ask(who string, change ...func(*question)) (r reply) {
+func (s *scripted) ask(who string, change ...func(*request)) (r reply) {
 	s.Helper()
-	q := question{
-		Replica: who, Check: true, Heard: s.heard[who], Calls: -1, Lower: -1, Replicas: 2, Every: 1e6, Burst: 10e6, Lease: lease.Microseconds(),
+	q := request{
+		Replica: who, Check: true, LastReply: s.heard[who], Calls: -1, Lower: -1, Replicas: 2, Every: 1e6, Burst: 10e6, Lease: lease.Microseconds(),
 		Settling: settling.Microseconds(), Late: late.Microseconds(), Forget: forget.Microseconds(), MaxPause: (5 * time.Minute).Microseconds(), Events: []event{},
 	}
 	for _, c := range change {
@@ -90,12 +90,12 @@ func (s *scripted) waits(what string, r reply, want time.Duration) {
 }
 
 // wants is for one of so many calls, of tools of so much weight.
-func wants(calls, weight int) func(*question) {
-	return func(q *question) { q.Calls, q.Weight = calls, weight }
+func wants(calls, weight int) func(*request) {
+	return func(q *request) { q.Calls, q.Weight = calls, weight }
 }
 
-func saying(kind limiter.EventKind, generation uint64, remaining time.Duration) func(*question) {
-	return func(q *question) {
+func saying(kind limiter.EventKind, generation uint64, remaining time.Duration) func(*request) {
+	return func(q *request) {
 		q.Events = append(q.Events, event{Kind: kind, Generation: generation, Remaining: remaining.Microseconds()})
 	}
 }
@@ -125,13 +125,13 @@ func TestScriptGivesTokensInOrder(t *testing.T) {
 	s.now += ms
 	s.check("who is later waits for nothing any more", s.ask("b").Others, 0)
 	s.waits("and the next has the token", s.ask("b", one), 0)
-	s.ask("a", func(q *question) { q.Calls = 0 })
+	s.ask("a", func(q *request) { q.Calls = 0 })
 	s.check("who has no more calls waits for nothing", s.ask("b").Others, 0)
 	s.passes(time.Second, "a", "b")
 	r := s.ask("b", wants(2, 1))
 	s.waits("a token with another call behind it", r, 0)
 	s.check("comes with the word when the next is there", r.Next > 0 && micros(r.Next) <= time.Second, true)
-	s.check("one with no call behind it comes without", s.ask("a", one, func(q *question) { q.Returned = 1 }).Next, 0)
+	s.check("one with no call behind it comes without", s.ask("a", one, func(q *request) { q.Returned = 1 }).Next, 0)
 }
 
 // The weights of the tools that wait decide how replicas share.
@@ -155,12 +155,12 @@ func TestScriptKeepsTheReserve(t *testing.T) {
 	s := newScripted(t)
 	one := wants(1, 1)
 	s.spends()
-	batch := func(q *question) { q.Calls, q.Weight, q.Reserve = 10, 1, 3e6 }
+	batch := func(q *request) { q.Calls, q.Weight, q.Reserve = 10, 1, 3e6 }
 	s.waits("a replica of batch tools waits for the reserve too", s.ask("a", batch), 4*time.Second)
 	s.waits("which is for the other", s.ask("b", one), time.Second)
 	s.passes(4*time.Second, "a", "b")
 	s.waits("then it has a token", s.ask("a", batch), 0)
-	s.check("held back is held back", s.ask("b", one, func(q *question) { q.Margin = 5e6 }).Wait > 0, true)
+	s.check("held back is held back", s.ask("b", one, func(q *request) { q.Margin = 5e6 }).Wait > 0, true)
 }
 
 // The share of a replica that is cut off is taken out of the bucket, until it leaves or is forgotten.
@@ -173,12 +173,12 @@ func TestScriptKeepsTheShareOfACutOffReplica(t *testing.T) {
 	s.check("and nothing is taken for it", micros(s.ask("a").Full), 10*time.Second-lease)
 	s.now += time.Second
 	s.check("half of what came after goes to who was not", micros(s.ask("a").Full), 10*time.Second-lease-time.Second/2)
-	s.ask("c", func(q *question) { q.Heard = (s.now - ms).Microseconds() })
+	s.ask("c", func(q *request) { q.LastReply = (s.now - ms).Microseconds() })
 	full := s.ask("a").Full
 	s.now += time.Second / 2
 	s.ask("c")
 	s.check("where as many as share are there nothing is kept for a third", micros(full-s.ask("a").Full), time.Second/2)
-	s.ask("c", func(q *question) { q.Bye = true })
+	s.ask("c", func(q *request) { q.Bye = true })
 	s.check("who leaves in good order is gone", s.ask("a").Live, 1)
 	s.check("who was never heard counts as cut off", s.ask("d").Live, 1)
 	s.now += forget
@@ -230,7 +230,7 @@ func TestScriptSharesAPause(t *testing.T) {
 	s.check("whose call it is not", s.ask("b", saying(limiter.EventUnsure, r.Generation, 0)).State, limiter.PauseProbing)
 	s.check("where the prober does not know the answer another may ask", s.ask("a", saying(limiter.EventUnsure, r.Generation, 0)).State, limiter.PauseShut)
 	s.waits("and does", s.ask("b", one), 0)
-	s.check("with a token that is given back", s.ask("b", func(q *question) { q.Returned = 1 }).State, limiter.PauseShut)
+	s.check("with a token that is given back", s.ask("b", func(q *request) { q.Returned = 1 }).State, limiter.PauseShut)
 	s.waits("and asks again", s.ask("b", one), 0)
 	s.now += lease
 	s.check("a prober is waited for", s.ask("a").State, limiter.PauseProbing)

@@ -1,23 +1,23 @@
 // Package redisquota shares a quota between replicas in Redis (or Valkey). All that they share of it is one value, and one script
-// does everything with it, so that nothing can come between two steps: the bucket, the adaptive limit, the pause, whose the next
-// token is, and which replicas are there.
+// reads and writes it in one step: the bucket, the adaptive limit, the pause, the replica that has the next token, and the replicas
+// that are there.
 //
-//	replica ── question: calls and weights that wait, events ──► quota.lua ──► reply: a token or a wait, pause, limits
+//	replica ── request: queued calls and their weights, events ──► quota.lua ──► reply: a token or a wait, pause, limits
 //
 // Why all of them together never spend more than the bucket, whatever happens to Redis, a replica or the network between:
 //
 //   - A replica spends a token only when the reply gave it one, or when it is cut off, and then at rate/replicas from an empty
 //     bucket that never holds more than one call. A reply that is lost loses its token.
-//   - Each question says for how long the replica's lease is good, and when its last reply came. Cut off, a replica begins to earn
+//   - Each request says for how long the replica's lease is good, and when its last reply came. Cut off, a replica begins to earn
 //     tokens of its own only when the lease has passed since the last reply. At that time, or earlier, the script begins to take
-//     that share out of the bucket, until the replica is heard again.
-//   - A Redis that was restarted, or another one after a failover, knows nothing or too little. It does not know the script
-//     either, so it is asked for its run id: what another server wrote is lost. The bucket begins empty, and until the
-//     others have had the time to come back the script takes the shares of all who are missing.
+//     that share out of the bucket, until the next request of that replica.
+//   - A Redis that was restarted, or another one after a failover, has lost the state or a part of it. It does not know the script
+//     either, so it is asked for its run id: the state that another server wrote is not used. The bucket begins empty, and until
+//     the other replicas have had the time to come back the script takes the shares of all that are missing.
 //
-// What remains is the one call that a replica which was cut off may have saved when it comes back. A replica that died without a
-// word looks the same as one that was cut off: its share is kept for it, until as many as share the quota are there again or it is
-// forgotten. A replica that leaves in good order, or that was never heard, leaves nothing behind.
+// What remains is the one call that a replica which was cut off may have saved when it comes back. A replica that crashed looks the
+// same as one that was cut off: its share is kept for it, until as many as share the quota are there again or the script drops it. A
+// replica that leaves in good order, or that never got a reply, has no share.
 package redisquota
 
 import (
@@ -35,24 +35,25 @@ import (
 )
 
 const (
-	// idleBeat is how often a replica without queued calls is heard: three of them send less than one question a second.
-	idleBeat = 4 * time.Second
-	// idleLease bears one lost beat. A replica that was idle when Redis was lost has earned nothing before.
+	// idleRenewal is how often a replica without queued calls renews its lease: three of them send less than one request a second.
+	idleRenewal = 4 * time.Second
+	// idleLease bears one lost renewal. A replica that was idle when Redis was lost has earned nothing before.
 	idleLease = 10 * time.Second
-	// A replica with queued calls is heard in the time of three tokens, within these bounds, and its lease bears one late beat.
-	leastBeat, mostBeat, leastLease = 300 * time.Millisecond, time.Second, time.Second
+	// A replica with queued calls renews its lease in the time of three tokens, within these bounds. The lease bears one late renewal.
+	leastRenewal, mostRenewal, leastLease = 300 * time.Millisecond, time.Second, time.Second
 	// settling is for how long a new quota keeps the shares of replicas that may come back: they do within 5 s.
 	settling = 6 * time.Second
 	// late: after this the next replica has the token of one that did not come for it. Redis may take 250 ms each way.
 	late = 600 * time.Millisecond
 	// forget: a crashed machine is repaired or replaced by then.
 	forget = 10 * time.Minute
-	// patience is for one reply: a Redis that answers within 250 ms is usable, on a busy machine too. A call may stand behind a beat, and then waits twice this.
+	// patience is for one reply: a Redis that answers within 250 ms is usable, on a busy machine too. A call may come while a renewal is
+	// in progress, and then waits twice this.
 	patience = 500 * time.Millisecond
 	// retry is between attempts to reach Redis again.
 	retry = 250 * time.Millisecond
-	// renew is after how many attempts there is another connection: to the server that has the name now, with what the files hold now.
-	renew = 8
+	// reconnect is after how many attempts there is another connection: to the server that has the name now, with the present files.
+	reconnect = 8
 	// recheck is how often the run id is compared, beside each time that Redis was lost or does not know the script.
 	recheck = 20 * time.Second
 )
@@ -63,9 +64,9 @@ var quotaScript string
 //go:embed daily.lua
 var dailyScript string
 
-// Options says how replicas find each other.
+// Options says how replicas reach each other.
 type Options struct {
-	// Connect connects to Redis, or says why that is not possible now. It may take a second, is called until it succeeds, and again
+	// Connect connects to Redis, or returns why that is not possible now. It may take a second, is called until it succeeds, and again
 	// where the connection has not been of use for two seconds.
 	Connect  func() (rueidis.Client, error)
 	Prefix   string // of every key; the same for all replicas of one deployment
@@ -169,7 +170,7 @@ func (s *Session) all() []*Bucket {
 	return append([]*Bucket(nil), s.buckets...)
 }
 
-// live has every bucket heard in time, and comes back when Redis does.
+// live renews the leases of all buckets in time, and rejoins when Redis is back.
 func (s *Session) live() {
 	defer close(s.ended)
 	timer, failed := time.NewTimer(0), 0
@@ -185,7 +186,7 @@ func (s *Session) live() {
 		if err != nil {
 			s.lost(err)
 			again = retry
-			if failed++; failed%renew == 0 {
+			if failed++; failed%reconnect == 0 {
 				s.disconnect()
 			}
 		} else {
@@ -196,14 +197,14 @@ func (s *Session) live() {
 	}
 }
 
-// round has every bucket heard that is due, and returns when the next one is.
+// round renews the leases that are due, and returns when the next one is.
 func (s *Session) round() (again time.Duration, err error) {
 	if err := s.connect(); err != nil {
 		return 0, err
 	}
-	again = idleBeat
+	again = idleRenewal
 	for _, b := range s.all() {
-		next, err := b.beat()
+		next, err := b.renew()
 		if err != nil {
 			return 0, err
 		}
@@ -226,7 +227,7 @@ func (s *Session) connect() error {
 	return nil
 }
 
-// soon has the next beat come at once.
+// soon makes the next renewal come at once.
 func (s *Session) soon() {
 	select {
 	case s.kick <- struct{}{}:
@@ -251,7 +252,7 @@ func (s *Session) lost(err error) {
 	}
 }
 
-// noAnswer is the kind of every reason that Redis did not give itself.
+// noAnswer is the kind of every error that is no reply of Redis.
 const noAnswer = "no answer"
 
 // kindOf returns what must be different for a reason to be reported again: Redis' own first word, such as WRONGPASS.

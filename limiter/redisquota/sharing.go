@@ -7,7 +7,7 @@ import (
 	"roamproxy/limiter"
 )
 
-// Publish sends an event with the next beat, which comes at once. While Redis is away only the last pause, or its end by hand, is
+// Publish sends an event with the next request, which is sent at once. While Redis is away only the last pause, or its end by hand, is
 // kept for later, and what was learned.
 func (b *Bucket) Publish(e limiter.Event) {
 	b.mu.Lock()
@@ -54,7 +54,7 @@ func (b *Bucket) keepEvents() {
 	}
 }
 
-// Follow names the function that is called with each news.
+// Follow sets the function that is called with all news.
 func (b *Bucket) Follow(f func(limiter.News)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,13 +72,13 @@ func (b *Bucket) Part() limiter.Part {
 	return limiter.Part{Rate: own / (own + float64(b.last.Others)), Burst: b.limits.Burst, Replicas: max(b.last.Live, 1)}
 }
 
-// ask runs the script once, with all events that wait, and uses its reply. change makes the question more than a beat.
-func (b *Bucket) ask(ctx context.Context, change func(*question)) (reply, error) {
+// ask runs the script once, with all events that wait, and uses its reply. change makes it more than a renewal.
+func (b *Bucket) ask(ctx context.Context, change func(*request)) (reply, error) {
 	b.asking <- struct{}{}
 	defer func() { <-b.asking }()
 	b.mu.Lock()
 	now := limiter.Now()
-	q, events, lower := b.question(now, change)
+	q, events, lower := b.request(now, change)
 	b.mu.Unlock()
 
 	r, err := b.session.run(ctx, b.key, q)
@@ -96,14 +96,14 @@ func (b *Bucket) ask(ctx context.Context, change func(*question)) (reply, error)
 	return r, nil
 }
 
-// question returns what there is to send now, which counts as sent. The lock is held.
-func (b *Bucket) question(now time.Time, change func(*question)) (q question, sent []limiter.Event, lower float64) {
+// request returns what there is to send now, which counts as sent. The lock is held.
+func (b *Bucket) request(now time.Time, change func(*request)) (q request, sent []limiter.Event, lower float64) {
 	every, burst := spacing(b.limits)
-	q = question{
-		Replica: b.session.id, Check: !b.joined || now.Sub(b.checked) > recheck, Heard: b.last.Now, Calls: -1, Returned: b.returned,
+	q = request{
+		Replica: b.session.id, Check: !b.joined || now.Sub(b.checked) > recheck, LastReply: b.last.Now, Calls: -1, Returned: b.returned,
 		Lower: -1, Probing: b.probing, Replicas: b.session.o.Replicas, Every: every, Burst: burst,
 		Settling: settling.Microseconds(), Late: late.Microseconds(), Forget: forget.Microseconds(), MaxPause: b.maxPause.Microseconds(),
-		Lesson: b.learned.generation, Events: []event{},
+		LimitGeneration: b.learned.generation, Events: []event{},
 	}
 	if b.lower >= 0 {
 		q.Lower = b.lower * float64(every)
@@ -112,8 +112,8 @@ func (b *Bucket) question(now time.Time, change func(*question)) (q question, se
 	if q.Calls > 0 {
 		b.weight = q.Weight
 	}
-	if q.Calls > 1 { // one call may get its token at once, and then there is nothing to be active for
-		b.active = later(b.active, now.Add(mostBeat))
+	if q.Calls > 1 { // one call may get its token at once, and then no call is queued
+		b.active = later(b.active, now.Add(mostRenewal))
 	}
 	b.every, b.asked = b.interval(now)
 	q.Lease = b.asked.Microseconds()
@@ -127,9 +127,9 @@ func (b *Bucket) question(now time.Time, change func(*question)) (q question, se
 }
 
 // reply uses what the script answered to q, and returns what is new. The lock is held.
-func (b *Bucket) reply(now time.Time, q question, r reply) limiter.News {
+func (b *Bucket) reply(now time.Time, q request, r reply) limiter.News {
 	back, forgotten := !b.joined && !q.Bye, r.Born != b.last.Born
-	b.joined, b.heard, b.lease, b.last = !q.Bye, now, b.asked, r
+	b.joined, b.replied, b.lease, b.last = !q.Bye, now, b.asked, r
 	if q.Check {
 		b.checked = now
 	}
@@ -141,15 +141,15 @@ func (b *Bucket) reply(now time.Time, q question, r reply) limiter.News {
 		}
 	}
 	b.probing = r.Mine && (b.probing || q.Calls > 0 && r.Wait == 0)
-	if forgotten && b.pausedUntil.After(now) { // Redis lost a pause, or never heard of ours
+	if forgotten && b.pausedUntil.After(now) { // Redis lost a pause, or ours did not reach it
 		b.events = append(b.events, limiter.Event{Kind: limiter.EventHeld, Until: b.pausedUntil})
 	}
 	switch {
-	case r.Lesson < b.learned.generation: // it was lost there
-		b.learned.generation = r.Lesson
+	case r.LimitGeneration < b.learned.generation: // it was lost there
+		b.learned.generation = r.LimitGeneration
 		b.events = append(b.events, limiter.Event{Kind: limiter.EventLearned, Learned: b.learned.AdaptState})
-	case r.Lesson > b.learned.generation:
-		b.learned = shared{decode(r.Learned, now.Add(-micros(r.Age))), r.Lesson}
+	case r.LimitGeneration > b.learned.generation:
+		b.learned = shared{decode(r.Learned, now.Add(-micros(r.Age))), r.LimitGeneration}
 	}
 	if len(b.events) > 0 {
 		b.session.soon()

@@ -88,7 +88,7 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 	for i, p := range replicas {
 		until(t, "hearing of the pause", func() bool { return p.queue.State().Paused })
 		if got := time.Since(said); got > 500*time.Millisecond {
-			t.Errorf("replica %d heard of the pause after %v, want at its first question", i, got)
+			t.Errorf("replica %d heard of the pause after %v, want at its first request", i, got)
 		}
 	}
 	probe := <-permits
@@ -117,11 +117,11 @@ func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
 	passes(t, replicas[0].bucket)(time.Minute)
 	one, two := permit(t, replicas[0].queue), permit(t, replicas[1].queue)
 	one.Throttled(5 * time.Second)
-	until(t, "hearing of the pause", func() bool { replicas[1].beat(t); return replicas[1].queue.State().Paused })
+	until(t, "hearing of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
 	two.Throttled(50 * time.Second) // left before, and comes late
 	two.Answered()
 	for i, p := range replicas {
-		p.beat(t)
+		p.renew(t)
 		if s := p.queue.State(); s.PausedFor > 5*time.Second || s.PausedFor == 0 {
 			t.Errorf("replica %d is paused for %v, want at most 5 s", i, s.PausedFor)
 		}
@@ -130,10 +130,10 @@ func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
 	two.Release()
 }
 
-// beat has a replica heard now.
-func (p process) beat(t *testing.T) {
+// renewal has a replica heard now.
+func (p process) renew(t *testing.T) {
 	t.Helper()
-	if _, err := p.bucket.ask(context.Background(), func(*question) {}); err != nil {
+	if _, err := p.bucket.ask(context.Background(), func(*request) {}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -144,7 +144,7 @@ func TestAfterTheProbersDeathAnotherProbes(t *testing.T) {
 	dies, cuttable := cuttableReplica(t, r, 50)
 	refused(t, dies.queue, 300*time.Millisecond)
 	probe := permit(t, dies.queue)
-	other.beat(t)
+	other.renew(t)
 	if !other.queue.State().Paused {
 		t.Fatal("the other replica has not heard of the pause")
 	}
@@ -177,7 +177,7 @@ func TestTheForecastKnowsWhoElseWaits(t *testing.T) {
 		}
 	}
 	wait(replicas[0].queue, 200)
-	until(t, "hearing that the other waits", func() bool { replicas[1].beat(t); return replicas[1].bucket.Part().Rate == 0.5 })
+	until(t, "hearing that the other waits", func() bool { replicas[1].renew(t); return replicas[1].bucket.Part().Rate == 0.5 })
 	wait(replicas[1].queue, 15)
 	until(t, "waiting", func() bool { return replicas[1].queue.State().Waiting["bot"] >= 10 })
 	// At 10 calls a second ten to fifteen others take up to 1.6 s, and twice that where every other token is the other replica's.
@@ -210,7 +210,7 @@ func TestThePauseGoesAlongIntoASharedBucket(t *testing.T) {
 	b := share(t, s, 50, 10)
 	joined(t, s)
 	q.Replace(b, b)
-	until(t, "the other replica's hearing of it", func() bool { other.beat(t); return other.queue.State().PausedFor > 30*time.Second })
+	until(t, "the other replica's hearing of it", func() bool { other.renew(t); return other.queue.State().PausedFor > 30*time.Second })
 	if !q.State().Paused {
 		t.Error("the queue that was paused is not")
 	}
