@@ -21,7 +21,7 @@ func ended(t *testing.T, conn net.Conn, what string) {
 
 // A lower limit closes no open connection; the next new one closes the idle ones.
 func TestAReloadBoundsConnections(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+	c := startReloadable(t, roamtest.Options{}, "")
 	var held []net.Conn
 	for range 6 {
 		conn := dial(t, c.Addr, "")

@@ -13,23 +13,25 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// Seen to fail without validation of literal keys: the reload succeeded, and every call failed with all lights green.
+// Seen to fail without validation of literal keys: the reload succeeded, every call failed, and readiness was green.
 func TestAReloadWithAnUnusableKeyChangesNothing(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+	c := startReloadable(t, roamtest.Options{}, "")
 	before := c.Config()
 	empty := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, credential := range map[string]string{
-		"a literal with Bearer": "api_key: Bearer rmk-test", "a quoted literal": `api_key: '"rmk-test"'`, "an empty file": "api_key_file: " + empty,
-		"no file": "api_key_file: /nonexistent/key",
+		"a literal with Bearer": "api_key: Bearer rmk-test", "a quoted literal": `api_key: '"rmk-test"'`,
+		"an empty file": "api_key_file: " + empty,
+		"no file":       "api_key_file: /nonexistent/key",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.write(t, fmt.Sprintf("credentials: [{name: org, %s}]\n", credential))
-			status, mistakes := c.asks(t, client(t))
-			if status != 400 || len(mistakes) != 1 || !strings.Contains(mistakes[0], "credentials[0].api_key") || !reflect.DeepEqual(c.Config(), before) {
-				t.Errorf("%d %q, want 400, one mistake, and the configuration of before", status, mistakes)
+			status, mistakes := c.postReload(t, client(t))
+			if status != 400 || len(mistakes) != 1 || !strings.Contains(mistakes[0], "credentials[0].api_key") ||
+				!reflect.DeepEqual(c.Config(), before) {
+				t.Errorf("got %d %q, want 400, one mistake, and the old configuration", status, mistakes)
 			}
 			if got := post(client(t), "http://"+c.Addr); got != 200 {
 				t.Errorf("a call is answered %d, want 200", got)
@@ -38,8 +40,8 @@ func TestAReloadWithAnUnusableKeyChangesNothing(t *testing.T) {
 	}
 }
 
-// Seen to fail with a comparison that knows only what turned red after the first look.
-func TestWhatIsRedFromTheFirstSecondIsLogged(t *testing.T) {
+// Seen to fail with a log of changes after the first check alone.
+func TestWhatIsRedAtTheStartIsLogged(t *testing.T) {
 	var log servertest.Buffer
 	r, _ := servertest.Start(t, roamtest.Options{}, &log, func(c *config.Config) {
 		c.Credentials[0].APIKey = config.Credential{}.APIKey
@@ -53,7 +55,7 @@ func TestWhatIsRedFromTheFirstSecondIsLogged(t *testing.T) {
 	}
 }
 
-// A key that becomes unusable while roamproxy runs: one ERROR, and readiness is red. The last good key goes on.
+// A key file becomes unusable while roamproxy runs. The log has one ERROR, readiness is red, and the last good key is used.
 func TestAKeyFileThatBecomesUnusableIsLoggedOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "key")
 	write := func(text string) {

@@ -8,17 +8,16 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"roamproxy/proxy/roamtest"
 )
 
-// mounted is a directory of files as Kubernetes mounts a ConfigMap or a Secret: each file is a link into ..data, which is a link
-// that is replaced when any of them changes.
-type mounted string
+// volume is a directory of files as Kubernetes mounts a ConfigMap or a Secret. Each file is a link into ..data, which is itself a link
+// that is replaced when any of the files changes.
+type volume string
 
-func mount(t *testing.T, files map[string]string) mounted {
-	m := mounted(t.TempDir())
+func mount(t *testing.T, files map[string]string) volume {
+	m := volume(t.TempDir())
 	m.swap(t, "..2026_11_01", files)
 	for name := range files {
 		if err := os.Symlink(filepath.Join("..data", name), filepath.Join(string(m), name)); err != nil {
@@ -28,8 +27,8 @@ func mount(t *testing.T, files map[string]string) mounted {
 	return m
 }
 
-// swap puts other files in the place of all, at once.
-func (m mounted) swap(t *testing.T, version string, files map[string]string) {
+// swap replaces all files at once.
+func (m volume) swap(t *testing.T, version string, files map[string]string) {
 	t.Helper()
 	folder := filepath.Join(string(m), version)
 	if err := os.Mkdir(folder, 0o700); err != nil {
@@ -49,7 +48,7 @@ func (m mounted) swap(t *testing.T, version string, files map[string]string) {
 	}
 }
 
-// Seen to fail with a file that is followed to where its link led at the start.
+// Seen to fail with links that are resolved once, at the start.
 func TestAMountThatIsSwappedIsFollowed(t *testing.T) {
 	const config = `
 credentials: [{name: org, api_key_file: "${MOUNTED}/api-key"}]
@@ -59,26 +58,25 @@ tools: [{name: bot, token_file: "${MOUNTED}/bot-token"}]
 	roam := roamtest.NewServer(roamtest.Options{Keys: []string{"first", "second"}})
 	defer roam.Close()
 	m := mount(t, map[string]string{"roamproxy.yaml": config, "api-key": "first", "admin-token": "old-admin", "bot-token": "old-bot"})
-	r := launch(t, roam.URL, t.TempDir(), "ROAM_API_KEY=", "MOUNTED="+string(m), "ROAMPROXY_CONFIG="+filepath.Join(string(m), "roamproxy.yaml"))
+	r := launch(t, roam.URL, t.TempDir(), "ROAM_API_KEY=", "MOUNTED="+string(m),
+		"ROAMPROXY_CONFIG="+filepath.Join(string(m), "roamproxy.yaml"))
 	tools := client(t)
 	bot := func(token string) (status int) {
 		res, _ := get(t, tools, r.base+"/v1/meeting.search", "Authorization", "Bearer "+token)
 		return res.StatusCode
 	}
 	if got := bot("old-bot"); got != 200 {
-		t.Fatalf("before the swap the tool was answered %d", got)
+		t.Fatalf("before the swap the tool was answered %d, want 200", got)
 	}
 	m.swap(t, "..2026_11_24", map[string]string{
 		"roamproxy.yaml": config + "hosts: [swapped.example]\n", "api-key": "second", "admin-token": "new-admin", "bot-token": "new-bot",
 	})
-	roam.Script(roamtest.Status(401, `{"ok":false,"error":"invalid_token"}`)) // the first key is revoked, and its file not looked at yet
+	roam.Script(roamtest.Status(401, `{"ok":false,"error":"invalid_token"}`)) // the first key is revoked before its file is read again
 	if got, last := bot("old-bot"), roam.Journal()[roam.Calls()-1].Credential; got != 200 || last != trace("second") {
-		t.Errorf("after the swap a call was answered %d, and Roam was shown %s; want 200 and the second key, %s", got, last, trace("second"))
+		t.Errorf("after the swap a call was answered %d, and Roam received %s; want 200 and the second key, %s", got, last, trace("second"))
 	}
 	r.Process.Signal(syscall.SIGHUP)
-	for deadline := time.Now().Add(10 * time.Second); bot("new-bot") != 200 && time.Now().Before(deadline); {
-		<-time.After(10 * time.Millisecond)
-	}
+	eventually(t, "the configuration is reloaded", func() bool { return r.logged("the configuration was reloaded") > 0 })
 	if old, now := bot("old-bot"), bot("new-bot"); old != 401 || now != 200 {
 		t.Errorf("after SIGHUP the old token is answered %d and the new one %d, want 401 and 200", old, now)
 	}
@@ -100,7 +98,7 @@ tools: [{name: bot, token_file: "${MOUNTED}/bot-token"}]
 	}
 }
 
-// trace is what the journal shows of a key.
+// trace returns what the journal shows of a key.
 func trace(key string) string {
 	sum := sha256.Sum256([]byte("Bearer " + key))
 	return hex.EncodeToString(sum[:4])

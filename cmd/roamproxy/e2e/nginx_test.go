@@ -22,7 +22,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// block is the first code block of the README in this language after a heading.
+// block returns the first code block of the README in this language after a heading.
 func block(t *testing.T, heading, language string) string {
 	t.Helper()
 	text := readFile(t, "../../../README.md")
@@ -34,7 +34,7 @@ func block(t *testing.T, heading, language string) string {
 	return code[1]
 }
 
-// replaceOnce replaces what must be there.
+// replaceOnce replaces a text that must be there once.
 func replaceOnce(t *testing.T, text, old, with string) string {
 	t.Helper()
 	if strings.Count(text, old) != 1 {
@@ -43,7 +43,7 @@ func replaceOnce(t *testing.T, text, old, with string) string {
 	return strings.Replace(text, old, with, 1)
 }
 
-// writeCertificate writes that of httptest and its key to files, and returns who trusts it.
+// writeCertificate writes the certificate of httptest and its key to files, and returns a pool that trusts it.
 func writeCertificate(t *testing.T, dir string) (certificate, key string, trusted *x509.CertPool) {
 	t.Helper()
 	s := httptest.NewTLSServer(nil)
@@ -54,7 +54,8 @@ func writeCertificate(t *testing.T, dir string) (certificate, key string, truste
 	}
 	certificate, key, trusted = filepath.Join(dir, "front.pem"), filepath.Join(dir, "front.key"), x509.NewCertPool()
 	trusted.AddCert(s.Certificate())
-	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: s.Certificate().Raw}, key: {Type: "PRIVATE KEY", Bytes: private}} {
+	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: s.Certificate().Raw},
+		key: {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -62,12 +63,12 @@ func writeCertificate(t *testing.T, dir string) (certificate, key string, truste
 	return certificate, key, trusted
 }
 
-// TLS in front of roamproxy, as the README has it, with the real nginx. Of its configuration only ports, files and the token differ.
+// TLS in front of roamproxy as the README shows it, with the real nginx. Only ports, files and the token differ.
 func TestBehindNginxAsTheReadmeHasIt(t *testing.T) {
 	nginx := redistest.Program(t, "nginx")
 	token := "rpt_of-the-bot"
 	settings := replaceOnce(t, block(t, "### Behind TLS", "yaml"), strings.Repeat("0", 64), fmt.Sprintf("%x", sha256.Sum256([]byte(token))))
-	c := configure(t, roamtest.Options{}, settings)
+	c := startReloadable(t, roamtest.Options{}, settings)
 	dir, front := t.TempDir(), freePorts(t, 1)[0]
 	certificate, key, trusted := writeCertificate(t, dir)
 	server := block(t, "### Behind TLS", "nginx")
@@ -85,7 +86,8 @@ func TestBehindNginxAsTheReadmeHasIt(t *testing.T) {
 	if err := os.WriteFile(path, []byte("events {}\nhttp {\naccess_log off;\n"+paths+server+"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(nginx, "-p", dir, "-c", path, "-e", filepath.Join(dir, "error.log"), "-g", "daemon off; master_process off; pid "+dir+"/pid;")
+	cmd := exec.Command(nginx, "-p", dir, "-c", path, "-e", filepath.Join(dir, "error.log"), "-g",
+		"daemon off; master_process off; pid "+dir+"/pid;")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

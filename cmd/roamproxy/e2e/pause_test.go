@@ -11,8 +11,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A deliberate pause holds calls, shows as deliberate everywhere, wakes nobody, and ends by itself.
-func TestADeliberatePauseShowsAsSuchAndEndsByItself(t *testing.T) {
+// A pause by hand holds calls, is reported as such everywhere, keeps readiness green, and ends by itself.
+func TestAPauseByHandIsReportedAndEndsByItself(t *testing.T) {
 	var log servertest.Buffer
 	r, roam := servertest.Start(t, roamtest.Options{}, &log, nil)
 	tools := client(t)
@@ -34,13 +34,15 @@ func TestADeliberatePauseShowsAsSuchAndEndsByItself(t *testing.T) {
 			t.Errorf("%s: %d, want 200 with %q in\n%s", path, res.StatusCode, want, body)
 		}
 	}
-	if res, body := get(t, tools, "http://"+r.Addr+"/v1/token.info", "Prefer", "wait=0"); res.StatusCode != 429 || res.Header.Get("Roamproxy-Error") != "paused" {
+	if res, body := get(t, tools, "http://"+r.Addr+"/v1/token.info", "Prefer", "wait=0"); res.StatusCode != 429 ||
+		res.Header.Get("Roamproxy-Error") != "paused" {
 		t.Errorf("a call that does not wait: %d %s, want 429 paused", res.StatusCode, body)
 	}
 	if got := <-answered; got != 200 || roam.Calls() != 1 || roam.Refused() != 0 {
-		t.Errorf("the call that waited is answered %d, Roam saw %d calls, want 200 and one", got, roam.Calls())
+		t.Errorf("the queued call is answered %d, and Roam saw %d calls and refused %d; want 200, one and none", got, roam.Calls(),
+			roam.Refused())
 	}
-	eventually(t, "the log tells of both ends", func() bool {
+	eventually(t, "the log reports its begin and its end", func() bool {
 		return strings.Contains(log.String(), "paused by hand") && strings.Contains(log.String(), "the manual pause has ended")
 	})
 }

@@ -22,8 +22,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// configured is a roamproxy with a file that can be changed under it.
-type configured struct {
+// reloadable is a roamproxy with a configuration file that tests change while it runs.
+type reloadable struct {
 	*server.Server
 	file string
 	head string
@@ -31,13 +31,14 @@ type configured struct {
 	log  *servertest.Buffer
 }
 
-// configure starts roamproxy with a file of these lines besides those that every test needs.
-func configure(t *testing.T, options roamtest.Options, lines string) *configured {
+// startReloadable starts roamproxy with a file of these lines besides those that every test needs.
+func startReloadable(t *testing.T, options roamtest.Options, lines string) *reloadable {
 	t.Helper()
-	c := &configured{file: filepath.Join(t.TempDir(), "roamproxy.yaml"), roam: roamtest.NewServer(options), log: &servertest.Buffer{}}
+	c := &reloadable{file: filepath.Join(t.TempDir(), "roamproxy.yaml"), roam: roamtest.NewServer(options), log: &servertest.Buffer{}}
 	t.Cleanup(c.roam.Close)
-	// So many calls may come late, and all together, on a machine that stands still: fewer than tests hold back of a burst.
-	c.head = fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: %s, max_in_flight: 4}\nstate_dir: %s\n", c.roam.URL, t.TempDir())
+	// Calls in flight may arrive late and together on a machine that stands still. Tests hold back more tokens than these.
+	c.head = fmt.Sprintf("listen: 127.0.0.1:0\nadmin: {listen: 127.0.0.1:0}\nupstream: {url: %s, max_in_flight: 4}\nstate_dir: %s\n",
+		c.roam.URL, t.TempDir())
 	c.write(t, lines)
 	read := func() (*config.Loaded, error) {
 		return config.Load(c.file, func(name string) string { return map[string]string{"ROAM_API_KEY": roamtest.DefaultKey}[name] }, nil)
@@ -57,7 +58,7 @@ func configure(t *testing.T, options roamtest.Options, lines string) *configured
 	return c
 }
 
-func (c *configured) write(t *testing.T, lines string) {
+func (c *reloadable) write(t *testing.T, lines string) {
 	t.Helper()
 	next := c.file + ".new"
 	if err := os.WriteFile(next, []byte(c.head+lines), 0o600); err != nil {
@@ -68,8 +69,8 @@ func (c *configured) write(t *testing.T, lines string) {
 	}
 }
 
-// asks posts to /-/reload.
-func (c *configured) asks(t *testing.T, tools *http.Client) (status int, mistakes []string) {
+// postReload posts to /-/reload and returns the status and the mistakes of the answer.
+func (c *reloadable) postReload(t *testing.T, tools *http.Client) (status int, mistakes []string) {
 	t.Helper()
 	req, _ := http.NewRequest("POST", "http://"+c.AdminAddr+"/-/reload", nil)
 	req.Header.Set("Roamproxy-Admin", "yes")
@@ -85,33 +86,32 @@ func (c *configured) asks(t *testing.T, tools *http.Client) (status int, mistake
 	return res.StatusCode, answer.Mistakes
 }
 
-func (c *configured) reloads(t *testing.T, tools *http.Client, lines string) {
+// reloads writes these lines and reloads them, which must succeed.
+func (c *reloadable) reloads(t *testing.T, tools *http.Client, lines string) {
 	t.Helper()
 	c.write(t, lines)
-	if status, mistakes := c.asks(t, tools); status != 200 {
+	if status, mistakes := c.postReload(t, tools); status != 200 {
 		t.Fatalf("the reload was answered %d: %q", status, mistakes)
 	}
 }
 
-func TestAReloadTakesNothingFromWhoIsThere(t *testing.T) {
+func TestAReloadRefusesNoQueuedCall(t *testing.T) {
 	const fast = "quotas: [{name: roam, rate: 50, burst: 10, jitter: 150ms}]\n"
-	c := configure(t, roamtest.Options{Rate: 50}, fast)
+	c := startReloadable(t, roamtest.Options{Rate: 50}, fast)
 	tools := client(t)
 	var waiting sync.WaitGroup
 	call := func() {
 		if got := post(tools, "http://"+c.Addr); got != 200 {
-			t.Errorf("a call that waited through reloads was answered %d", got)
+			t.Errorf("a call that was queued during reloads was answered %d, want 200", got)
 		}
 	}
 	for range 100 {
 		waiting.Go(call)
 	}
 	for i := range 9 {
-		for deadline := time.Now().Add(10 * time.Second); c.roam.Calls() < 10*(i+1) && time.Now().Before(deadline); {
-			<-time.After(time.Millisecond)
-		}
+		eventually(t, "ten more calls", func() bool { return c.roam.Calls() >= 10*(i+1) })
 		c.reloads(t, tools, fmt.Sprintf("%scache: {max_size: %dMiB}\n", fast, 10+i))
-		for range 10 { // who comes now stands in the same line
+		for range 10 { // new calls are in the same queue
 			waiting.Go(call)
 		}
 	}
@@ -122,7 +122,7 @@ func TestAReloadTakesNothingFromWhoIsThere(t *testing.T) {
 }
 
 func TestAReloadDropsNoConnection(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+	c := startReloadable(t, roamtest.Options{}, "")
 	opened := countConnections(t)
 	for i := range 5 {
 		get(t, opened.client, "http://"+c.Addr+"/v1/groups.list")
@@ -130,17 +130,17 @@ func TestAReloadDropsNoConnection(t *testing.T) {
 	}
 	get(t, opened.client, "http://"+c.Addr+"/v1/groups.list")
 	if got := opened.count(); got != 1 {
-		t.Errorf("a tool needed %d connections over five reloads, want the one that it had", got)
+		t.Errorf("a tool opened %d connections during five reloads, want 1", got)
 	}
 }
 
-// Seen to fail with a metric that says that all is well.
+// Seen to fail with a metric that reports success.
 func TestABadFileChangesNothing(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+	c := startReloadable(t, roamtest.Options{}, "")
 	tools := client(t)
 	before := c.Config()
 	c.write(t, "browers: []\nquotas: [{name: roam, rate: -1}]\nlimits: {max_body: 0}\n")
-	status, mistakes := c.asks(t, tools)
+	status, mistakes := c.postReload(t, tools)
 	if status != 400 || len(mistakes) != 3 || !strings.Contains(mistakes[0], "roamproxy.yaml:5: browers") {
 		t.Errorf("the answer was %d with %q, want 400 with three mistakes and their lines", status, mistakes)
 	}
@@ -153,30 +153,30 @@ func TestABadFileChangesNothing(t *testing.T) {
 		t.Error("the metric does not say that the reload failed")
 	}
 	if !reflect.DeepEqual(c.Config(), before) || post(tools, "http://"+c.Addr) != 200 {
-		t.Error("the old configuration is not in force any more")
+		t.Error("the old configuration is not in force any more, or calls fail")
 	}
 	c.reloads(t, tools, "")
 	if _, exposed := get(t, tools, "http://"+c.AdminAddr+"/metrics"); !strings.Contains(exposed, "roamproxy_config_last_reload_successful 1") {
-		t.Error("the metric does not say that the next reload went well")
+		t.Error("the metric does not say that the next reload succeeded")
 	}
 }
 
 func TestWhatAReloadCannotChange(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+	c := startReloadable(t, roamtest.Options{}, "")
 	before := c.Config()
 	c.head = fmt.Sprintf("listen: 127.0.0.1:1\nadmin: {listen: 127.0.0.1:2}\nupstream: {url: %s}\nstate_dir: /elsewhere\n", c.roam.URL)
 	c.write(t, "limits: {read_header_timeout: 1s, idle_timeout: 1s}\n")
-	status, mistakes := c.asks(t, client(t))
+	status, mistakes := c.postReload(t, client(t))
 	if status != 400 || len(mistakes) != 5 || !strings.Contains(mistakes[0], "restart it") || !reflect.DeepEqual(c.Config(), before) {
-		t.Errorf("%d %q, want 400 and five settings that need a restart", status, mistakes)
+		t.Errorf("got %d %q, want 400, five settings that need a restart, and the old configuration", status, mistakes)
 	}
 }
 
-func TestAReloadPutsIntoForce(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+func TestAReloadPutsToolsAndLogLevelIntoForce(t *testing.T) {
+	c := startReloadable(t, roamtest.Options{}, "")
 	tools, base := client(t), "http://"+c.Addr
 	if post(tools, base) != 200 {
-		t.Fatal("without tools everybody may call")
+		t.Fatal("without tools a call was not answered 200")
 	}
 	token := strings.Repeat("t", 40)
 	file := filepath.Join(t.TempDir(), "token")
@@ -186,38 +186,39 @@ func TestAReloadPutsIntoForce(t *testing.T) {
 		t.Errorf("a caller without a token was answered %d, want 401", got)
 	}
 	if res, _ := get(t, tools, base+"/v1/groups.list", "Authorization", "Bearer "+token); res.StatusCode != 200 {
-		t.Errorf("the new tool was answered %d", res.StatusCode)
+		t.Errorf("the new tool was answered %d, want 200", res.StatusCode)
 	}
 	os.WriteFile(file, []byte("another"), 0o600)
 	lines := func() int { return strings.Count(c.log.String(), `"msg":"call"`) }
 	eventually(t, "a line for each of three calls", func() bool { return lines() == 3 })
 	c.reloads(t, tools, "tools: [{name: bot, token_file: "+file+"}]\nlog: {level: error}\n")
 	if res, _ := get(t, tools, base+"/v1/groups.list", "Authorization", "Bearer "+token); res.StatusCode != 401 {
-		t.Errorf("the token that was replaced was answered %d, want 401", res.StatusCode)
+		t.Errorf("the replaced token was answered %d, want 401", res.StatusCode)
 	}
 	if lines() != 3 {
 		t.Errorf("want a line for each call but the last, which came after log.level: error:\n%s", c.log)
 	}
 }
 
-// Seen to fail with a cache that outlives its secret.
+// Seen to fail with a cache that is kept when the secret changes.
 func TestAReplacedCredentialServesNothingThatTheOldOneFetched(t *testing.T) {
-	c := configure(t, roamtest.Options{Keys: []string{roamtest.DefaultKey, "second"}}, "")
+	c := startReloadable(t, roamtest.Options{Keys: []string{roamtest.DefaultKey, "second"}}, "")
 	tools, list := client(t), "http://"+c.Addr+"/v1/groups.list"
 	get(t, tools, list)
 	c.reloads(t, tools, "browsers: [http://localhost:3000]\n")
 	if res, _ := get(t, tools, list); !strings.Contains(res.Header.Get("Cache-Status"), "hit") {
-		t.Errorf("a reload that changes no credential forgot what was kept: %s", res.Header.Get("Cache-Status"))
+		t.Errorf("after a reload that changes no credential Cache-Status is %s, want a hit", res.Header.Get("Cache-Status"))
 	}
 	c.reloads(t, tools, "credentials: [{name: org, api_key: second}]\n")
 	if res, _ := get(t, tools, list); strings.Contains(res.Header.Get("Cache-Status"), "hit") || res.StatusCode != 200 {
-		t.Errorf("the new credential was answered from the old one's: %d %s", res.StatusCode, res.Header.Get("Cache-Status"))
+		t.Errorf("with the new credential a read is answered %d %s, want 200 and a miss", res.StatusCode, res.Header.Get("Cache-Status"))
 	}
 }
 
-func TestAQuotasNumbersChangeUnderWhoWaits(t *testing.T) {
-	const slow, fast = "quotas: [{name: roam, rate: 0.05, burst: 2, max_wait: 2m}]\n", "quotas: [{name: roam, rate: 100, burst: 10, jitter: 10ms, max_queue: 7}]\n"
-	c := configure(t, roamtest.Options{Rate: 100}, slow)
+func TestAQuotaChangesWhileCallsAreQueued(t *testing.T) {
+	const slow, fast = "quotas: [{name: roam, rate: 0.05, burst: 2, max_wait: 2m}]\n",
+		"quotas: [{name: roam, rate: 100, burst: 10, jitter: 10ms, max_queue: 7}]\n"
+	c := startReloadable(t, roamtest.Options{Rate: 100}, slow)
 	tools := client(t)
 	post(tools, "http://"+c.Addr)
 	var waiting sync.WaitGroup
@@ -228,23 +229,22 @@ func TestAQuotasNumbersChangeUnderWhoWaits(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(10 * time.Second); queued() < 3 && time.Now().Before(deadline); {
-		<-time.After(time.Millisecond)
-	}
+	eventually(t, "three calls are queued", func() bool { return queued() >= 3 })
 	level := c.QueueState("roam").Tokens
 	c.reloads(t, tools, fast)
 	if level > 1 {
-		t.Errorf("there were %v tokens while calls waited", level)
+		t.Errorf("%v tokens were there while calls were queued, want at most 1", level)
 	}
 	waiting.Wait() // at the old rate this is a minute
 	if s := c.QueueState("roam"); s.Rate != 100 || s.Capacity != 7 || c.roam.Refused() != 0 {
-		t.Errorf("the line has a rate of %v and %d places, and Roam refused %d; want 100, 7 and none", s.Rate, s.Capacity, c.roam.Refused())
+		t.Errorf("the queue has a rate of %v and a capacity of %d, and Roam refused %d; want 100, 7 and none", s.Rate, s.Capacity,
+			c.roam.Refused())
 	}
 }
 
 // Seen to fail with a reload that ends the pause.
 func TestAPauseOutlastsAReload(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+	c := startReloadable(t, roamtest.Options{}, "")
 	tools := client(t)
 	c.roam.Script(roamtest.Throttle("30"))
 	get(t, tools, "http://"+c.Addr+"/v1/meeting.search", "Prefer", "wait=1")
@@ -256,29 +256,30 @@ func TestAPauseOutlastsAReload(t *testing.T) {
 }
 
 func TestQuotasComeAndGo(t *testing.T) {
-	c := configure(t, roamtest.Options{Keys: []string{roamtest.DefaultKey, "second"}}, "")
+	c := startReloadable(t, roamtest.Options{Keys: []string{roamtest.DefaultKey, "second"}}, "")
 	tools, base := client(t), "http://"+c.Addr
-	floods(t, tools, base, 5) // Roam counts one quota, and bears ten at once
+	floods(t, tools, base, 5) // Roam counts one quota, and accepts ten at once
 	c.reloads(t, tools, "credentials: [{name: alice, api_key: second, quota: hers}]\nquotas: [{name: hers}]\n")
 	if got := post(tools, base); got != 200 {
-		t.Errorf("a call against the new quota was answered %d", got)
+		t.Errorf("a call on the new quota was answered %d, want 200", got)
 	}
 	_, exposed := get(t, tools, "http://"+c.AdminAddr+"/metrics")
-	if !strings.Contains(exposed, `roamproxy_quota_tokens{quota="hers"}`) || strings.Contains(exposed, `roamproxy_credential_ok{credential="org"}`) {
+	if !strings.Contains(exposed, `roamproxy_quota_tokens{quota="hers"}`) ||
+		strings.Contains(exposed, `roamproxy_credential_ok{credential="org"}`) {
 		t.Error("the metrics do not follow the configuration")
 	}
-	c.reloads(t, tools, "")                                // back, while the first is still draining: the level is what it was
-	if level := c.QueueState("roam").Tokens; level > 9.7 { // which would take a machine that stands still for five seconds
-		t.Errorf("the first quota came back with %v tokens, want what it had", level)
+	c.reloads(t, tools, "")                                // back while the first is still draining: the level is what it was
+	if level := c.QueueState("roam").Tokens; level > 9.7 { // more would take a machine that stands still for five seconds
+		t.Errorf("the first quota is back with %v tokens, want what it had", level)
 	}
 	floods(t, tools, base, 4)
 	if c.roam.Refused() != 0 {
-		t.Errorf("Roam refused %d", c.roam.Refused())
+		t.Errorf("Roam refused %d calls, want none", c.roam.Refused())
 	}
 }
 
-func TestReloadNeedsWhatNoFormCanSend(t *testing.T) {
-	c := configure(t, roamtest.Options{}, "")
+func TestReloadNeedsAHeaderThatNoFormCanSend(t *testing.T) {
+	c := startReloadable(t, roamtest.Options{}, "")
 	res, err := client(t).Post("http://"+c.AdminAddr+"/-/reload", "", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -290,15 +291,15 @@ func TestReloadNeedsWhatNoFormCanSend(t *testing.T) {
 	}
 }
 
-// connections counts those that a client opens.
-type connections struct {
+// connectionCounter counts the connections that a client opens.
+type connectionCounter struct {
 	client *http.Client
 	mu     sync.Mutex
 	opened int
 }
 
-func countConnections(t *testing.T) *connections {
-	c := &connections{client: client(t)}
+func countConnections(t *testing.T) *connectionCounter {
+	c := &connectionCounter{client: client(t)}
 	transport := c.client.Transport.(*http.Transport)
 	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c.mu.Lock()
@@ -309,7 +310,7 @@ func countConnections(t *testing.T) *connections {
 	return c
 }
 
-func (c *connections) count() int {
+func (c *connectionCounter) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.opened
@@ -325,18 +326,17 @@ func TestAHangupReloads(t *testing.T) {
 	os.WriteFile(file, fmt.Appendf(nil, "tools: [{name: bot, token_sha256: %064x}]\n", 1), 0o600)
 	cmd.Process.Signal(syscall.SIGHUP)
 	tools := client(t)
-	status := 0
-	for deadline := time.Now().Add(10 * time.Second); status != 401 && time.Now().Before(deadline); {
+	eventually(t, "a caller without a token is answered 401", func() bool {
 		res, _ := get(t, tools, base+"/v1/groups.list")
-		status = res.StatusCode
-	}
+		return res.StatusCode == 401
+	})
 	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil || status != 401 {
-		t.Errorf("after SIGHUP a caller without a token was answered %d, and the end was %v; want 401 and a clean exit", status, err)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v, want exit 0", err)
 	}
 }
 
-// The command reloads the running process, and shows its mistakes.
+// The reload command reloads the running process, and shows the mistakes of its file.
 func TestTheReloadCommand(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()

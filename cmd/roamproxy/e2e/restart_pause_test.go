@@ -10,7 +10,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// quota is what the process tells of its only one.
+// quota returns the status of the only quota.
 func (s *spawned) quota(t *testing.T, c *http.Client) status.QuotaStatus {
 	t.Helper()
 	_, body := get(t, c, s.admin+"/api/status")
@@ -21,8 +21,8 @@ func (s *spawned) quota(t *testing.T, c *http.Client) status.QuotaStatus {
 	return now.Quotas[0]
 }
 
-// Killed in a pause, roamproxy knows afterwards what Roam asked for, what it learned from that, and that nothing is left.
-func TestKilledInAPauseItKnowsAllOfIt(t *testing.T) {
+// roamproxy is killed in a pause. The next process knows how long the pause lasts, the adaptive limit, and that the bucket is empty.
+func TestAPauseOutlastsAKill(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
 	state, c := t.TempDir(), client(t)
@@ -31,38 +31,42 @@ func TestKilledInAPauseItKnowsAllOfIt(t *testing.T) {
 	roam.Script(roamtest.Throttle("45"))
 	refused := make(chan int)
 	go func() { refused <- post(c, first.base) }()
-	told, before := time.Now(), first.quota(t, c)
-	for deadline := time.Now().Add(10 * time.Second); !before.Paused && time.Now().Before(deadline); {
-		told, before = time.Now(), first.quota(t, c)
-	}
-	if !before.Paused || before.Rate >= before.Configured || before.Tokens > 2 {
-		t.Fatalf("after a 429: %+v, want a pause, an empty bucket and a rate below what is configured", before)
+	var asked time.Time
+	var before status.QuotaStatus
+	eventually(t, "the pause", func() bool {
+		asked, before = time.Now(), first.quota(t, c)
+		return before.Paused
+	})
+	if before.Rate >= before.Configured || before.Tokens > 2 {
+		t.Fatalf("after a 429: %+v, want an empty bucket and a rate below the configured one", before)
 	}
 	first.Process.Kill()
 	first.Wait()
 	if got := <-refused; got != 0 {
-		t.Errorf("the call that waited was answered %d, want a connection that ends", got)
+		t.Errorf("the queued call was answered %d, want no answer", got)
 	}
 	sent := roam.Calls()
 
 	second := launch(t, roam.URL, state)
 	after := second.quota(t, c)
-	passed := time.Since(told).Seconds()
+	passed := time.Since(asked).Seconds()
 	if !after.Paused || after.PausedFor > before.PausedFor || after.PausedFor < before.PausedFor-passed {
-		t.Errorf("paused for %v s and, %v s later, %v (%v)", before.PausedFor, passed, after.PausedFor, after.Paused)
+		t.Errorf("paused for %v s and, %v s later, for %v s (%v); want the rest of the pause", before.PausedFor, passed, after.PausedFor,
+			after.Paused)
 	}
 	if after.Rate < before.Rate || after.Rate > before.Rate*(1+passed/100) || after.Configured != before.Configured {
-		t.Errorf("a rate of %v of %v became %v of %v in %v s", before.Rate, before.Configured, after.Rate, after.Configured, passed)
+		t.Errorf("the rate was %v of %v and is %v of %v after %v s, want at most 1 %% a second more", before.Rate, before.Configured, after.Rate,
+			after.Configured, passed)
 	}
 	if after.Tokens < before.Tokens || after.Tokens > before.Tokens+before.Configured*passed {
-		t.Errorf("%v tokens became %v in %v s", before.Tokens, after.Tokens, passed)
+		t.Errorf("the level was %v and is %v after %v s, want no more than the rate adds", before.Tokens, after.Tokens, passed)
 	}
 	res, _ := get(t, c, second.base+"/v1/user.list", "Prefer", "wait=1")
 	if res.StatusCode != 429 || res.Header.Get("Roamproxy-Error") != "paused" {
 		t.Errorf("a call in the pause: %d %s, want 429 paused", res.StatusCode, res.Header.Get("Roamproxy-Error"))
 	}
 	if roam.Calls() != sent {
-		t.Errorf("Roam saw %d calls in the pause", roam.Calls()-sent)
+		t.Errorf("Roam saw %d calls in the pause, want none", roam.Calls()-sent)
 	}
 	second.Process.Kill()
 	second.Wait()

@@ -17,7 +17,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A pause of an hour ends by hand: the refused call is tried again at once, and answered.
+// A pause of an hour is ended by hand. The refused call is sent again at once and answered.
 func TestAPauseIsEndedByHand(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "admin-token")
 	os.WriteFile(secret, []byte("let-me\n"), 0o600)
@@ -52,9 +52,7 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 	}
 	answered := make(chan int)
 	go func() { answered <- post(c, "http://"+r.Addr) }()
-	for !r.QueueState("roam").Paused {
-		<-time.After(time.Millisecond)
-	}
+	eventually(t, "the pause", func() bool { return r.QueueState("roam").Paused })
 	for _, tt := range []struct {
 		name, path, origin, token string
 		want                      int
@@ -66,7 +64,7 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 		{"a quota that is not paused", "/api/resume?quota=other", "", "let-me", 200, []string{}, []string{"other"}},
 		{"all", "/api/resume", "", "let-me", 200, []string{"roam"}, []string{"other"}},
 	} {
-		if paused := r.QueueState("roam").Paused; !paused {
+		if !r.QueueState("roam").Paused { // only the last row ends it
 			t.Errorf("%s: the pause is over already", tt.name)
 		}
 		status, got := ask(tt.path, tt.origin, tt.token)
@@ -75,15 +73,15 @@ func TestAPauseIsEndedByHand(t *testing.T) {
 		}
 	}
 	if got := <-answered; got != 200 {
-		t.Errorf("the call that waited was answered %d, want 200", got)
+		t.Errorf("the queued call was answered %d, want 200", got)
 	}
 	if got := len(roam.Journal()); got != 2 {
 		t.Errorf("Roam saw %d calls, want 2: the refused one and its probe", got)
 	}
 }
 
-// What was learned of a limit is forgotten by hand, now and for the next start.
-func TestALimitIsForgottenByHand(t *testing.T) {
+// The adaptive limit is reset by hand, also for the next start.
+func TestTheAdaptiveLimitIsResetByHand(t *testing.T) {
 	dir := t.TempDir()
 	with := func(c *config.Config) { c.StateDir = dir }
 	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, with)
@@ -91,11 +89,9 @@ func TestALimitIsForgottenByHand(t *testing.T) {
 	c := client(t)
 	answered := make(chan int)
 	go func() { answered <- post(c, "http://"+r.Addr) }()
-	for !r.QueueState("roam").Paused {
-		<-time.After(time.Millisecond)
-	}
+	eventually(t, "the pause", func() bool { return r.QueueState("roam").Paused })
 	if s := r.QueueState("roam"); s.Rate >= s.Paid.Rate || s.Burst >= s.Paid.Burst {
-		t.Fatalf("after a 429 %v a second and %v at once are in force, want less than configured: %+v", s.Rate, s.Burst, s.Paid)
+		t.Fatalf("after a 429 the rate is %v and the burst %v, want less than configured: %+v", s.Rate, s.Burst, s.Paid)
 	}
 	ask := func(query string) int {
 		req, _ := http.NewRequest("POST", "http://"+r.AdminAddr+"/api/resume"+query, nil)
@@ -110,19 +106,19 @@ func TestALimitIsForgottenByHand(t *testing.T) {
 		return res.StatusCode
 	}
 	if got := ask("?forget=everything"); got != 400 || !r.QueueState("roam").Paused {
-		t.Errorf("forget=everything: %d, want 400, and nothing done", got)
+		t.Errorf("forget=everything: %d, want 400, and the pause in force", got)
 	}
 	if got := ask("?forget=limit&quota=roam"); got != 200 {
 		t.Errorf("forget=limit: %d, want 200", got)
 	}
 	if got := <-answered; got != 200 {
-		t.Errorf("the call that waited was answered %d, want 200", got)
+		t.Errorf("the queued call was answered %d, want 200", got)
 	}
 	if s := r.QueueState("roam"); s.Rate != s.Paid.Rate || s.Burst != s.Paid.Burst {
-		t.Errorf("forgotten, %v a second and %v at once are in force, want what is configured: %+v", s.Rate, s.Burst, s.Paid)
+		t.Errorf("after the reset the rate is %v and the burst %v, want what is configured: %+v", s.Rate, s.Burst, s.Paid)
 	}
 	kept, err := os.ReadFile(filepath.Join(dir, "quota-roam.state"))
 	if err != nil || len(kept) == 0 || bytes.Contains(kept, []byte("learned")) {
-		t.Errorf("the state file says %q, %v; want nothing about a learned limit", kept, err)
+		t.Errorf("the state file says %q (%v), want no adaptive limit", kept, err)
 	}
 }

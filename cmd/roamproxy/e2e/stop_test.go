@@ -23,7 +23,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// balancer hands each call to a replica that says it is ready, and to another one when it cannot connect.
+// balancer passes each call to a replica whose readiness is green, and to another one if it cannot connect.
 type balancer struct {
 	http.Handler
 	mu       sync.Mutex
@@ -31,9 +31,10 @@ type balancer struct {
 	next     int
 }
 
+// balance starts one and returns its address.
 func balance(t *testing.T, replicas ...*spawned) (*balancer, string) {
 	b := &balancer{replicas: replicas}
-	network := &http.Transport{DisableKeepAlives: true} // a connection that is about to end could take a write with it
+	network := &http.Transport{DisableKeepAlives: true} // a write on a connection that is just being closed would be lost
 	b.Handler = &httputil.ReverseProxy{
 		Rewrite:   func(pr *httputil.ProxyRequest) {},
 		Transport: roundTripper(func(req *http.Request) (*http.Response, error) { return b.roundTrip(network, req) }),
@@ -79,8 +80,8 @@ func (b *balancer) pick(network http.RoundTripper) *spawned {
 	}
 }
 
-// patient repeats a write until it is answered otherwise than with come again later, as it is told to.
-func patient(c *http.Client, base string, n int) (int, string) {
+// writePatiently repeats a write after each Retry-After, and returns the first answer without one.
+func writePatiently(c *http.Client, base string, n int) (int, string) {
 	for {
 		res, err := c.Post(base+"/v1/chat.post", "application/json", strings.NewReader(fmt.Sprintf(`{"chat":"C-1","text":"call %d"}`, n)))
 		if err != nil {
@@ -102,8 +103,9 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{Rate: 40, Burst: 20})
 	defer roam.Close()
 	config := filepath.Join(t.TempDir(), "roamproxy.yaml") // half of the quota each
-	// What two processes, and one that has just ended, have under way may come late and all together: it is held back of the burst.
-	os.WriteFile(config, []byte("quotas: [{name: roam, rate: 20, burst: 10, jitter: 250ms}]\nupstream: {max_in_flight: 3}\nlimits: {shutdown_delay: 200ms, shutdown_grace: 5s}\n"), 0o600)
+	// The calls in flight of two processes, and of one that has just ended, may arrive late and together. As many tokens are held back.
+	os.WriteFile(config, []byte("quotas: [{name: roam, rate: 20, burst: 10, jitter: 250ms}]\nupstream: {max_in_flight: 3}\nlimits: "+
+		"{shutdown_delay: 200ms, shutdown_grace: 5s}\n"), 0o600)
 	states := []string{t.TempDir(), t.TempDir()}
 	start := func(i int) *spawned { return launch(t, roam.URL, states[i], "ROAMPROXY_CONFIG="+config) }
 	b, base := balance(t, start(0), start(1))
@@ -111,15 +113,13 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 	var load sync.WaitGroup
 	for n := range calls {
 		load.Go(func() {
-			if status, body := patient(tools, base, n); status != 200 {
-				t.Errorf("a call was lost: %d %s", status, body)
+			if status, body := writePatiently(tools, base, n); status != 200 {
+				t.Errorf("a call was answered %d %s, want 200", status, body)
 			}
 		})
 	}
 	for i := range 2 {
-		for deadline := time.Now().Add(10 * time.Second); roam.Calls() < 40*(i+1) && time.Now().Before(deadline); {
-			<-time.After(time.Millisecond)
-		}
+		eventually(t, "forty more calls", func() bool { return roam.Calls() >= 40*(i+1) })
 		old := b.replicas[i]
 		old.Process.Signal(syscall.SIGTERM)
 		if err := old.Wait(); err != nil {
@@ -136,8 +136,8 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 	}
 }
 
-// Seen to fail with answers that do not say they are the last.
-func TestWhileItStops(t *testing.T) {
+// Seen to fail with answers that do not announce the end of the connection.
+func TestCallsDuringTheShutdownDelay(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
 	config := filepath.Join(t.TempDir(), "roamproxy.yaml")
@@ -145,20 +145,19 @@ func TestWhileItStops(t *testing.T) {
 	r := launch(t, roam.URL, t.TempDir(), "ROAMPROXY_CONFIG="+config)
 	tools := client(t)
 	if res, _ := get(t, tools, r.base+"/v1/groups.list"); res.Close {
-		t.Error("a kept connection was to end while nobody stops")
+		t.Error("before the stop an answer announces the end of its connection")
 	}
 	r.Process.Signal(syscall.SIGTERM)
-	ready := 200
-	for deadline := time.Now().Add(10 * time.Second); ready == 200 && time.Now().Before(deadline); {
+	eventually(t, "readiness is red", func() bool {
 		res, _ := get(t, tools, r.admin+"/readyz")
-		ready = res.StatusCode
-	}
+		return res.StatusCode == 503
+	})
 	res, _ := get(t, tools, r.base+"/v1/groups.list")
-	if ready != 503 || res.StatusCode != 200 || !res.Close {
-		t.Errorf("during shutdown_delay readyz is %d, and a call is answered %d with close %v; want 503, and 200 as the connection's last", ready, res.StatusCode, res.Close)
+	if res.StatusCode != 200 || !res.Close {
+		t.Errorf("a call is answered %d with close %v, want 200 as the last of its connection", res.StatusCode, res.Close)
 	}
 	if err := r.Wait(); err != nil {
-		t.Errorf("the end: %v, want exit 0", err)
+		t.Errorf("it ended with %v, want exit 0", err)
 	}
 }
 
@@ -169,27 +168,30 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "roamproxy.yaml")
 	os.WriteFile(config, []byte("limits: {shutdown_delay: 5m}\n"), 0o600)
 	r := launch(t, roam.URL, t.TempDir(), "ROAMPROXY_CONFIG="+config)
+	r.Process.Signal(syscall.SIGTERM)
+	tools := client(t)
+	eventually(t, "readiness is red", func() bool {
+		res, _ := get(t, tools, r.admin+"/readyz")
+		return res.StatusCode == 503
+	})
+	r.Process.Signal(syscall.SIGTERM)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Wait() }()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		r.Process.Signal(syscall.SIGTERM)
-		select {
-		case err := <-ended:
-			if err == nil {
-				t.Error("exit 0, as if everything had been done")
-			}
-			return
-		case <-time.After(50 * time.Millisecond):
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("exit 0 after two signals, want a failure: calls were not ended in order")
 		}
+	case <-time.After(20 * time.Second): // of the five minutes
+		t.Error("it runs on after the second signal")
+		r.Process.Kill()
+		<-ended
 	}
-	t.Error("it goes on, however many signals come")
-	r.Process.Kill()
-	<-ended
 }
 
 // Seen to fail with a stop that is answered 502.
-func TestStoppingTellsWhoStillWaits(t *testing.T) {
-	c := configure(t, roamtest.Options{Burst: 1}, "quotas: [{name: roam, rate: 0.05, burst: 1, jitter: 0s, max_wait: 5m}]\n")
+func TestAStopAnswersQueuedCalls(t *testing.T) {
+	c := startReloadable(t, roamtest.Options{Burst: 1}, "quotas: [{name: roam, rate: 0.05, burst: 1, jitter: 0s, max_wait: 5m}]\n")
 	conn, err := net.Dial("tcp", c.Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -197,9 +199,7 @@ func TestStoppingTellsWhoStillWaits(t *testing.T) {
 	defer conn.Close()
 	post(client(t), "http://"+c.Addr)
 	fmt.Fprintf(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
-	for deadline := time.Now().Add(5 * time.Second); len(c.QueueState("roam").Waiting) == 0 && time.Now().Before(deadline); {
-		<-time.After(time.Millisecond)
-	}
+	eventually(t, "the call is queued", func() bool { return len(c.QueueState("roam").Waiting) > 0 })
 	c.Server.Stop(config.Limits{ShutdownGrace: config.Duration(time.Second)})
 	c.Server = nil
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -208,9 +208,9 @@ func TestStoppingTellsWhoStillWaits(t *testing.T) {
 	}
 	res.Body.Close()
 	if res.StatusCode != 503 || res.Header.Get("Roamproxy-Error") != "shutting_down" || !res.Close {
-		t.Errorf("who waited got %d %v, want 503 with shutting_down, as the connection's last", res.StatusCode, res.Header)
+		t.Errorf("the queued call got %d %v, want 503 with shutting_down, as the last of its connection", res.StatusCode, res.Header)
 	}
 	if later, _ := strconv.Atoi(res.Header.Get("Retry-After")); later < 2 || later > 20 {
-		t.Errorf("who waited for the turn in 20 s is to come again in %d s, want what was left of them", later)
+		t.Errorf("Retry-After is %d, want the rest of the 20 s until the call would have been sent", later)
 	}
 }
