@@ -106,7 +106,7 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := otherClient{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
 					r, u := shared(t, s, 10*time.Minute, time.Hour)
-					t.Logf("%.1f %% refused, %.0f %% of what was left used", 100*r, 100*u)
+					t.Logf("%.1f %% refused, %.1f %% of what was left used", 100*r, 100*u)
 					refused += r / float64(tt.chances)
 					used += u / float64(tt.chances)
 				})
