@@ -1,17 +1,13 @@
 package limiter
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // Adaptive wraps the Bucket of a quota and imposes the limits that Roam's refusals teach (AdaptState). The Queue reports every call
-// that was sent and what became of it. An Adaptive may be used by many goroutines; it calls its Bucket without a lock of its own.
+// that was sent and what became of it, and takes the tokens from the Bucket itself. It is called with the Queue's lock held.
 type Adaptive struct {
 	bucket Bucket
 	shared bool
 
-	mu      sync.Mutex // guards the following
 	off     bool
 	learned AdaptState
 	held    time.Time // the end of the hold whose rate the bucket accrues at; zero: of none
@@ -37,54 +33,44 @@ func (a *Adaptive) Configured() Limits { return a.bucket.Limits() }
 
 // Limits returns what is in force at now.
 func (a *Adaptive) Limits(now time.Time) Limits {
-	return a.Learned().limits(now, a.bucket.Limits())
+	return a.learned.limits(now, a.bucket.Limits())
 }
 
 // Believed returns the rate that seems to be left for us at now. A trial does not change it until it has lasted long enough.
 func (a *Adaptive) Believed(now time.Time) float64 {
-	return a.Learned().believed(now, a.bucket.Limits())
+	return a.learned.believed(now, a.bucket.Limits())
 }
 
-// Take is Bucket.Take with the limits in force. It returns the end of a hold where that comes first.
-func (a *Adaptive) Take(now time.Time, d Demand) time.Duration {
+// Prepare has the bucket accrue at the limits in force at now. It returns how long the guard holds the next call back, and after how
+// long Prepare is due again.
+func (a *Adaptive) Prepare(now time.Time) (wait, again time.Duration) {
 	a.enforce(now)
-	a.mu.Lock()
-	wait, holds := time.Duration(0), a.learned.holds(now)
 	if a.guards(now) {
-		wait = a.guard.free(a.learned, a.bucket.Limits()).Sub(now)
+		wait = max(a.guard.free(a.learned, a.bucket.Limits()).Sub(now), 0)
 	}
-	a.mu.Unlock()
-	if wait <= 0 {
-		wait = a.bucket.Take(now, d)
+	if again = a.learned.holds(now); again == 0 {
+		again = never
 	}
-	if holds > 0 {
-		return min(wait, holds)
-	}
-	return wait
+	return wait, again
 }
 
 // guards reports whether the guard is in force: until the burst is whole, but not where replicas share the bucket, which do not know
-// of each other's calls. The lock is held.
+// of each other's calls.
 func (a *Adaptive) guards(now time.Time) bool {
 	return !a.shared && now.Before(a.learned.whole(a.bucket.Limits()))
 }
 
 // enforce has the bucket accrue at the limits in force, from the end of a hold on although it was not asked then.
 func (a *Adaptive) enforce(now time.Time) {
-	a.mu.Lock()
 	s, end := a.learned, a.held
 	if a.held = (time.Time{}); s.holds(now) > 0 {
 		a.held = now.Add(s.holds(now))
 	}
-	a.mu.Unlock()
 	if !end.IsZero() && !end.After(now) {
 		a.bucket.SetLimits(end, s.limits(end, a.bucket.Limits()))
 	}
 	a.bucket.SetLimits(now, s.limits(now, a.bucket.Limits()))
 }
-
-// Return is Bucket.Return.
-func (a *Adaptive) Return(now time.Time) { a.bucket.Return(now) }
 
 // Lower is Bucket.Lower with the limits in force.
 func (a *Adaptive) Lower(now time.Time, level float64) {
@@ -104,28 +90,22 @@ const lacks = 0.01
 // IsFull reports whether tokens are lost at now, because the bucket is full.
 func (a *Adaptive) IsFull(now time.Time) bool { return a.Level(now) > a.Limits(now).Burst-lacks }
 
-// Sent reports a call that is sent at now. Exactly one of Answered, Refused, RefusedToo and Ended follows. burst: the
+// Sent reports a call that is sent at now, with a token. Exactly one of Answered, Refused, RefusedToo and Ended follows. burst: the
 // call follows the one before it sooner than the rate asks for.
 func (a *Adaptive) Sent(now time.Time) (burst bool) {
 	level, is := a.Level(now), a.Limits(now)
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.slots.sent(level+1 > is.Burst-lacks)
 	return a.guard.sent(now, a.bucket.Limits().calls()) < seconds(0.5/is.Rate)
 }
 
 // Answered reports that Roam admitted a call.
 func (a *Adaptive) Answered() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.slots.answered()
 	a.count()
 }
 
 // Ended reports a call without an answer. unused: it was not sent after all.
 func (a *Adaptive) Ended(unused bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.slots.ended()
 	if unused {
 		a.guard.unsent()
@@ -134,14 +114,14 @@ func (a *Adaptive) Ended(unused bool) {
 	}
 }
 
-// count counts a call that Roam admitted. The lock is held.
+// count counts a call that Roam admitted.
 func (a *Adaptive) count() {
 	if !a.shared {
 		a.calls++
 	}
 }
 
-// countShared counts the tokens that a shared bucket gave until now. The lock is held.
+// countShared counts the tokens that a shared bucket gave until now.
 func (a *Adaptive) countShared(now time.Time) {
 	if a.shared && !a.counted.IsZero() {
 		a.calls += a.learned.tokens(a.counted, now, a.bucket.Limits())
@@ -151,7 +131,6 @@ func (a *Adaptive) countShared(now time.Time) {
 
 // Refused reports a 429 at now that begins a pause. burst is what Sent returned.
 func (a *Adaptive) Refused(now time.Time, burst bool) {
-	a.mu.Lock()
 	a.slots.ended()
 	a.countShared(now)
 	a.paused = true
@@ -159,11 +138,10 @@ func (a *Adaptive) Refused(now time.Time, burst bool) {
 		a.slots.refused(burst)
 		a.learned = a.learned.refused(now, a.bucket.Limits(), a.measure(now))
 	}
-	a.mu.Unlock()
 	a.Lower(now, 0) // whatever we believed, Roam says that nothing is left
 }
 
-// measure returns what was measured up to a refusal at now. The lock is held.
+// measure returns what was measured up to a refusal at now.
 func (a *Adaptive) measure(now time.Time) (m measurement) {
 	if !a.start.at.IsZero() {
 		m = measurement{a.calls - a.start.calls, now.Sub(a.start.at).Seconds()}
@@ -177,30 +155,24 @@ func (a *Adaptive) measure(now time.Time) (m measurement) {
 
 // RefusedToo reports another 429 of the moment in which the present pause began.
 func (a *Adaptive) RefusedToo() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.slots.ended()
 	a.slots.refusedToo()
 }
 
 // Paused reports a pause at now that an earlier process, or another replica, saw begin.
 func (a *Adaptive) Paused(now time.Time) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.countShared(now)
 	a.paused = true
 }
 
 // Resumed reports that a pause is over, in which the bucket may have earned too much.
 func (a *Adaptive) Resumed(now time.Time) {
-	a.mu.Lock()
 	level := a.carryover()
 	a.counted, a.paused = now, false
-	a.mu.Unlock()
 	a.Lower(now, level)
 }
 
-// carryover returns how many tokens the present pause leaves in the bucket at most. The lock is held.
+// carryover returns how many tokens the present pause leaves in the bucket at most.
 func (a *Adaptive) carryover() float64 {
 	burst := a.bucket.Limits().Burst
 	switch {
@@ -215,15 +187,11 @@ func (a *Adaptive) carryover() float64 {
 // Unmeasured reports that tokens were lost, or calls held for a reason that Roam does not know of. Nothing can be measured across
 // such a moment.
 func (a *Adaptive) Unmeasured() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.start = refusal{}
 }
 
 // Slots returns how many calls may be in flight at once, of most.
 func (a *Adaptive) Slots(most int) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	return a.slots.of(most)
 }
 
@@ -232,22 +200,16 @@ func (a *Adaptive) Switch(on bool) {
 	if !on {
 		a.SetLearned(AdaptState{})
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.off = !on
 }
 
 // Learned returns what was learned so far.
 func (a *Adaptive) Learned() AdaptState {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	return a.learned
 }
 
 // SetLearned replaces what was learned, by what a state file or another replica says. The zero state forgets everything.
 func (a *Adaptive) SetLearned(s AdaptState) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	switch {
 	case a.off:
 		return

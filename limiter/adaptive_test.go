@@ -25,11 +25,20 @@ func (h *story) passes(seconds float64) {
 	h.now = h.now.Add(time.Duration(seconds * float64(time.Second)))
 }
 
+// take takes a token as the dispatcher does, and returns how long to wait for it.
+func (h *story) take() time.Duration {
+	wait, again := h.Prepare(h.now)
+	if wait == 0 {
+		wait = h.bucket.Take(h.now, Demand{})
+	}
+	return min(wait, again)
+}
+
 // calls has Roam admit so many calls, one a second, each with a token.
 func (h *story) calls(n int) {
 	for range n {
 		h.passes(1)
-		h.Adaptive.bucket.Take(h.now, Demand{})
+		h.bucket.Take(h.now, Demand{})
 		h.Sent(h.now)
 		h.Answered()
 	}
@@ -112,15 +121,15 @@ func TestMeasurement(t *testing.T) {
 }
 
 // A trial begins when the hold ends, and not when the next token would have come at the rate of the hold.
-func TestTakeReturnsTheEndOfAHold(t *testing.T) {
+func TestTheDispatcherAsksAgainAtTheEndOfAHold(t *testing.T) {
 	h := newStory(t)
 	h.SetLearned(AdaptState{Rate: 0.1, Burst: 5, Hold: 20, At: h.now.Add(-15 * time.Second)})
 	h.Lower(h.now, 0)
-	if got := h.Take(h.now, Demand{}); got != 5*time.Second {
+	if got := h.take(); got != 5*time.Second {
 		t.Errorf("the next call waits %v, want 5s", got)
 	}
 	h.passes(5)
-	if got, want := h.Take(h.now, Demand{}).Seconds(), 0.5/0.995; !near(got, want) {
+	if got, want := h.take().Seconds(), 0.5/0.995; !near(got, want) {
 		t.Errorf("then it waits %v s, want %v for half a token", got, want)
 	}
 }
@@ -139,13 +148,13 @@ func TestTokensAfterAHoldWithoutCalls(t *testing.T) {
 // While the burst is not whole, no more calls than the burst leave in the time that the rate needs for as many.
 func TestGuard(t *testing.T) {
 	h := newStory(t)
-	if wait := h.Take(h.now, Demand{}); wait != 0 {
+	if wait := h.take(); wait != 0 {
 		t.Fatalf("a full bucket has the first call wait %v", wait)
 	}
 	h.refusal()
 	var left []time.Time
 	for range 2000 { // callers that always wait
-		wait := h.Take(h.now, Demand{})
+		wait := h.take()
 		if wait > 0 {
 			h.now = h.now.Add(wait)
 			continue
@@ -173,7 +182,7 @@ func TestGuard(t *testing.T) {
 	h.SetLearned(AdaptState{})
 	h.passes(60)
 	for i := range 10 {
-		if wait := h.Take(h.now, Demand{}); wait != 0 {
+		if wait := h.take(); wait != 0 {
 			t.Fatalf("forgotten, call %d of a burst waits %v", i, wait)
 		}
 		h.Sent(h.now)
@@ -308,7 +317,7 @@ func TestMeasurementOfAReplica(t *testing.T) {
 	if got, want := h.Learned().Rate, below*(10*below*50*slack/60+20*slack)/40; !near(got, want) {
 		t.Errorf("the rate is %v, want %v: a third of the time was a hold", got, want)
 	}
-	if wait := h.Take(h.now, Demand{}); wait != 0 {
+	if wait := h.take(); wait != 0 {
 		t.Errorf("the guard has a replica wait %v", wait)
 	}
 }

@@ -33,7 +33,7 @@ func (q *Queue) advance() time.Duration {
 		q.state.resumed(now)
 		q.replace(now)
 		next := q.state.next(now)
-		bucket := q.state.bucket
+		bucket := q.state.bucket.bucket
 		q.mu.Unlock()
 		if next.sleep > 0 {
 			return next.sleep
@@ -41,7 +41,7 @@ func (q *Queue) advance() time.Duration {
 		for range next.returned {
 			bucket.Return(now)
 		}
-		if next.take {
+		if next.take && next.wait == 0 {
 			next.wait = bucket.Take(now, next.demand)
 			if next.wait == 0 {
 				q.keep() // before the call leaves: a crash in between costs a token, the other order would cost a 429
@@ -68,7 +68,7 @@ func (q *Queue) give(now time.Time, n step) bool {
 	case taken && !q.closed:
 		c = q.state.pop(q.now(), n.demand)
 	case n.take && !taken:
-		q.state.tokenAt, q.state.tokenFor = now.Add(n.wait), n.demand.Reserve
+		q.state.tokenAt, q.state.tokenFor = now.Add(min(n.wait, n.again)), n.demand.Reserve
 	}
 	if c != nil {
 		c.ready <- decision{permit: q.state.permit(q.now(), q, c)}
@@ -96,7 +96,8 @@ type step struct {
 	take     bool          // ask the bucket for a token
 	demand   Demand        // for this
 	refresh  *call         // the background call that the token is for; nil: the first queued call
-	wait     time.Duration // what the bucket answered
+	wait     time.Duration // what the bucket answered, or the adaptive limit, which is asked first
+	again    time.Duration // ask after this long at most: the limits change then
 }
 
 // next decides what to do at now. A call whose token is there is dispatched even if its wait has just ended, or ended while the
@@ -110,12 +111,14 @@ func (s *state) next(now time.Time) (n step) {
 		n.refresh = s.refreshes[0]
 		s.refreshes = s.refreshes[1:]
 		n.take, n.demand = s.isIdle(now), s.demand(now)
+		n.wait, n.again = s.bucket.Prepare(now)
 		n.demand.Margin += min(keepsForCalls, s.bucket.Limits(now).Burst-1)
 		return n
 	}
 	blocked, wait := s.blocked(now)
 	if n.take = !blocked; n.take {
 		n.demand = s.demand(now)
+		n.wait, n.again = s.bucket.Prepare(now)
 	} else if n.returned == 0 {
 		s.expire(now)
 		n.sleep = s.sleep(now, wait)

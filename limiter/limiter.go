@@ -15,7 +15,7 @@
 // A call that was refused, that expired or whose tool left was never sent. This package does not know HTTP paths, credentials or
 // metrics: it reports events to an Observer, and Queue.State returns the present state.
 //
-// Lock order: Call.mu, Queue.keeping, Queue.mu, Adaptive.mu, then the locks of a Bucket or a Sharing, which call nothing.
+// Lock order: Call.mu, Queue.keeping, Queue.mu, then the locks of a Bucket or a Sharing, which call nothing.
 package limiter
 
 import (

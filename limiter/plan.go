@@ -9,8 +9,6 @@ import (
 // Plan returns the tokens to come, as known at now.
 func (a *Adaptive) Plan(now time.Time) Plan {
 	level := a.Level(now)
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	p := Plan{
 		learned: a.learned, configured: a.bucket.Limits(), limits: a.learned.limits(now, a.bucket.Limits()),
 		now: now, held: a.learned.holds(now), level: level, carryover: a.carryover(),
