@@ -73,14 +73,23 @@ func (s AdaptState) held(configured Limits) float64 {
 	return min(max(s.Rate, configured.Rate*floor), configured.Rate)
 }
 
-// believed returns the rate that seems to be left at now. During a trial that is the rate of the hold, until all that Roam can
-// have saved would be spent.
+// believed returns the rate that seems to be left at now. A trial changes it when it is over.
 func (s AdaptState) believed(now time.Time, configured Limits) float64 {
-	rate, held := s.limits(now, configured).Rate, s.held(configured)
-	if spent := s.Hold + configured.Burst/(configured.Rate-held); s.Hold > 0 && now.Sub(s.At).Seconds() < spent {
-		return min(rate, held)
+	rate := s.limits(now, configured).Rate
+	if s.Hold > 0 && !s.isOver(now, configured) {
+		return min(rate, s.held(configured))
 	}
 	return rate
+}
+
+// isOver reports whether the other client had stopped when s was left alone until now: the trial has spent all that Roam can have
+// saved, and more.
+func (s AdaptState) isOver(now time.Time, configured Limits) bool {
+	saved := configured.Burst / max(configured.Rate-s.held(configured), configured.Rate*(1-below))
+	if s.Hold == 0 {
+		saved = 0
+	}
+	return now.Sub(s.At).Seconds() >= max(s.Hold+saved, overload.Seconds())
 }
 
 // holds returns how long the hold still lasts at now.
@@ -108,10 +117,9 @@ type measurement struct{ calls, seconds float64 }
 // refused returns the state after a refusal at now.
 func (s AdaptState) refused(now time.Time, configured Limits, m measurement) AdaptState {
 	is, holds := s.limits(now, configured), s.holds(now) > 0
-	next := AdaptState{Rate: is.Rate, Burst: max(is.Burst*halved, 1), At: now}
+	next := AdaptState{Rate: is.Rate, Burst: max(is.Burst*halved, 1), At: now} // perhaps an accident
 	switch {
-	case s.At.IsZero() || min(m.calls, m.seconds) > rare: // perhaps an accident
-	case m.seconds > 0:
+	case m.seconds > 0 && min(m.calls, m.seconds) <= rare:
 		next.Rate = m.calls / m.seconds * below
 		next.Rate = next.held(configured)
 		next.Hold = s.Hold * backoff
@@ -119,9 +127,9 @@ func (s AdaptState) refused(now time.Time, configured Limits, m measurement) Ada
 			next.Hold = s.Hold / backoff
 		}
 		next.Hold = min(max(next.Hold, firstHold/configured.Rate), mostHold/configured.Rate, mostHeld/next.Rate)
-	case holds: // the overload goes on
+	case m.seconds == 0 && holds: // the overload goes on
 		return s
-	default: // a trial failed at once
+	case m.seconds == 0 && !s.At.IsZero() && !s.isOver(now, configured): // a trial failed at once
 		next.Rate, next.Burst, next.Hold = s.Rate, is.Burst, s.Hold
 	}
 	return next

@@ -23,7 +23,7 @@ func TestStateAfterARefusal(t *testing.T) {
 	long := AdaptState{Rate: 0.4, Burst: 4, Hold: 120, At: ago(130)}    // and of 5.3
 	full := AdaptState{Rate: 0.4, Burst: 4, Hold: 60, At: ago(10_000)}  // the configured limits
 	floored := AdaptState{Rate: 0.1, Burst: 1, Hold: 210, At: ago(220)} // a burst of 3.2
-	alone := AdaptState{Rate: 0.995, Burst: 5, At: ago(100)}            // nothing was measured yet; a burst of 6
+	alone := AdaptState{Rate: 0.995, Burst: 5, At: ago(50)}             // nothing was measured yet; a burst of 5.5
 	for _, tt := range []struct {
 		name string
 		was  AdaptState
@@ -33,8 +33,10 @@ func TestStateAfterARefusal(t *testing.T) {
 		{"the first one halves the burst", AdaptState{}, measurement{}, AdaptState{Rate: 1, Burst: 5}},
 		{"an overload changes nothing more during the hold", holding, measurement{}, holding},
 		{"a trial that fails at once begins the hold anew", trial, measurement{}, AdaptState{Rate: 0.4, Burst: 4.7, Hold: 60}},
-		{"there is no hold before a measurement", alone, measurement{}, AdaptState{Rate: 0.995, Burst: 6}},
-		{"the first hold is short", alone, measurement{30, 60}, AdaptState{Rate: 0.475, Burst: 3, Hold: 20}},
+		{"there is no hold before a measurement", alone, measurement{}, AdaptState{Rate: 0.995, Burst: 5.5}},
+		{"nor later; but it is another one", AdaptState{Rate: 0.995, Burst: 5, At: ago(60)}, measurement{}, AdaptState{Rate: 0.995, Burst: 2.8}},
+		{"what was measured is forgotten when a trial is over", full, measurement{}, AdaptState{Rate: 1, Burst: 5}},
+		{"the first hold is short", alone, measurement{30, 60}, AdaptState{Rate: 0.475, Burst: 2.75, Hold: 20}},
 		{"after a trial it is half as long again", trial, measurement{25, 60}, AdaptState{Rate: 0.95 * 25 / 60, Burst: 2.35, Hold: 90}},
 		{"but no longer than for 50 calls", long, measurement{30, 60}, AdaptState{Rate: 0.475, Burst: 2.65, Hold: 50 / 0.475}},
 		{"nor than 220 s", floored, measurement{6, 60}, AdaptState{Rate: 0.1, Burst: 1.6, Hold: 220}},
@@ -68,8 +70,8 @@ func TestLimitsOverTime(t *testing.T) {
 		{"at first", 0, Limits{1, 10}, Limits{0.5, 4}, 0.5},
 		{"until the end of the hold", 59.999, Limits{1, 10}, Limits{0.5, 4.6}, 0.5},
 		{"a trial, which shows nothing yet", 60, Limits{1, 10}, Limits{0.995, 4.6}, 0.5},
-		{"Roam may have saved ten tokens, which last for 20 s", 79.999, Limits{1, 10}, Limits{0.995, 4.8}, 0.5},
-		{"the other client has stopped", 80.0001, Limits{1, 10}, Limits{0.995, 4.8}, 0.995},
+		{"Roam may have saved ten tokens, which last for 20 s", 79.9, Limits{1, 10}, Limits{0.995, 4.799}, 0.5},
+		{"the other client has stopped", 80.1, Limits{1, 10}, Limits{0.995, 4.801}, 0.995},
 		{"in the end all is as configured", 3600, Limits{1, 10}, Limits{1, 10}, 1},
 		{"and no more", 3e9, Limits{1, 10}, Limits{1, 10}, 1},
 		{"less was configured since", 0, Limits{0.45, 10}, Limits{0.45 * 0.995, 4}, 0.45 * 0.995},

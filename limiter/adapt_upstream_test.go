@@ -17,7 +17,7 @@ func TestFloodOnEveryUpstream(t *testing.T) {
 		for _, c := range tested() {
 			var shares, refusals []float64
 			for _, seed := range seeds(3) {
-				share, refused := flood(t, c, m, header, seed)
+				share, refused := flood(t, c, m, header, seed, 0)
 				shares, refusals = append(shares, share), append(refusals, float64(refused))
 			}
 			fmt.Fprintf(&line, "%s %.3f (%.0f refused)  ", c.name, median(shares), median(refusals))
@@ -26,6 +26,16 @@ func TestFloodOnEveryUpstream(t *testing.T) {
 			}
 		}
 		t.Logf("%-24s %-16s %s", m.name, header, line.String())
+	})
+}
+
+// A flood is no slower for an earlier one. An hour later the burst is whole again, and so may be too large for the upstream.
+func TestFloodAfterAFlood(t *testing.T) {
+	each(t, func(t *testing.T, m model, header retryAfter) {
+		share, refused := flood(t, limited(true), m, header, 1, 2)
+		if t.Logf("%.3f (%d refused)", share, refused); share < m.flood {
+			t.Errorf("200 calls at once reach %.3f of the ideal after two such floods, want at least %.2f", share, m.flood)
+		}
 	})
 }
 

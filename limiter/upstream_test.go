@@ -40,25 +40,37 @@ func each(t *testing.T, test func(t *testing.T, m model, header retryAfter)) {
 	}
 }
 
-// flood sends 200 calls at once. It returns what part of 190 s, the least that any model allows, they took, and the refusals.
-func flood(t *testing.T, c client, m model, header retryAfter, seed uint64) (share float64, refused int) {
+// flood sends 200 calls at once, and again so often after an hour in which there are none. It returns what part of 190 s, the least
+// that any model allows, the last ones took, and their refusals.
+func flood(t *testing.T, c client, m model, header retryAfter, seed uint64, again int) (share float64, refused int) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(m, header, seed)
 		call, stop := c.start(t, l)
 		defer stop()
-		start := time.Now()
-		var calls sync.WaitGroup
-		for range 200 {
-			calls.Go(func() {
-				if err := call(t.Context()); err != nil {
-					t.Error(err)
-				}
-			})
+		for range again {
+			l.flood(t, call)
+			time.Sleep(time.Hour)
 		}
-		calls.Wait()
-		share, refused = 190/l.admitted[len(l.admitted)-1].Sub(start).Seconds(), len(l.refused)
+		start := time.Now()
+		refused = -len(l.refused)
+		l.flood(t, call)
+		share = 190 / l.admitted[len(l.admitted)-1].Sub(start).Seconds()
+		refused += len(l.refused)
 	})
 	return share, refused
+}
+
+// flood sends 200 calls at once.
+func (l *lab) flood(t *testing.T, call func(context.Context) error) {
+	var calls sync.WaitGroup
+	for range 200 {
+		calls.Go(func() {
+			if err := call(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	calls.Wait()
 }
 
 // recovery is what followed some trouble.
