@@ -23,8 +23,11 @@ func (t *Transport) Keys() *Keys {
 }
 
 func (t *Transport) last() Secret {
-	if source, ok := t.Source.(Renewer); ok {
+	switch source := t.Source.(type) {
+	case Renewer:
 		return source.Last()
+	case Key:
+		return source.Value // whether it can be used is of interest to a call, and not to a hit
 	}
 	secret, _ := t.Source.Secret(context.Background()) // a Key needs no context
 	return secret
