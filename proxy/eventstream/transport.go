@@ -28,15 +28,21 @@ var _ http.RoundTripper = (*Transport)(nil)
 func IsWanted(h http.Header) bool {
 	for _, value := range h["Accept"] {
 		for part := range strings.SplitSeq(value, ",") {
-			if !strings.Contains(strings.ToLower(part), "event-stream") {
-				continue // hardly a request wants one: ParseMediaType takes some 200 ns
-			}
-			if kind, _, _ := mime.ParseMediaType(part); kind == "text/event-stream" {
+			if isEventStream(part) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// isEventStream reports whether a media type is that of server-sent events. Few are, and to parse one takes two allocations.
+func isEventStream(mediaType string) bool {
+	if !strings.Contains(strings.ToLower(mediaType), "event-stream") {
+		return false
+	}
+	kind, _, _ := mime.ParseMediaType(mediaType)
+	return kind == "text/event-stream"
 }
 
 // RoundTrip opens a stream, or passes another request to Next.

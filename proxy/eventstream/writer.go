@@ -6,7 +6,6 @@
 package eventstream
 
 import (
-	"mime"
 	"net/http"
 	"strings"
 	"sync"
@@ -22,8 +21,7 @@ const comment = ": keep-alive\n\n"
 
 // IsStream reports whether h belongs to a response of server-sent events.
 func IsStream(h http.Header) bool {
-	kind, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
-	return kind == "text/event-stream"
+	return isEventStream(h.Get("Content-Type"))
 }
 
 // CanComment reports whether comments may be added to the response that h belongs to: a stream that is not compressed, without
