@@ -26,22 +26,37 @@ func (q *Queue) State() State {
 	return q.state.snapshot(q.now())
 }
 
+// Idle reports whether a call would be sent at once with a token left for the next one, and whether the queue is paused. It takes the same
+// time whatever is queued.
+func (q *Queue) Idle() (idle, paused bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	is := q.state.snapshotWithout(q.now())
+	return !is.Paused && q.state.calls.Len() == 0 && is.Tokens >= min(1+keepsForCalls, is.Burst), is.Paused
+}
+
 func (s *state) snapshot(now time.Time) State {
+	is := s.snapshotWithout(now)
+	is.Waiting = make(map[string]int)
+	for _, c := range s.deadlines {
+		is.Waiting[c.tool.Name]++
+		is.Oldest = max(is.Oldest, now.Sub(c.arrived))
+	}
+	return is
+}
+
+// snapshotWithout returns the state without the queued calls.
+func (s *state) snapshotWithout(now time.Time) State {
 	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
 	is := State{
 		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: s.bucket.Believed(now), Burst: limits.Burst, Paid: configured,
-		Waiting: make(map[string]int),
-		Paused:  s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
+		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
 		Jitter: s.delays.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
 		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}
 	if is.Shared && part.Replicas == 0 { // alone it has its share
 		is.Rate, is.Paid.Rate = is.Rate*part.Rate, is.Paid.Rate*part.Rate
 		is.Burst, is.Paid.Burst = min(is.Burst, part.Burst), part.Burst
-	}
-	for _, c := range s.deadlines {
-		is.Waiting[c.tool.Name]++
-		is.Oldest = max(is.Oldest, now.Sub(c.arrived))
 	}
 	return is
 }

@@ -11,8 +11,7 @@ import (
 // Queue reports whether the queue is idle, so that a background refresh delays no other call, and whether it is paused. Idle means that no
 // call is queued and two tokens are left: one for the refresh, one for the next call.
 func (c *cachedCall) Queue() (idle, paused bool) {
-	s := c.by.upstream.quota.Queue.State()
-	return !s.Paused && len(s.Waiting) == 0 && s.Tokens >= min(2, s.Burst), s.Paused
+	return c.by.upstream.quota.Queue.Idle()
 }
 
 // queueMargin is how much longer the cache waits than the queue, so that the queue reports first that a wait was too long: it knows why.
