@@ -99,21 +99,20 @@ func drawSchedule(t *rapid.T) schedule {
 
 // TestInvariantsOfTheQueue runs random schedules against a Roam of the same quota, and checks what happened.
 func TestInvariantsOfTheQueue(t *testing.T) {
-	dir := t.TempDir()
-	run := 0
-	for range 10 { // of rapid's hundred
-		rapid.Check(t, func(rt *rapid.T) {
-			s := drawSchedule(rt)
-			run++
-			var broken error
-			synctest.Test(t, func(t *testing.T) { broken = s.run(t, fmt.Sprint(dir, "/", run)) })
-			if broken != nil {
-				rt.Fatal(broken)
-			}
+	for n := range 20 { // times rapid's 100
+		t.Run(fmt.Sprint("hundred ", n), func(t *testing.T) {
+			t.Parallel()
+			dir, run := t.TempDir(), 0
+			rapid.Check(t, func(rt *rapid.T) {
+				s := drawSchedule(rt)
+				run++
+				var broken error
+				synctest.Test(t, func(t *testing.T) { broken = s.run(t, fmt.Sprint(dir, "/", run)) })
+				if broken != nil {
+					rt.Fatal(broken)
+				}
+			})
 		})
-		if t.Failed() {
-			return
-		}
 	}
 }
 
