@@ -12,7 +12,7 @@ RACE := $(if $(shell command -v $${CC:-cc}),-race)
 PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-server:redis-server curl:curl docker-compose:docker-compose nginx:nginx-light node:nodejs /usr/bin/python3:python3-requests,python3-httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help jobs compare demo run test e2e programs cover check fmt vet arrows bench fuzz soak release image
+.PHONY: help jobs compare demo run test e2e program-tests simulations programs cover check fmt vet arrows bench fuzz soak release image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,12 +28,21 @@ run: ## serve, with the key in ROAM_API_KEY
 PROGRAM_TESTS := ./cmd/roamproxy/e2e/... ./limiter/redisquota ./deploy/...
 OTHER_TESTS := $(GO) list ./... | grep -v -e '/e2e' -e '/redisquota$$' -e '/deploy/'
 
-test: programs ## the tests of the code, with the race detector where there is a C compiler (4 minutes on 2 cores)
-	$(GO) test $(RACE) $$($(OTHER_TESTS))
+# These simulate hours of traffic beside another client, and compute for a minute or two.
+SIMULATIONS := ^(TestWhatAnotherClientLeavesIsUsed|TestFloodOnEveryUpstream|TestRecoveryAfterTrouble|TestRecoveryOverARestart|TestBesideSteadyUse|TestReplicasBesideAnotherClient)$$
 
-e2e: programs ## the tests that start roamproxy and other programs (7 minutes, most of it waiting)
+test: programs ## the tests of the code, with the race detector where there is a C compiler (2 minutes on 2 cores)
+	$(GO) test $(RACE) -skip '$(SIMULATIONS)' $$($(OTHER_TESTS))
+
+e2e: programs ## the other tests: roamproxy beside other programs, hours of simulated traffic (7 minutes, most of it waiting)
+	@$(MAKE) -j2 program-tests simulations
+
+program-tests:
 	$(GO) test $(RACE) $(PROGRAM_TESTS)
 	cd deploy/verify && $(GO) test ./...
+
+simulations: # they take what the others leave of the processors
+	nice -n 15 $(GO) test $(RACE) -run '$(SIMULATIONS)' ./proxy ./limiter
 
 programs:
 	@$(if $(RACE),,echo "no C compiler here: testing without the race detector")
@@ -147,11 +156,13 @@ bench: ## the benchmarks, beside the figures that are kept (3 minutes); deploy/b
 # (golang.org/issue/75804, mended in 1.27): that is no find.
 OVER := ' *context deadline exceeded'
 FUZZLOG := /tmp/roamproxy-fuzz.txt
+FUZZER := /tmp/roamproxy-fuzzer
 fuzz: ## every fuzz target for FUZZTIME (20s)
-	@$(GO) list ./... | while read -r p; do \
-	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do echo "$$p $$f"; \
-	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p 2>&1 | tee $(FUZZLOG); \
-	    grep -q '^ok' $(FUZZLOG) || { grep -qx $(OVER) $(FUZZLOG) && ! grep -q 'Failing input' $(FUZZLOG); } || exit 1; done; done
+	@grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r p; do \
+	  $(GO) test -c -fuzz . -o $(FUZZER) $$p || exit 1; \
+	  for f in $$($(FUZZER) -test.list '^Fuzz'); do echo "$$p $$f"; \
+	    (cd $$p && $(FUZZER) -test.run '^$$' -test.fuzz "^$$f\$$" -test.fuzztime $(FUZZTIME) -test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/roamproxy/$$p") 2>&1 | tee $(FUZZLOG); \
+	    grep -qx PASS $(FUZZLOG) || { grep -qx $(OVER) $(FUZZLOG) && ! grep -q 'Failing input' $(FUZZLOG); } || exit 1; done; done
 
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 VERSION = $(shell git describe --tags --always --dirty)
