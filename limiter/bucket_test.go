@@ -31,8 +31,7 @@ func TestJitterHoldsBackItsShareOfTheBurst(t *testing.T) {
 	}
 }
 
-// Whatever is asked when, no stretch of time sees more calls than burst + rate × its length, and who waits as long as he was
-// told gets a token.
+// In no stretch of time are there more calls than burst + rate × its length, and after the wait that Take returned there is a token.
 //
 // Seen to fail with a bucket that lends a tenth of a token.
 func TestBucketNeverGivesMoreThanIsPaidFor(t *testing.T) {

@@ -32,7 +32,8 @@ func (f *fixture) insist(t *testing.T, caller Caller) (refused int) {
 	}
 }
 
-// Each refused caller has a time of its own: a crowd that comes back after Retry-After is refused at most twice, and no token is wasted. Seen to fail with one time for all: 600 calls were refused 140,000 times.
+// Each refused caller has a time of its own. A crowd that comes back after Retry-After is refused at most twice, and no token is
+// wasted. Seen to fail with one time for all: 600 calls were refused 140,000 times.
 func TestACrowdDoesNotComeBackTogether(t *testing.T) {
 	for _, tt := range []struct {
 		calls, tools int

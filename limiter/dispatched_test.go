@@ -128,7 +128,7 @@ func TestWhatEndsAnAdmittedCallsWait(t *testing.T) {
 	}
 }
 
-// Beside a batch tool that always has calls queued, another tool's calls find the reserve. The batch tool loses nothing.
+// Beside a batch tool that always has calls queued, another tool's calls find the reserve. The batch tool loses no calls.
 //
 // Seen to fail without a reserve: the last of five went after 8.5 s.
 func TestABatchToolLeavesTheReserve(t *testing.T) {

@@ -216,13 +216,13 @@ func TestAPauseIsMeasuredFromItsFirstRefusal(t *testing.T) {
 	}
 }
 
-// heardPauses is who listens for pauses.
-type heardPauses struct {
+// pauses is an Observer that records how long each pause was to be.
+type pauses struct {
 	noObserver
 	began *[]time.Duration
 }
 
-func (h heardPauses) PauseBegan(d time.Duration) { *h.began = append(*h.began, d) }
+func (h pauses) PauseBegan(d time.Duration) { *h.began = append(*h.began, d) }
 
 func TestAPauseOfBeforeTheStartIsReported(t *testing.T) {
 	for _, tt := range []struct {
@@ -236,9 +236,9 @@ func TestAPauseOfBeforeTheStartIsReported(t *testing.T) {
 	} {
 		var began []time.Duration
 		b, _ := NewLocal(1, 10, 0)
-		New(Options{Bucket: b, Paused: tt.paused, Observer: heardPauses{began: &began}}).Close()
+		New(Options{Bucket: b, Paused: tt.paused, Observer: pauses{began: &began}}).Close()
 		if !slices.Equal(began, tt.want) {
-			t.Errorf("paused for %v before the start: told of %v, want %v", tt.paused, began, tt.want)
+			t.Errorf("paused for %v before the start: reported are %v, want %v", tt.paused, began, tt.want)
 		}
 	}
 }

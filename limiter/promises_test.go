@@ -10,7 +10,7 @@ func TestImpatientCallersHoldOnePlaceEach(t *testing.T) {
 	const callers = 12
 	for _, tt := range []struct {
 		name  string
-		every time.Duration // each caller comes again after this, whatever it was told
+		every time.Duration // each caller comes again after this, whatever its Retry-After
 		want  int           // places at most
 	}{
 		{"after half a second", early, callers},

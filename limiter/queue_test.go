@@ -61,7 +61,7 @@ func TestACallDoesNotWaitForAbandonedOnes(t *testing.T) {
 			t.Errorf("the survivor waited %v, want 1s", got)
 		}
 		if got := f.calls(); got != 2 {
-			t.Errorf("%d calls sent, want 2: those who left were sent nothing", got)
+			t.Errorf("%d calls sent, want 2: abandoned calls are not sent", got)
 		}
 	})
 }

@@ -123,7 +123,7 @@ func TestAReloadDuringAPause(t *testing.T) {
 			f.script = append(f.script, says(429))
 			again := time.Now()
 			if f.post("bot"); time.Since(again) != 7*time.Second {
-				t.Errorf("%s: a 429 that says nothing paused for %v, want the new default of 7s", tt.name, time.Since(again))
+				t.Errorf("%s: a 429 without Retry-After paused for %v, want the new default of 7s", tt.name, time.Since(again))
 			}
 		})
 	}

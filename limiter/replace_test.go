@@ -85,7 +85,7 @@ func TestTheOldBucketIsAskedNoMore(t *testing.T) {
 	})
 }
 
-// A closed queue replaces nothing, and Replace returns.
+// On a closed queue Replace returns at once.
 func TestReplaceAfterTheEndReturns(t *testing.T) {
 	f := newFixture(t, 1, 10, 0, Options{})
 	f.queue.Close()

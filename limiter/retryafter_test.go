@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Seen to fail with Roam's Date not heeded, with a pause of nothing, and with the first of two.
+// Seen to fail with Roam's Date ignored, with a pause of zero, and with the first of two.
 func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	date := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
@@ -20,7 +20,7 @@ func TestRetryAfter(t *testing.T) {
 		{"seconds", []string{"7"}, "", 7 * time.Second},
 		{"decimals", []string{"1.5"}, "", 1500 * time.Millisecond},
 		{"blanks around", []string{" 7 "}, "", 7 * time.Second},
-		{"nothing", nil, "", 10 * time.Second},
+		{"no header", nil, "", 10 * time.Second},
 		{"empty", []string{""}, "", 10 * time.Second},
 		{"a word", []string{"soon"}, "", 10 * time.Second},
 		{"zero is the shortest pause", []string{"0"}, "", time.Second},

@@ -79,7 +79,7 @@ func TestNoToolTakesTheSharesOfAnother(t *testing.T) {
 	})
 }
 
-// Seen to fail with bytes that are anybody's: a write of the other tool was refused while the queue was empty.
+// Seen to fail with one bound for all tools: a write of the other tool was refused while the queue was empty.
 func TestOneToolDoesNotTakeAllBytes(t *testing.T) {
 	const kib = 1 << 10
 	store := NewBodies(1<<20, t.TempDir())

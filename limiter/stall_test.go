@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// busy is a machine that stands still now and then: no call that was about to be written, or was not counted by Roam yet, goes on
+// busy is a machine that stalls now and then: no call that was about to be written, or was not counted by Roam yet, goes on
 // before that is over.
 type busy struct {
 	next   http.RoundTripper
 	random *rand.Rand
-	ours   bool // it is this process that stands still, and not Roam's
+	ours   bool // this process stalls, and not Roam's
 
 	mu    sync.Mutex
-	until time.Time // it stands still
+	until time.Time // it stalls
 	at    time.Time // and again then
 }
 
@@ -57,7 +57,7 @@ func (b *busy) RoundTrip(req *http.Request) (*http.Response, error) {
 func TestAFloodOnABusyMachine(t *testing.T) {
 	for seed := range uint64(30) {
 		for _, ours := range []bool{true, false} {
-			t.Run(fmt.Sprint("seed ", seed, ", this process stands still: ", ours), func(t *testing.T) {
+			t.Run(fmt.Sprint("seed ", seed, ", this process stalls: ", ours), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					f := newFixture(t, 1, 10, 200*time.Millisecond, Options{MaxWait: time.Hour, Jitter: 200 * time.Millisecond, Adapt: true})
 					f.rt.Next = &busy{next: f.roam, random: rand.New(rand.NewPCG(seed, 7)), ours: ours}

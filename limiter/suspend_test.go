@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// machine is one that is suspended: Go's clock stands still, and the other one goes on.
+// suspendable is a machine that can be suspended: Go's clock stops then, and the other one goes on.
 type suspendable struct{ asleep atomic.Int64 }
 
 func (m *suspendable) now() time.Time          { return time.Now().Add(time.Duration(m.asleep.Load())) }

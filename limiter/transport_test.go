@@ -177,7 +177,7 @@ func TestBodyThatCannotBeRead(t *testing.T) {
 		req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://roam/v1/chat.post", broken)
 		_, err := f.rt.RoundTrip(req)
 		if !errors.Is(err, ErrBody) || !errors.Is(err, io.ErrUnexpectedEOF) || f.calls() != 0 {
-			t.Errorf("error = %v after %d sends, want ErrBody, nothing sent", err, f.calls())
+			t.Errorf("error = %v after %d sends, want ErrBody and none", err, f.calls())
 		}
 	})
 }

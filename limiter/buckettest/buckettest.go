@@ -31,7 +31,7 @@ func (s suite) run() {
 	for range 3 {
 		s.take(0)
 	}
-	s.take(time.Second) // a wait costs nothing, so it may be asked as often as one likes
+	s.take(time.Second) // a wait costs no token, so Take may be called again
 	s.take(time.Second)
 	s.advance(400 * time.Millisecond)
 	s.take(600 * time.Millisecond)
@@ -53,7 +53,7 @@ func (s suite) otherLimits() {
 	s.take(0)
 	s.take(2 * time.Second)
 	s.b.SetLimits(time.Now(), s.b.Limits())
-	s.take(time.Second) // other limits refill nothing
+	s.take(time.Second) // other limits add no tokens
 }
 
 func (s suite) lowered() {

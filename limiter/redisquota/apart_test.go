@@ -12,22 +12,22 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// What becomes of a pause, and of a share, while replicas cannot hear of each other.
+// Pauses and shares while replicas cannot reach each other.
 
-// A prober that does not know that it is one, or cannot report what Roam said, is heard all the same: it is not waited for.
+// A prober that does not know that it is one, or cannot report Roam's answer, still renews its lease. The others do not wait for it.
 //
 // Seen to fail with the first three for ever: it lived, so no other took its place.
 func TestProberThatDoesNotReport(t *testing.T) {
 	r := redistest.NewRedis(t)
 	other := newReplica(t, r, 2, 50, 10)
 	p, cuttable := cuttableReplica(t, r, 50)
-	whileCutOff := func(hears func(*limiter.Permit)) func(*testing.T) {
+	whileCutOff := func(ends func(*limiter.Permit)) func(*testing.T) {
 		return func(t *testing.T) {
 			probe := permit(t, p.queue)
 			cuttable.set(true)
 			p.queue.Wait(t.Context(), limiter.Caller{}) // a call that has to ask notices
 			until(t, "losing Redis", func() bool { p.session.soon(); return p.session.Away() != nil })
-			hears(probe)
+			ends(probe)
 			probe.Release()
 			cuttable.set(false)
 			joined(t, p.session)
@@ -73,7 +73,7 @@ func TestPauseOutlivesRedis(t *testing.T) {
 	r := redistest.NewRedis(t)
 	replicas := replicasOf(t, r, 2, 50, 10)
 	refused(t, replicas[0].queue, time.Minute)
-	until(t, "hearing of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
+	until(t, "the news of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
 	r.Kill()
 	for _, p := range replicas {
 		until(t, "losing Redis", func() bool { p.session.soon(); return p.session.Away() != nil })
@@ -92,7 +92,7 @@ func TestPauseOutlivesRedis(t *testing.T) {
 	if !replicas[1].queue.Resume() {
 		t.Error("nothing to resume")
 	}
-	until(t, "the other replica's hearing of it", func() bool { replicas[0].renew(t); return replicas[0].queue.State().PausedFor == 0 })
+	until(t, "the news at the other replica", func() bool { replicas[0].renew(t); return replicas[0].queue.State().PausedFor == 0 })
 }
 
 // Seen to fail with nothing noted while Redis is away.
@@ -105,7 +105,7 @@ func TestARefusalWhileRedisIsAwayStopsAllOnceItIsBack(t *testing.T) {
 	refused(t, p.queue, time.Minute)
 	cuttable.set(false)
 	joined(t, p.session)
-	until(t, "the other replica's hearing of it", func() bool { other.renew(t); return other.queue.State().PausedFor > 30*time.Second })
+	until(t, "the news at the other replica", func() bool { other.renew(t); return other.queue.State().PausedFor > 30*time.Second })
 }
 
 // Seen to fail with an event forgotten that Redis did not understand, and with none noted while it is away.
@@ -127,7 +127,7 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 			}
 			refused(t, replicas[0].queue, time.Minute)
 			replicas[0].renew(t)
-			until(t, "hearing of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
+			until(t, "the news of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
 			for _, w := range wires {
 				w.set(true)
 			}
@@ -148,7 +148,7 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 				w.set(false)
 				joined(t, replicas[i].session)
 			}
-			until(t, "hearing of it", func() bool {
+			until(t, "the news", func() bool {
 				replicas[0].session.soon()
 				replicas[1].bucket.ask(t.Context(), func(*request) {})
 				return replicas[0].queue.State().PausedFor+replicas[1].queue.State().PausedFor == 0
@@ -159,7 +159,7 @@ func TestAPauseEndedByHandWhileRedisIsAwayIsEndedForAll(t *testing.T) {
 
 // A replica that has lost Redis probes itself, whichever was about to.
 //
-// Seen to fail with a queue that is not told that it is alone.
+// Seen to fail with a queue that does not get the news that it is alone.
 func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
 	r := redistest.NewRedis(t)
 	other := newReplica(t, r, 2, 50, 10)
@@ -183,7 +183,7 @@ func TestTheProbeOfAnotherIsNotWaitedForWithoutRedis(t *testing.T) {
 
 // A share of a slow quota is long in coming; once Redis is back there is the whole of it.
 //
-// Seen to fail with a queue that is not told that Redis is back.
+// Seen to fail with a queue that does not get the news that Redis is back.
 func TestNoCallWaitsForTheShareOnceRedisIsBack(t *testing.T) {
 	r := redistest.NewRedis(t)
 	p, cuttable := cuttableReplica(t, r, 0.02)
@@ -237,14 +237,14 @@ func TestAQuotaIsClosedAndTheOtherStays(t *testing.T) {
 	if got := stays.bucket.Part().Replicas; got != 1 {
 		t.Errorf("%d replicas are there after one left, want 1", got)
 	}
-	heard := func(b *Bucket) time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.replied }
+	replied := func(b *Bucket) time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.replied }
 	first.mu.Lock()
 	last := first.replied
 	first.mu.Unlock()
-	before := heard(second)
+	before := replied(second)
 	second.Publish(limiter.Event{Kind: limiter.EventUnsure})
-	until(t, "the other quota's being heard", func() bool { return heard(second).After(before) })
-	if heard(first) != last {
+	until(t, "a reply for the other quota", func() bool { return replied(second).After(before) })
+	if replied(first) != last {
 		t.Error("a quota that was closed is still reported")
 	}
 }

@@ -28,37 +28,45 @@ func do(t *testing.T, r *redistest.Redis, command string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	words := strings.Fields(command)
-	if err := c.Do(context.Background(), c.B().Arbitrary(words...).Build()).Error(); err != nil {
+	args := strings.Fields(command)
+	if err := c.Do(context.Background(), c.B().Arbitrary(args...).Build()).Error(); err != nil {
 		t.Fatalf("%s: %v", command, err)
 	}
+}
+
+// does returns a step that sends a command to Redis.
+func does(command string) func(*testing.T, *redistest.Redis) {
+	return func(t *testing.T, r *redistest.Redis) { do(t, r, command) }
 }
 
 // user is what the documents say that a user of Redis must be allowed.
 const user = "ACL SETUSER replica on >secret ~{test}:* &{test}:* +@connection +@read +@write +@scripting +@pubsub +info +time"
 
-// However Redis is away, a call does not wait for it, the reason is told once, and when it is back so is the replica.
+// However Redis is away, a call does not wait for it, the reason is reported once, and when it is back the replica rejoins.
 func TestRedisAwayInEveryForm(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		breaks, mends func(*testing.T, *redistest.Redis)
-		want          string // in what is told
+		want          string // in the reason
 	}{
-		{"refused", func(_ *testing.T, r *redistest.Redis) { r.Kill() }, func(t *testing.T, r *redistest.Redis) { r.Start(); do(t, r, user) }, ""},
+		{"refused", func(_ *testing.T, r *redistest.Redis) { r.Kill() }, func(t *testing.T, r *redistest.Redis) {
+			r.Start()
+			do(t, r, user)
+		}, ""},
 		{"hanging", func(_ *testing.T, r *redistest.Redis) { r.Hang() }, func(_ *testing.T, r *redistest.Redis) { r.Resume() }, "deadline"},
-		{"a copy that may not be written", func(t *testing.T, r *redistest.Redis) { do(t, r, "REPLICAOF 127.0.0.1 1") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "REPLICAOF NO ONE") }, "READONLY"},
-		{"out of memory", func(t *testing.T, r *redistest.Redis) { do(t, r, "CONFIG SET maxmemory 1") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "CONFIG SET maxmemory 0") }, "OOM"},
-		{"a user without rights", func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica -set") }, func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica +set") }, "can't run"},
+		{"a copy that may not be written", does("REPLICAOF 127.0.0.1 1"), does("REPLICAOF NO ONE"), "READONLY"},
+		{"out of memory", does("CONFIG SET maxmemory 1"), does("CONFIG SET maxmemory 0"), "OOM"},
+		{"a user without rights", does("ACL SETUSER replica -set"), does("ACL SETUSER replica +set"), "can't run"},
 		{"another password", func(t *testing.T, r *redistest.Redis) {
 			do(t, r, "ACL SETUSER replica resetpass >other")
 			do(t, r, "CLIENT KILL USER replica")
-		}, func(t *testing.T, r *redistest.Redis) { do(t, r, "ACL SETUSER replica >secret") }, "WRONGPASS"},
+		}, does("ACL SETUSER replica >secret"), "WRONGPASS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := redistest.NewRedis(t)
 			do(t, r, user)
-			var told atomic.Pointer[string]
+			var reason atomic.Pointer[string]
 			var changes atomic.Int64
 			f := newSession(Options{Prefix: "test", Replicas: 2, Connect: func() (rueidis.Client, error) {
 				o, err := rueidis.ParseURL("redis://replica:secret@" + r.Addr)
@@ -71,7 +79,7 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 				changes.Add(1)
 				if away != nil {
 					text := away.Error()
-					told.Store(&text)
+					reason.Store(&text)
 				}
 			}}, time.Second)
 			t.Cleanup(f.Close)
@@ -81,7 +89,7 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 			tt.breaks(t, r)
 			until(t, "going on alone, and why", func() bool {
 				b.Take(time.Now(), limiter.Demand{})
-				return f.Away() != nil && told.Load() != nil && strings.Contains(*told.Load(), tt.want)
+				return f.Away() != nil && reason.Load() != nil && strings.Contains(*reason.Load(), tt.want)
 			})
 			until(t, "a token of its own", func() bool { return b.Take(time.Now(), limiter.Demand{}) == 0 })
 			if rate := b.Part().Rate; rate != 0.5 {
@@ -93,9 +101,9 @@ func TestRedisAwayInEveryForm(t *testing.T) {
 			if took := time.Since(since); took > 5*time.Second {
 				t.Errorf("back after %v, want within 5 s", took)
 			}
-			until(t, "being told that it is back", func() bool { return changes.Load()-start >= 2 })
+			until(t, "the report that it is back", func() bool { return changes.Load()-start >= 2 })
 			if got := changes.Load() - start; got > 3 {
-				t.Errorf("told of %d changes, want 2: away and back; or 3: away, why, and back", got)
+				t.Errorf("%d changes were reported, want 2: away and back; or 3: away, why, and back", got)
 			}
 		})
 	}
@@ -146,7 +154,8 @@ func TestASlowRedisIsUsedOrLeft(t *testing.T) {
 	var late atomic.Int64
 	var changes atomic.Int64
 	through := &redistest.Redis{Addr: slow(t, r.Addr, &late)}
-	f := newSession(Options{Connect: dialer(through), Prefix: "test", Replicas: 2, OnConnectionChange: func(error) { changes.Add(1) }}, 2*time.Second)
+	o := Options{Connect: dialer(through), Prefix: "test", Replicas: 2, OnConnectionChange: func(error) { changes.Add(1) }}
+	f := newSession(o, 2*time.Second)
 	t.Cleanup(f.Close)
 	b := share(t, f, 50, 5)
 	joined(t, f)
@@ -158,7 +167,7 @@ func TestASlowRedisIsUsedOrLeft(t *testing.T) {
 		}
 	}
 	if got := changes.Load() - before; got > 0 {
-		t.Errorf("answers take a tenth of our patience: told of %d changes, want that it is used", got)
+		t.Errorf("answers take a tenth of our patience: %d changes were reported, want that it is used", got)
 	}
 	late.Store(int64(3 * time.Second))
 	until(t, "leaving", func() bool { b.Take(limiter.Now(), limiter.Demand{}); return f.Away() != nil })

@@ -15,7 +15,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// replica is one process that shares quotas, as far as this package can tell, and bears a busy machine.
+// replica is one process that shares quotas, as far as this package is concerned, and bears a busy machine.
 func replica(t testing.TB, r located, replicas int) *Session {
 	t.Helper()
 	f := newSession(Options{Connect: dialer(r), Prefix: "test", Replicas: replicas}, 20*time.Second)
@@ -63,7 +63,7 @@ func joined(t testing.TB, f *Session) {
 	until(t, "joining", func() bool { return f.Away() == nil })
 }
 
-// passes lets a shared bucket's time pass: it is full sooner. The bucket hears of it, as with any renewal.
+// passes lets a shared bucket's time pass: it is full sooner. The bucket gets the news, as with any renewal.
 func passes(t testing.TB, b *Bucket) func(time.Duration) {
 	const script = `local q = cjson.decode(redis.call('GET', KEYS[1]))
 		q.full = string.format('%.0f', q.full - ARGV[1])
@@ -72,7 +72,8 @@ func passes(t testing.TB, b *Bucket) func(time.Duration) {
 		t.Helper()
 		b.asking <- struct{}{}
 		client := b.session.connection()
-		err := client.Do(context.Background(), client.B().Eval().Script(script).Numkeys(1).Key(b.key).Arg(strconv.FormatInt(d.Microseconds(), 10)).Build()).Error()
+		command := client.B().Eval().Script(script).Numkeys(1).Key(b.key).Arg(strconv.FormatInt(d.Microseconds(), 10)).Build()
+		err := client.Do(context.Background(), command).Error()
 		<-b.asking
 		if err != nil && !rueidis.IsRedisNil(err) {
 			t.Fatal(err)
@@ -128,10 +129,10 @@ func TestReplicasDivideTheQuotaEvenly(t *testing.T) {
 	}
 }
 
-// divide lets calls wait at n replicas at all times, until so many have gone, and counts what each got and what Redis was asked.
+// divide keeps calls queued at n replicas, until so many were sent, and counts what each got and what Redis was asked.
 func divide(t *testing.T, n, total int) {
 	r := redistest.NewRedis(t)
-	replicas := replicasOf(t, r, n, 40, 2) // a larger burst is for whoever comes first, after the machine has stood still
+	replicas := replicasOf(t, r, n, 40, 2) // after a stall of the machine the first replica would take a larger burst
 	do(t, r, "CONFIG RESETSTAT")
 	start := time.Now()
 	ctx, enough := context.WithCancel(t.Context())
@@ -143,12 +144,12 @@ func divide(t *testing.T, n, total int) {
 		for range 5 {
 			all.Go(func() {
 				for {
-					turn, err := p.queue.Wait(ctx, bot)
+					permit, err := p.queue.Wait(ctx, bot)
 					if err != nil {
 						return
 					}
-					turn.Answered()
-					turn.Release()
+					permit.Answered()
+					permit.Release()
 					mu.Lock()
 					if got < total {
 						got++
@@ -167,7 +168,7 @@ func divide(t *testing.T, n, total int) {
 			t.Errorf("replica %d of %d got %d of %d calls, want better than 45:55", i+1, n, each[i], total)
 		}
 	}
-	// Whoever asks often needs no renewal. On a busy machine some ask too soon, because another came late.
+	// A replica that asks often needs no renewal. On a busy machine some ask too soon, because another came late.
 	asked, renewals := r.Calls("evalsha"), int(time.Since(start)/leastRenewal)*n
 	t.Logf("%d requests for %d tokens of %d replicas in the time of %d renewals; each got %d", asked, total, n, renewals, each)
 	if most := total * 3 / 2; asked > most {

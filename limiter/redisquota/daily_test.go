@@ -32,19 +32,19 @@ func TestCallsOfADayAreCountedForAllReplicas(t *testing.T) {
 		t.Errorf("two replicas made %d calls, want 30 in all", got)
 	}
 	for _, tt := range []struct {
-		name          string
-		tool          string
-		untold, known int
-		used          int
-		ok            bool
+		name              string
+		tool              string
+		unreported, known int
+		used              int
+		ok                bool
 	}{
-		{"what could not be told counts", "exporter", 4, 0, 5, true},
+		{"calls made while Redis was away count", "exporter", 4, 0, 5, true},
 		{"and so does what others made", "exporter", 0, 0, 6, true},
 		{"a day that was lost goes on where the replica knows it", "bridge", 2, 20, 23, true},
 		{"and no further than it may", "bridge", 7, 0, 30, false},
 	} {
 		until(t, tt.name, func() bool {
-			used, ok, err := fleets[0].Spend("2026-01-05", tt.tool, 30, tt.untold, tt.known)
+			used, ok, err := fleets[0].Spend("2026-01-05", tt.tool, 30, tt.unreported, tt.known)
 			if err == nil && (used != tt.used || ok != tt.ok) {
 				t.Errorf("%s: used %d, may = %v; want %d and %v", tt.name, used, ok, tt.used, tt.ok)
 			}

@@ -88,7 +88,7 @@ func TestAClusterIsOneQuotaToo(t *testing.T) {
 		}
 	}
 	refused(t, replicas[0].queue, time.Minute)
-	until(t, "hearing of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
+	until(t, "the news of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
 	learns(replicas[0].bucket, limiter.AdaptState{Rate: 25, Burst: 4, Hold: 600, At: time.Now()})
-	until(t, "hearing of what was learned", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Rate < 45 })
+	until(t, "the news of what was learned", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Rate < 45 })
 }

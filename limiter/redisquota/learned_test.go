@@ -24,7 +24,10 @@ func learns(b *Bucket, l limiter.AdaptState) {
 // knows waits until a replica goes by what was learned.
 func knows(t *testing.T, name string, q *limiter.Queue) {
 	t.Helper()
-	until(t, name+" hearing of what was learned", func() bool { s := q.State(); return s.Rate >= 2.5 && s.Rate < 4.5 && s.Burst >= 4 && s.Burst < 9 })
+	until(t, "the news of what was learned at "+name, func() bool {
+		s := q.State()
+		return s.Rate >= 2.5 && s.Rate < 4.5 && s.Burst >= 4 && s.Burst < 9
+	})
 }
 
 func TestWhatOneReplicaLearnsAllKnow(t *testing.T) {
@@ -60,7 +63,7 @@ func TestTheRefusalsOfOneMomentAreLearnedOnce(t *testing.T) {
 	passes(t, replicas[0].bucket)(time.Minute)
 	one, two := permit(t, replicas[0].queue), permit(t, replicas[1].queue)
 	one.Throttled(time.Minute)
-	two.Throttled(time.Minute) // neither has heard of the other, or both have
+	two.Throttled(time.Minute) // neither has the news of the other, or both have
 	one.Release()
 	two.Release()
 	learned := func(i int) limiter.AdaptState {
@@ -109,7 +112,8 @@ func TestNumbersOfAnOldLimitAreNotUsed(t *testing.T) {
 		t.Errorf("a replica that knows another limit made a token take %d µs, want that it stays %d", got.Every, was.Every)
 	}
 	learned := []event{{Kind: limiter.EventLearned, Learned: "{}"}}
-	if got := ask(func(q *request) { q.LimitGeneration, q.Events = 7, learned }); got.LimitGeneration != was.LimitGeneration || got.Learned != "" {
+	got := ask(func(q *request) { q.LimitGeneration, q.Events = 7, learned })
+	if got.LimitGeneration != was.LimitGeneration || got.Learned != "" {
 		t.Errorf("a limit on top of another one was taken: %+v", got)
 	}
 	passes(t, b)(4 * time.Second) // of ten
@@ -130,7 +134,9 @@ func TestWhatIsLearnedIsReadAsItWasWritten(t *testing.T) {
 	now := time.Now()
 	rapid.Check(t, func(t *rapid.T) {
 		positive := rapid.Float64Range(1e-6, 1e6)
-		l := limiter.AdaptState{Rate: positive.Draw(t, "rate"), Burst: positive.Draw(t, "burst"), Hold: positive.Draw(t, "hold"), At: now.Add(-time.Second)}
+		l := limiter.AdaptState{
+			Rate: positive.Draw(t, "rate"), Burst: positive.Draw(t, "burst"), Hold: positive.Draw(t, "hold"), At: now.Add(-time.Second),
+		}
 		text, age := encode(l, now)
 		if got := decode(text, now.Add(-age)); got != l {
 			t.Fatalf("%+v is read as %+v", l, got)
@@ -139,7 +145,9 @@ func TestWhatIsLearnedIsReadAsItWasWritten(t *testing.T) {
 			t.Fatalf("read %+v", got)
 		}
 	})
-	for _, damaged := range []string{"", "[1,2]", `{"rate":0,"burst":1,"hold":1}`, `{"rate":1,"burst":1,"hold":-1}`, `{"rate":1e999,"burst":1,"hold":1}`, `{"rate":1}`} {
+	for _, damaged := range []string{
+		"", "[1,2]", `{"rate":1}`, `{"rate":0,"burst":1,"hold":1}`, `{"rate":1,"burst":1,"hold":-1}`, `{"rate":1e999,"burst":1,"hold":1}`,
+	} {
 		if got := decode(damaged, now); got != (limiter.AdaptState{}) {
 			t.Errorf("%s is read as %+v, want nothing", damaged, got)
 		}

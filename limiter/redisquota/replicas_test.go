@@ -75,7 +75,7 @@ func TestWhatRedisIsAsked(t *testing.T) {
 	r := redistest.NewRedis(t)
 	replicas := replicasOf(t, r, 3, 10, 10)
 	passes(t, replicas[0].bucket)(time.Minute)
-	time.Sleep(mostRenewal) // what is heard of at the start
+	time.Sleep(mostRenewal) // what is sent at the start
 	const idle = 10 * time.Second
 	before := commands(r)
 	time.Sleep(idle)
@@ -102,7 +102,7 @@ func TestWhatRedisIsAsked(t *testing.T) {
 
 // What lies in Redis is not believed: a pause is bounded, and what cannot be read is replaced. Each row is written over the state.
 //
-// Seen to fail with 1,000 days of pause, and with a replica that went on alone until somebody deleted the key.
+// Seen to fail with 1,000 days of pause, and with a replica that went on alone until the key was deleted.
 func TestUntrustedState(t *testing.T) {
 	r := redistest.NewRedis(t)
 	p := newReplica(t, r, 1, 50, 10)
@@ -225,7 +225,7 @@ func TestARedisThatAnswersWithin250Milliseconds(t *testing.T) {
 	stop()
 	all.Wait()
 	if got := changes.Load(); got > 1 {
-		t.Logf("told of %d changes", got)
+		t.Logf("%d changes were reported", got)
 		if s.Away() != nil {
 			t.Errorf("it is away: %v", s.Away())
 		}

@@ -16,15 +16,15 @@ import (
 // scripted is the script on a clock and a server of the test's own: a quota of two replicas with one call a second and ten at once.
 type scripted struct {
 	*testing.T
-	client rueidis.Client
-	script *rueidis.Lua
-	key    string
-	now    time.Duration // since some start
-	server string
-	heard  map[string]int64
+	client  rueidis.Client
+	script  *rueidis.Lua
+	key     string
+	now     time.Duration // since some start
+	server  string
+	replied map[string]int64 // when each replica got its last reply
 }
 
-// newScripted returns one with a full bucket, whose two replicas were heard long enough.
+// newScripted returns one with a full bucket, whose two replicas have been there long enough.
 func newScripted(t *testing.T) *scripted {
 	t.Helper()
 	client, err := dialer(redistest.NewRedis(t))()
@@ -43,37 +43,39 @@ func newScripted(t *testing.T) *scripted {
 
 const lease = time.Second
 
-// passes lets time pass in which these replicas are heard.
-func (s *scripted) passes(d time.Duration, who ...string) {
+// passes lets time pass in which these replicas renew their leases.
+func (s *scripted) passes(d time.Duration, replicas ...string) {
 	for end := s.now + d; s.now < end; {
-		for _, w := range who {
-			s.ask(w)
+		for _, r := range replicas {
+			s.ask(r)
 		}
 		s.now = min(s.now+lease/2, end)
 	}
-	for _, w := range who {
-		s.ask(w)
+	for _, r := range replicas {
+		s.ask(r)
 	}
 }
 
-func (s *scripted) ask(who string, change ...func(*request)) (r reply) {
+func (s *scripted) ask(replica string, change ...func(*request)) (r reply) {
 	s.Helper()
 	q := request{
-		Replica: who, Check: true, LastReply: s.heard[who], Calls: -1, Lower: -1, Replicas: 2, Every: 1e6, Burst: 10e6, Lease: lease.Microseconds(),
-		Settling: settling.Microseconds(), Late: late.Microseconds(), Forget: forget.Microseconds(), MaxPause: (5 * time.Minute).Microseconds(), Events: []event{},
+		Replica: replica, Check: true, LastReply: s.replied[replica], Calls: -1, Lower: -1, Replicas: 2, Every: 1e6, Burst: 10e6,
+		Lease: lease.Microseconds(), Settling: settling.Microseconds(), Late: late.Microseconds(), Forget: forget.Microseconds(),
+		MaxPause: (5 * time.Minute).Microseconds(), Events: []event{},
 	}
 	for _, c := range change {
 		c(&q)
 	}
 	text, _ := json.Marshal(q)
 	us := s.now.Microseconds()
-	if err := s.script.Exec(s.Context(), s.client, []string{s.key}, []string{string(text), fmt.Sprint(us / 1e6), fmt.Sprint(us % 1e6), s.server}).DecodeJSON(&r); err != nil {
+	args := []string{string(text), fmt.Sprint(us / 1e6), fmt.Sprint(us % 1e6), s.server}
+	if err := s.script.Exec(s.Context(), s.client, []string{s.key}, args).DecodeJSON(&r); err != nil {
 		s.Fatal(err)
 	}
 	if err := r.check(); err != nil {
 		s.Fatal(err)
 	}
-	s.heard[who] = r.Now
+	s.replied[replica] = r.Now
 	return r
 }
 
@@ -100,7 +102,7 @@ func saying(kind limiter.EventKind, generation uint64, remaining time.Duration) 
 	}
 }
 
-// spends takes what is in the bucket, by both in turn.
+// spends takes all tokens of the bucket, by both replicas.
 func (s *scripted) spends() {
 	s.Helper()
 	for i := range 10 {
@@ -121,16 +123,16 @@ func TestScriptGivesTokensInOrder(t *testing.T) {
 	s.waits("asking again keeps the place", s.ask("a", one), time.Second)
 	s.check("one tool waits elsewhere", s.ask("a").Others, 1)
 	s.passes(time.Second+late, "a", "b")
-	s.waits("who is late by no more than that keeps the turn", s.ask("b", one), time.Second-late)
+	s.waits("a replica that is late by no more than that keeps its token", s.ask("b", one), time.Second-late)
 	s.now += ms
-	s.check("who is later waits for nothing any more", s.ask("b").Others, 0)
+	s.check("one that is later has no queued calls any more", s.ask("b").Others, 0)
 	s.waits("and the next has the token", s.ask("b", one), 0)
 	s.ask("a", func(q *request) { q.Calls = 0 })
-	s.check("who has no more calls waits for nothing", s.ask("b").Others, 0)
+	s.check("one without calls does not count", s.ask("b").Others, 0)
 	s.passes(time.Second, "a", "b")
 	r := s.ask("b", wants(2, 1))
 	s.waits("a token with another call behind it", r, 0)
-	s.check("comes with the word when the next is there", r.Next > 0 && micros(r.Next) <= time.Second, true)
+	s.check("comes with the time of the next", r.Next > 0 && micros(r.Next) <= time.Second, true)
 	s.check("one with no call behind it comes without", s.ask("a", one, func(q *request) { q.Returned = 1 }).Next, 0)
 }
 
@@ -141,9 +143,9 @@ func TestScriptSharesByWeight(t *testing.T) {
 	got := map[string]int{}
 	for range 120 {
 		s.now += lease / 2
-		for _, who := range []string{"a", "b"} {
-			for s.ask(who, wants(20, map[string]int{"a": 5, "b": 1}[who])).Wait == 0 {
-				got[who]++
+		for _, replica := range []string{"a", "b"} {
+			for s.ask(replica, wants(20, map[string]int{"a": 5, "b": 1}[replica])).Wait == 0 {
+				got[replica]++
 			}
 		}
 	}
@@ -169,25 +171,25 @@ func TestScriptKeepsTheShareOfACutOffReplica(t *testing.T) {
 	const ms = time.Millisecond
 	s.spends()
 	s.now += lease
-	s.check("who was heard a lease ago is there", s.ask("a").Live, 2)
+	s.check("a replica with a valid lease is there", s.ask("a").Live, 2)
 	s.check("and nothing is taken for it", micros(s.ask("a").Full), 10*time.Second-lease)
 	s.now += time.Second
-	s.check("half of what came after goes to who was not", micros(s.ask("a").Full), 10*time.Second-lease-time.Second/2)
+	s.check("half of what came after goes to the one without", micros(s.ask("a").Full), 10*time.Second-lease-time.Second/2)
 	s.ask("c", func(q *request) { q.LastReply = (s.now - ms).Microseconds() })
 	full := s.ask("a").Full
 	s.now += time.Second / 2
 	s.ask("c")
 	s.check("where as many as share are there nothing is kept for a third", micros(full-s.ask("a").Full), time.Second/2)
 	s.ask("c", func(q *request) { q.Bye = true })
-	s.check("who leaves in good order is gone", s.ask("a").Live, 1)
-	s.check("who was never heard counts as cut off", s.ask("d").Live, 1)
+	s.check("one that leaves in good order is gone", s.ask("a").Live, 1)
+	s.check("one that never got a reply counts as cut off", s.ask("d").Live, 1)
 	s.now += forget
 	s.ask("a")
 	s.now += time.Second
 	s.ask("a")
 	before := s.ask("a").Full
 	s.now += time.Second / 2
-	s.check("who is forgotten has no share", micros(before-s.ask("a").Full), min(micros(before), time.Second/2))
+	s.check("one that was dropped has no share", micros(before-s.ask("a").Full), min(micros(before), time.Second/2))
 }
 
 // What another server wrote is an empty bucket.
@@ -197,7 +199,7 @@ func TestScriptDistrustsAnotherServer(t *testing.T) {
 	s.server = "another"
 	s.check("what another server wrote is an empty bucket", micros(s.ask("a").Full), 10*time.Second)
 	s.passes(4*time.Second, "a")
-	s.check("which keeps the shares of those who may not have come back", micros(s.ask("a").Full), 8*time.Second)
+	s.check("which keeps the shares of those that may not have come back", micros(s.ask("a").Full), 8*time.Second)
 	s.passes(4*time.Second, "a")
 	s.check("for a while, and no longer", micros(s.ask("a").Full), 5*time.Second)
 	s.now -= time.Second
@@ -228,7 +230,8 @@ func TestScriptSharesAPause(t *testing.T) {
 	s.check("as the probe", fmt.Sprintf("%s %v %d", r.State, r.Mine, r.Next), "probing true 0")
 	s.waits("and no other", s.ask("b", one), 100*ms)
 	s.check("whose call it is not", s.ask("b", saying(limiter.EventUnsure, r.Generation, 0)).State, limiter.PauseProbing)
-	s.check("where the prober does not know the answer another may ask", s.ask("a", saying(limiter.EventUnsure, r.Generation, 0)).State, limiter.PauseShut)
+	r = s.ask("a", saying(limiter.EventUnsure, r.Generation, 0))
+	s.check("where the prober does not know the answer another may ask", r.State, limiter.PauseShut)
 	s.waits("and does", s.ask("b", one), 0)
 	s.check("with a token that is given back", s.ask("b", func(q *request) { q.Returned = 1 }).State, limiter.PauseShut)
 	s.waits("and asks again", s.ask("b", one), 0)
@@ -243,7 +246,7 @@ func TestScriptSharesAPause(t *testing.T) {
 	s.check("none is longer than max_pause", micros(s.ask("a", saying(limiter.EventHeld, 0, 1000*24*time.Hour)).Remaining), 5*time.Minute)
 }
 
-// The script knows the words of the program, and no others.
+// The script uses the words of the program, and no others.
 func TestTheScriptUsesTheSameWords(t *testing.T) {
 	for _, word := range []string{
 		string(limiter.PauseOpen), string(limiter.PauseShut), string(limiter.PauseProbing),

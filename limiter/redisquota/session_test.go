@@ -19,7 +19,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// located is a Redis, or who knows where it is.
+// located is a Redis, or a Sentinel that has its address.
 type located interface{ URL() string }
 
 // wire is one replica's way to Redis, which can be cut.
@@ -79,7 +79,8 @@ func (s *stage) restores(dump string) {
 		s.t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.Do(context.Background(), c.B().Restore().Key(s.members[0].bucket.key).Ttl(0).SerializedValue(dump).Build()).Error(); err != nil {
+	command := c.B().Restore().Key(s.members[0].bucket.key).Ttl(0).SerializedValue(dump).Build()
+	if err := c.Do(context.Background(), command).Error(); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -114,7 +115,7 @@ func newMember(t *testing.T, r located, n int, perSecond, burst float64, took fu
 				took(spent{asked, time.Now()})
 			}
 			select {
-			case <-time.After(min(wait, 20*time.Millisecond)): // a line is woken when Redis is lost or back; this one looks by itself
+			case <-time.After(min(wait, 20*time.Millisecond)): // a queue gets the news that Redis is lost or back; this loop polls
 			case <-m.stop:
 				return
 			}
@@ -130,7 +131,7 @@ func (m *member) rest() {
 	m.session.Close()
 }
 
-// die is kill -9, as far as Redis can tell.
+// die is kill -9, as Redis sees it.
 func (m *member) die() {
 	close(m.stop)
 	m.taking.Wait()
@@ -138,15 +139,15 @@ func (m *member) die() {
 	m.session.Close()
 }
 
-// stage is where a story about replicas is played, and what they spent in it.
+// stage is a test with replicas, and what they spent in it.
 type stage struct {
 	t         *testing.T
 	redis     *redistest.Redis
-	where     located // redis, unless somebody else knows better
+	where     located // redis, or the Sentinel in front of it
 	perSecond float64
 	burst     float64
 	members   []*member
-	told      []string
+	events    []string
 
 	mu     sync.Mutex
 	tokens []spent
@@ -195,7 +196,7 @@ func (s *stage) ends() {
 	slices.SortFunc(s.tokens, func(a, b spent) int { return a.before.Compare(b.before) })
 	over, in := excess(s.tokens, s.perSecond, s.burst)
 	if over > float64(len(s.members)) {
-		s.t.Errorf("%.1f calls more than the bucket in %v, want at most one for each replica; the story: %q", over, in, s.told)
+		s.t.Errorf("%.1f calls more than the bucket in %v, want at most one for each replica; the events: %q", over, in, s.events)
 	}
 	s.t.Logf("%d tokens, at most %.1f more than the bucket", len(s.tokens), over)
 }
@@ -218,7 +219,7 @@ func excess(tokens []spent, perSecond, burst float64) (most float64, in time.Dur
 	return most, in
 }
 
-// Seen to fail with tokens at a rate that is 10 % too high: with a burst of five who looks late for a token misses none.
+// Seen to fail with tokens at a rate that is 10 % too high: with a burst of five a replica that asks late for a token misses none.
 func TestWhatHappensToRedisSpendsNothing(t *testing.T) {
 	for _, story := range []struct {
 		name             string
@@ -344,7 +345,7 @@ func TestNoOrderOfEventsSpendsMore(t *testing.T) {
 						s.comes(i)
 					}
 				}
-				s.told = append(s.told, event)
+				s.events = append(s.events, event)
 				time.Sleep(time.Duration(100+dice.IntN(1400)) * time.Millisecond)
 			}
 			if !up {

@@ -76,7 +76,7 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 	refused(t, replicas[0].queue, 700*time.Millisecond)
 	said := time.Now()
 	permits := make(chan left)
-	for _, p := range replicas { // a replica that was idle hears of it before it gets a token
+	for _, p := range replicas { // a replica that was idle gets the news before a token
 		for range 3 {
 			go func() {
 				if got, err := p.queue.Wait(t.Context(), bot); err == nil {
@@ -86,9 +86,9 @@ func TestEveryReplicaStopsAndOneProbes(t *testing.T) {
 		}
 	}
 	for i, p := range replicas {
-		until(t, "hearing of the pause", func() bool { return p.queue.State().Paused })
+		until(t, "the news of the pause", func() bool { return p.queue.State().Paused })
 		if got := time.Since(said); got > 500*time.Millisecond {
-			t.Errorf("replica %d heard of the pause after %v, want at its first request", i, got)
+			t.Errorf("replica %d got the news of the pause after %v, want at its first request", i, got)
 		}
 	}
 	probe := <-permits
@@ -117,7 +117,7 @@ func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
 	passes(t, replicas[0].bucket)(time.Minute)
 	one, two := permit(t, replicas[0].queue), permit(t, replicas[1].queue)
 	one.Throttled(5 * time.Second)
-	until(t, "hearing of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
+	until(t, "the news of the pause", func() bool { replicas[1].renew(t); return replicas[1].queue.State().Paused })
 	two.Throttled(50 * time.Second) // left before, and comes late
 	two.Answered()
 	for i, p := range replicas {
@@ -130,7 +130,7 @@ func TestRefusalsOfOneMomentAreOnePauseForAll(t *testing.T) {
 	two.Release()
 }
 
-// renewal has a replica heard now.
+// renew renews the lease of a replica now.
 func (p process) renew(t *testing.T) {
 	t.Helper()
 	if _, err := p.bucket.ask(context.Background(), func(*request) {}); err != nil {
@@ -146,9 +146,9 @@ func TestAfterTheProbersDeathAnotherProbes(t *testing.T) {
 	probe := permit(t, dies.queue)
 	other.renew(t)
 	if !other.queue.State().Paused {
-		t.Fatal("the other replica has not heard of the pause")
+		t.Fatal("the other replica has no news of the pause")
 	}
-	cuttable.set(true) // and Roam's answer is never heard of
+	cuttable.set(true) // and Roam's answer is not reported
 	start := time.Now()
 	next := permit(t, other.queue)
 	if took := time.Since(start); took < leastLease/2 {
@@ -177,7 +177,7 @@ func TestTheForecastKnowsWhoElseWaits(t *testing.T) {
 		}
 	}
 	wait(replicas[0].queue, 200)
-	until(t, "hearing that the other waits", func() bool { replicas[1].renew(t); return replicas[1].bucket.Part().Rate == 0.5 })
+	until(t, "the news that the other has queued calls", func() bool { replicas[1].renew(t); return replicas[1].bucket.Part().Rate == 0.5 })
 	wait(replicas[1].queue, 15)
 	until(t, "waiting", func() bool { return replicas[1].queue.State().Waiting["bot"] >= 10 })
 	// At 10 calls a second ten to fifteen others take up to 1.6 s, and twice that where every other token is the other replica's.
@@ -210,7 +210,7 @@ func TestThePauseGoesAlongIntoASharedBucket(t *testing.T) {
 	b := share(t, s, 50, 10)
 	joined(t, s)
 	q.Replace(b, b)
-	until(t, "the other replica's hearing of it", func() bool { other.renew(t); return other.queue.State().PausedFor > 30*time.Second })
+	until(t, "the news at the other replica", func() bool { other.renew(t); return other.queue.State().PausedFor > 30*time.Second })
 	if !q.State().Paused {
 		t.Error("the queue that was paused is not")
 	}

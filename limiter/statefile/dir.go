@@ -4,7 +4,7 @@
 //	Record   overwritten in place at every call; needs no free space on a full disk
 //	File     replaced as a whole, rarely; a reader finds the old or the new content
 //
-// The package knows bytes, a version and safety. What the bytes mean is its users' affair.
+// The package knows bytes, a version and safety. Its users know what the bytes mean.
 package statefile
 
 import (
@@ -68,7 +68,7 @@ func (d *Dir) check() error {
 	return private(d.path, info)
 }
 
-// private reports who else could change a directory or file. Root may own it, because root can change everything anyway.
+// private reports whether other users could change a directory or file. Root may own it, because root can change everything anyway.
 func private(path string, info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	switch {
@@ -81,7 +81,7 @@ func private(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// open opens a regular file without following a link. O_NONBLOCK: a FIFO must not hold up whoever opens it.
+// open opens a regular file without following a link. O_NONBLOCK: to open a FIFO must not block.
 func (d *Dir) open(name string, flag int) (*os.File, error) {
 	if err := d.check(); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ func open(t *testing.T, path string) *Dir {
 	return d
 }
 
-// Seen to fail without the check of who may write the directory.
+// Seen to fail without the check of owner and mode.
 func TestWhoMayWriteTheDirectory(t *testing.T) {
 	const stranger = 65533
 	for _, tt := range []struct {
@@ -77,7 +77,7 @@ func TestTheDirectoryIsCreated(t *testing.T) {
 	}
 }
 
-// obstacles are what may lie where a file should be. None holds up whoever opens it, and what a link leads to stays as it is.
+// obstacles are what may be at the path of a file. To open one never blocks, and the target of a link stays as it is.
 func obstacles() map[string]func(t *testing.T, path string) {
 	return map[string]func(*testing.T, string){
 		"a directory": func(t *testing.T, path string) { os.MkdirAll(filepath.Join(path, "within"), 0o700) },
@@ -92,7 +92,7 @@ func obstacles() map[string]func(t *testing.T, path string) {
 				}
 			})
 		},
-		"a link to nothing":  func(t *testing.T, path string) { os.Symlink(filepath.Join(t.TempDir(), "new"), path) },
+		"a dangling link":    func(t *testing.T, path string) { os.Symlink(filepath.Join(t.TempDir(), "new"), path) },
 		"a link to a device": func(t *testing.T, path string) { os.Symlink("/dev/zero", path) },
 		"a device": func(t *testing.T, path string) {
 			if err := syscall.Mknod(path, syscall.S_IFCHR|0o600, 1<<8|5); err != nil { // as /dev/zero

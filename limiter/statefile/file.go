@@ -9,7 +9,7 @@ import (
 )
 
 // File is a JSON document that is replaced as a whole: kill -9 at any moment leaves the old or the new content.
-// Its JSON member "version" says who wrote it. It may be used by many goroutines; those that write must exclude each other.
+// Its JSON member "version" is the version of the program that wrote it. Many goroutines may use it; writers must exclude each other.
 type File struct {
 	dir     *Dir
 	name    string
@@ -32,7 +32,7 @@ func (f *File) Read() ([]byte, error) {
 }
 
 // Replace writes the content to a new file and renames it. It does not wait for the disk: after a loss of power the file may
-// be damaged, and whoever reads it must notice.
+// be damaged, and its reader must notice.
 func (f *File) Replace(content []byte) error {
 	d, err := f.draft()
 	if err != nil {

@@ -77,7 +77,7 @@ func (d *Dir) Lock(ctx context.Context, address string, wait time.Duration) (*Lo
 	return l, nil
 }
 
-// locked reads who holds the lock.
+// locked returns the LockedError with the owner that the lock file names.
 func (d *Dir) locked(file *os.File) error {
 	var o owner
 	content := make([]byte, RecordSize)
@@ -92,8 +92,8 @@ func (l *Lock) SetAddress(address string) {
 	l.record()
 }
 
-// record tells others whom to look for, always with the same number of bytes, which need no space once they are there.
-// Where that fails the lock holds all the same.
+// record writes the owner into the lock file, always with the same number of bytes, which need no space once they are there.
+// If that fails the lock is held all the same.
 func (l *Lock) record() {
 	content, _ := json.Marshal(l.owner) // two plain fields
 	l.write(content)

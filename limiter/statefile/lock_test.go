@@ -49,7 +49,8 @@ func TestOneProcessHasTheDirectory(t *testing.T) {
 	if !errors.As(err, &locked) || *locked != (LockedError{d.Path(), other.Process.Pid, "127.0.0.1:8080"}) {
 		t.Fatalf("while process %d has it: %v, want its directory, pid and address", other.Process.Pid, err)
 	}
-	if want := fmt.Sprintf("statefile: %s is in use by process %d, which listens on 127.0.0.1:8080", d.Path(), other.Process.Pid); err.Error() != want {
+	want := fmt.Sprintf("statefile: %s is in use by process %d, which listens on 127.0.0.1:8080", d.Path(), other.Process.Pid)
+	if err.Error() != want {
 		t.Errorf("the error is %q, want %q", err, want)
 	}
 	other.Process.Kill() // kill -9
@@ -96,7 +97,7 @@ func TestALockIsWaitedFor(t *testing.T) {
 	cancel()
 	var locked *LockedError
 	if err := <-got; !errors.As(err, &locked) {
-		t.Errorf("called off: %v, want who has it", err)
+		t.Errorf("canceled: %v, want the owner", err)
 	}
 }
 

@@ -55,7 +55,7 @@ func (d *Dir) Record(name string, version int) *Record {
 // Path returns where the file is.
 func (r *Record) Path() string { return filepath.Join(r.dir.path, r.name) }
 
-// try tells whether a record could be written when there is none to write yet: over what is there, with the same bytes, which
+// try reports whether a record could be written when there is none to write yet: over what is there, with the same bytes, which
 // needs no space, or else as a new file.
 func (r *Record) try() error {
 	if err := r.dir.create(); err != nil {
@@ -101,7 +101,7 @@ func (r *Record) Read() ([]byte, error) {
 func (r *Record) Write(body []byte) {
 	r.writing.Lock()
 	defer r.writing.Unlock()
-	if len(body) > MaxBody { // the caller's mistake: nothing is better than what was true before
+	if len(body) > MaxBody { // the caller's mistake: an empty record is better than an old one
 		body = nil
 	}
 	r.last = encode(r.last[:0], r.version, body)
@@ -122,7 +122,7 @@ func (r *Record) write() {
 	r.failed(err)
 }
 
-// open makes sure that file is what a restart will find, should somebody have removed or replaced it.
+// open makes sure that file is what a restart will find, also after it was removed or replaced.
 func (r *Record) open() error {
 	if found, err := os.Lstat(r.Path()); err == nil && r.file != nil && os.SameFile(found, r.info) {
 		return nil

@@ -31,11 +31,11 @@ func TestARecordReadsAsItWasWritten(t *testing.T) {
 	}
 	r.Write(make([]byte, MaxBody+1))
 	if body, err := r.Read(); len(body) > 0 {
-		t.Errorf("after a body that is too large: %q, %v; want nothing that could be believed", body, err)
+		t.Errorf("after a body that is too large: %q, %v; want an empty body or an error", body, err)
 	}
 }
 
-// The file is written in place, so it must be the one that a restart will find, and nothing of an older one may stay in it.
+// The file is written in place, so it must be the one that a restart will find, and no byte of an older one may stay in it.
 //
 // Seen to fail with a file that is opened once.
 func TestARecordIsWhereARestartLooks(t *testing.T) {
