@@ -167,7 +167,7 @@ func TestWhatAReloadCannotChange(t *testing.T) {
 	c.head = fmt.Sprintf("listen: 127.0.0.1:1\nadmin: {listen: 127.0.0.1:2}\nupstream: {url: %s}\nstate_dir: /elsewhere\n", c.roam.URL)
 	c.write(t, "limits: {read_header_timeout: 1s, idle_timeout: 1s}\n")
 	status, mistakes := c.postReload(t, client(t))
-	if status != 400 || len(mistakes) != 5 || !strings.Contains(mistakes[0], "restart it") || !reflect.DeepEqual(c.Config(), before) {
+	if status != 400 || len(mistakes) != 5 || !strings.Contains(mistakes[0], "restart roamproxy") || !reflect.DeepEqual(c.Config(), before) {
 		t.Errorf("got %d %q, want 400, five settings that need a restart, and the old configuration", status, mistakes)
 	}
 }
