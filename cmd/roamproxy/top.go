@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/metrics/status"
 )
 
@@ -73,7 +74,7 @@ func watchTop(ctx context.Context, out io.Writer, ask func(context.Context) (sta
 		if err == nil {
 			picture = topPicture(s, width())
 		} else if ctx.Err() == nil {
-			note = "\n" + cut(plain("not connected: "+err.Error()), width()) + "\n"
+			note = "\n" + cut(server.PlainText("not connected: "+err.Error()), width()) + "\n"
 		}
 		fmt.Fprint(out, home, strings.ReplaceAll(picture+note, "\n", restOfLine+"\n"), restOfScreen)
 		select {

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
+	"roamproxy/cmd/roamproxy/server"
 	"roamproxy/metrics/status"
 )
 
@@ -43,7 +43,7 @@ type drawing struct {
 
 // line adds a line, cut at the width.
 func (d *drawing) line(format string, args ...any) {
-	d.WriteString(cut(strings.TrimRight(plain(fmt.Sprintf(format, args...)), " "), d.width) + "\n")
+	d.WriteString(cut(strings.TrimRight(server.PlainText(fmt.Sprintf(format, args...)), " "), d.width) + "\n")
 }
 
 // wrapped adds a text, broken into lines at the width.
@@ -166,16 +166,6 @@ func blocks(is, of float64, width int) string {
 		full = int(float64(width)*min(max(is/of, 0), 1) + 0.5)
 	}
 	return strings.Repeat("█", full) + strings.Repeat("·", width-full)
-}
-
-// plain replaces characters that could move a terminal's cursor.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 func cut(s string, width int) string {

@@ -29,12 +29,15 @@ func answerLocally(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// codeNotFound is the error of a local path that has no page. It is not one of proxy's codes: no call was made.
+const codeNotFound = "not_found"
+
 // notHere answers 404 in the format of roamproxy's own errors.
 func notHere(w http.ResponseWriter, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Roamproxy-Error", "not_found")
+	w.Header().Set("Roamproxy-Error", codeNotFound)
 	w.Header().Set("Proxy-Status", `roamproxy; error=http_request_error; details="not a method of Roam"`)
 	w.WriteHeader(http.StatusNotFound)
-	json.NewEncoder(w).Encode(map[string]any{"ok": false, "error": "not_found", "reason": "not_found", "message": message})
+	json.NewEncoder(w).Encode(map[string]any{"ok": false, "error": codeNotFound, "reason": codeNotFound, "message": message})
 }

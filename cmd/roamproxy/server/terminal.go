@@ -85,7 +85,7 @@ func callText(fields []zapcore.Field) string {
 
 func entryText(e zapcore.Entry, fields []zapcore.Field) string {
 	var b strings.Builder
-	b.WriteString(e.Level.CapitalString() + " " + plainText(e.Message))
+	b.WriteString(e.Level.CapitalString() + " " + PlainText(e.Message))
 	for _, f := range fields {
 		m := zapcore.NewMapObjectEncoder()
 		f.AddTo(m)
@@ -113,10 +113,10 @@ func milliseconds(v any) string {
 	return fmt.Sprintf("%.1f s", float64(ms)/1000)
 }
 
-func printed(v any) string { return plainText(fmt.Sprint(v)) }
+func printed(v any) string { return PlainText(fmt.Sprint(v)) }
 
-// plainText replaces characters that could move a terminal's cursor or forge a line: routes and names come from callers.
-func plainText(s string) string {
+// PlainText replaces characters that could move a terminal's cursor or forge a line: routes and names come from callers.
+func PlainText(s string) string {
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return '?'

@@ -47,20 +47,14 @@ func proxyTools(configured []config.Tool) ([]proxy.Tool, error) {
 	return all, nil
 }
 
-// value returns what p points to, or the zero value.
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
-}
-
 // Tables returns the rules and routes of the configuration.
 func Tables(c config.Config) (t proxy.Tables) {
 	for _, r := range c.Cache.Rules {
 		rule := proxy.Rule{
 			Match: r.Match, KeyBody: r.KeyBody, PageSize: r.PageSize, Stale: (*time.Duration)(r.Stale),
-			WithWebhooks: time.Duration(value(r.Webhooks)),
+		}
+		if r.Webhooks != nil {
+			rule.WithWebhooks = time.Duration(*r.Webhooks)
 		}
 		if r.TTL != nil {
 			rule.TTL, rule.Origin = (*time.Duration)(&r.TTL.Duration), r.TTL.Origin
