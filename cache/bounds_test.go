@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// What is really held, bodies, header fields and keys, stays within the bound, whatever the answers are like.
+// The memory in use for bodies, header fields and keys stays within the bound, for every kind of answer.
 //
-// Seen to fail with entries without what is around them.
-func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
+// Seen to fail with entries whose bookkeeping is not counted.
+func TestMemoryInUseStaysWithinTheBound(t *testing.T) {
 	const bound = 4 << 20
 	for _, tt := range []struct {
 		name              string
@@ -21,7 +21,7 @@ func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
 	}{
 		{"many small answers", 50, 2, 40},
 		{"answers of some KiB", 5000, 6, 200},
-		{"large answers", 200 << 10, 6, 200}, // a larger one than the lobby holds may be refused
+		{"large answers", 200 << 10, 6, 200}, // one that is larger than the overflow may be refused
 		{"long header fields", 10, 60, 40},
 		{"long keys", 10, 2, 4000},
 	} {
@@ -46,7 +46,7 @@ func TestTheBytesReallyHeldStayWithinTheBound(t *testing.T) {
 				return res, nil
 			}
 			if a, err := c.Do(t.Context(), q, fillFunc(fill)); err != nil || !a.Stored {
-				t.Fatalf("%s: answer %d is not kept (%v)", tt.name, i, err)
+				t.Fatalf("%s: answer %d is not stored (%v)", tt.name, i, err)
 			}
 		}
 		bytes, entries := c.Size()

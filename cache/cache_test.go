@@ -20,10 +20,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type roam struct {
 	mu     sync.Mutex
 	calls  int
-	asked  []Call // how each call was to be made
+	asked  []Call // the Call of each
 	answer func(call int) (*http.Response, error)
 	takes  time.Duration
-	queue  *line // nil: always idle
+	queue  *testQueue // nil: always idle
 }
 
 func (r *roam) NewFill() Fill          { return r }
@@ -84,7 +84,13 @@ func response(status int, body string, header ...string) *http.Response {
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Set(header[i], header[i+1])
 	}
-	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), ProtoMajor: 1}
+	return &http.Response{
+		StatusCode:    status,
+		Header:        h,
+		Body:          io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body)),
+		ProtoMajor:    1,
+	}
 }
 
 func open(t testing.TB, o Options) *Cache {
@@ -105,7 +111,7 @@ func groups(header ...string) Lookup {
 	return Lookup{Key: "k", Route: "/v1/groups.list", Rule: Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h}
 }
 
-// ask tells the answer's Cache-Status and body, or the error.
+// ask returns the answer's Cache-Status and body, or the error.
 func ask(t testing.TB, c *Cache, q Lookup, r *roam) string {
 	t.Helper()
 	a, err := c.Do(t.Context(), q, r)
@@ -142,7 +148,7 @@ func TestAnswersAreFreshForTheirTime(t *testing.T) {
 	})
 }
 
-func TestAWriteDropsWhatItTouched(t *testing.T) {
+func TestAWriteInvalidatesWhatItAffects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{}
 		listed := func(route string) bool { return route == "/v1/groups.list" }
@@ -151,7 +157,7 @@ func TestAWriteDropsWhatItTouched(t *testing.T) {
 		other.Key, other.Route = "o", "/v1/user.list"
 		ask(t, c, other, r)
 		if n := c.Invalidate(listed); n != 1 {
-			t.Errorf("%d answers dropped, want 1", n)
+			t.Errorf("%d answers invalidated, want 1", n)
 		}
 		if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
 			t.Errorf("after the write: %s", got)
@@ -162,11 +168,11 @@ func TestAWriteDropsWhatItTouched(t *testing.T) {
 	})
 }
 
-// The answer of a read that was under way when the write succeeded may be of before: it reaches who asked before, is not
-// kept, and nobody who asks after the write gets it.
+// A read that runs while a write succeeds may get an answer from before the write. Its waiter gets that answer. It is not stored, and
+// no later request shares it.
 //
-// Seen to fail with an overtaken answer that is kept.
-func TestAReadThatAWriteOvertookIsNotKept(t *testing.T) {
+// Seen to fail with such an answer stored.
+func TestAFillThatAWriteInvalidatedIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{takes: 2 * time.Second}
 		var all sync.WaitGroup
@@ -220,7 +226,7 @@ func BenchmarkLookup(b *testing.B) {
 			for i := range keys {
 				keys[i] = Key(fmt.Sprintf("org GET /v1/user.info?id=%d", i))
 				if !m.Set(keys[i], &Entry{Route: "/v1/user.info", Header: http.Header{}, Body: []byte("{}")}) {
-					b.Fatal("not kept")
+					b.Fatal("not stored")
 				}
 			}
 			b.ReportAllocs()

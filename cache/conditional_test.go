@@ -46,7 +46,7 @@ func TestSection4_3_1_SendingAValidationRequest(t *testing.T) {
 	}
 }
 
-// Sections 3.2, 4.3.3 and 4.3.4: a 304 makes what is kept fresh again, with the header fields that it brings.
+// Sections 3.2, 4.3.3 and 4.3.4: a 304 makes the entry fresh again, with the header fields of the 304.
 func TestSection4_3_4_FresheningStoredResponses(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		c := open(t, Options{})
@@ -67,7 +67,8 @@ func TestSection4_3_4_FresheningStoredResponses(t *testing.T) {
 			t.Fatalf("after that: %+v (%v)", a, err)
 		}
 		for name, want := range map[string]string{
-			"X-Roam": "2", "X-Old": "1", "Content-Type": "application/json", "Content-Length": "11", "Content-Encoding": "", "Date": "Sat, 01 Jan 2000 00:01:10 GMT",
+			"X-Roam": "2", "X-Old": "1", "Content-Type": "application/json", "Content-Length": "11", "Content-Encoding": "",
+			"Date": "Sat, 01 Jan 2000 00:01:10 GMT",
 		} {
 			if got := a.Header.Get(name); got != want {
 				t.Errorf("%s = %q, want %q", name, got, want)
@@ -82,14 +83,15 @@ func TestSection4_3_3_HandlingAValidationResponse(t *testing.T) {
 		second *http.Response
 		third  *http.Response
 		want   string
-		kept   bool
+		stored bool
 		calls  int
 	}{
 		{"another answer", response(200, `{"new":1}`), nil, `fwd=stale; stored {"new":1}`, true, 2},
 		{"a failure, which an old answer may stand in for", response(500, `{}`), nil, `hit; ttl=-40; detail=error {"old":1}`, true, 2},
 		{"a 304 about something else", unchanged("Etag", `"b"`), response(200, `{"new":1}`), `fwd=stale; stored {"new":1}`, true, 3},
-		{"a 304 that is never about anything", unchanged("Etag", `"b"`), unchanged("Etag", `"b"`), `hit; ttl=-40; detail=error {"old":1}`, true, 3},
-		{"a 304 that forbids to be kept", unchanged("Cache-Control", "no-store"), nil, `fwd=stale; fwd-status=304 {"old":1}`, true, 2},
+		{"a 304 that is never about anything", unchanged("Etag", `"b"`), unchanged("Etag", `"b"`), `hit; ttl=-40; detail=error {"old":1}`, true,
+			3},
+		{"a 304 that must not be stored", unchanged("Cache-Control", "no-store"), nil, `fwd=stale; fwd-status=304 {"old":1}`, true, 2},
 	} {
 		bubble(t, func(t *testing.T) {
 			c := open(t, Options{})
@@ -102,16 +104,16 @@ func TestSection4_3_3_HandlingAValidationResponse(t *testing.T) {
 				t.Errorf("%s: %s after %d calls, want %s after %d", tt.name, got, r.calls, tt.want, tt.calls)
 			}
 			if len(r.asked) == 3 && r.asked[2].Conditions != nil {
-				t.Errorf("%s: the second question had conditions too", tt.name)
+				t.Errorf("%s: the second call had conditions too", tt.name)
 			}
 		})
 	}
 }
 
-// A 304 to a question without conditions would be an empty answer to a tool that has nothing.
+// A 304 to a request without conditions would be an empty answer to a tool that has no entry.
 //
 // Seen to fail with such a 304 taken for an answer.
-func TestSection4_3_3_A304ThatNobodyAskedForIsAnError(t *testing.T) {
+func TestSection4_3_3_AnUnexpected304IsAnError(t *testing.T) {
 	c := open(t, Options{})
 	r := &roam{answer: func(int) (*http.Response, error) { return unchanged(), nil }}
 	if got := ask(t, c, groups(), r); !strings.Contains(got, "304 to an unconditional request") {
@@ -130,7 +132,7 @@ func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 	}{
 		{"nothing", nil, nil, false},
 		{"our tag", nil, []string{"If-None-Match", own}, true},
-		{"our tag, made weak on the way", nil, []string{"If-None-Match", "W/" + own}, true},
+		{"our tag, made weak by an intermediary", nil, []string{"If-None-Match", "W/" + own}, true},
 		{"our tag in a list", nil, []string{"If-None-Match", `"x", W/"y,z" ,` + own}, true},
 		{"another tag", nil, []string{"If-None-Match", `"x"`}, false},
 		{"our tag within another", nil, []string{"If-None-Match", `"x` + strings.Trim(own, `"`) + `"`}, false},
@@ -165,7 +167,7 @@ func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 }
 
 // Our own tags mean nothing to Roam, and a range that depends on one must not be taken for one that depends on nothing.
-func TestOurTagsAreNotForwarded(t *testing.T) {
+func TestOwnTagsAreNotForwarded(t *testing.T) {
 	own := Tag([]byte("x"))
 	for _, tt := range []struct {
 		name   string

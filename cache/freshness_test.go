@@ -67,7 +67,7 @@ func TestSection4_2_3_CalculatingAge(t *testing.T) {
 		want time.Duration
 	}{
 		{"none", "", 2 * time.Second},
-		{"what another cache says", "20", 22 * time.Second},
+		{"the age that another cache reports", "20", 22 * time.Second},
 		{"a list, of which the first counts (section 5.1)", "20, 0", 22 * time.Second},
 		{"a list without a space", "20,5", 22 * time.Second},
 		{"a list that begins with nonsense", "x, 20", 2 * time.Second},
@@ -78,7 +78,7 @@ func TestSection4_2_3_CalculatingAge(t *testing.T) {
 			c := open(t, Options{})
 			res := response(200, "{}", "Age", tt.age)
 			fill := func(ctx context.Context, _ Call) (*http.Response, error) {
-				time.Sleep(50 * time.Second) // in the line, which makes nothing older
+				time.Sleep(50 * time.Second) // in the queue, which does not count as age
 				httptrace.ContextClientTrace(ctx).WroteRequest(httptrace.WroteRequestInfo{})
 				time.Sleep(2 * time.Second)
 				return res, nil
@@ -106,14 +106,15 @@ func TestSection4_2_4_ServingStaleResponses(t *testing.T) {
 		want    string
 	}{
 		{"while Roam throttles", 70 * time.Second, "", "", throttled, `hit; ttl=-40; detail=throttled {"ok":true,"call":1}`},
-		{"while Roam says 429 after all", 70 * time.Second, "", "", status(429), `hit; ttl=-40; detail=throttled {"ok":true,"call":1}`},
+		{"while Roam answers 429", 70 * time.Second, "", "", status(429), `hit; ttl=-40; detail=throttled {"ok":true,"call":1}`},
 		{"while Roam fails", 70 * time.Second, "", "", status(503), `hit; ttl=-40; detail=error {"ok":true,"call":1}`},
-		{"while Roam is away", 70 * time.Second, "", "", func(int) (*http.Response, error) { return nil, errAway }, `hit; ttl=-40; detail=error {"ok":true,"call":1}`},
+		{"while Roam is away", 70 * time.Second, "", "", func(int) (*http.Response, error) { return nil, errAway },
+			`hit; ttl=-40; detail=error {"ok":true,"call":1}`},
 		{"but not for ever", 11 * time.Minute, "", "", throttled, `paused`},
-		{"not for who wants a new one", 70 * time.Second, "", "no-cache", throttled, `paused`},
-		{"not for who says how old it may be", 70 * time.Second, "", "max-age=90", throttled, `paused`},
-		{"for who says how stale it may be", 70 * time.Second, "", "max-stale=39, max-age=50", throttled, `paused`},
-		{"not when Roam says no", 70 * time.Second, "", "", status(404), `fwd=stale {}`},
+		{"not with no-cache", 70 * time.Second, "", "no-cache", throttled, `paused`},
+		{"not with max-age", 70 * time.Second, "", "max-age=90", throttled, `paused`},
+		{"with max-stale", 70 * time.Second, "", "max-stale=39, max-age=50", throttled, `paused`},
+		{"not when Roam answers 404", 70 * time.Second, "", "", status(404), `fwd=stale {}`},
 		{"not with must-revalidate", 70 * time.Second, "must-revalidate", "", throttled, `paused`},
 		{"not with proxy-revalidate", 70 * time.Second, "proxy-revalidate", "", throttled, `paused`},
 		{"not with s-maxage", 70 * time.Second, "s-maxage=60", "", throttled, `paused`},
@@ -150,7 +151,7 @@ func TestSection5_2_1_RequestDirectives(t *testing.T) {
 		{"min-fresh that it has not", "Cache-Control", "min-fresh=21", "fwd=stale; stored"},
 		{"only-if-cached", "Cache-Control", "only-if-cached", "hit; ttl=20"},
 		{"only-if-cached and newer", "Cache-Control", "only-if-cached, max-age=1", ErrOnlyIfCached.Error()},
-		{"only-if-cached, and nothing that is kept", "Cache-Control", "only-if-cached, no-store", ErrOnlyIfCached.Error()},
+		{"only-if-cached with no-store", "Cache-Control", "only-if-cached, no-store", ErrOnlyIfCached.Error()},
 		{"a range (section 3.3)", "Range", "bytes=0-1", "fwd=bypass"},
 		{"a state that only Roam knows (section 4.3.2)", "If-Match", `"x"`, "fwd=bypass"},
 		{"another such state", "If-Unmodified-Since", "Mon, 05 Jan 2026 09:00:00 GMT", "fwd=bypass"},
@@ -172,7 +173,7 @@ func TestSection5_2_1_2_MaxStale(t *testing.T) {
 		{"as much as it is", "", "max-stale=40", "hit; ttl=-40 {"},
 		{"less than it is", "", "max-stale=39", "fwd=stale; stored {"},
 		{"any, of what Roam forbids", "must-revalidate", "max-stale", "fwd=stale; stored {"},
-		{"any, and only what is kept", "", "max-stale, only-if-cached", "hit; ttl=-40 {"},
+		{"any, and only from the cache", "", "max-stale, only-if-cached", "hit; ttl=-40 {"},
 	} {
 		bubble(t, func(t *testing.T) {
 			c := open(t, Options{})
@@ -186,15 +187,15 @@ func TestSection5_2_1_2_MaxStale(t *testing.T) {
 	}
 }
 
-func TestSection4_HeadIsAnsweredFromAKeptGet(t *testing.T) {
+func TestSection4_HeadIsAnsweredFromAStoredGet(t *testing.T) {
 	c, r := open(t, Options{}), &roam{}
 	head := groups()
 	head.Head = true
 	if got := ask(t, c, head, r); strings.Contains(got, "stored") {
-		t.Errorf("a HEAD was kept: %s", got)
+		t.Errorf("a HEAD was stored: %s", got)
 	}
 	ask(t, c, groups(), r)
 	if got := ask(t, c, head, r); !strings.HasPrefix(got, "hit") {
-		t.Errorf("a HEAD of a kept GET: %s", got)
+		t.Errorf("a HEAD of a stored GET: %s", got)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"testing/iotest"
 )
 
-func TestTheOKOfAnAnswer(t *testing.T) {
+func TestOKField(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"true", `{"ok":true}`, "true"},
 		{"false, at the end", ` { "a" : [1,{"ok":true},"}"] , "ok" : false } `, "false"},
@@ -65,7 +65,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 // However long a string is, it is not held.
 //
 // Seen to fail with json.Decoder, which holds every string: 224 MB for one of 60.
-func TestALongStringIsNotHeld(t *testing.T) {
+func TestALongStringIsNotBuffered(t *testing.T) {
 	took := testing.AllocsPerRun(1, func() {
 		value, err := okField(io.MultiReader(strings.NewReader(`{"x":"`), &repeated{16 << 20}, strings.NewReader(`","ok":true}`)))
 		if value != "true" || err != nil {

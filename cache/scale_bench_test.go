@@ -38,7 +38,7 @@ func BenchmarkScaleEntries(b *testing.B) {
 				bytes, entries := m.Size()
 				counted += float64(bytes)
 				if entries != n {
-					b.Fatalf("%d entries are kept, want %d", entries, n)
+					b.Fatalf("%d entries are stored, want %d", entries, n)
 				}
 				get += took(func() {
 					for i := range keys {
@@ -50,7 +50,7 @@ func BenchmarkScaleEntries(b *testing.B) {
 				one += took(func() { m.Invalidate(func(route string) bool { return route == of[0] }) })
 				all += took(func() { m.Invalidate(func(string) bool { return true }) })
 				if _, entries := m.Size(); entries != 0 {
-					b.Fatalf("%d entries are kept, want none", entries)
+					b.Fatalf("%d entries are stored, want none", entries)
 				}
 				m.Close()
 			}

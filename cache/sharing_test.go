@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-func TestAHundredEqualQuestionsCostOneCall(t *testing.T) {
+func TestAHundredEqualRequestsCostOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{takes: time.Second}
 		var mu sync.Mutex
@@ -37,8 +37,8 @@ func TestAHundredEqualQuestionsCostOneCall(t *testing.T) {
 	})
 }
 
-// Seen to fail with a fill on the context of who asked first.
-func TestLeavingFailsNobodyElse(t *testing.T) {
+// Seen to fail with a fill on the context of its first waiter.
+func TestAWaiterThatLeavesFailsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{takes: 10 * time.Second}
 		leaves, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -46,13 +46,13 @@ func TestLeavingFailsNobodyElse(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			if _, err := c.Do(leaves, groups(), r); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("who leaves: %v", err)
+				t.Errorf("the waiter that leaves: %v", err)
 			}
 		})
 		synctest.Wait()
 		all.Go(func() {
 			if got := ask(t, c, groups(), r); !strings.Contains(got, "collapsed") {
-				t.Errorf("who stays: %s", got)
+				t.Errorf("the waiter that stays: %s", got)
 			}
 		})
 		all.Wait()
@@ -63,7 +63,7 @@ func TestLeavingFailsNobodyElse(t *testing.T) {
 }
 
 // Seen to fail with a fill that goes on when all have left.
-func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
+func TestAFillWithoutWaitersIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{})
 		ended := make(chan error, 1)
@@ -87,7 +87,7 @@ func TestAFillThatNobodyWantsIsCalledOff(t *testing.T) {
 }
 
 // Seen to fail with a flight that is never over.
-func TestNothingPoisonsAKey(t *testing.T) {
+func TestAFailedFillDoesNotBlockItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{FillTimeout: 5 * time.Second})
 		for _, tt := range []struct {
@@ -126,8 +126,8 @@ var (
 	errAway  = errors.New("away")
 )
 
-// Seen to fail with one stream for all, and with one that nobody closes.
-func TestAWideAnswerIsStreamedToEach(t *testing.T) {
+// Seen to fail with one stream for all, and with one that is never closed.
+func TestALargeAnswerIsStreamedToEachWaiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wide := strings.Repeat("x", 5000)
 		closed := 0
@@ -164,7 +164,7 @@ type closing struct {
 
 func (c closing) Close() error { c.close(); return nil }
 
-func TestAStreamThatNobodyTakesIsClosed(t *testing.T) {
+func TestAStreamWithoutReaderIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var closed atomic.Int32
 		r := &roam{takes: time.Second, answer: func(int) (*http.Response, error) {
@@ -187,7 +187,7 @@ func TestAStreamThatNobodyTakesIsClosed(t *testing.T) {
 }
 
 // Seen to fail with the first one's refusal given to all.
-func TestTheFirstOnesPatienceIsNotOurs(t *testing.T) {
+func TestTheLongestWaitOfTheFirstWaiterIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{Throttled: func(err error) bool { return err == errQuota }})
 		r := &roam{takes: time.Second, answer: func(n int) (*http.Response, error) {

@@ -9,27 +9,27 @@ import (
 	"time"
 )
 
-// line is a queue as a test wants it.
-type line struct {
+// testQueue is a queue in a state that a test chooses.
+type testQueue struct {
 	mu           sync.Mutex
 	idle, paused bool
 	away         bool // whether fills have been sent
 	joined       int
 }
 
-func (l *line) state() (idle, paused bool) {
+func (l *testQueue) state() (idle, paused bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.idle, l.paused
 }
 
-func (l *line) join() {
+func (l *testQueue) join() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.joined++
 }
 
-func (l *line) expired() error {
+func (l *testQueue) expired() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.away {
@@ -50,25 +50,29 @@ func throttled(t *testing.T) *Cache {
 	return open(t, Options{Throttled: func(err error) bool { return err == errQuota }})
 }
 
-func TestOldAnswersAreServedAtOnce(t *testing.T) {
+func TestStaleAnswersAreServedAtOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		line   *line
+		queue  *testQueue
 		after  time.Duration
 		header string
 		want   string
 		takes  time.Duration // how long the tool waits
 		calls  int           // in all
 	}{
-		{"while the line stands still", &line{paused: true}, 9 * time.Minute, "", `hit; ttl=-509; detail=throttled {"ok":true,"call":1}`, 0, 1},
-		{"while a token lies there that nobody waits for", &line{idle: true}, 45 * time.Second, "", `hit; ttl=-14; detail=revalidating {"ok":true,"call":1}`, 0, 2},
-		{"but not when it expired long ago", &line{idle: true}, 61 * time.Second, "", `fwd=stale; stored {"ok":true,"call":2}`, time.Second, 2},
-		{"and not when others wait for the token", &line{}, 45 * time.Second, "", `fwd=stale; stored {"ok":true,"call":2}`, time.Second, 2},
-		{"and not to who wants a newer one", &line{idle: true, paused: true}, 45 * time.Second, "max-age=40", `fwd=stale; stored {"ok":true,"call":2}`, time.Second, 2},
-		{"or a new one", &line{idle: true, paused: true}, 45 * time.Second, "no-cache", `fwd=request; stored {"ok":true,"call":2}`, time.Second, 2},
+		{"while the queue is paused", &testQueue{paused: true}, 9 * time.Minute, "", `hit; ttl=-509; detail=throttled {"ok":true,"call":1}`, 0,
+			1},
+		{"while the queue is idle", &testQueue{idle: true}, 45 * time.Second, "", `hit; ttl=-14; detail=revalidating {"ok":true,"call":1}`, 0, 2},
+		{"but not long after it expired", &testQueue{idle: true}, 61 * time.Second, "", `fwd=stale; stored {"ok":true,"call":2}`, time.Second, 2},
+		{"and not while other calls wait for the token", &testQueue{}, 45 * time.Second, "", `fwd=stale; stored {"ok":true,"call":2}`,
+			time.Second, 2},
+		{"and not with max-age", &testQueue{idle: true, paused: true}, 45 * time.Second, "max-age=40", `fwd=stale; stored {"ok":true,"call":2}`,
+			time.Second, 2},
+		{"or with no-cache", &testQueue{idle: true, paused: true}, 45 * time.Second, "no-cache", `fwd=request; stored {"ok":true,"call":2}`,
+			time.Second, 2},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, r := throttled(t), &roam{takes: time.Second, queue: tt.line}
+			c, r := throttled(t), &roam{takes: time.Second, queue: tt.queue}
 			ask(t, c, groups(), r)
 			time.Sleep(tt.after - time.Second)
 			start := time.Now()
@@ -85,39 +89,40 @@ func TestOldAnswersAreServedAtOnce(t *testing.T) {
 	}
 }
 
-// However many read it, one refresh goes out, by a spare token; when nobody reads, none does.
+// However many requests read it, one refresh is sent, and only while the queue is idle. Without a reader none is sent.
 func TestARefreshInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, r := throttled(t), &roam{queue: &line{idle: true}}
+		c, r := throttled(t), &roam{queue: &testQueue{idle: true}}
 		ask(t, c, groups(), r)
 		r.takes = 2 * time.Second
 		time.Sleep(40 * time.Second)
 		for range 50 {
 			if got := ask(t, c, groups(), r); got != `hit; ttl=-10; detail=revalidating {"ok":true,"call":1}` {
-				t.Fatalf("while it is under way: %s", got)
+				t.Fatalf("while the refresh runs: %s", got)
 			}
 		}
 		time.Sleep(3 * time.Second)
-		if got := ask(t, c, groups(), r); got != `hit; ttl=29 {"ok":true,"call":2}` && got != `hit; ttl=28 {"ok":true,"call":2}` && got != `hit; ttl=27 {"ok":true,"call":2}` {
+		if got := ask(t, c, groups(), r); got != `hit; ttl=29 {"ok":true,"call":2}` && got != `hit; ttl=28 {"ok":true,"call":2}` &&
+			got != `hit; ttl=27 {"ok":true,"call":2}` {
 			t.Errorf("after it: %s", got)
 		}
 		if r.calls != 2 || r.asked[0].Background || !r.asked[1].Background {
-			t.Errorf("asked %+v, want once for the tool and once with a spare token", r.asked)
+			t.Errorf("asked %+v, want one call for the tool and one in the background", r.asked)
 		}
 		time.Sleep(time.Hour)
 		if r.calls != 2 {
-			t.Errorf("%d calls for what nobody reads", r.calls-2)
+			t.Errorf("%d calls without a reader", r.calls-2)
 		}
 	})
 }
 
-func TestClosingCallsRefreshesOff(t *testing.T) {
+func TestCloseCancelsRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, err := New(Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &roam{queue: &line{idle: true}}
+		r := &roam{queue: &testQueue{idle: true}}
 		ask(t, c, groups(), r)
 		r.takes = time.Minute
 		time.Sleep(40 * time.Second)
@@ -131,7 +136,7 @@ func TestClosingCallsRefreshesOff(t *testing.T) {
 	})
 }
 
-// Seen to fail with a failure that drops what is kept, with a failed flight that is never over, and with a panic that nobody
+// Seen to fail with a failure that drops what is stored, with a failed flight that is never over, and with a panic that nobody
 // catches.
 func TestARefreshThatFailsChangesNothing(t *testing.T) {
 	for _, tt := range []struct {
@@ -140,11 +145,11 @@ func TestARefreshThatFailsChangesNothing(t *testing.T) {
 	}{
 		{"there was no token after all", func(int) (*http.Response, error) { return nil, errQuota }},
 		{"Roam failed", status(500)},
-		{"Roam said no", status(404)},
+		{"Roam answered 404", status(404)},
 		{"a panic", func(int) (*http.Response, error) { panic("oh") }},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c, r := throttled(t), &roam{queue: &line{idle: true}}
+			c, r := throttled(t), &roam{queue: &testQueue{idle: true}}
 			ask(t, c, groups(), r)
 			time.Sleep(40 * time.Second)
 			r.answer = tt.answer
@@ -162,9 +167,9 @@ func TestARefreshThatFailsChangesNothing(t *testing.T) {
 }
 
 // A write during a refresh: the old answer must not come back by it.
-func TestARefreshThatAWriteOvertookIsNotKept(t *testing.T) {
+func TestARefreshThatAWriteInvalidatedIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, r := throttled(t), &roam{takes: time.Second, queue: &line{idle: true}}
+		c, r := throttled(t), &roam{takes: time.Second, queue: &testQueue{idle: true}}
 		ask(t, c, groups(), r)
 		time.Sleep(40 * time.Second)
 		ask(t, c, groups(), r)
@@ -177,19 +182,19 @@ func TestARefreshThatAWriteOvertookIsNotKept(t *testing.T) {
 	})
 }
 
-// Who waits for the fill of another leaves at the end of his own patience, if it is in the line still, and fails nobody.
-func TestEachAskerHasHisOwnPatience(t *testing.T) {
+// A waiter leaves at the end of its own longest wait if the call is still queued, and fails no other waiter.
+func TestEachWaiterHasItsOwnLongestWait(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		away  bool
-		after time.Duration // when the short of patience have an answer
+		after time.Duration // when waiters with a short longest wait have an answer
 		want  string
 	}{
-		{"a fill in the line", false, 3 * time.Second, "paused"},
+		{"a fill in the queue", false, 3 * time.Second, "paused"},
 		{"a fill that has left it", true, 10 * time.Second, `{"ok":true,"call":1}`},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := &line{away: tt.away}
+			l := &testQueue{away: tt.away}
 			c, r := throttled(t), &roam{takes: 10 * time.Second, queue: l}
 			start := time.Now()
 			var all sync.WaitGroup
@@ -212,7 +217,7 @@ func TestEachAskerHasHisOwnPatience(t *testing.T) {
 						want, after = tt.want, tt.after
 					}
 					if got != want || took != after {
-						t.Errorf("%s, short of patience = %v: %s after %v, want %s after %v", tt.name, short, got, took, want, after)
+						t.Errorf("%s, with a short longest wait = %v: %s after %v, want %s after %v", tt.name, short, got, took, want, after)
 					}
 				})
 				synctest.Wait()

@@ -20,7 +20,7 @@ func zipped(text string) string {
 	return b.String()
 }
 
-// Seen to fail with cookies, private answers, "ok": false, and bodies without an end kept.
+// Seen to fail with cookies, private answers, "ok": false, and bodies without an end stored.
 func TestSection3_StoringResponses(t *testing.T) {
 	ok := `{"ok":true}`
 	endless := response(200, ok)
@@ -30,9 +30,9 @@ func TestSection3_StoringResponses(t *testing.T) {
 	twice := response(200, ok)
 	twice.Header["Vary"] = []string{"Accept", "User-Agent , *"}
 	for _, tt := range []struct {
-		name string
-		res  *http.Response
-		kept bool
+		name   string
+		res    *http.Response
+		stored bool
 	}{
 		{"a list", response(200, ok), true},
 		{"a bare array", response(200, `[1,2]`), true},
@@ -71,15 +71,15 @@ func TestSection3_StoringResponses(t *testing.T) {
 		r := &roam{answer: func(int) (*http.Response, error) { return tt.res, nil }}
 		first := ask(t, c, groups(), r)
 		_, e := c.find(groups())
-		if kept := e != nil; kept != tt.kept || strings.Contains(first, "stored") != tt.kept {
-			t.Errorf("%s: kept = %v (%s), want %v", tt.name, kept, first, tt.kept)
+		if stored := e != nil; stored != tt.stored || strings.Contains(first, "stored") != tt.stored {
+			t.Errorf("%s: stored = %v (%s), want %v", tt.name, stored, first, tt.stored)
 		}
 	}
 }
 
 // An answer that was cut off must not reach a tool as if it were whole.
 //
-// Seen to fail with a length that nobody looks at.
+// Seen to fail without a check of the length.
 func TestSection3_3_IncompleteResponses(t *testing.T) {
 	cut := response(200, `{"ok":true}`)
 	cut.ContentLength++
@@ -90,21 +90,36 @@ func TestSection3_3_IncompleteResponses(t *testing.T) {
 	}
 }
 
-// Seen to fail with what Connection names kept.
+// Seen to fail with the fields that Connection names stored.
 func TestSection3_1_StoringHeaderFields(t *testing.T) {
 	c := open(t, Options{})
 	r := &roam{answer: func(int) (*http.Response, error) {
-		return response(200, "{}", "Connection", "close, X-Hop", "X-Hop", "1", "Keep-Alive", "5", "Proxy-Authenticate", "x", "Age", "3", "X-Roam", "1"), nil
+		return response(
+			200,
+			"{}",
+			"Connection",
+			"close, X-Hop",
+			"X-Hop",
+			"1",
+			"Keep-Alive",
+			"5",
+			"Proxy-Authenticate",
+			"x",
+			"Age",
+			"3",
+			"X-Roam",
+			"1",
+		), nil
 	}}
 	ask(t, c, groups(), r)
 	a, _ := c.Do(t.Context(), groups(), r)
 	want := []string{"Content-Length", "Content-Type", "Date", "Etag", "X-Roam"} // the length, the date and the tag are ours
 	if names := slices.Sorted(maps.Keys(a.Header)); !slices.Equal(names, want) {
-		t.Errorf("kept %v, want %v", names, want)
+		t.Errorf("stored %v, want %v", names, want)
 	}
 }
 
-// RFC 9110, section 6.6.1: who gets an answer without a Date says when that was.
+// RFC 9110, section 6.6.1: a recipient adds the Date that an answer lacks.
 func TestSection4_2_3_DateIsAddedOnce(t *testing.T) {
 	for _, tt := range []struct{ name, date, want string }{
 		{"none", "", "Sat, 01 Jan 2000 00:00:00 GMT"},

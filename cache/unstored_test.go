@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 )
 
-// Where nothing is kept, equal questions share an answer only if it is JSON: anything else may have no end.
-func TestOnlyJSONIsSharedWhereNothingIsKept(t *testing.T) {
+// Where nothing is stored, equal requests share an answer only if it is JSON: any other may have no end.
+func TestOnlyJSONIsSharedWhereNothingIsStored(t *testing.T) {
 	for _, tt := range []struct {
 		name, kind string
 		rule       Rule
@@ -20,9 +20,9 @@ func TestOnlyJSONIsSharedWhereNothingIsKept(t *testing.T) {
 		{"SCIM", "application/scim+json", Rule{}, 1},
 		{"text", "text/vtt", Rule{}, 2},
 		{"events", "text/event-stream", Rule{}, 2},
-		{"nothing said", "", Rule{}, 2},
-		{"text of a route that is kept", "text/vtt", Rule{TTL: 1}, 1},
-		{"events of a route that is kept", "text/event-stream", Rule{TTL: 1}, 2},
+		{"no type", "", Rule{}, 2},
+		{"text of a route that is stored", "text/vtt", Rule{TTL: 1}, 1},
+		{"events of a route that is stored", "text/event-stream", Rule{TTL: 1}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,12 @@ func TestOnlyJSONIsSharedWhereNothingIsKept(t *testing.T) {
 				by := fillFunc(func(context.Context, Call) (*http.Response, error) {
 					calls++
 					<-begin
-					return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {tt.kind}}, Body: io.NopCloser(strings.NewReader(`{}`)), ContentLength: 2}, nil
+					return &http.Response{
+						StatusCode:    200,
+						Header:        http.Header{"Content-Type": {tt.kind}},
+						Body:          io.NopCloser(strings.NewReader(`{}`)),
+						ContentLength: 2,
+					}, nil
 				})
 				q := Lookup{Key: "k", Route: "/v1/x", Rule: tt.rule, Shares: true}
 				answers := make(chan *Answer, 2)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// varying answers each agent in its own way.
+// varying returns an upstream that answers each User-Agent differently.
 func varying(vary string) func(int) (*http.Response, error) {
 	return func(n int) (*http.Response, error) {
 		return response(200, string(rune('0'+n)), "Content-Type", "text/plain", "Vary", vary), nil
@@ -39,27 +39,26 @@ func TestSection4_1_CalculatingCacheKeysWithVary(t *testing.T) {
 		}
 	}
 	if _, n := c.Size(); n != 5 {
-		t.Errorf("%d answers are kept, want 5", n)
+		t.Errorf("%d answers are stored, want 5", n)
 	}
 	if n := c.Invalidate(func(string) bool { return true }); n != 5 {
-		t.Errorf("%d answers were dropped, want 5", n)
+		t.Errorf("%d answers were invalidated, want 5", n)
 	}
 	if got := ask(t, c, groups("User-Agent", "a"), r); got != "fwd=uri-miss; stored 6" {
-		t.Errorf("after the drop: %s", got)
+		t.Errorf("after the invalidation: %s", got)
 	}
 }
 
-// Section 4: an answer that turns out to be for one request alone is shared with nobody, and one that varies with those alone
-// who sent the same.
+// Section 4: an answer for one request alone is shared with no other. One that varies is shared by requests with the same fields.
 func TestSection4_1_SharingWhatVaries(t *testing.T) {
 	for _, tt := range []struct {
 		name, control, vary string
 		calls               int
 	}{
-		{"the same for everybody", "", "", 1},
+		{"the same for all", "", "", 1},
 		{"another for each agent", "", "User-Agent", 2},
 		{"another for each request", "", "*", 4},
-		{"for nobody else", "no-store", "", 4},
+		{"for no other", "no-store", "", 4},
 		{"for that user", "private", "", 4},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -78,15 +77,15 @@ func TestSection4_1_SharingWhatVaries(t *testing.T) {
 			}
 			all.Wait()
 			if r.calls != tt.calls {
-				t.Errorf("%s: %d calls for four who ask at once, want %d", tt.name, r.calls, tt.calls)
+				t.Errorf("%s: %d calls for four requests at once, want %d", tt.name, r.calls, tt.calls)
 			}
 		})
 	}
 }
 
-// Whatever Roam says that an answer varies with, and whatever two tools send: they share it exactly if they are alike.
+// For any Vary and any two requests: they share an answer exactly if they get the same variant.
 //
-// Seen to fail with a key whose parts do not say their lengths.
+// Seen to fail with a key whose parts have no lengths.
 func FuzzVary(f *testing.F) {
 	f.Add("X-A, X-B", "1", "2", "1", "2")
 	f.Add("*", "", "", "", "")

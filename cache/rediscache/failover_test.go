@@ -11,8 +11,8 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// A copy that takes its primary's place may not know of the latest drop. Seen to fail with the script believing any server.
-func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
+// After a failover the new primary may lack the latest invalidation. Seen to fail with a script that trusts any server.
+func TestOldEntriesAreIgnoredAfterAFailover(t *testing.T) {
 	primary := redistest.NewRedis(t)
 	host, port, _ := net.SplitHostPort(primary.Addr)
 	second := redistest.NewRedis(t, "--replicaof", host, port)
@@ -53,7 +53,7 @@ func TestACopyInItsPrimarysPlaceIsNotBelieved(t *testing.T) {
 	}
 	place.Store(copied)
 	if got := other.Claim("k", groups().Route, seal, false).Entry; got != nil {
-		t.Errorf("the copy has %q, want that nothing of before is believed", got.Body)
+		t.Errorf("the copy has %q, want no entry from before the failover", got.Body)
 	}
 	until(t, "the memory of the first forgetting it too", func() bool { return !inMemory(t, c) })
 }

@@ -59,7 +59,13 @@ func (fillFunc) Expired(cache.Requester) error { return nil }
 func (f fillFunc) Fetch(context.Context, cache.Call) (*http.Response, error) { return f(), nil }
 
 func response(body string) *http.Response {
-	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), ProtoMajor: 1}
+	return &http.Response{
+		StatusCode:    200,
+		Header:        http.Header{"Content-Type": {"application/json"}},
+		Body:          io.NopCloser(strings.NewReader(body)),
+		ContentLength: int64(len(body)),
+		ProtoMajor:    1,
+	}
 }
 
 // seal is that of the credential of these tests.
@@ -80,7 +86,13 @@ func groups(header ...string) cache.Lookup {
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
 	}
-	return cache.Lookup{Key: "k", Route: "/v1/groups.list", Rule: cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, Request: h, Seal: seal}
+	return cache.Lookup{
+		Key:     "k",
+		Route:   "/v1/groups.list",
+		Rule:    cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute},
+		Request: h,
+		Seal:    seal,
+	}
 }
 
 // ask returns the answer's Cache-Status and body, or the error.

@@ -16,7 +16,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// fleet is caches of several replicas over one Redis.
+// replicas is the caches of several replicas with one Redis.
 type replicas struct {
 	client rueidis.Client
 	away   atomic.Bool // for the last replica
@@ -24,7 +24,7 @@ type replicas struct {
 	tiers  []*Tier
 }
 
-// redisServer is a Redis, or who knows where it is.
+// redisServer is a Redis server, Cluster or Sentinel.
 type redisServer interface{ URL() string }
 
 func newReplicas(t *testing.T, n int) *replicas {
@@ -63,7 +63,7 @@ func newReplicasOn(t *testing.T, redis redisServer, n int, timeout time.Duration
 	return f
 }
 
-// listening is how many replicas hear at once of what was dropped.
+// listening returns how many replicas have subscribed to invalidations.
 func (f *replicas) listening(t *testing.T) (n int) {
 	for _, node := range f.client.Nodes() {
 		subscribers, _ := node.Do(t.Context(), node.B().PubsubShardnumsub().Channel("{test}:cache:invalidated").Build()).ToArray()
@@ -83,7 +83,7 @@ func until(t testing.TB, what string, holds func() bool) {
 
 func ofGroups(route string) bool { return strings.HasPrefix(route, "/v1/groups.") }
 
-func TestAnAnswerIsThereForAllReplicas(t *testing.T) {
+func TestAnAnswerIsAvailableToAllReplicas(t *testing.T) {
 	f, r := newReplicas(t, 2), &roam{}
 	if got := ask(t, f.caches[0], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":1}`) {
 		t.Errorf("the first replica: %s", got)
@@ -95,11 +95,11 @@ func TestAnAnswerIsThereForAllReplicas(t *testing.T) {
 	}
 	life, err := f.client.Do(t.Context(), f.client.B().Pttl().Key(f.tiers[0].entryKey("k")).Build()).AsInt64()
 	if most := groups().Rule.TTL + groups().Rule.Stale; err != nil || life > most.Milliseconds() || life < most.Milliseconds()-5000 {
-		t.Errorf("kept for another %d ms (%v), want ttl and stale: %v", life, err, most)
+		t.Errorf("stored for another %d ms (%v), want ttl and stale: %v", life, err, most)
 	}
 }
 
-func TestAllReplicasAskOnce(t *testing.T) {
+func TestEqualRequestsOfAllReplicasCostOneCall(t *testing.T) {
 	f, r := newReplicas(t, 3), &roam{takes: 300 * time.Millisecond}
 	var mu sync.Mutex
 	seen := map[string]int{}
@@ -121,8 +121,8 @@ func TestAllReplicasAskOnce(t *testing.T) {
 	}
 }
 
-// Seen to fail in the Cluster with a channel that is not sharded: one node counts only those who listen there.
-func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
+// Seen to fail in the Cluster with a channel that is not sharded: a node counts only its own subscribers.
+func TestAnInvalidationReachesEveryMemoryBeforeItReturns(t *testing.T) {
 	for name, redis := range map[string]func() redisServer{
 		"one server": func() redisServer { return redistest.NewRedis(t) },
 		"a Cluster":  func() redisServer { return redistest.NewCluster(t, 3) },
@@ -139,7 +139,7 @@ func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
 				f.caches[round%3].Invalidate(ofGroups)
 				for i, c := range f.caches {
 					if inMemory(t, c) {
-						t.Fatalf("round %d: replica %d still has what replica %d dropped", round, i, round%3)
+						t.Fatalf("round %d: replica %d still has what replica %d invalidated", round, i, round%3)
 					}
 				}
 			}
@@ -147,13 +147,14 @@ func TestADropReachesEveryMemoryBeforeItReturns(t *testing.T) {
 	}
 }
 
-func TestADropThatNoMessageToldOfIsNoticed(t *testing.T) {
+func TestAnInvalidationWithoutMessageIsNoticed(t *testing.T) {
 	f, r := newReplicas(t, 2), &roam{}
 	ask(t, f.caches[0], groups(), r)
 	ask(t, f.caches[1], groups(), r)
 	shared := f.tiers[0]
 	silent := []string{shared.key("another channel"), groups().Route}
-	if err := shared.invalidate.Exec(t.Context(), f.client, []string{shared.key("routes"), shared.key("invalidations")}, silent).Error(); err != nil {
+	if err := shared.invalidate.Exec(t.Context(), f.client, []string{shared.key("routes"), shared.key("invalidations")},
+		silent).Error(); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
@@ -163,7 +164,7 @@ func TestADropThatNoMessageToldOfIsNoticed(t *testing.T) {
 	t.Logf("noticed after %v", time.Since(start))
 }
 
-func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
+func TestAnAnswerFromBeforeAWriteElsewhereIsNotStored(t *testing.T) {
 	f := newReplicas(t, 2)
 	asked, answered := make(chan struct{}), make(chan struct{})
 	slow := func() *http.Response {
@@ -185,7 +186,7 @@ func TestAnAnswerOfBeforeAWriteElsewhereIsNotKept(t *testing.T) {
 	}
 }
 
-func TestADeadReplicasLockIsNotForEver(t *testing.T) {
+func TestTheLockOfADeadReplicaExpires(t *testing.T) {
 	f, r := newReplicas(t, 1), &roam{}
 	dead := f.tiers[0]
 	if c := dead.Claim("k", groups().Route, seal, true); c.Lock == "" {
@@ -198,7 +199,7 @@ func TestADeadReplicasLockIsNotForEver(t *testing.T) {
 	}
 }
 
-func TestWithoutRedisThereIsTheMemory(t *testing.T) {
+func TestWithoutRedisTheMemoryIsUsed(t *testing.T) {
 	f, r := newReplicas(t, 2), &roam{}
 	ask(t, f.caches[1], groups(), r)
 	ask(t, f.caches[0], groups(), r)
@@ -208,16 +209,16 @@ func TestWithoutRedisThereIsTheMemory(t *testing.T) {
 	}
 	f.caches[1].Invalidate(ofGroups)
 	if got := ask(t, f.caches[1], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":2}`) {
-		t.Errorf("Redis away, after a drop: %s, want a new answer", got)
+		t.Errorf("Redis away, after an invalidation: %s, want a new answer", got)
 	}
 	if got := ask(t, f.caches[0], groups(), r); !strings.HasPrefix(got, "hit") {
-		t.Errorf("the other replica, which nobody could tell: %s", got)
+		t.Errorf("the other replica, which could not be notified: %s", got)
 	}
 	f.away.Store(false)
 	until(t, "telling of it", func() bool { return !inMemory(t, f.caches[0]) })
 }
 
-func TestAHangingRedisHoldsUpNobody(t *testing.T) {
+func TestAHangingRedisDelaysNoCall(t *testing.T) {
 	server := redistest.NewRedis(t)
 	f, r := newReplicasOn(t, server, 1, redisTimeout), &roam{}
 	server.Hang()
@@ -232,7 +233,7 @@ func TestAHangingRedisHoldsUpNobody(t *testing.T) {
 	}
 	all.Wait()
 	if got := f.caches[0].Invalidate(ofGroups); got != 1 {
-		t.Errorf("dropped %d answers in memory, want 1", got)
+		t.Errorf("invalidated %d answers in memory, want 1", got)
 	}
 }
 
@@ -244,7 +245,8 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string]string{"another version": "\x01" + string(whole[1:]), "cut": string(whole[:len(whole)-1]), "empty": "", "a turned bit": string(whole[:20]) + "\x00" + string(whole[21:])} {
+	for name, data := range map[string]string{"another version": "\x01" + string(whole[1:]), "cut": string(whole[:len(whole)-1]), "empty": "",
+		"a turned bit": string(whole[:20]) + "\x00" + string(whole[21:])} {
 		f.client.Do(t.Context(), f.client.B().Hset().Key(key).FieldValue().FieldValue("entry", data).Build())
 		if c := f.tiers[1].Claim("k", groups().Route, seal, false); c.Entry != nil || c.Generation == "" {
 			t.Errorf("%s: %+v, want nothing", name, c.Entry)
@@ -252,25 +254,31 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 	}
 }
 
-// Who can write to Redis and does not know the secret gives no tool an answer: not one of his own, not one of another credential,
-// and not ours in the place of another.
+// A process that can write to Redis and does not know the secret cannot give a tool any answer: not its own, not one of another
+// credential, and not ours under another key.
 //
-// Seen to fail with a check sum, which everybody can compute.
+// Seen to fail with a check sum, which any process can compute.
 func TestAForgedEntryIsAMiss(t *testing.T) {
 	f := newReplicas(t, 1)
 	r, now := f.tiers[0], time.Now()
-	forged := &cache.Entry{Route: groups().Route, Status: 200, Header: http.Header{"Content-Type": {"text/html"}}, Body: []byte("<script>"), Received: now}
+	forged := &cache.Entry{
+		Route:    groups().Route,
+		Status:   200,
+		Header:   http.Header{"Content-Type": {"text/html"}},
+		Body:     []byte("<script>"),
+		Received: now,
+	}
 	generation := r.Claim("k", groups().Route, seal, false).Generation
 	r.Put("k", forged, seal, generation, time.Minute)
 	for _, tt := range []struct {
-		name string
-		data []byte
-		kept bool
+		name   string
+		data   []byte
+		stored bool
 	}{
 		{"sealed with ours", encode(forged, r.entryKey("k"), seal, now), true},
 		{"sealed with that of another secret", encode(forged, r.entryKey("k"), []byte("another"), now), false},
 		{"sealed with none", encode(forged, r.entryKey("k"), nil, now), false},
-		{"ours, of another question", encode(forged, r.entryKey("j"), seal, now), false},
+		{"ours, of another key", encode(forged, r.entryKey("j"), seal, now), false},
 		{"with a check sum alone", append(encode(forged, "", nil, now)[:40], 1, 2, 3, 4), false},
 		{"changed", append([]byte{formatVersion, 3, '{', '}', ' '}, encode(forged, r.entryKey("k"), seal, now)[5:]...), false},
 	} {
@@ -279,15 +287,15 @@ func TestAForgedEntryIsAMiss(t *testing.T) {
 			if err := f.client.Do(t.Context(), set).Error(); err != nil {
 				t.Fatal(err)
 			}
-			if got := r.Claim("k", groups().Route, seal, false); (got.Entry != nil) != tt.kept || got.Generation == "" {
-				t.Errorf("%+v, want an entry = %v", got, tt.kept)
+			if got := r.Claim("k", groups().Route, seal, false); (got.Entry != nil) != tt.stored || got.Generation == "" {
+				t.Errorf("%+v, want an entry = %v", got, tt.stored)
 			}
 		})
 	}
 }
 
 // Without a secret to seal with, replicas share nothing.
-func TestWithoutASealNothingIsShared(t *testing.T) {
+func TestWithoutASealNoEntryIsShared(t *testing.T) {
 	f, r := newReplicas(t, 2), &roam{}
 	q := groups()
 	q.Seal = nil
@@ -298,7 +306,7 @@ func TestWithoutASealNothingIsShared(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
+func TestAnOldAnswerDoesNotReplaceANewOne(t *testing.T) {
 	f := newReplicas(t, 1)
 	r := f.tiers[0]
 	entry := func(body string) *cache.Entry {
@@ -308,19 +316,31 @@ func TestAnAnswerOfBeforeADropTakesNoNewOnesPlace(t *testing.T) {
 	f.caches[0].Invalidate(ofGroups)
 	after := r.Claim("k", groups().Route, seal, false).Generation
 	if before == after {
-		t.Fatalf("the drop left the generation %s", after)
+		t.Fatalf("the invalidation left the generation %s", after)
 	}
 	r.Put("k", entry("new"), seal, after, time.Minute)
 	r.Put("k", entry("old"), seal, before, time.Minute)
 	if got := r.Claim("k", groups().Route, seal, false).Entry; got == nil || string(got.Body) != "new" {
-		t.Errorf("kept %+v, want the new answer", got)
+		t.Errorf("stored %+v, want the new answer", got)
 	}
 }
 
-// Whatever Redis holds is an entry of ours or nothing, and what we write is read as it was.
+// Any bytes in Redis are an entry of ours or ignored, and an entry that we write is read unchanged.
 func FuzzEntry(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
-	whole := encode(&cache.Entry{Route: "/v1/groups.list", Status: 200, Header: http.Header{"Etag": {`"x"`}}, Body: []byte("{}"), Received: now.Add(-time.Second), Lifetime: time.Minute}, "k", seal, now)
+	whole := encode(
+		&cache.Entry{
+			Route:    "/v1/groups.list",
+			Status:   200,
+			Header:   http.Header{"Etag": {`"x"`}},
+			Body:     []byte("{}"),
+			Received: now.Add(-time.Second),
+			Lifetime: time.Minute,
+		},
+		"k",
+		seal,
+		now,
+	)
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
 	f.Add([]byte{formatVersion, 2, '{', '}', 0, 0, 0, 0})
@@ -331,7 +351,8 @@ func FuzzEntry(f *testing.F) {
 			return
 		}
 		again := decode(encode(e, "k", seal, now), "k", seal, 0, now)
-		if again == nil || again.Route != e.Route || string(again.Body) != string(e.Body) || !again.Received.Equal(e.Received) || len(again.Header) != len(e.Header) {
+		if again == nil || again.Route != e.Route || string(again.Body) != string(e.Body) || !again.Received.Equal(e.Received) ||
+			len(again.Header) != len(e.Header) {
 			t.Errorf("%+v is read as %+v", e, again)
 		}
 	})

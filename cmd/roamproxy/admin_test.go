@@ -14,7 +14,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A health check finds the listener that serve found: by flag, environment or file, on all interfaces too.
+// health finds the listener as serve does: by flag, environment or file, also for a listener on all interfaces.
 func TestHealthFindsTheAdminListener(t *testing.T) {
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	_, port, _ := net.SplitHostPort(r.AdminAddr)
@@ -37,14 +37,16 @@ func TestHealthFindsTheAdminListener(t *testing.T) {
 		{"no interface named", environ{"ROAMPROXY_ADMIN_LISTEN": ":" + port}, nil, exitOK, "healthy"},
 		{"the file of the environment", environ{"ROAMPROXY_CONFIG": file("admin: {listen: " + r.AdminAddr + "}\n")}, nil, exitOK, "healthy"},
 		{"the file of a flag", nil, []string{"-config", file("admin: {listen: " + r.AdminAddr + "}\n")}, exitOK, "healthy"},
-		{"a file that has a mistake by now", nil, []string{"-config", file("listn: x\nadmin: {listen: " + r.AdminAddr + "}\n")}, exitOK, "healthy"},
+		{"a file that has a mistake by now", nil, []string{"-config", file("listn: x\nadmin: {listen: " + r.AdminAddr + "}\n")}, exitOK,
+			"healthy"},
 		{"a flag", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"-admin-listen", r.AdminAddr}, exitOK, "healthy"},
 		{"an address", nil, []string{"-url", "http://" + r.AdminAddr + "/healthz"}, exitOK, "healthy"},
 		{"another address", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, nil, exitError, "not healthy"},
 		{"no file", nil, []string{"-config", "/nonexistent"}, exitError, "cannot be read"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if code, out, err := invoke(t, tt.env, append([]string{"health"}, tt.args...)...); code != tt.code || !strings.Contains(out+err, tt.want) {
+			if code, out, err := invoke(t, tt.env, append([]string{"health"}, tt.args...)...); code != tt.code ||
+				!strings.Contains(out+err, tt.want) {
 				t.Errorf("exit %d, %s%s; want %d and %q", code, out, err, tt.code, tt.want)
 			}
 		})
@@ -66,7 +68,8 @@ func TestTheCommandsThatActOnTheRunningProcess(t *testing.T) {
 	}{
 		{"purge", env, []string{"purge", "/v1/group*"}, exitOK, `"purged":1`},
 		{"purge nonsense", env, []string{"purge", "["}, exitError, "nothing was changed: match: "},
-		{"pause for too long", env, []string{"pause", "--max", "25h"}, exitError, "nothing was changed: {\"ok\":false,\"paused\":[],\"error\":\"max: want a duration"},
+		{"pause for too long", env, []string{"pause", "--max", "25h"}, exitError,
+			"nothing was changed: {\"ok\":false,\"paused\":[],\"error\":\"max: want a duration"},
 		{"pause an unknown quota", env, []string{"pause", "--quota", "nobody"}, exitError, "there is no quota of this name"},
 		{"pause", env, []string{"pause", "--max", "7m"}, exitOK, `"paused":["roam"],"until":"`},
 		{"top says so", env, []string{"top"}, exitOK, "PAUSED BY HAND for another 4"},
@@ -75,7 +78,7 @@ func TestTheCommandsThatActOnTheRunningProcess(t *testing.T) {
 		{"resume an unknown quota", env, []string{"resume", "--quota", "nobody"}, exitError, "there is no quota of this name"},
 		{"reload without a file", env, []string{"reload"}, exitError, "nothing was changed"},
 		{"without the token", environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr}, []string{"resume"}, exitError, "--token-file"},
-		{"nobody there", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"reload"}, exitError, "no roamproxy answers"},
+		{"no process there", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"reload"}, exitError, "no roamproxy answers"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if code, out, err := invoke(t, tt.env, tt.args...); code != tt.code || !strings.Contains(out+err, tt.want) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// check ends with one line that says how it is; with -q it says nothing else.
-func TestCheckEndsWithAVerdict(t *testing.T) {
+// The last line of check is the result; with -q it is the only one.
+func TestCheckEndsWithAResult(t *testing.T) {
 	file := func(text string) string {
 		path := filepath.Join(t.TempDir(), "roamproxy.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -24,7 +24,7 @@ func TestCheckEndsWithAVerdict(t *testing.T) {
 		args  []string
 		code  int
 		last  string
-		whole bool // the verdict is all
+		whole bool // the result is the only line
 	}{
 		{"all is well", []string{"-config", good}, exitOK, "ok: 1 tool, 1 quota, " + good, false},
 		{"quiet", []string{"-q", "-config", good}, exitOK, "ok: 1 tool, 1 quota, " + good, true},

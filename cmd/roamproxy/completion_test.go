@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestThePageAndTheCompletionKnowEveryCommand(t *testing.T) {
+func TestManPageAndCompletionHaveEveryCommand(t *testing.T) {
 	_, help, _ := invoke(t, nil, "--help")
 	for _, args := range [][]string{{"man"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"}} {
 		code, out, _ := invoke(t, nil, args...)
@@ -34,7 +34,8 @@ func TestBashCompletes(t *testing.T) {
 		"roamproxy ser": "serve", "roamproxy check --con": "--config --connect", "roamproxy completion b": "bash", "roamproxy version --": "",
 	} {
 		words := strings.Fields(typed)
-		out, err := exec.Command(bash, "-c", script+"\nCOMP_WORDS=("+typed+"); COMP_CWORD="+string(rune('0'+len(words)-1))+"; _roamproxy; echo ${COMPREPLY[*]}").Output()
+		out, err := exec.Command(bash, "-c", script+"\nCOMP_WORDS=("+typed+"); COMP_CWORD="+string(rune('0'+len(words)-1))+"; _roamproxy; echo ${COMPREPLY[*]}").
+			Output()
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {
 			t.Errorf("after %q there is %q (%v), want %q", typed, got, err, want)
 		}

@@ -15,7 +15,8 @@ func TestCheckConnect(t *testing.T) {
 		code  int
 		want  []string
 	}{
-		{"a key that is good", roamtest.DefaultKey, nil, exitOK, []string{`workspace  "Example Ltd."`, `"chat:read"`, "quota      roam: 10 at once, then 1 a second"}},
+		{"a key that is good", roamtest.DefaultKey, nil, exitOK, []string{`workspace  "Example Ltd."`, `"chat:read"`,
+			"quota      roam: 10 at once, then 1 a second"}},
 		{"a key that Roam refuses", "rmk-wrong", nil, exitError, []string{"credential org: answered 401 by Roam: the key is wrong"}},
 		{"a quota that is spent", roamtest.DefaultKey, []roamtest.Fault{roamtest.Throttle("7")}, exitError, []string{"429", "try again in 7 s"}},
 	} {
@@ -33,7 +34,12 @@ func TestCheckConnect(t *testing.T) {
 		}
 		roam.Close()
 	}
-	code, _, err := invoke(t, environ{"ROAM_API_KEY": "x", "ROAMPROXY_UPSTREAM_URL": "http://127.0.0.1:1", "HOME": t.TempDir()}, "check", "-connect")
+	code, _, err := invoke(
+		t,
+		environ{"ROAM_API_KEY": "x", "ROAMPROXY_UPSTREAM_URL": "http://127.0.0.1:1", "HOME": t.TempDir()},
+		"check",
+		"-connect",
+	)
 	if code != exitError || !strings.Contains(err, "no connection to Roam") {
 		t.Errorf("nobody there: exit %d, %s", code, err)
 	}

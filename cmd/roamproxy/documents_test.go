@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// documents are all texts for people, by their path in the repository.
+// documents returns all documents for people, by their path in the repository.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
 	texts := make(map[string]string)
@@ -32,7 +32,7 @@ func documents(t *testing.T) map[string]string {
 // codeBlock matches a block of code, with its language and its content.
 var codeBlock = regexp.MustCompile("(?ms)^```(\\w*)\n(.*?)^```")
 
-// anchors returns the anchors of a document's headings, as GitHub makes them.
+// anchors returns the anchors that GitHub gives the headings of a document.
 func anchors(text string) map[string]bool {
 	found := make(map[string]bool)
 	text = codeBlock.ReplaceAllString(text, "")
@@ -43,8 +43,8 @@ func anchors(text string) map[string]bool {
 	return found
 }
 
-// Every link between the documents leads to a file, and to a heading in it.
-func TestLinksLeadSomewhere(t *testing.T) {
+// Every link in a document leads to an existing file, and to an existing heading in it.
+func TestLinksHaveTargets(t *testing.T) {
 	texts := documents(t)
 	for path, text := range texts {
 		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
@@ -65,8 +65,8 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// What the documents show as configuration is one.
-func TestConfigurationsInTheDocumentsAreGood(t *testing.T) {
+// Every configuration in a document is valid.
+func TestConfigurationsInTheDocumentsAreValid(t *testing.T) {
 	key := func(name string) string {
 		return map[string]string{"ROAM_API_KEY": "rmk-test", "HOME": t.TempDir()}[name]
 	}
@@ -92,7 +92,7 @@ func TestConfigurationsInTheDocumentsAreGood(t *testing.T) {
 	}
 }
 
-// Somebody in a hurry reads the README. What it says beyond that belongs in the other documents.
+// The README is for a reader without time. Details belong in the other documents.
 func TestReadmeIsShort(t *testing.T) {
 	text := documents(t)["../../README.md"]
 	if got, want := len(strings.Fields(text)), 1500; got > want {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// do makes a request on a connection of its own, and returns the status and the body of its answer.
+// do sends a request on its own connection, and returns the status and the body of the answer.
 func do(t *testing.T, method, url string, header ...string) (status int, body string) {
 	t.Helper()
 	req, _ := http.NewRequest(method, url, nil)

@@ -20,21 +20,21 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// agreeing is a login under way, against a simulated Roam.
-type agreeing struct {
+// loginRun is a login that runs against a simulated Roam.
+type loginRun struct {
 	roam   *roamtest.Server
 	server *roamtest.OAuth
 	config string
 	state  string
-	page   string // to open
+	page   string // address of the page to open
 	out    *servertest.Buffer
-	keys   *io.PipeWriter // what is typed
+	keys   *io.PipeWriter // the keyboard
 	ended  chan error
 }
 
-func login(t *testing.T, o roamtest.OAuthOptions) *agreeing {
+func login(t *testing.T, o roamtest.OAuthOptions) *loginRun {
 	t.Helper()
-	a := &agreeing{roam: roamtest.NewServer(roamtest.Options{}), state: t.TempDir(), out: &servertest.Buffer{}, ended: make(chan error, 1)}
+	a := &loginRun{roam: roamtest.NewServer(roamtest.Options{}), state: t.TempDir(), out: &servertest.Buffer{}, ended: make(chan error, 1)}
 	t.Cleanup(a.roam.Close)
 	a.server = a.roam.NewOAuth(o)
 	pages := httptest.NewServer(a.server)
@@ -51,7 +51,8 @@ state_dir: `+a.state+"\nupstream: {url: \""+a.roam.URL+"\"}\n"), 0o600)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	go func() {
-		a.ended <- loginCmd{Credential: "alice", Config: a.config, Listen: "127.0.0.1:0", Scope: []string{"a", "b"}}.Run(&program{ctx, func(string) string { return "" }, in, a.out, io.Discard})
+		a.ended <- loginCmd{Credential: "alice", Config: a.config, Listen: "127.0.0.1:0",
+			Scope: []string{"a", "b"}}.Run(&program{ctx, func(string) string { return "" }, in, a.out, io.Discard})
 	}()
 	for deadline := time.Now().Add(10 * time.Second); a.page == "" && time.Now().Before(deadline); <-time.After(time.Millisecond) {
 		a.page = regexp.MustCompile(`http://\S+/oauth/authorize\S+`).FindString(a.out.String())
@@ -62,8 +63,8 @@ state_dir: `+a.state+"\nupstream: {url: \""+a.roam.URL+"\"}\n"), 0o600)
 	return a
 }
 
-// agree opens the page, and is where the browser is led.
-func (a *agreeing) agree(t *testing.T) *url.URL {
+// agree opens the page, and returns the address to which the browser is redirected.
+func (a *loginRun) agree(t *testing.T) *url.URL {
 	t.Helper()
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer c.CloseIdleConnections()
@@ -88,7 +89,8 @@ func visit(t *testing.T, u string) int {
 func TestALoginInABrowser(t *testing.T) {
 	a := login(t, roamtest.OAuthOptions{})
 	page, _ := url.Parse(a.page)
-	if q := page.Query(); q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || q.Get("scope") != "a b" || q.Get("redirect_uri") == "" {
+	if q := page.Query(); q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || q.Get("scope") != "a b" ||
+		q.Get("redirect_uri") == "" {
 		t.Errorf("the page to open is %s", a.page)
 	}
 	back := a.agree(t)
@@ -139,7 +141,7 @@ func TestALoginOverSSH(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := strings.Count(a.out.String(), "That is not the address"); n != 2 {
-		t.Errorf("two of the lines were none, %d were said to be: %s", n, a.out)
+		t.Errorf("two pasted lines were wrong, %d were reported: %s", n, a.out)
 	}
 	if left, err := os.ReadFile(filepath.Join(a.state, "oauth-alice.json")); err != nil || !bytes.Contains(left, []byte("rmr-")) {
 		t.Errorf("it leaves %s (%v)", left, err)
@@ -150,7 +152,7 @@ func TestALoginThatFails(t *testing.T) {
 	denied := login(t, roamtest.OAuthOptions{Deny: true})
 	io.WriteString(denied.keys, denied.agree(t).String()+"\n")
 	if err := <-denied.ended; err == nil || !strings.Contains(err.Error(), "access_denied") {
-		t.Errorf("whoever was asked does not agree: %v", err)
+		t.Errorf("a user who refuses: %v", err)
 	}
 	away := login(t, roamtest.OAuthOptions{})
 	away.server.Fail(500)
@@ -163,7 +165,8 @@ func TestALoginThatFails(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(away.state, "*.new")); len(left) > 0 {
 		t.Errorf("it leaves %v", left)
 	}
-	for name, command := range map[string][]string{"no credential": {"login", "-config", away.config, "bob"}, "public": {"login", "-config", away.config, "-listen", "0.0.0.0:0", "alice"}} {
+	for name, command := range map[string][]string{"no credential": {"login", "-config", away.config, "bob"},
+		"public": {"login", "-config", away.config, "-listen", "0.0.0.0:0", "alice"}} {
 		if code, out, err := invoke(t, nil, command...); code != exitError {
 			t.Errorf("%s: exit %d, %s%s", name, code, out, err)
 		}

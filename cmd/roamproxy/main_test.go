@@ -12,16 +12,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	syscall.Umask(0o022) // tests have state directories, which others may not write
+	syscall.Umask(0o022) // other users must not be able to write the tests' state directories
 	goleak.VerifyTestMain(m)
 }
 
-// environ is a process's environment for a test.
+// environ is the environment of a process in a test.
 type environ map[string]string
 
 func (e environ) get(name string) string { return e[name] }
 
-// invoke runs a command line and tells its exit code and both outputs.
+// invoke runs a command line, and returns its exit code and both outputs.
 func invoke(t *testing.T, env environ, args ...string) (code int, out, err string) {
 	t.Helper()
 	var o, e bytes.Buffer
@@ -32,14 +32,16 @@ func invoke(t *testing.T, env environ, args ...string) (code int, out, err strin
 func TestCheckExplainsARoute(t *testing.T) {
 	env := environ{"HOME": t.TempDir(), "ROAM_API_KEY": "rmk-x"}
 	file := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(file, []byte("cache: {rules: [{match: GET /v*/*.list, page_size: 100}]}\nroutes: [{match: POST /v1/chat.*, urgency: 2}]"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("cache: {rules: [{match: GET /v*/*.list, page_size: 100}]}\nroutes: [{match: POST /v1/chat.*, "+
+		"urgency: 2}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct {
 		route string
 		want  []string
 	}{
-		{"GET /v1/user.list", []string{"cached          30s, stale 10m (rule GET /v*/*.list)", "pages           Roam is asked for 100", "invalidated by  POST user.*, SCIM Users", "timeout         30s", "longest wait    1m in the queue of quota roam"}},
+		{"GET /v1/user.list", []string{"cached          30s, stale 10m (rule GET /v*/*.list)", "pages           Roam is asked for 100",
+			"invalidated by  POST user.*, SCIM Users", "timeout         30s", "longest wait    1m in the queue of quota roam"}},
 		{"GET /v1/user.list?expand=status", []string{"cached          never (rule GET /v*/*.list)"}},
 		{"POST /v1/chat.typing", []string{"cached          never", "urgency         2", "superseded      of queued calls with the same chatId"}},
 		{"POST /mcp", []string{"timeout         2m", "longest wait    50s"}},
@@ -65,7 +67,8 @@ func TestCheckExplainsARoute(t *testing.T) {
 func TestCheckPrintsTheRulesInForce(t *testing.T) {
 	env := environ{"HOME": t.TempDir(), "ROAM_API_KEY": "rmk-x"}
 	file := filepath.Join(t.TempDir(), "c.yaml")
-	if err := os.WriteFile(file, []byte("cache: {rules: [{match: GET /v1/team.list, ttl: origin}, {match: GET /v1/x.list, ttl: 0}]}"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("cache: {rules: [{match: GET /v1/team.list, ttl: origin}, {match: GET /v1/x.list, ttl: 0}]}"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, out, _ := invoke(t, env, "check", "-config", file)
@@ -102,7 +105,7 @@ func TestCommandLine(t *testing.T) {
 		{"help of a command", []string{"help", "serve"}, exitOK, "--admin-listen"},
 		{"a token", []string{"token", "standup-bot"}, exitOK, "token_sha256: "},
 		{"a token for a bad name", []string{"token", "Bad Name"}, exitError, "1 to 32"},
-		{"health of nobody", []string{"health", "-url", "http://127.0.0.1:1/healthz"}, exitError, "not healthy"},
+		{"health without a process", []string{"health", "-url", "http://127.0.0.1:1/healthz"}, exitError, "not healthy"},
 		{"serve without a key", []string{"serve"}, exitError, "set ROAM_API_KEY"},
 		{"a file that is not there", []string{"check", "-config", "/nonexistent"}, exitError, "cannot be read"},
 		{"simulate nonsense", []string{"simulate", "-rate", "0"}, exitError, "rate above 0"},

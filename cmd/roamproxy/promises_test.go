@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// The tables that name tests, name tests that there are: every row has one, and none is a memory. Seen to fail with the
-// name of a test that had been renamed.
+// Every row of the tables that name tests has a test, and every test in them exists. Seen to fail with the name of a renamed test.
 func TestEveryPromiseHasItsTests(t *testing.T) {
 	defined := make(map[string]bool)
 	function := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)

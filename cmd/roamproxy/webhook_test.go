@@ -9,7 +9,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A subscription is made by way of the running roamproxy, listed and ended again.
+// A subscription is added, listed and removed through the running roamproxy.
 func TestWebhookSubscriptions(t *testing.T) {
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	env := environ{"HOME": t.TempDir()}

@@ -116,18 +116,20 @@ func TestSingleMistakes(t *testing.T) {
 		{"a key and a key file", "credentials: [{name: a, api_key: x, api_key_file: y}]", "has both"},
 		{"a tool without a token", "tools: [{name: a}]", "roamproxy token a"},
 		{"a tool with a bad token", "tools: [{name: a, token_sha256: 9f86d0}]", "64 hexadecimal digits"},
-		{"one token for two tools", "tools: [{name: a, token_sha256: " + sum + "}, {name: b, token_sha256: " + sum + "}]", "token of another tool"},
+		{"one token for two tools", "tools: [{name: a, token_sha256: " + sum + "}, {name: b, token_sha256: " + sum + "}]",
+			"token of another tool"},
 		{"a tool of an unknown credential", "tools: [{name: a, token_sha256: " + sum + ", credential: x}]", `no credential "x"`},
 		{"a pattern without a method", "tools: [{name: a, token_sha256: " + sum + ", allow: [/v1/x]}]", "METHOD /path"},
 		{"a budget below zero", "tools: [{name: a, token_sha256: " + sum + ", calls_per_day: -1}]", "tools[0].calls_per_day: want at least 1"},
 		{"a socket without its whole path", "listen: unix://here.sock", "want the whole path"},
 		{"a removed key", "listen_group: www-data", "listen_group: is no key any more: the socket gets the group of its directory"},
 		{"a removed key of a section", "limits: {max_calls: 5}", "limits.max_calls: is no key any more"},
-		{"a removed key in a list", "credentials: [{name: a, oauth: {client_id: x, scopes: [b]}}]", "credentials[0].oauth.scopes: is no key any more"},
+		{"a removed key in a list", "credentials: [{name: a, oauth: {client_id: x, scopes: [b]}}]",
+			"credentials[0].oauth.scopes: is no key any more"},
 		{"a host with a port", "hosts: [roamproxy:8080]", "hosts[0]: want a name without a port"},
 		{"a jitter that eats the burst", "quotas: [{name: roam, burst: 1}]", "less than one call"},
 		{"a path in the upstream", "upstream: {url: https://api.ro.am/v1}", "only scheme and host"},
-		{"wide pages that are not kept", "cache: {rules: [{match: GET /v1/x, page_size: 100, ttl: 0}]}", "needs a ttl"},
+		{"wide pages that are not cached", "cache: {rules: [{match: GET /v1/x, page_size: 100, ttl: 0}]}", "needs a ttl"},
 		{"pages below nothing", "cache: {rules: [{match: GET /v1/x, page_size: -1}]}", "want 1 to 1000 items"},
 		{"a body in the key of a GET", "cache: {rules: [{match: GET /v1/x, key_body: true}]}", "is for a POST that reads"},
 		{"a POST without its body in the key", "cache: {rules: [{match: POST /v1/x}]}", "set key_body: true"},
@@ -139,9 +141,12 @@ func TestSingleMistakes(t *testing.T) {
 		{"a route without a method", "routes: [{match: /v1/x}]", "METHOD /path"},
 		{"OAuth and a key", "credentials: [{name: a, api_key: x, oauth: {client_id: y}}]", "both oauth and an API key"},
 		{"OAuth without a client", "credentials: [{name: a, oauth: {refresh_token: y}}]", "credentials[0].oauth.client_id: is missing"},
-		{"a client secret twice", "credentials: [{name: a, oauth: {client_id: y, client_secret: a, client_secret_file: b}}]", "both client_secret"},
-		{"tokens in the clear", "credentials: [{name: a, oauth: {client_id: y, token_url: 'http://ro.am/oauth/token'}}]", "c.yaml:1: credentials[0].oauth.token_url: secrets would go to ro.am unencrypted"},
-		{"a password twice", "redis: {url: 'redis://:geheim@r', password_file: c.yaml}", "redis.password_file: there is a password in redis.url too"},
+		{"a client secret twice", "credentials: [{name: a, oauth: {client_id: y, client_secret: a, client_secret_file: b}}]",
+			"both client_secret"},
+		{"tokens in the clear", "credentials: [{name: a, oauth: {client_id: y, token_url: 'http://ro.am/oauth/token'}}]",
+			"c.yaml:1: credentials[0].oauth.token_url: secrets would go to ro.am unencrypted"},
+		{"a password twice", "redis: {url: 'redis://:geheim@r', password_file: c.yaml}",
+			"redis.password_file: there is a password in redis.url too"},
 		{"an authority without TLS", "redis: {url: 'redis://r', ca_file: c.yaml}", "redis.ca_file: has no effect without TLS: want rediss://"},
 		{"an authority that is none", "redis: {url: 'rediss://r', ca_file: /dev/null}", "redis.ca_file: there is no certificate in /dev/null"},
 		{"a removed key of Redis", "redis: {url: 'rediss://r', key_file: c.yaml}", "redis.key_file: is no key any more: append the private key"},
@@ -156,8 +161,8 @@ func TestSingleMistakes(t *testing.T) {
 	}
 }
 
-// What cannot be read as an address is not judged as one.
-func TestAnAddressThatIsNoneIsOneMistake(t *testing.T) {
+// An address that cannot be parsed is not validated further.
+func TestAnInvalidAddressIsOneMistake(t *testing.T) {
 	if _, err := loadText(t, home(), "listen: foo"); err == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, want one sentence", err)
 	}
@@ -166,16 +171,28 @@ func TestAnAddressThatIsNoneIsOneMistake(t *testing.T) {
 func TestWhereValuesComeFrom(t *testing.T) {
 	env := home()
 	env["ROAMPROXY_LOG_LEVEL"], env["PORT"] = "debug", "7000"
-	l, err := loadText(t, env, "listen: 127.0.0.1:${PORT}\nadmin: {listen: \"127.0.0.1:${OTHER:-7001}\"}\nlog: {level: error}\nquotas: [{name: roam, rate: 2}]\nbrowsers: http://a.example\nlimits: {max_body: 1.5MiB}\nredis: {url: \"rediss://ours:geheim@redis.example:6380/2?addr=other:6380\"}\ncache: {rules: [{match: GET /v1/$$x, ttl: origin}]}\n")
+	l, err := loadText(
+		t,
+		env,
+		"listen: 127.0.0.1:${PORT}\nadmin: {listen: \"127.0.0.1:${OTHER:-7001}\"}\nlog: {level: error}\nquotas: [{name: roam, rate: "+
+			"2}]\nbrowsers: http://a.example\nlimits: {max_body: 1.5MiB}\nredis: {url: "+
+			"\"rediss://ours:geheim@redis.example:6380/2?addr=other:6380\"}\ncache: {rules: [{match: GET /v1/$$x, ttl: origin}]}\n",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Listen != "127.0.0.1:7000" || l.Admin.Listen != "127.0.0.1:7001" || l.Log.Level != "debug" || l.Quotas[0].Rate != 2 || l.Quotas[0].Burst != 10 || l.Limits.MaxBody != 3<<19 || l.Cache.Rules[0].Match != "GET /v1/$x" || !l.Cache.Rules[0].TTL.Origin || l.Cache.Rules[0].Stale != nil {
+	if l.Listen != "127.0.0.1:7000" || l.Admin.Listen != "127.0.0.1:7001" || l.Log.Level != "debug" || l.Quotas[0].Rate != 2 ||
+		l.Quotas[0].Burst != 10 ||
+		l.Limits.MaxBody != 3<<19 ||
+		l.Cache.Rules[0].Match != "GET /v1/$x" ||
+		!l.Cache.Rules[0].TTL.Origin ||
+		l.Cache.Rules[0].Stale != nil {
 		t.Errorf("loaded %+v", l.Config)
 	}
 	var out strings.Builder
 	l.Print(&out)
-	for _, want := range []string{"c.yaml:1, $PORT", "# $ROAMPROXY_LOG_LEVEL", "# $ROAM_API_KEY", "# $HOME", "rate: 2 ", "# default", `[redacted]`, `url: "rediss://ours:[redacted]@redis.example:6380/2?addr=other:6380"`} {
+	for _, want := range []string{"c.yaml:1, $PORT", "# $ROAMPROXY_LOG_LEVEL", "# $ROAM_API_KEY", "# $HOME", "rate: 2 ", "# default",
+		`[redacted]`, `url: "rediss://ours:[redacted]@redis.example:6380/2?addr=other:6380"`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
@@ -185,9 +202,13 @@ func TestWhereValuesComeFrom(t *testing.T) {
 	}
 }
 
-// What check prints is a configuration again, the secret apart.
+// The output of check is a valid configuration, except for secrets.
 func TestPrintedConfigurationLoads(t *testing.T) {
-	l, err := loadText(t, home(), "tools: [{name: a, token_sha256: ["+sum+"], allow: [GET /v1/*]}]\ncache: {drop: [{after: POST /v1/x, routes: [/v1/y]}]}\n")
+	l, err := loadText(
+		t,
+		home(),
+		"tools: [{name: a, token_sha256: ["+sum+"], allow: [GET /v1/*]}]\ncache: {drop: [{after: POST /v1/x, routes: [/v1/y]}]}\n",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,10 +225,11 @@ func TestPrintedConfigurationLoads(t *testing.T) {
 	}
 }
 
-// Every key that is a single value has a variable. Seen to fail with eight of them.
+// Every key with a single value has a variable. Seen to fail with eight of them.
 func TestEverySingleValueHasAVariable(t *testing.T) {
 	keys := scalarKeys(reflect.TypeFor[Config](), "")
-	for _, want := range []string{"open", "listen", "upstream.timeout", "cache.max_size", "limits.shutdown_grace", "redis.url", "admin.debug"} {
+	for _, want := range []string{"open", "listen", "upstream.timeout", "cache.max_size", "limits.shutdown_grace", "redis.url",
+		"admin.debug"} {
 		if !slices.Contains(keys, want) {
 			t.Errorf("%s has no variable; those that have are %v", want, keys)
 		}
@@ -215,7 +237,7 @@ func TestEverySingleValueHasAVariable(t *testing.T) {
 	env := home()
 	for name, value := range map[string]string{
 		"ROAMPROXY_LISTEN": "0.0.0.0:8080", "ROAMPROXY_OPEN": "true", "ROAMPROXY_UPSTREAM_TIMEOUT": "7s", "ROAMPROXY_CACHE_MAX_SIZE": "8MiB",
-		"ROAMPROXY_UPSTREAM_MAX_IN_FLIGHT": "1", "ROAMPROXY_PORT": "tcp://10.0.0.1:8080", // the last as Kubernetes sets it for a Service
+		"ROAMPROXY_UPSTREAM_MAX_IN_FLIGHT": "1", "ROAMPROXY_PORT": "tcp://10.0.0.1:8080", // Kubernetes sets the last one for a Service
 	} {
 		env[name] = value
 	}
@@ -223,7 +245,8 @@ func TestEverySingleValueHasAVariable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !l.Open || l.Upstream.Timeout != Duration(7*time.Second) || l.Cache.MaxSize != 8<<20 || l.Upstream.MaxInFlight != 1 || l.Sources["open"] != "$ROAMPROXY_OPEN" {
+	if !l.Open || l.Upstream.Timeout != Duration(7*time.Second) || l.Cache.MaxSize != 8<<20 || l.Upstream.MaxInFlight != 1 ||
+		l.Sources["open"] != "$ROAMPROXY_OPEN" {
 		t.Errorf("loaded %+v from %v", l.Config, l.Sources)
 	}
 	env["ROAMPROXY_OPEN"] = "yes"
@@ -232,7 +255,7 @@ func TestEverySingleValueHasAVariable(t *testing.T) {
 	}
 }
 
-func TestOfSeveralStateDirectoriesTheFirstIsOurs(t *testing.T) {
+func TestOfSeveralStateDirectoriesTheFirstIsUsed(t *testing.T) {
 	env := home()
 	env["STATE_DIRECTORY"] = "/var/lib/roamproxy:/var/lib/roamproxy-extra"
 	l, err := Load("", env.get, nil)
@@ -243,7 +266,8 @@ func TestOfSeveralStateDirectoriesTheFirstIsOurs(t *testing.T) {
 
 func TestDialable(t *testing.T) {
 	for addr, want := range map[string]string{
-		"0.0.0.0:9190": "127.0.0.1:9190", ":9190": "127.0.0.1:9190", "[::]:9190": "[::1]:9190", "127.0.0.1:1": "127.0.0.1:1", "[::1]:1": "[::1]:1",
+		"0.0.0.0:9190": "127.0.0.1:9190", ":9190": "127.0.0.1:9190", "[::]:9190": "[::1]:9190", "127.0.0.1:1": "127.0.0.1:1",
+		"[::1]:1":       "[::1]:1",
 		"10.1.2.3:9190": "10.1.2.3:9190", "localhost:9190": "localhost:9190", "nonsense": "nonsense",
 	} {
 		if got := Dialable(addr); got != want {

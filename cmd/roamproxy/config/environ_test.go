@@ -1,6 +1,6 @@
 package config
 
-// environ is a process's environment for a test.
+// environ is the environment of a process in a test.
 type environ map[string]string
 
 func (e environ) get(name string) string { return e[name] }

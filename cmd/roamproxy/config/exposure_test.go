@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Seen to fail before files were looked at.
-func TestASecretThatEveryUserMayRead(t *testing.T) {
+// Seen to fail without a check of the file's mode.
+func TestASecretThatEveryUserCanRead(t *testing.T) {
 	const oauth = "credentials: [{name: alice, oauth: {client_id: a, %s: geheim-1, token_url: https://ro.am/oauth/token}}]"
 	for _, tt := range []struct {
 		name, text string
@@ -37,14 +37,15 @@ func TestASecretThatEveryUserMayRead(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := strings.Join(l.Warnings, "; ")
-			if (got != "") != (tt.want != "") || !strings.Contains(got, tt.want) || tt.want != "" && !strings.Contains(got, path) || strings.Contains(got, "geheim") {
+			if (got != "") != (tt.want != "") || !strings.Contains(got, tt.want) || tt.want != "" && !strings.Contains(got, path) ||
+				strings.Contains(got, "geheim") {
 				t.Errorf("warned of %q, want %q", got, tt.want)
 			}
 		})
 	}
 }
 
-// Seen to fail with each of these accepted without a word.
+// Seen to fail with each of these accepted.
 func TestRedisOverANetwork(t *testing.T) {
 	password := filepath.Join(t.TempDir(), "password")
 	os.WriteFile(password, []byte("geheim"), 0o600)
@@ -57,8 +58,10 @@ func TestRedisOverANetwork(t *testing.T) {
 		{"TLS that is not verified, on purpose", "url: 'rediss://redis.example?skip_verify=true', insecure: true", ""},
 		{"a password in the clear", "url: 'redis://:geheim@redis.example'", "redis.url: redis.example:6379 is another machine"},
 		{"a user's password in the clear", "url: 'redis://u:geheim@10.0.0.1:7000'", "redis.url: 10.0.0.1:7000 is another machine"},
-		{"a password from a file", "url: 'redis://redis.example', password_file: " + password, "redis.url: redis.example:6379 is another machine"},
-		{"a second node on another machine", "url: 'redis://:geheim@127.0.0.1?addr=redis.example:1'", "redis.url: redis.example:1 is another machine"},
+		{"a password from a file", "url: 'redis://redis.example', password_file: " + password,
+			"redis.url: redis.example:6379 is another machine"},
+		{"a second node on another machine", "url: 'redis://:geheim@127.0.0.1?addr=redis.example:1'",
+			"redis.url: redis.example:1 is another machine"},
 		{"a password, on purpose", "url: 'redis://:geheim@redis.example', insecure: true", ""},
 		{"no password", "url: 'redis://redis.example'", ""},
 		{"a password on this machine", "url: 'redis://:geheim@localhost'", ""},
@@ -67,7 +70,8 @@ func TestRedisOverANetwork(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := loadText(t, environ{"HOME": "/h", "ROAM_API_KEY": "rmk-x"}, "redis: {"+tt.redis+"}")
-			if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "geheim")) {
+			if (err == nil) != (tt.want == "") ||
+				err != nil && (!strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "geheim")) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 		})

@@ -19,8 +19,7 @@ var update = flag.Bool("update", false, "write what is generated")
 
 const schemaFile = "../../../deploy/config.schema.json"
 
-// schema describes a value of the configuration to an editor: its type is Go's, its meaning and its default are those of
-// config.example.yaml.
+// schema returns the JSON schema of a type. Descriptions and defaults come from config.example.yaml.
 func schema(t reflect.Type, example *yaml.Node) map[string]any {
 	s := map[string]any{}
 	if t.Kind() == reflect.Pointer {
@@ -111,7 +110,7 @@ func example(t *testing.T) (content []byte, root *yaml.Node) {
 	return content, doc.Content[0]
 }
 
-func TestTheSchemaIsThatOfTheTypes(t *testing.T) {
+func TestTheSchemaMatchesTheTypes(t *testing.T) {
 	_, root := example(t)
 	s := schema(reflect.TypeFor[Config](), root)
 	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", "roamproxy"
@@ -131,7 +130,7 @@ func TestTheSchemaIsThatOfTheTypes(t *testing.T) {
 	}
 }
 
-func TestTheSchemaKnowsGoodFromBad(t *testing.T) {
+func TestTheSchemaRejectsMistakes(t *testing.T) {
 	compiled, err := jsonschema.NewCompiler().Compile(schemaFile)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	syscall.Umask(0o022) // tests have state directories, which others may not write
+	syscall.Umask(0o022) // other users must not be able to write the tests' state directories
 	goleak.VerifyTestMain(m)
 }
 

@@ -42,7 +42,8 @@ func TestAPortInUseNamesTheSettingAndTheFlag(t *testing.T) {
 	defer taken.Close()
 	addr := taken.Addr().String()
 	for _, tt := range []struct{ name, listen, admin, want string }{
-		{"the tools' listener", addr, "127.0.0.1:0", "listen: " + addr + " is in use by another program; stop it, or choose another address with --listen, ROAMPROXY_LISTEN or listen in the file"},
+		{"the tools' listener", addr, "127.0.0.1:0", "listen: " + addr + " is in use by another program; stop it, or choose another address " +
+			"with --listen, ROAMPROXY_LISTEN or listen in the file"},
 		{"the admin listener", "127.0.0.1:0", addr, "--admin-listen, ROAMPROXY_ADMIN_LISTEN or admin.listen in the file"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// gate is a writer that stands still until it is opened.
+// gate is a writer that blocks until it is opened.
 type gate struct {
 	open chan struct{}
 
@@ -30,8 +30,8 @@ func (g *gate) String() string {
 	return g.text.String()
 }
 
-// A reader that stands still costs lines, which are counted, and no time. Those that fit are written once it goes on.
-func TestALogThatStandsStillCostsLinesAndNoTime(t *testing.T) {
+// While the reader is blocked, lines that do not fit are counted and calls are not delayed. The others are written afterwards.
+func TestABlockedLogDropsLinesAndDelaysNoCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &gate{open: make(chan struct{})}
 		b := newLogBuffer(out)
@@ -56,7 +56,7 @@ func TestALogThatStandsStillCostsLinesAndNoTime(t *testing.T) {
 	})
 }
 
-func TestTheEndWaitsForAStalledLogForOneSecond(t *testing.T) {
+func TestCloseWaitsOneSecondForABlockedLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &gate{open: make(chan struct{})}
 		b := newLogBuffer(out)

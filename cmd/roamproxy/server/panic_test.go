@@ -15,15 +15,14 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A fault of ours on the way to Roam, whose text repeats everything that it had in its hands, costs the call its answer and nobody
-// else anything: the log tells where it was without showing the secret, no slot is lost, and the next calls go.
+// A panic on the way to Roam costs one call its answer, and no other call anything. The log has its place and no secret, the slot is
+// released, and the next calls are answered.
 //
-// Seen to fail with net/http's own words in the log, with the value of a fill's panic in its error, and with a slot that is not
-// freed.
+// Seen to fail with net/http's own log line, with the value of a panic in a fill's error, and with a slot that was not released.
 func TestAPanicShowsNoSecret(t *testing.T) {
 	const secret = "rmk-marked-api-key"
-	var said, out servertest.Buffer
-	r, roam := servertest.Start(t, roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{secret}}, &said, func(c *config.Config) {
+	var log, out servertest.Buffer
+	r, roam := servertest.Start(t, roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{secret}}, &log, func(c *config.Config) {
 		c.Log = config.Log{Level: "debug", Format: "json"}
 		c.Upstream.MaxInFlight = 1
 		c.Credentials[0].APIKey = credential.NewSecret(secret)
@@ -61,11 +60,11 @@ func TestAPanicShowsNoSecret(t *testing.T) {
 		t.Errorf("%d slots are taken", s.InFlight)
 	}
 	for _, want := range []string{"roamproxy panicked", "panic_test.go", "panicked with a string at panic_test.go"} {
-		if !strings.Contains(said.String(), want) {
+		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %q", want)
 		}
 	}
-	for where, text := range map[string]string{"the log": said.String(), "an answer": out.String()} {
+	for where, text := range map[string]string{"the log": log.String(), "an answer": out.String()} {
 		if strings.Contains(text, secret) || strings.Contains(text, fmt.Sprintf("%x", secret)) || len(text) < 1000 {
 			t.Errorf("%s shows the secret, or has nothing: %s", where, text)
 		}

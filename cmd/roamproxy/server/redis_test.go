@@ -57,7 +57,8 @@ func (a *authority) issue(t *testing.T, name string, c *x509.Certificate) (*x509
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{a.file(name, ".pem"): {Type: "CERTIFICATE", Bytes: der}, a.file(name, ".key"): {Type: "PRIVATE KEY", Bytes: private}} {
+	for file, block := range map[string]*pem.Block{a.file(name, ".pem"): {Type: "CERTIFICATE", Bytes: der},
+		a.file(name, ".key"): {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +88,15 @@ func TestRedisOverTLS(t *testing.T) {
 	ca.issue(t, "replica", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	other := newAuthority(t)
 	secure := func(name string) *redistest.Redis {
-		return redistest.NewTLSRedis(t, "--tls-cert-file", ca.file(name, ".pem"), "--tls-key-file", ca.file(name, ".key"), "--tls-ca-cert-file", ca.file("ca", ".pem"))
+		return redistest.NewTLSRedis(
+			t,
+			"--tls-cert-file",
+			ca.file(name, ".pem"),
+			"--tls-key-file",
+			ca.file(name, ".key"),
+			"--tls-ca-cert-file",
+			ca.file("ca", ".pem"),
+		)
 	}
 	server, elsewhere := secure("server"), secure("elsewhere")
 	whole := config.Redis{URL: config.RedisURL(server.URL()), CAFile: ca.file("ca", ".pem"), CertFile: ca.both("replica")}
@@ -97,10 +106,11 @@ func TestRedisOverTLS(t *testing.T) {
 		want   string // in the error
 	}{
 		{"both sides show what they are", func(*config.Redis) {}, "none"},
-		{"an authority that we do not trust", func(r *config.Redis) { r.CAFile = other.file("ca", ".pem") }, "certificate signed by unknown authority"},
+		{"an authority that is not trusted", func(r *config.Redis) { r.CAFile = other.file("ca", ".pem") },
+			"certificate signed by unknown authority"},
 		{"the system's authorities", func(r *config.Redis) { r.CAFile = "" }, "certificate signed by unknown authority"},
 		{"another server's certificate", func(r *config.Redis) { r.URL = config.RedisURL(elsewhere.URL()) }, "127.0.0.1"},
-		{"no certificate of ours", func(r *config.Redis) { r.CertFile = "" }, ""}, // Redis hangs up, and whether it says why is chance,
+		{"no certificate of ours", func(r *config.Redis) { r.CertFile = "" }, ""}, // Redis closes the connection, with or without a reason
 		{"no TLS", func(r *config.Redis) {
 			r.URL, r.CAFile, r.CertFile = config.RedisURL(strings.Replace(server.URL(), "rediss", "redis", 1)), "", ""
 		}, ""},
@@ -118,7 +128,7 @@ func TestRedisOverTLS(t *testing.T) {
 	}
 }
 
-// A password that is replaced, in Redis and in its file, keeps nobody out for long; and Sentinels, who have none, are not told it.
+// After a new password, in Redis and in its file, a replica reconnects soon. Sentinels, which have no password, never get it.
 func TestAPasswordFileIsReadAgain(t *testing.T) {
 	redis := redistest.NewRedis(t, "--requirepass", "first")
 	sentinels := redistest.NewSentinels(t, redis, 1)
@@ -146,7 +156,11 @@ func TestAPasswordFileIsReadAgain(t *testing.T) {
 				t.Fatalf("%s: %v", command, err)
 			}
 		}
-		redistest.Eventually(t, name+": keeping us out", func() bool { away := f.Away(); return away != nil && strings.Contains(away.Error(), "WRONGPASS") })
+		redistest.Eventually(
+			t,
+			name+": keeping us out",
+			func() bool { away := f.Away(); return away != nil && strings.Contains(away.Error(), "WRONGPASS") },
+		)
 		write("second")
 		redistest.Eventually(t, name+": letting us in with the new password", func() bool { return f.Away() == nil })
 		if err := client.Do(t.Context(), client.B().Arbitrary("CONFIG", "SET", "requirepass", "first").Build()).Error(); err != nil {

@@ -13,7 +13,7 @@ import (
 	"roamproxy/metrics/status"
 )
 
-func TestWhatChangesIsToldOnce(t *testing.T) {
+func TestAChangeIsLoggedOnce(t *testing.T) {
 	quota := func(paused bool, throttled int) status.Status {
 		return status.Status{Quotas: []status.QuotaStatus{{Name: "roam", Paused: paused, PausedFor: 10, LastPause: 12.3, Throttled: throttled}}}
 	}
@@ -33,7 +33,7 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 	}{
 		{"nothing", quota(false, 3), quota(false, 3), nil},
 		{"a pause begins", quota(false, 0), quota(true, 1), []string{"WARN paused: Roam answered 429"}},
-		{"it goes on", quota(true, 1), quota(true, 2), nil},
+		{"it continues", quota(true, 1), quota(true, 2), nil},
 		{"it ends", quota(true, 2), quota(false, 2), []string{"INFO the pause has ended"}},
 		{"one between two looks", quota(false, 2), quota(false, 3), []string{"WARN Roam answered 429, and accepted a call soon after"}},
 		{"a quota that is new", status.Status{}, quota(true, 1), nil},
@@ -42,7 +42,7 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 		{"it creeps back", rate(0.25, 1), rate(0.26, 1), nil},
 		{"it is back", rate(0.99, 1), rate(1, 1), []string{"INFO the rate is the configured one again"}},
 		{"a reload makes it smaller", rate(1, 1), rate(0.5, 0.5), nil},
-		{"Redis is away, and nobody else spends", shared(2, 1), shared(0, 0.5), nil},
+		{"Redis is unreachable", shared(2, 1), shared(0, 0.5), nil},
 		{"meanwhile the share falls", shared(0, 0.5), shared(0, 0.25), []string{"WARN the rate is reduced"}},
 		{"Redis is back", shared(0, 0.5), shared(2, 1), nil},
 		{"the rate of all replicas falls", shared(2, 1), shared(2, 0.5), []string{"WARN the rate is reduced"}},
@@ -58,7 +58,7 @@ func TestWhatChangesIsToldOnce(t *testing.T) {
 			got = append(got, c.level.CapitalString()+" "+c.text)
 		}
 		if !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
-			t.Errorf("%s: told %q, want %q", tt.name, got, tt.want)
+			t.Errorf("%s: logged %q, want %q", tt.name, got, tt.want)
 		}
 	}
 }
@@ -75,7 +75,11 @@ func TestAFloodOfCallsIsSampled(t *testing.T) {
 	log.Info("paused")
 	lines := strings.Count(out.String(), `"call"`)
 	if lines+dropped != 1001 || lines < 109 || lines > 2*109 { // the thousand may fall into two seconds
-		t.Errorf("%d lines of 1001 were written and %d dropped; want the first hundred, one of a hundred of the rest, and the warning", lines, dropped)
+		t.Errorf(
+			"%d lines of 1001 were written and %d dropped; want the first hundred, one of a hundred of the rest, and the warning",
+			lines,
+			dropped,
+		)
 	}
 	if !strings.Contains(out.String(), `"warn"`) || !strings.Contains(out.String(), "paused") {
 		t.Error("the warning or the change of state was left out")
@@ -88,8 +92,8 @@ func TestAFloodOfCallsIsSampled(t *testing.T) {
 	}
 }
 
-// Seen to fail with a line that is never stuck.
-func TestAStuckLineIsTold(t *testing.T) {
+// Seen to fail with a queue that is never stuck.
+func TestAStuckQueueIsReported(t *testing.T) {
 	for _, tt := range []struct {
 		oldest time.Duration
 		want   bool

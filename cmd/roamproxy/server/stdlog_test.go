@@ -9,16 +9,19 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 )
 
-func TestWhatIsHeard(t *testing.T) {
-	for _, tt := range []struct{ name, said, level, want string }{
-		{"a connection", `Unsolicited response received on idle HTTP channel starting with "HTTP/1.1 200 marked"; err=<nil>`, "debug", "Unsolicited response received on idle HTTP channel starting with "},
+func TestStandardLoggerOutputIsFiltered(t *testing.T) {
+	for _, tt := range []struct{ name, text, level, want string }{
+		{"a connection", `Unsolicited response received on idle HTTP channel starting with "HTTP/1.1 200 marked"; err=<nil>`, "debug",
+			"Unsolicited response received on idle HTTP channel starting with "},
 		{"a handshake", "http: TLS handshake error from 127.0.0.1:1: EOF", "debug", "http: TLS handshake error from 127.0.0.1:1: EOF"},
-		{"a panic", "http: panic serving [::1]:4: marked\ngoroutine 1 marked\n\ngoroutine 7 [running]:\nnet/http.x()\n", "error", `"stack":"goroutine 7 [running]:\nnet/http.x()"`},
+		{"a panic", "http: panic serving [::1]:4: marked\ngoroutine 1 marked\n\ngoroutine 7 [running]:\nnet/http.x()\n", "error",
+			`"stack":"goroutine 7 [running]:\nnet/http.x()"`},
 		{"a panic without a stack", "http: panic serving @: marked", "error", `"stack":""`},
 	} {
 		var out bytes.Buffer
-		stdlog.New(stdLogWriter{NewLog(config.Log{Level: "debug", Format: "json"}, &out).Logger}, "", 0).Print(tt.said)
-		if got := out.String(); strings.Contains(got, "marked") || !strings.Contains(got, tt.want) || !strings.Contains(got, `"level":"`+tt.level+`"`) {
+		stdlog.New(stdLogWriter{NewLog(config.Log{Level: "debug", Format: "json"}, &out).Logger}, "", 0).Print(tt.text)
+		if got := out.String(); strings.Contains(got, "marked") || !strings.Contains(got, tt.want) ||
+			!strings.Contains(got, `"level":"`+tt.level+`"`) {
 			t.Errorf("%s: %s", tt.name, got)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 	"roamproxy/proxy"
 )
 
-// On a terminal each call is one short line. What comes from a caller cannot move the cursor or forge a line.
+// On a terminal each call is one short line. Text from a caller cannot move the cursor or forge a line.
 func TestLinesOnATerminal(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -29,14 +29,18 @@ func TestLinesOnATerminal(t *testing.T) {
 		{"a refusal", func(o *observer) {
 			o.Answered(proxy.Report{Status: 429, Method: "POST", Route: "/v1/chat.post", Tool: "bot", Cache: "bypass", Code: "queue_full"})
 		}, "429 POST /v1/chat.post bot queue_full 0 ms"},
-		{"a state", func(o *observer) { o.log.Warn("paused", zap.String("quota", "roam"), zap.String("why", "429 by Roam")) }, `WARN paused quota=roam why="429 by Roam"`},
+		{"a state", func(o *observer) { o.log.Warn("paused", zap.String("quota", "roam"), zap.String("why", "429 by Roam")) },
+			`WARN paused quota=roam why="429 by Roam"`},
 		{"a forged line", func(o *observer) {
 			o.Answered(proxy.Report{Status: 200, Method: "GET", Route: "/v1/x\x1b[2J\n17:00:00 200", Tool: "bot", Cache: "miss"})
 		}, "200 GET /v1/x?[2J?17:00:00 200 bot miss 0 ms"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			o := newObserver(metrics.New(metrics.Options{Recorder: status.NewRecent()}), NewLog(config.Log{Level: "info", Format: "console"}, &out).Logger)
+			o := newObserver(
+				metrics.New(metrics.Options{Recorder: status.NewRecent()}),
+				NewLog(config.Log{Level: "info", Format: "console"}, &out).Logger,
+			)
 			tt.log(o)
 			line := out.String()
 			if len(line) < 10 || line[9:] != tt.want+"\n" || strings.Count(line, "\n") != 1 {

@@ -18,7 +18,11 @@ import (
 // Headers, metrics, pages, log and documents have one word for one thing. Cache, limiter and metrics do not import each other, so
 // their words meet here.
 func TestWordsAreTheSameEverywhere(t *testing.T) {
-	if got, want := metrics.Results(), []string{string(cache.Hit), string(cache.Miss), string(cache.Shared), string(cache.Stale), string(cache.Bypass)}; !slices.Equal(got, want) {
+	if got, want := metrics.Results(), []string{string(cache.Hit), string(cache.Miss), string(cache.Shared), string(cache.Stale),
+		string(cache.Bypass)}; !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("results of the cache are %q in metrics, want %q", got, want)
 	}
 	if got, want := metrics.Outcomes(), []string{limiter.Sent, limiter.Refused, limiter.Canceled, limiter.Expired}; !slices.Equal(got, want) {
@@ -60,7 +64,8 @@ func TestCodesAreDocumented(t *testing.T) {
 func TestCodesAreWrittenOnce(t *testing.T) {
 	found := make(map[string][]string)
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "roamtest") {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			strings.Contains(path, "roamtest") {
 			return err
 		}
 		content, err := os.ReadFile(path)

@@ -14,11 +14,11 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// stopGrace is for calls that a test leaves under way: longer than the simulated Roam takes for one, and short for a failed test.
+// stopGrace is the time for calls that a test leaves in flight: longer than a call at the simulated Roam, and short for a failed test.
 const stopGrace = 2 * time.Second
 
-// Start starts roamproxy in this process and returns it with the simulated Roam behind it. Both end with the test. The ports are
-// chosen by the kernel and the state directory is the test's own. The change to the default configuration is optional.
+// Start starts roamproxy in this process, in front of a simulated Roam. Both end with the test. The kernel chooses the ports, and the
+// state directory is the test's own. change, which may be nil, changes the default configuration.
 func Start(t testing.TB, o roamtest.Options, log io.Writer, change func(*config.Config)) (*server.Server, *roamtest.Server) {
 	t.Helper()
 	roam := roamtest.NewServer(o)
@@ -60,7 +60,7 @@ func (b *Buffer) String() string {
 	return b.b.String()
 }
 
-// Drain returns all that was written since the last Drain, and forgets it.
+// Drain returns all that was written since the last Drain.
 func (b *Buffer) Drain() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
