@@ -57,12 +57,17 @@ func (s AdaptState) limits(now time.Time, configured Limits) Limits {
 	if s.At.IsZero() {
 		return configured
 	}
-	grown := s.Burst + burstGrowth*configured.Rate*max(now.Sub(s.At).Seconds(), 0)
+	return s.after(now.Sub(s.At), configured)
+}
+
+// after returns what is in force so long after At.
+func (s AdaptState) after(passed time.Duration, configured Limits) Limits {
+	grown := s.Burst + burstGrowth*configured.Rate*max(passed.Seconds(), 0)
 	is := Limits{Rate: configured.Rate, Burst: max(min(grown, configured.Burst), 1)}
 	if is.Burst < configured.Burst {
 		is.Rate *= slack
 	}
-	if s.holds(now) > 0 {
+	if passed < seconds(s.Hold) {
 		is.Rate = min(is.Rate, s.held(configured))
 	}
 	return is

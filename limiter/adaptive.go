@@ -45,8 +45,8 @@ func (a *Adaptive) Believed(now time.Time) float64 {
 // long Prepare is due again.
 func (a *Adaptive) Prepare(now time.Time) (wait, again time.Duration) {
 	a.enforce(now)
-	if a.guards(now) {
-		wait = max(a.guard.free(a.learned, a.bucket.Limits()).Sub(now), 0)
+	if whole := a.whole(now); whole > 0 {
+		wait = min(max(a.guard.free(a.bucket.Limits()).Sub(now), 0), whole)
 	}
 	if again = a.learned.holds(now); again == 0 {
 		again = never
@@ -54,10 +54,13 @@ func (a *Adaptive) Prepare(now time.Time) (wait, again time.Duration) {
 	return wait, again
 }
 
-// guards reports whether the guard is in force: until the burst is whole, but not where replicas share the bucket, which do not know
-// of each other's calls.
-func (a *Adaptive) guards(now time.Time) bool {
-	return !a.shared && now.Before(a.learned.whole(a.bucket.Limits()))
+// whole returns for how long the guard is in force: until the burst is whole, but not where replicas share the bucket, which do not
+// know of each other's calls.
+func (a *Adaptive) whole(now time.Time) time.Duration {
+	if a.shared || a.learned.At.IsZero() {
+		return 0
+	}
+	return max(a.learned.whole(a.bucket.Limits()).Sub(now), 0)
 }
 
 // enforce has the bucket accrue at the limits in force, from the end of a hold on although it was not asked then.

@@ -129,7 +129,7 @@ func (f *forecast) nth(n int) time.Duration {
 // one after the other rather than at once. A pause may leave no tokens, and the rate never falls.
 func (f *forecast) latest(n int) time.Duration {
 	calls := float64(n+1) * f.cost
-	tokens := calls + f.reserve + f.margin - min(f.plan.level, 0) + float64(f.plan.guarded())
+	tokens := calls + f.reserve + f.margin - min(f.plan.level, 0) + float64(f.plan.calls)
 	rounds := time.Duration(n/f.slots + 2) // the first slot may have to be found, and the probe's be left
 	return f.at + seconds(tokens/f.plan.limits.Rate) + rounds*f.held
 }

@@ -12,6 +12,9 @@ type guard struct{ times []time.Time }
 // calls returns the burst in whole calls.
 func (l Limits) calls() int { return max(int(math.Round(l.Burst)), 1) }
 
+// span returns the time that the rate needs for that many calls. Calls overtake each other on the way, so it is a little longer.
+func (l Limits) span() time.Duration { return seconds(float64(l.calls()) / (l.Rate * slack)) }
+
 // sent notes a call at a time, and returns how long after the one before it that is. The guard keeps at least n calls.
 func (g *guard) sent(at time.Time, n int) (after time.Duration) {
 	after = math.MaxInt64
@@ -28,15 +31,11 @@ func (g *guard) sent(at time.Time, n int) (after time.Duration) {
 // unsent takes the latest call back.
 func (g *guard) unsent() { g.times = g.times[:max(len(g.times)-1, 0)] }
 
-// free returns when the next call may be sent, with a burst that is not whole before s says so.
-func (g *guard) free(s AdaptState, configured Limits) time.Time {
-	n, whole := configured.calls(), s.whole(configured)
+// free returns when the next call may be sent.
+func (g *guard) free(configured Limits) time.Time {
+	n := configured.calls()
 	if len(g.times) < n {
 		return time.Time{}
 	}
-	free := g.times[len(g.times)-n].Add(seconds(float64(n) / (configured.Rate * slack)))
-	if whole.Before(free) {
-		return whole
-	}
-	return free
+	return g.times[len(g.times)-n].Add(configured.span())
 }

@@ -2,19 +2,21 @@ package limiter
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
 // Plan returns the tokens to come, as known at now.
 func (a *Adaptive) Plan(now time.Time) Plan {
-	level := a.Level(now)
 	p := Plan{
-		learned: a.learned, configured: a.bucket.Limits(), limits: a.learned.limits(now, a.bucket.Limits()),
-		now: now, held: a.learned.holds(now), level: level, carryover: a.carryover(),
+		learned: a.learned, age: now.Sub(a.learned.At), configured: a.bucket.Limits(), limits: a.Limits(now),
+		held: a.learned.holds(now), whole: a.whole(now), level: a.Level(now), carryover: a.carryover(),
 	}
-	if p.guards = a.guards(now); p.guards {
-		p.guard.times = slices.Clone(a.guard.times)
+	if p.whole > 0 {
+		p.calls, p.span = p.configured.calls(), p.configured.span()
+		p.times = make([]time.Duration, 0, p.calls)
+		for _, t := range a.guard.times[max(len(a.guard.times)-p.calls, 0):] {
+			p.sent(t.Sub(now))
+		}
 	}
 	return p
 }
@@ -22,51 +24,58 @@ func (a *Adaptive) Plan(now time.Time) Plan {
 // Plan foretells when tokens can be spent. Times are from the moment it was made.
 type Plan struct {
 	learned    AdaptState
+	age        time.Duration // of what was learned
 	configured Limits
 	limits     Limits // at
-	now        time.Time
 	at         time.Duration
 	held       time.Duration // the end of the hold; 0: it is over
+	whole      time.Duration // the end of the guard; 0: it is not in force
 	level      float64
-	carryover  float64 // of the pause
-	guard      guard
-	guards     bool // the guard is in force
+	carryover  float64         // of the pause
+	calls      int             // that the guard counts
+	span       time.Duration   // in this time
+	times      []time.Duration // when the last of them were sent, a ring
+	next       int             // in times, where it is full: the first of them
+}
+
+// sent notes a call that was sent at a time.
+func (p *Plan) sent(at time.Duration) {
+	if len(p.times) < p.calls {
+		p.times = append(p.times, at)
+		return
+	}
+	p.times[p.next] = at
+	if p.next++; p.next == p.calls {
+		p.next = 0
+	}
 }
 
 // Spend spends cost tokens at a time, which is not before When. The times of successive calls must not decrease.
 func (p *Plan) Spend(at time.Duration, cost float64) {
 	p.pass(at)
 	p.level -= cost
-	if p.guards {
-		p.guard.sent(p.now.Add(at), p.configured.calls())
+	if at < p.whole {
+		p.sent(at)
 	}
 }
 
 // When returns when cost tokens can be spent at a time, or as soon after it as keep tokens are left.
 func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
 	at = max(at, p.at)
-	if p.guards {
-		at = max(at, p.guard.free(p.learned, p.configured).Sub(p.now))
+	if at < p.whole && len(p.times) == p.calls {
+		at = max(at, min(p.times[p.next]+p.span, p.whole))
 	}
-	later := *p
-	later.pass(at)
-	missing := cost + keep - later.level - tolerance/unit
-	if missing <= 0 {
-		return at
+	when := at
+	level := min(p.level+p.limits.Rate*1e-9*float64(at-p.at), p.limits.Burst)
+	if missing := cost + keep - level - tolerance/unit; missing > 0 {
+		when += seconds(missing / p.limits.Rate)
 	}
-	there := at + seconds(missing/later.limits.Rate)
-	if at < p.held && p.held < there {
-		return later.When(p.held, keep, cost)
+	if p.at < p.held && p.held <= when { // at another rate from there on
+		later := *p
+		later.pass(p.held)
+		return later.When(max(at, p.held), keep, cost)
 	}
-	return there
-}
-
-// guarded returns how many calls the guard counts; 0: it is not in force.
-func (p *Plan) guarded() int {
-	if p.guards {
-		return p.configured.calls()
-	}
-	return 0
+	return when
 }
 
 // Resumed tells the plan that a pause will be over at a time.
@@ -86,7 +95,7 @@ func (p *Plan) pass(at time.Duration) {
 	p.level += p.limits.Rate * 1e-9 * float64(at-p.at)
 	p.at = at
 	if p.limits != p.configured {
-		p.limits = p.learned.limits(p.now.Add(at), p.configured)
+		p.limits = p.learned.after(p.age+at, p.configured)
 	}
 	p.level = min(p.level, p.limits.Burst)
 }
