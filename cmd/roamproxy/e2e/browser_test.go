@@ -19,7 +19,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// browser is a Chromium of this test's own, and what it complained about or asked for elsewhere.
+// browser is a Chromium of the test's own, with the problems that it reported and the hosts that it called.
 type browser struct {
 	ctx context.Context
 
@@ -31,13 +31,14 @@ type browser struct {
 
 func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(redistest.Program(t, "chromium")), chromedp.UserDataDir(t.TempDir()),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(redistest.Program(t, "chromium")),
+		chromedp.UserDataDir(t.TempDir()),
 		chromedp.NoSandbox, chromedp.DisableGPU, // a container, as root, has neither
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(time.Minute))
 	options = append(options, more...)
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	b := &browser{hosts: make(map[string]bool), answered: make(map[string]int64)}
-	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(b.hear))
+	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithListener(b.record))
 	b.ctx = ctx
 	t.Cleanup(func() { chromedp.Cancel(ctx); cancel(); stop() })
 	if err := chromedp.Do(ctx); err != nil {
@@ -46,7 +47,8 @@ func openBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *browser {
 	return b
 }
 
-func (b *browser) hear(event any) {
+// record keeps what the browser reports.
+func (b *browser) record(event any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch e := event.(type) {
@@ -65,25 +67,25 @@ func (b *browser) hear(event any) {
 	}
 }
 
-// answers are the status codes that came so far, by URL.
+// answers returns the status of the last answer so far, by URL.
 func (b *browser) answers() map[string]int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return maps.Clone(b.answered)
 }
 
-// browserPatience is what only a browser that hangs exceeds.
-const browserPatience = time.Minute
+// browserTimeout is longer than any step takes in a browser that does not hang.
+const browserTimeout = time.Minute
 
 func (b *browser) do(t *testing.T, what string, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ask(t, b, what, chromedp.Steps(steps...))
 }
 
-// ask runs an action that answers.
+// ask runs an action and returns its result.
 func ask[T any](t *testing.T, b *browser, what string, action chromedp.Action[T]) T {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, browserPatience)
+	ctx, cancel := context.WithTimeout(b.ctx, browserTimeout)
 	defer cancel()
 	answer, err := chromedp.Run(ctx, action)
 	if err != nil {
@@ -99,21 +101,22 @@ func (b *browser) eval(t *testing.T, expression string) string {
 	return ask(t, b, expression, chromedp.Evaluate[string]("String("+expression+")"))
 }
 
-// until waits for a condition in the page. It asks from here, because the page's own policy lets nobody make code out of text.
+// until waits for a condition in the page. It asks from here, because the page's own policy forbids code from text.
 func (b *browser) until(t *testing.T, what, condition string) {
 	t.Helper()
-	for deadline := time.Now().Add(browserPatience); b.eval(t, condition) != "true"; <-time.After(50 * time.Millisecond) {
+	for deadline := time.Now().Add(browserTimeout); b.eval(t, condition) != "true"; <-time.After(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: %s is not so; the page says\n%s", what, condition, b.eval(t, "document.body.innerText"))
 		}
 	}
 }
 
-// window sets width and colour scheme; an empty scheme is the browser's own.
+// window sets width and colour scheme. An empty scheme is the browser's own.
 func (b *browser) window(t *testing.T, width int64, scheme string) {
 	t.Helper()
 	b.do(t, "another window", chromedp.EmulateViewport(width, 900), chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
-		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia,
+			emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
 		return err
 	}))
 }

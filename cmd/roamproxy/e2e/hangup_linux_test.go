@@ -9,7 +9,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A SIGHUP that comes while the configuration is read for the first time does not end the process.
+// A SIGHUP during the first reading of the configuration does not end the process.
 func TestAHangupDuringTheStart(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()

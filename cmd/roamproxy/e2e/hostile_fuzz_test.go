@@ -14,8 +14,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// FuzzHostileAnswer: whatever bytes an upstream answers with, and wherever the credential is among them, no answer to a tool, no
-// page, no metric and no line of the log shows it. KEY, HEX, B64, PCT, JSON and HTML in the input stand for forms of it.
+// FuzzHostileAnswer checks that the credential is in no answer, page, metric or line of the log, whatever an upstream answers. KEY, HEX,
+// B64, PCT, JSON and HTML in the input stand for forms of the credential.
 func FuzzHostileAnswer(f *testing.F) {
 	for _, answer := range hostileAnswers {
 		f.Add([]byte(answer))
@@ -42,7 +42,8 @@ func FuzzHostileAnswer(f *testing.F) {
 		current.Store(&text)
 		var out output
 		out.raw(r.Addr, "POST /v1/x.get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-		out.raw(r.AdminAddr, "POST /api/resume HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+		out.raw(r.AdminAddr, "POST /api/resume HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Admin: 1\r\nContent-Length: 0\r\nConnection: "+
+			"close\r\n\r\n")
 		for _, page := range []string{"/readyz?verbose", "/api/status", "/", "/metrics"} {
 			out.raw(r.AdminAddr, "GET "+page+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 		}

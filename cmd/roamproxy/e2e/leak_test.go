@@ -60,7 +60,7 @@ func (o *output) raw(addr, request string) {
 
 // marked is a process in front of a simulated Roam, with every secret that there is.
 type marked struct {
-	*spawned
+	*process
 	roam   *roamtest.Server
 	oauth  *roamtest.OAuth
 	config string // the file
@@ -96,7 +96,7 @@ limits: {max_body: 1KiB, queue_bytes: 1MiB}
 		sha256.Sum256([]byte("rpt_marked-tool-token-3"))))
 	cmd := exec.Command(program(t), "serve", "-config", m.config)
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=all", "MARKED_KEY="+marks()[0])
-	m.spawned = begin(t, cmd)
+	m.process = begin(t, cmd)
 	return m
 }
 

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// builtDir is the variable with the folder of the program that the tests start.
+// builtDir is the environment variable with the folder of the built program.
 const builtDir = "ROAMPROXY_TEST_BUILT"
 
 var build = sync.OnceValues(func() (string, error) {
@@ -44,7 +44,7 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// program returns the path of roamproxy, built once for all tests, with the race detector where they have it.
+// program returns the path of roamproxy. It is built once for all tests, with the race detector if they have it.
 func program(t *testing.T) string {
 	t.Helper()
 	path, err := build()
@@ -54,7 +54,7 @@ func program(t *testing.T) string {
 	return path
 }
 
-// invoke runs a command to its end and returns its exit code and both outputs. env is all of its environment.
+// invoke runs a command to its end and returns its exit code and both outputs. env is its whole environment.
 func invoke(t *testing.T, env []string, args ...string) (code int, out, err string) {
 	t.Helper()
 	var o, e bytes.Buffer

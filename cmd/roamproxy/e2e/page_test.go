@@ -21,8 +21,8 @@ import (
 
 var screenshots = flag.String("screenshots", "", "write pictures of the status page into this folder")
 
-// daily is some traffic until ctx ends: a flood, calm readers, and a call now and then that would not wait.
-func daily(ctx context.Context, t *testing.T, base string) {
+// startTraffic makes calls until ctx ends: a flood, some reads, and now and then a call that does not wait.
+func startTraffic(ctx context.Context, t *testing.T, base string) {
 	c := client(t)
 	ask := func(method, path, tool string, header ...string) {
 		req, _ := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(`{"chat":"C-1","text":"hello"}`))
@@ -50,7 +50,7 @@ func daily(ctx context.Context, t *testing.T, base string) {
 		})
 	}
 	for range 8 {
-		again(0, func() { ask("POST", "/v1/nothing.create", "exporter") }) // 404, which is to be seen, too
+		again(0, func() { ask("POST", "/v1/nothing.create", "exporter") }) // 404, to show an error
 	}
 	for _, path := range []string{"/v1/groups.list", "/v1/user.list?limit=10", "/v1/chat.history?chat=C-1"} {
 		again(300*time.Millisecond, func() { ask("GET", path, "dashboard") })
@@ -75,26 +75,29 @@ func TestStatusPageInABrowser(t *testing.T) {
 	}
 	b.picture(t, "quiet")
 
-	daily(traffic, t, "http://"+r.Addr)
+	startTraffic(traffic, t, "http://"+r.Addr)
 	const sent = `document.querySelectorAll(".chart .panel:first-child rect.sent").length`
 	b.until(t, "calls that go out show", sent+" > 0")
-	b.until(t, "those who wait show", `[...document.querySelectorAll(".holders tbody th")].some((th) => th.textContent === "exporter")`)
-	b.do(t, "somebody types", chromedp.Focus("#call"), chromedp.SendKeys("#call", "standup-17"))
+	b.until(t, "queued calls show", `[...document.querySelectorAll(".holders tbody th")].some((th) => th.textContent === "exporter")`)
+	b.do(t, "a user types", chromedp.Focus("#call"), chromedp.SendKeys("#call", "standup-17"))
 	before := b.eval(t, `document.querySelector(".tokens b").textContent + document.querySelector(".figures").textContent`)
-	b.until(t, "figures move", fmt.Sprintf("document.querySelector('.tokens b').textContent + document.querySelector('.figures').textContent !== %q", before))
+	b.until(t, "figures move", fmt.Sprintf("document.querySelector('.tokens b').textContent + "+
+		"document.querySelector('.figures').textContent !== %q", before))
 	if got := b.eval(t, `document.activeElement.id + " " + document.getElementById("call").value`); got != "call standup-17" {
 		t.Errorf("while figures moved, focus and text became %q, want call standup-17", got)
 	}
 	b.until(t, "a refusal shows", `document.querySelector("#refusals + table td:nth-child(3)")?.textContent.includes("too long")`)
-	b.until(t, "refusals are in the chart", `document.querySelectorAll("rect.refused").length > 0 && document.querySelector(".chart").getAttribute("aria-label").match(/[1-9]\d* refused by roamproxy/)`+" !== null")
+	b.until(t, "refusals are in the chart", `document.querySelectorAll("rect.refused").length > 0 &&
+		document.querySelector(".chart").getAttribute("aria-label").match(/[1-9]\d* refused by roamproxy/) !== null`)
 	b.picture(t, "flood")
 
 	roam.Script(roamtest.Throttle("4"))
-	b.until(t, "a pause shows", `document.querySelector(".quota .tag").textContent === "paused" && document.querySelectorAll("rect.paused").length > 0 && document.querySelectorAll("rect.throttled").length > 0`)
+	b.until(t, "a pause shows", `document.querySelector(".quota .tag").textContent === "paused" &&
+		document.querySelectorAll("rect.paused").length > 0 && document.querySelectorAll("rect.throttled").length > 0`)
 	b.picture(t, "paused")
 	b.until(t, "its end shows", `document.querySelector(".quota .tag").textContent === "flows"`)
 
-	b.do(t, "asking about a call", chromedp.Navigate(admin+"/?call=standup-17"))
+	b.do(t, "a call is looked up", chromedp.Navigate(admin+"/?call=standup-17"))
 	b.until(t, "its answer comes", `document.querySelector(".found")?.textContent.includes("Roam took")`)
 	b.picture(t, "why")
 	b.accessible(t)
@@ -110,9 +113,9 @@ func TestStatusPageInABrowser(t *testing.T) {
 	}
 }
 
-// cutOff names what lies beyond the right edge, or scrolls sideways inside of something.
+// cutOff names elements beyond the right edge, or that scroll sideways.
 //
-// Seen to fail with tables that scroll: reasons of refusals were off the edge of a phone.
+// Seen to fail with tables that scroll: on a phone the reasons of refusals were not visible.
 const cutOff = `[...document.querySelectorAll("main *, header *, footer *")].filter((e) => {
 	if (e.closest(".unseen, .cards thead, svg, .skip")) return false;
 	const r = e.getBoundingClientRect();
@@ -120,7 +123,7 @@ const cutOff = `[...document.querySelectorAll("main *, header *, footer *")].fil
 	return r.width > 0 && (r.right > innerWidth + 1 || scrolls);
 }).map((e) => e.outerHTML.slice(0, 80))`
 
-// faint names graphics that have less contrast than WCAG 2.2, criterion 1.4.11, wants. The band behind a pause is an ornament: the
+// faint names graphics with less contrast than WCAG 2.2, criterion 1.4.11, requires. The band behind a pause is an ornament, because the
 // strip above it says the same.
 const faint = `(() => {
 	const light = (c) => {
@@ -142,7 +145,7 @@ const faint = `(() => {
 	return [...weak].join();
 })()`
 
-// picture looks at the page at two widths and in both colour schemes: nothing is wider than the window, and dark is dark.
+// picture checks the page at two widths and in both colour schemes: nothing is wider than the window, and the schemes differ.
 func (b *browser) picture(t *testing.T, name string) {
 	t.Helper()
 	ground := make(map[string]string)
@@ -171,21 +174,25 @@ func (b *browser) picture(t *testing.T, name string) {
 	b.window(t, 1280, "light")
 }
 
-// accessible holds what can be held without a person: landmarks, headings, labels, and headers of tables.
+// accessible checks what a program can check: landmarks, headings, labels, and headers of tables.
 func (b *browser) accessible(t *testing.T) {
 	t.Helper()
 	for what, wrong := range map[string]string{
-		"a landmark is missing":             `["header", "main", "footer", "nav", "h1", "main h2", "[role=status]", "html[lang]"].filter((s) => !document.querySelector(s))`,
-		"a field has no label":              `[...document.querySelectorAll("input")].filter((i) => !i.labels.length).map((i) => i.outerHTML)`,
-		"a picture has no words":            `[...document.querySelectorAll("svg, .chart")].filter((s) => !s.closest("[aria-hidden=true]") && !s.getAttribute("aria-label")).map((s) => s.outerHTML.slice(0, 80))`,
-		"a header of a table has no scope":  `[...document.querySelectorAll("th")].filter((h) => !h.scope).map((h) => h.textContent)`,
-		"a table has no name":               `[...document.querySelectorAll("table")].filter((t) => !t.caption && !t.closest("[aria-labelledby]")).map((t) => t.outerHTML.slice(0, 80))`,
-		"a part that scrolls has no focus":  `[...document.querySelectorAll(".scroll")].filter((s) => s.tabIndex !== 0).map((s) => s.className)`,
-		"an id is there twice":              `[...document.querySelectorAll("[id]")].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)`,
-		"a label points nowhere":            `[...document.querySelectorAll("[aria-labelledby]")].filter((e) => !document.getElementById(e.getAttribute("aria-labelledby"))).map((e) => e.className)`,
-		"something is not what the CSP may": `[...document.querySelectorAll("[style], [onclick], script:not([src])")].map((e) => e.outerHTML.slice(0, 80))`,
+		"a landmark is missing": `["header", "main", "footer", "nav", "h1", "main h2", "[role=status]", "html[lang]"].
+			filter((s) => !document.querySelector(s))`,
+		"a field has no label": `[...all("input")].filter((i) => !i.labels.length).map((i) => i.outerHTML)`,
+		"a picture has no words": `[...all("svg, .chart")].
+			filter((s) => !s.closest("[aria-hidden=true]") && !s.getAttribute("aria-label")).map((s) => s.outerHTML.slice(0, 80))`,
+		"a header of a table has no scope": `[...all("th")].filter((h) => !h.scope).map((h) => h.textContent)`,
+		"a table has no name": `[...all("table")].
+			filter((t) => !t.caption && !t.closest("[aria-labelledby]")).map((t) => t.outerHTML.slice(0, 80))`,
+		"a part that scrolls has no focus": `[...all(".scroll")].filter((s) => s.tabIndex !== 0).map((s) => s.className)`,
+		"an id is there twice":             `[...all("[id]")].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)`,
+		"a label points nowhere": `[...all("[aria-labelledby]")].
+			filter((e) => !document.getElementById(e.getAttribute("aria-labelledby"))).map((e) => e.className)`,
+		"an element breaks the CSP": `[...all("[style], [onclick], script:not([src])")].map((e) => e.outerHTML.slice(0, 80))`,
 	} {
-		if got := b.eval(t, wrong); got != "" {
+		if got := b.eval(t, "(() => { const all = (s) => document.querySelectorAll(s); return "+wrong+" })()"); got != "" {
 			t.Errorf("%s: %s", what, got)
 		}
 	}
@@ -195,7 +202,7 @@ func (b *browser) accessible(t *testing.T) {
 	}
 }
 
-// withoutScripts shows the same, as it was when it was asked for.
+// withoutScripts checks that the page shows the same without scripts, and from when it is.
 func (b *browser) withoutScripts(t *testing.T, admin string) {
 	t.Helper()
 	b.scripts(t, false)

@@ -12,10 +12,10 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// Two workspaces whose roamproxies share a Redis and all settings share no answer; two of one workspace do, wherever the key
-// comes from. The key is in no key and no value in Redis.
+// Replicas of two workspaces with the same Redis and the same settings share no entry. Replicas of one workspace do, wherever the key
+// comes from.
 //
-// Seen to fail with a partition of the path of the key's file.
+// Seen to fail with a partition by the path of the key's file.
 func TestWorkspacesOnOneRedis(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -42,9 +42,11 @@ func TestWorkspacesOnOneRedis(t *testing.T) {
 		{"the first workspace, whose key is in a file", start("rmk-one-1111", true), "one-1111", "hit"},
 		{"a third workspace", start("rmk-three-33", false), "three-33", "fwd=uri-miss; stored"},
 	} {
-		res, body := get(t, client(t), tt.base+"/v1/user.list")
-		if !strings.Contains(body, "of "+tt.workspace) || !strings.Contains(res.Header.Get("Cache-Status"), tt.status) {
-			t.Errorf("%s: %s with %s, want the list of %s with %s", tt.name, body, res.Header.Get("Cache-Status"), tt.workspace, tt.status)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			res, body := get(t, client(t), tt.base+"/v1/user.list")
+			if status := res.Header.Get("Cache-Status"); !strings.Contains(body, "of "+tt.workspace) || !strings.Contains(status, tt.status) {
+				t.Errorf("got %s with %s, want the list of %s with %s", body, status, tt.workspace, tt.status)
+			}
+		})
 	}
 }

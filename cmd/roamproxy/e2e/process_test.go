@@ -13,41 +13,41 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// spawned is roamproxy in a process of its own.
-type spawned struct {
+// process is roamproxy in a process of its own.
+type process struct {
 	*exec.Cmd
 	base, admin string
-	warned      []string          // in its log, before it served
-	said        servertest.Buffer // all of its log
+	warned      []string          // lines of its log before it served
+	said        servertest.Buffer // its log
 	serving     chan struct{}
 	ended       chan struct{}
 }
 
-// launch starts one on free ports, and returns when it serves.
-func launch(t *testing.T, roam, state string, env ...string) *spawned {
+// launch starts roamproxy on free ports, and returns when it serves.
+func launch(t *testing.T, roam, state string, env ...string) *process {
 	t.Helper()
 	return begin(t, prepare(t, roam, state, env...))
 }
 
-// prepare is the command that launch starts.
+// prepare returns the command that launch starts.
 func prepare(t *testing.T, roam, state string, env ...string) *exec.Cmd {
 	cmd := exec.Command(program(t), "serve", "-listen", "127.0.0.1:0", "-admin-listen", "127.0.0.1:0", "-upstream-url", roam)
 	cmd.Env = append(append(os.Environ(), "ROAM_API_KEY="+roamtest.DefaultKey, "ROAMPROXY_STATE_DIR="+state), env...)
 	return cmd
 }
 
-// begin starts a command that was prepared, and returns when it serves.
-func begin(t *testing.T, cmd *exec.Cmd) *spawned {
+// begin starts a command, and returns when it serves.
+func begin(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	r := start(t, cmd)
 	r.await(t)
 	return r
 }
 
-// start returns when the process runs, before it serves.
-func start(t *testing.T, cmd *exec.Cmd) *spawned {
+// start starts a command, and returns before it serves.
+func start(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
-	r := &spawned{Cmd: cmd, serving: make(chan struct{}), ended: make(chan struct{})}
+	r := &process{Cmd: cmd, serving: make(chan struct{}), ended: make(chan struct{})}
 	stderr, err := r.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func start(t *testing.T, cmd *exec.Cmd) *spawned {
 	return r
 }
 
-// await returns when it serves.
-func (r *spawned) await(t *testing.T) {
+// await returns when the process serves.
+func (r *process) await(t *testing.T) {
 	t.Helper()
 	select {
 	case <-r.serving:
@@ -87,27 +87,20 @@ func (r *spawned) await(t *testing.T) {
 	}
 }
 
-// Wait returns when it has ended and said all.
-func (r *spawned) Wait() error {
+// Wait returns when the process has ended and its log is complete.
+func (r *process) Wait() error {
 	<-r.ended
 	return r.Cmd.Wait()
 }
 
-func (r *spawned) kill() {
+func (r *process) kill() {
 	r.Process.Kill()
 	r.Wait()
 }
 
-// logged returns how often the log has a line whose message begins so.
-func (r *spawned) logged(message string) int {
+// logged returns how many lines of the log have a message that begins so.
+func (r *process) logged(message string) int {
 	return strings.Count(r.said.String(), `"msg":"`+message)
-}
-
-// process is launch for who needs only the address for tools.
-func process(t *testing.T, roam, state string) (cmd *exec.Cmd, base string) {
-	t.Helper()
-	r := launch(t, roam, state)
-	return r.Cmd, r.base
 }
 
 // eventually waits until a condition holds that another goroutine or another program brings about.

@@ -24,7 +24,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// prometheus starts a real one that scrapes a roamproxy each second, with the rules of deploy/prometheus, and tells where it is.
+// prometheus starts a real one that scrapes a roamproxy each second, with the rules of deploy/prometheus. It returns its address.
 func prometheus(t *testing.T, target string) string {
 	t.Helper()
 	program := redistest.Program(t, "prometheus")
@@ -60,10 +60,10 @@ scrape_configs: [{job_name: roamproxy, static_configs: [{targets: ["%[2]s"]}]}]
 	return ""
 }
 
-// asked is what Prometheus answers to a query: how many series, or why none.
-func asked(t *testing.T, c *http.Client, base, query string) (series int, problem string) {
+// query returns how many series Prometheus answers, or the problem.
+func query(t *testing.T, c *http.Client, base, expr string) (series int, problem string) {
 	t.Helper()
-	_, body := get(t, c, base+"/api/v1/query?query="+url.QueryEscape(query))
+	_, body := get(t, c, base+"/api/v1/query?query="+url.QueryEscape(expr))
 	var answer struct {
 		Status, Error string
 		Data          struct {
@@ -81,8 +81,8 @@ func asked(t *testing.T, c *http.Client, base, query string) (series int, proble
 	return series, ""
 }
 
-// Every query of the dashboard is asked of a real Prometheus that scrapes a real roamproxy while tools call, wait, are refused
-// and paused; each has an answer in the end.
+// A real Prometheus scrapes a real roamproxy whose tools call, wait, are refused and are paused. In the end every query of the dashboard
+// has an answer.
 func TestEveryPanelHasData(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	content, err := os.ReadFile("../../../deploy/grafana/roamproxy.json")
@@ -100,7 +100,7 @@ func TestEveryPanelHasData(t *testing.T) {
 		t.Fatal(err)
 	}
 	variables := strings.NewReplacer("$__rate_interval", "20s", "$job", ".+", "$instance", ".+", "$quota", ".+", "$tool", ".+")
-	open := make(map[string]string) // queries without an answer, by panel
+	open := make(map[string]string) // queries without an answer so far, by panel
 	for _, p := range dashboard.Panels {
 		for i, target := range p.Targets {
 			open[fmt.Sprintf("%s %c", p.Title, 'A'+i)] = variables.Replace(target.Expr)
@@ -130,13 +130,13 @@ func TestEveryPanelHasData(t *testing.T) {
 	base := prometheus(t, r.AdminAddr)
 	traffic, stop := context.WithCancel(t.Context())
 	t.Cleanup(stop)
-	daily(traffic, t, "http://"+r.Addr)
+	startTraffic(traffic, t, "http://"+r.Addr)
 	c := client(t)
 	problems := make(map[string]string)
 	scraped := false
 	for deadline := time.Now().Add(time.Minute); len(open) > 0 && time.Now().Before(deadline); <-time.After(time.Second) {
-		for name, query := range open {
-			series, problem := asked(t, c, base, query)
+		for name, expr := range open {
+			series, problem := query(t, c, base, expr)
 			if problems[name] = problem; series > 0 {
 				delete(open, name)
 			}
@@ -146,11 +146,12 @@ func TestEveryPanelHasData(t *testing.T) {
 			roam.Script(roamtest.Throttle("1")) // not before: a counter that begins with a pause does not increase
 		}
 	}
-	for name, query := range open {
-		t.Errorf("panel %s has no data: %s\n%s", name, query, problems[name])
+	for name, expr := range open {
+		t.Errorf("panel %s has no data: %s\n%s", name, expr, problems[name])
 	}
-	for _, recorded := range []string{"quota:roamproxy_quota_used:ratio_rate5m", "quota_tool:roamproxy_calls_sent:share30m", "job:roamproxy_cache_saved:ratio_rate1h", "quota_tool:roamproxy_calls_late_in_share:ratio_rate3d", "roamproxy_runbook_info"} {
-		if series, problem := asked(t, c, base, recorded); series == 0 {
+	for _, recorded := range []string{"quota:roamproxy_quota_used:ratio_rate5m", "quota_tool:roamproxy_calls_sent:share30m",
+		"job:roamproxy_cache_saved:ratio_rate1h", "quota_tool:roamproxy_calls_late_in_share:ratio_rate3d", "roamproxy_runbook_info"} {
+		if series, problem := query(t, c, base, recorded); series == 0 {
 			t.Errorf("%s is not recorded: %s", recorded, problem)
 		}
 	}

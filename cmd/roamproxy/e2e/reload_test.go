@@ -322,16 +322,16 @@ func TestAHangupReloads(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "roamproxy.yaml")
 	os.WriteFile(file, nil, 0o600)
 	t.Setenv("ROAMPROXY_CONFIG", file)
-	cmd, base := process(t, roam.URL, t.TempDir())
+	r := launch(t, roam.URL, t.TempDir())
 	os.WriteFile(file, fmt.Appendf(nil, "tools: [{name: bot, token_sha256: %064x}]\n", 1), 0o600)
-	cmd.Process.Signal(syscall.SIGHUP)
+	r.Process.Signal(syscall.SIGHUP)
 	tools := client(t)
 	eventually(t, "a caller without a token is answered 401", func() bool {
-		res, _ := get(t, tools, base+"/v1/groups.list")
+		res, _ := get(t, tools, r.base+"/v1/groups.list")
 		return res.StatusCode == 401
 	})
-	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil {
+	r.Process.Signal(syscall.SIGTERM)
+	if err := r.Wait(); err != nil {
 		t.Errorf("it ended with %v, want exit 0", err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// The programs below post one message and try three times where their library does, POST included. They print the last status.
+// The programs below post one message and try three times where their library does, also for a POST. They print the last status.
 const (
 	// sdkScript retries as Roam's SDK for Python does: a failed connection, a broken protocol, and 408, 409, 429 and 5xx.
 	sdkScript = `
@@ -36,7 +36,8 @@ import sys, requests
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 s = requests.Session()
-s.mount("http://", HTTPAdapter(max_retries=Retry(total=2, status_forcelist=[500, 502, 503, 504], allowed_methods=None, raise_on_status=False)))
+s.mount("http://", HTTPAdapter(max_retries=Retry(
+    total=2, status_forcelist=[500, 502, 503, 504], allowed_methods=None, raise_on_status=False)))
 for attempt in range(3):
     try: print(s.post(sys.argv[1] + "/v1/chat.post", json={"chat": "C-1", "text": "hello"}).status_code); break
     except requests.exceptions.ChunkedEncodingError: continue`
@@ -92,7 +93,7 @@ func goRetries(t *testing.T, base string) string {
 	return last
 }
 
-// Clients that repeat a POST after 5xx, as SDKs do, and whatever the network does to the first: one message reaches Roam.
+// Clients repeat a POST after a 5xx, as SDKs do. Whatever the network did to the first attempt, one message reaches Roam.
 //
 // Seen to fail before writes were remembered: three messages.
 func TestClientsThatRepeatWrites(t *testing.T) {
@@ -121,7 +122,8 @@ func TestClientsThatRepeatWrites(t *testing.T) {
 			{"an answer that is cut off", roamtest.ResetInBody(), "502"},
 		} {
 			t.Run(c.name+", "+f.name, func(t *testing.T) {
-				r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.Timeout = config.Duration(time.Second) })
+				r, roam := servertest.Start(t, roamtest.Options{}, io.Discard,
+					func(c *config.Config) { c.Upstream.Timeout = config.Duration(time.Second) })
 				roam.Script(f.fault.On("POST /v1/chat.post").Times(3))
 				last := c.run(t, "http://"+r.Addr)
 				// Some clients do not repeat an answer that breaks off.
@@ -134,7 +136,7 @@ func TestClientsThatRepeatWrites(t *testing.T) {
 	}
 }
 
-// A client that gives up before roamproxy does and repeats at once: its repeat may overtake the end of its first connection.
+// A client gives up before roamproxy does and repeats at once. Its repeat may arrive before the end of its first connection.
 func TestAClientThatGivesUpAndRepeats(t *testing.T) {
 	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	roam.Script(roamtest.Hang().On("POST /v1/chat.post"))
@@ -144,7 +146,7 @@ func TestAClientThatGivesUpAndRepeats(t *testing.T) {
 	oneMessage(t, roam)
 }
 
-// With a key it gets the answer: the first call goes on without it.
+// With an Idempotency-Key the client gets the answer, because its first call goes on without it.
 func TestAClientThatGivesUpAndRepeatsUnderAKey(t *testing.T) {
 	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	roam.Script(roamtest.Delay(3 * time.Second).On("POST /v1/chat.post"))
@@ -156,6 +158,7 @@ func TestAClientThatGivesUpAndRepeatsUnderAKey(t *testing.T) {
 	oneMessage(t, roam)
 }
 
+// oneMessage checks that one write reached Roam.
 func oneMessage(t *testing.T, roam *roamtest.Server) {
 	t.Helper()
 	n := 0
@@ -169,7 +172,9 @@ func oneMessage(t *testing.T, roam *roamtest.Server) {
 	}
 }
 
-// A client that repeats at another replica. Seen to fail with replicas that remember alone.
+// A client repeats a write at another replica.
+//
+// Seen to fail with replicas that do not share what they remember.
 func TestReplicasRememberWritesTogether(t *testing.T) {
 	redis := redistest.NewRedis(t)
 	change := func(c *config.Config) {
@@ -178,7 +183,7 @@ func TestReplicasRememberWritesTogether(t *testing.T) {
 	here, roam := servertest.Start(t, roamtest.Options{}, io.Discard, change)
 	other, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { change(c); c.Upstream.URL = roam.URL })
 	for _, r := range []string{here.AdminAddr, other.AdminAddr} {
-		eventually(t, "Redis is there", func() bool {
+		eventually(t, "Redis is up", func() bool {
 			_, exposed := get(t, client(t), "http://"+r+"/metrics")
 			return strings.Contains(exposed, "roamproxy_redis_up 1")
 		})
@@ -192,11 +197,12 @@ func TestReplicasRememberWritesTogether(t *testing.T) {
 		}
 		res.Body.Close()
 		if res.StatusCode != http.StatusGatewayTimeout || i > 0 && res.Header.Get("Roamproxy-Error") != "outcome_unknown" {
-			t.Errorf("call %d: %d %s", i+1, res.StatusCode, res.Header.Get("Roamproxy-Error"))
+			t.Errorf("call %d: %d %s, want 504, and for a repeat outcome_unknown", i+1, res.StatusCode, res.Header.Get("Roamproxy-Error"))
 		}
 	}
 	oneMessage(t, roam)
-	if _, exposed := get(t, client(t), "http://"+other.AdminAddr+"/metrics"); !strings.Contains(exposed, `roamproxy_repeats_total{kind="unknown"} 1`) {
+	if _, exposed := get(t, client(t), "http://"+other.AdminAddr+"/metrics"); !strings.Contains(exposed,
+		`roamproxy_repeats_total{kind="unknown"} 1`) {
 		t.Error("the other replica did not count the repeat")
 	}
 }

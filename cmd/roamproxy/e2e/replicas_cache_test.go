@@ -149,7 +149,8 @@ func TestAWriteIsSeenThroughEveryReplica(t *testing.T) {
 			get(t, c, r.base+"/v1/groups.list")
 		}
 		name, lost, start := fmt.Sprint("new ", write), losses(all), time.Now()
-		res, err := c.Post(all[0].base+"/v1/group.create", "application/json", strings.NewReader(fmt.Sprintf(`{"name":%q,"description":""}`, name)))
+		res, err := c.Post(all[0].base+"/v1/group.create", "application/json",
+			strings.NewReader(fmt.Sprintf(`{"name":%q,"description":""}`, name)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 // replica is one of several roamproxies, in processes of their own, that share a quota.
-type replica struct{ *spawned }
+type replica struct{ *process }
 
 // replicas starts n of them, with these lines of configuration besides what all need, and waits until they share. Each has two calls
 // in flight at most. On a machine that stands still these arrive late and together, so the bucket holds as many back of the burst.

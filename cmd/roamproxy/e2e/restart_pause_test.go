@@ -11,7 +11,7 @@ import (
 )
 
 // quota returns the status of the only quota.
-func (s *spawned) quota(t *testing.T, c *http.Client) status.QuotaStatus {
+func (s *process) quota(t *testing.T, c *http.Client) status.QuotaStatus {
 	t.Helper()
 	_, body := get(t, c, s.admin+"/api/status")
 	var now status.Status

@@ -12,33 +12,33 @@ import (
 	"roamproxy/cmd/roamproxy/e2e/faultnet"
 )
 
-// Whatever a library says to Go's own logger is a line of ours, in JSON, without the bytes of whoever spoke.
+// What a library writes to Go's own logger is a line of JSON in roamproxy's log, without the bytes that Roam sent.
 //
-// Seen to fail without Go's logger being overheard (a line that is no JSON, on the standard error output).
+// Seen to fail without the capture of Go's logger (a line on stderr that is not JSON).
 func TestTheLogIsJSONAlone(t *testing.T) {
-	addr, unasked := speaksUnasked(t)
+	addr, unsolicited := startUnsolicited(t)
 	r := launch(t, "http://"+addr, t.TempDir(), "ROAMPROXY_LOG_LEVEL=debug")
 	get(t, client(t), r.base+"/v1/meeting.search")
-	close(unasked)
-	eventually(t, "what net/http says", func() bool { return strings.Contains(r.said.String(), "Unsolicited") })
+	close(unsolicited)
+	eventually(t, "the line of net/http", func() bool { return strings.Contains(r.said.String(), "Unsolicited") })
 	r.Process.Kill()
 	r.Wait()
 	for line := range strings.Lines(r.said.String()) {
-		if !json.Valid([]byte(line)) || strings.Contains(line, "whoever") {
-			t.Errorf("the log has %q", line)
+		if !json.Valid([]byte(line)) || strings.Contains(line, "marked") {
+			t.Errorf("the log has %q, want JSON without the bytes of Roam", line)
 		}
 	}
 }
 
-// speaksUnasked is a Roam that answers once on a connection, and again, without having been asked, when unasked is closed. That the
-// first answer has arrived by then makes the second one nobody's.
-func speaksUnasked(t *testing.T) (addr string, unasked chan struct{}) {
+// startUnsolicited starts a Roam that answers once on each connection, and once more without a request when unsolicited is closed. By then
+// the first answer has arrived, so the second one belongs to no request.
+func startUnsolicited(t *testing.T) (addr string, unsolicited chan struct{}) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	unasked = make(chan struct{})
+	unsolicited = make(chan struct{})
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -50,12 +50,12 @@ func speaksUnasked(t *testing.T) (addr string, unasked chan struct{}) {
 				in := bufio.NewReader(conn)
 				if _, err := http.ReadRequest(in); err == nil {
 					io.WriteString(conn, faultnet.Reply("Content-Length: 11"))
-					<-unasked
-					io.WriteString(conn, faultnet.Reply("X: whoever", "Content-Length: 11"))
+					<-unsolicited
+					io.WriteString(conn, faultnet.Reply("X: marked", "Content-Length: 11"))
 					io.Copy(io.Discard, in)
 				}
 			}()
 		}
 	}()
-	return l.Addr().String(), unasked
+	return l.Addr().String(), unsolicited
 }

@@ -27,12 +27,12 @@ import (
 type balancer struct {
 	http.Handler
 	mu       sync.Mutex
-	replicas []*spawned
+	replicas []*process
 	next     int
 }
 
 // balance starts one and returns its address.
-func balance(t *testing.T, replicas ...*spawned) (*balancer, string) {
+func balance(t *testing.T, replicas ...*process) (*balancer, string) {
 	b := &balancer{replicas: replicas}
 	network := &http.Transport{DisableKeepAlives: true} // a write on a connection that is just being closed would be lost
 	b.Handler = &httputil.ReverseProxy{
@@ -64,7 +64,7 @@ func (b *balancer) roundTrip(network http.RoundTripper, req *http.Request) (*htt
 	}
 }
 
-func (b *balancer) pick(network http.RoundTripper) *spawned {
+func (b *balancer) pick(network http.RoundTripper) *process {
 	for {
 		b.mu.Lock()
 		b.next++
@@ -107,7 +107,7 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 	os.WriteFile(config, []byte("quotas: [{name: roam, rate: 20, burst: 10, jitter: 250ms}]\nupstream: {max_in_flight: 3}\nlimits: "+
 		"{shutdown_delay: 200ms, shutdown_grace: 5s}\n"), 0o600)
 	states := []string{t.TempDir(), t.TempDir()}
-	start := func(i int) *spawned { return launch(t, roam.URL, states[i], "ROAMPROXY_CONFIG="+config) }
+	start := func(i int) *process { return launch(t, roam.URL, states[i], "ROAMPROXY_CONFIG="+config) }
 	b, base := balance(t, start(0), start(1))
 	tools := client(t)
 	var load sync.WaitGroup

@@ -14,8 +14,9 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// streaming is a Roam that answers GET /mcp, and POST /mcp, with events until it is told to end.
-func streaming(t *testing.T) (url string, opened, ended chan string) {
+// startStreaming starts a Roam that answers /mcp with an event stream, which ends with the test or when roamproxy closes it. The method
+// of each stream is sent to opened and, if roamproxy closed it, to ended.
+func startStreaming(t *testing.T) (url string, opened, ended chan string) {
 	opened, ended = make(chan string, 100), make(chan string, 100)
 	over := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,11 +55,11 @@ func open(t *testing.T, base, method, body string) *http.Response {
 	return res
 }
 
-// SIGTERM while agents only listen: their streams end, look complete, and the process is gone at once.
+// At SIGTERM the streams of agents that only listen end and look complete, and the process ends at once.
 //
-// Seen to fail before streams were ended: it took the whole grace of 25 s.
+// Seen to fail before a stop ended streams: it took the whole grace of 25 s.
 func TestStopWithOpenStreams(t *testing.T) {
-	url, opened, _ := streaming(t)
+	url, opened, _ := startStreaming(t)
 	r := launch(t, url, t.TempDir())
 	streams := []*http.Response{
 		open(t, r.base, "GET", ""),
@@ -71,22 +72,22 @@ func TestStopWithOpenStreams(t *testing.T) {
 	r.Process.Signal(syscall.SIGTERM)
 	for _, res := range streams {
 		if rest, err := io.ReadAll(res.Body); err != nil || len(rest) > 0 {
-			t.Errorf("a stream ends with %q, %v, want it to look complete", rest, err)
+			t.Errorf("a stream ends with %q (%v), want that it looks complete", rest, err)
 		}
 		res.Body.Close()
 	}
 	if err := r.Wait(); err != nil {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("it ended with %v, want exit 0", err)
 	}
-	t.Logf("it was gone after %v", time.Since(start).Round(time.Millisecond))
+	t.Logf("it ended after %v", time.Since(start).Round(time.Millisecond))
 	if r.logged("calls were cut off at the end of the grace") > 0 {
 		t.Error("it waited for streams until the end of the grace")
 	}
 }
 
-// An answer in events to a call drains like any other, and is cut at the end of the grace: then its outcome is unknown.
-func TestStopWithACallThatIsAnsweredInEvents(t *testing.T) {
-	url, opened, ended := streaming(t)
+// A call that is answered with events may go on during the grace like any other. At its end it is cut, and its outcome is unknown.
+func TestStopWithACallThatIsAnsweredWithEvents(t *testing.T) {
+	url, opened, ended := startStreaming(t)
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
 	call := open(t, "http://"+r.Addr, "POST", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"reaction_add"}}`)
 	defer call.Body.Close()
@@ -98,7 +99,7 @@ func TestStopWithACallThatIsAnsweredInEvents(t *testing.T) {
 	}()
 	rest, err := io.ReadAll(call.Body)
 	if err == nil {
-		t.Errorf("the call looks complete: %q, want it cut", rest)
+		t.Errorf("the answer looks complete: %q, want that it is cut", rest)
 	}
 	if got := <-ended; got != "POST" {
 		t.Errorf("at Roam a %s ended, want the POST", got)
@@ -108,7 +109,7 @@ func TestStopWithACallThatIsAnsweredInEvents(t *testing.T) {
 
 // A client that leaves ends its stream at Roam.
 func TestAStreamEndsWithItsClient(t *testing.T) {
-	url, opened, ended := streaming(t)
+	url, opened, ended := startStreaming(t)
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Upstream.URL = url })
 	res := open(t, "http://"+r.Addr, "GET", "")
 	<-opened
