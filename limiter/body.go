@@ -41,7 +41,7 @@ func (b *Bodies) Held() int64 { return b.shares.Taken() }
 // body is the body of one request. It is freed when the call and every attempt that still reads it have released it.
 type body struct {
 	store *Bodies
-	flow  string // of the tool: the names of one program have one share
+	flow  string // of the tool: the names of one process have one share
 	size  int64
 	bytes []byte
 	file  *os.File

@@ -23,10 +23,14 @@ const maxNames = 50
 // maxPrograms bounds the programs that are remembered. Programs without a request in progress are removed first.
 const maxPrograms = 1000
 
+// maxProcesses bounds the processes whose first name is remembered: each curl of a shell is one.
+const maxProcesses = 10000
+
 // callers holds the tools of a configuration without tools. A caller has two properties:
 //
 //	name   for people: its Roamproxy-Tool, or else its program, or else the product of its User-Agent
-//	flow   for the fair queue: its program, whatever its name, so that a program with many names has one share
+//	flow   for the fair queue: its program, and the name of its first call. A process with many names has one share, and two
+//	       processes of one program that have different names have two
 //
 // It is safe for concurrent use.
 type callers struct {
@@ -35,6 +39,7 @@ type callers struct {
 	mu       sync.Mutex // guards the following
 	names    map[string]bool
 	programs map[string]*program // by flow
+	first    map[string]string   // the name of a process' first call, by process; "" if it gave none
 }
 
 // program is what runs behind one flow.
@@ -44,15 +49,15 @@ type program struct {
 }
 
 func newCallers(met func(string)) *callers {
-	return &callers{onNewName: met, names: make(map[string]bool), programs: make(map[string]*program)}
+	return &callers{onNewName: met, names: make(map[string]bool), programs: make(map[string]*program), first: make(map[string]string)}
 }
 
 // tool returns the tool of a caller. given is its Roamproxy-Tool, agent the product of its User-Agent, and address its remote address.
 func (c *callers) tool(given string, from peer.Peer, agent, address string) *tool {
 	name := callerName(given, from, agent)
-	flow := callerFlow(name, given, from, agent, address)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	flow := callerFlow(name, c.firstName(given, from), from, agent, address)
 	if !c.names[name] && (name == "" || len(c.names) >= maxNames) {
 		name = Other
 	}
@@ -70,6 +75,25 @@ func (c *callers) tool(given string, from peer.Peer, agent, address string) *too
 		p.tools[name] = &tool{limiterTool: limiter.Tool{Name: name, Flow: flow, Weight: 1}, inProgress: &p.inProgress}
 	}
 	return p.tools[name]
+}
+
+// firstName returns the name that the process of a caller gave with its first call, or "".
+func (c *callers) firstName(given string, from peer.Peer) string {
+	if from.Process == "" {
+		return ""
+	}
+	first, known := c.first[from.Process]
+	if known {
+		return first
+	}
+	if len(c.first) >= maxProcesses {
+		clear(c.first)
+	}
+	if givenName.MatchString(given) {
+		first = given
+	}
+	c.first[from.Process] = first
+	return first
 }
 
 func (c *callers) makeRoom() {
@@ -102,12 +126,11 @@ func callerName(given string, from peer.Peer, agent string) string {
 	return Local
 }
 
-// callerFlow returns the flow of a caller: the same for all calls of one program, as far as that is known. The name that a caller
-// gives itself counts only where many programs would share one flow: a shell starts curl for several tools, and many programs may
-// share one address.
-func callerFlow(name, given string, from peer.Peer, agent, address string) string {
-	if from.Helper && givenName.MatchString(given) {
-		return from.Flow + " as " + given
+// callerFlow returns the flow of a caller: the same for all calls of one program, as far as that is known. For a program on another
+// machine it is the address with the name, because many programs may share one address.
+func callerFlow(name, firstName string, from peer.Peer, agent, address string) string {
+	if from.Flow != "" && firstName != "" {
+		return from.Flow + " as " + firstName
 	}
 	if from.Flow != "" && !from.Shared {
 		return from.Flow

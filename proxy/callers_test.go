@@ -10,8 +10,7 @@ import (
 
 // What is known of a caller decides its name and its flow: what it says, its program, its owner, its address, its User-Agent.
 func TestCallersHaveANameAndAFlow(t *testing.T) {
-	exporter := peer.Peer{Name: "exporter.py", Flow: "program exporter.py of 0 in 7"}
-	curl := peer.Peer{Name: "report.sh", Flow: "program report.sh of 0 in 7", Helper: true}
+	exporter := peer.Peer{Name: "exporter.py", Flow: "program exporter.py of 0 in 7", Process: "12 since 34"}
 	hidden := peer.Peer{Flow: "user 1001", Shared: true}
 	unit := peer.Peer{Name: "standup", Flow: "cgroup 77", Shared: true}
 	const local, far = "127.0.0.1:5000", "10.1.2.3:5000"
@@ -22,11 +21,8 @@ func TestCallersHaveANameAndAFlow(t *testing.T) {
 		name, flow    string
 	}{
 		{"a program", "", exporter, "python-requests", local, "exporter.py", exporter.Flow},
-		{"a program with a name", "bot", exporter, "python-requests", local, "bot", exporter.Flow},
+		{"a program with a name", "bot", exporter, "python-requests", local, "bot", exporter.Flow + " as bot"},
 		{"a program with something else than a name", "Bot\n", exporter, "", local, Other, exporter.Flow},
-		{"curl in a script", "", curl, "curl", local, "report.sh", curl.Flow},
-		{"curl in a script, with a name", "bot", curl, "curl", local, "bot", curl.Flow + " as bot"},
-		{"curl in a script, with something else than a name", "Bot\n", curl, "curl", local, Other, curl.Flow},
 		{"a program that is not visible", "", hidden, "Python-Requests", local, "python-requests", "user 1001 with python-requests"},
 		{"the same with a name", "bot", hidden, "python-requests", local, "bot", "user 1001 with python-requests"},
 		{"a service", "", unit, "python-requests", local, "standup", "cgroup 77 with python-requests"},
@@ -50,6 +46,35 @@ func TestCallersHaveANameAndAFlow(t *testing.T) {
 	}
 }
 
+// Names share what one process gets; processes of one program that have different names do not.
+func TestFlowsOfNamedProcesses(t *testing.T) {
+	const program = "program worker.js of 0 in 7"
+	flow := func(c *callers, process, given string) string {
+		return c.tool(given, peer.Peer{Name: "worker.js", Flow: program, Process: process}, "node", "127.0.0.1:5000").limiterTool.Flow
+	}
+	for _, tt := range []struct {
+		what         string
+		a, b         [2]string // process and name
+		wantOneShare bool
+	}{
+		{"two names of one process", [2]string{"1", "bot"}, [2]string{"1", "exporter"}, true},
+		{"a name and none of one process", [2]string{"1", "bot"}, [2]string{"1", ""}, true},
+		{"none and a name of one process", [2]string{"1", ""}, [2]string{"1", "bot"}, true},
+		{"one name of two processes", [2]string{"1", "bot"}, [2]string{"2", "bot"}, true},
+		{"no name of two processes", [2]string{"1", ""}, [2]string{"2", ""}, true},
+		{"two names of two processes", [2]string{"1", "bot"}, [2]string{"2", "exporter"}, false},
+		{"two names of hidden processes", [2]string{"", "bot"}, [2]string{"", "exporter"}, true},
+		{"something else than a name", [2]string{"1", "Bot\n"}, [2]string{"2", "é"}, true},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			c := newCallers(func(string) {})
+			if a, b := flow(c, tt.a[0], tt.a[1]), flow(c, tt.b[0], tt.b[1]); (a == b) != tt.wantOneShare {
+				t.Errorf("flows %q and %q, want one share: %v", a, b, tt.wantOneShare)
+			}
+		})
+	}
+}
+
 // Names become labels, and programs come and go: both are bounded, and calls under way are counted by program.
 func TestCallersAreBounded(t *testing.T) {
 	met := map[string]int{}
@@ -58,6 +83,12 @@ func TestCallersAreBounded(t *testing.T) {
 	busy.inProgress.Add(1)
 	for i := range 5 * maxPrograms {
 		c.tool("", peer.Peer{Name: fmt.Sprint("p", i), Flow: fmt.Sprint("flow ", i)}, "", "")
+	}
+	for i := range 2 * maxProcesses {
+		c.tool("", peer.Peer{Flow: "busy", Process: fmt.Sprint(i)}, "", "")
+	}
+	if len(c.first) > maxProcesses {
+		t.Errorf("%d processes are remembered, want at most %d", len(c.first), maxProcesses)
 	}
 	if len(c.programs) > maxPrograms || len(met) != maxNames+1 || met[Other] != 1 {
 		t.Errorf("%d programs and %d names, want at most %d and %d", len(c.programs), len(met), maxPrograms, maxNames+1)

@@ -17,8 +17,6 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
-
-	"roamproxy/proxy/roamtest/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -123,12 +121,12 @@ func TestProgramsAreFound(t *testing.T) {
 			for _, p := range flood {
 				flows[p]++
 			}
-			if len(flood) != 50 || len(flows) != 1 || flood[0].Name != "exporter.py" || flood[0].Flow == "" || flood[0].Shared {
+			if len(flood) != 50 || len(flows) != 1 || flood[0].Name != "exporter.py" || flood[0].Flow == "" || flood[0].Process == "" || flood[0].Shared {
 				t.Fatalf("%d calls of %v, want 50 of one exporter.py", len(flood), flows)
 			}
 			run(t, exporter, target, "1", nil)
-			if again := s.take(); len(again) != 1 || again[0] != flood[0] {
-				t.Errorf("another process of the program is %v, want %v", again, flood[0])
+			if again := s.take(); len(again) != 1 || again[0].Name != flood[0].Name || again[0].Flow != flood[0].Flow || again[0].Process == flood[0].Process {
+				t.Errorf("another process of the program is %v, want %v but for the process", again, flood[0])
 			}
 			run(t, calm, target, "1", nil)
 			if other := s.take(); len(other) != 1 || other[0].Name != "calm.py" || other[0].Flow == flood[0].Flow {
@@ -137,25 +135,6 @@ func TestProgramsAreFound(t *testing.T) {
 			run(t, exporter, target, "1", &syscall.SysProcAttr{Setsid: true})
 			if other := s.take(); len(other) != 1 || other[0].Name != "exporter.py" || other[0].Flow == flood[0].Flow {
 				t.Errorf("the program in another session is %v, want exporter.py and another flow than %v", other, flood[0])
-			}
-		})
-	}
-}
-
-// curl calls for the shell or script that started it, which may call for several tools.
-func TestAHelperIsSaidToBeOne(t *testing.T) {
-	s, target := listen(t, "tcp4", "127.0.0.1:0")
-	for name, helper := range map[string]bool{"curl": true, "standup": false} {
-		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, redistest.Program(t, "/usr/bin/python3"), script(t, "call"), target, "1")
-			cmd.Args[0] = name
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-			if got := s.take(); len(got) != 1 || got[0].Name != name || got[0].Helper != helper {
-				t.Errorf("the peers are %+v, want %s and helper: %v", got, name, helper)
 			}
 		})
 	}

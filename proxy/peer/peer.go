@@ -25,8 +25,8 @@ type Peer struct {
 	Flow string
 	// Shared reports that several programs may have the same Flow: those of one cgroup or one user.
 	Shared bool
-	// Helper reports that the program calls for others, as curl does, so that no process of it has more than one name.
-	Helper bool
+	// Process is the same for all connections of one process, and differs between processes. It is empty where the process is hidden.
+	Process string
 }
 
 // connection is a connection whose peer is looked up once, at the first call of Of.

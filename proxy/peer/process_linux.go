@@ -28,10 +28,10 @@ type processes struct {
 // process is the name and the flow of a process.
 type process struct {
 	name, flow string
-	helper     bool
+	id         string
 }
 
-func (p process) peer() Peer { return Peer{Name: p.name, Flow: p.flow, Helper: p.helper} }
+func (p process) peer() Peer { return Peer{Name: p.name, Flow: p.flow, Process: p.id} }
 
 // Bounds of a search. A stream of connections, each from a new process, takes at most a fifth of a core.
 const (
@@ -166,13 +166,16 @@ func describe(fs procfs.FS, proc procfs.Proc) process {
 	if status, err := proc.NewStatus(); err == nil {
 		uid = status.UIDs[0]
 	}
-	helper := isHelper(name)
-	if helper {
+	if isHelper(name) {
 		if script := ancestorScript(fs, stat.PPID); script != "" {
 			name = script
 		}
 	}
-	return process{name, fmt.Sprintf("program %s of %d in %d", name, uid, stat.Session), helper}
+	return process{
+		name: name,
+		flow: fmt.Sprintf("program %s of %d in %d", name, uid, stat.Session),
+		id:   fmt.Sprintf("%d since %d", proc.PID, stat.Starttime), // the kernel gives a pid to another process later
+	}
 }
 
 // maxAncestors bounds the search for a script: xargs, timeout and one or two shells may be between.
