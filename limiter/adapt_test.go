@@ -188,13 +188,13 @@ func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 		}
 		refuse()
 		learned := f.queue.State()
-		if learned.Rate > 0.9 || learned.Paid != (Limits{1, 10}) {
-			t.Fatalf("after two refusals a minute apart the rate is %v of %v, want less than 0.9 of 1", learned.Rate, learned.Paid.Rate)
+		if learned.Rate > 0.9 || learned.Configured != (Limits{1, 10}) {
+			t.Fatalf("after two refusals a minute apart the rate is %v of %v, want less than 0.9 of 1", learned.Rate, learned.Configured.Rate)
 		}
 		f.queue.state.bucket.bucket.(*Local).Reconfigure(2, 20, 0)
 		f.queue.Reconfigure(Options{Adapt: true})
-		if s := f.queue.State(); s.Rate != learned.Rate || s.Paid != (Limits{2, 20}) {
-			t.Errorf("after a reload the rate is %v of %v, want %v of 2", s.Rate, s.Paid.Rate, learned.Rate)
+		if s := f.queue.State(); s.Rate != learned.Rate || s.Configured != (Limits{2, 20}) {
+			t.Errorf("after a reload the rate is %v of %v, want %v of 2", s.Rate, s.Configured.Rate, learned.Rate)
 		}
 		// kill -9
 		b, _ := NewLocal(1, 10, 0)

@@ -6,7 +6,7 @@ import "time"
 type State struct {
 	Tokens             float64
 	Rate, Burst        float64 // in force
-	Paid               Limits  // as configured, with the jitter's share taken off the burst
+	Configured         Limits  // as configured, with the jitter's share taken off the burst
 	Paused             bool
 	PausedFor          time.Duration  // until the next call may be tried; 0 when not paused
 	PauseTotal         time.Duration  // spent in pauses since the start
@@ -49,14 +49,14 @@ func (s *state) snapshot(now time.Time) State {
 func (s *state) snapshotWithout(now time.Time) State {
 	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
 	is := State{
-		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: s.bucket.Believed(now), Burst: limits.Burst, Paid: configured,
+		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: s.bucket.Believed(now), Burst: limits.Burst, Configured: configured,
 		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
 		Jitter: s.delays.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
 		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}
 	if is.Shared && part.Replicas == 0 { // alone it has its share
-		is.Rate, is.Paid.Rate = is.Rate*part.Rate, is.Paid.Rate*part.Rate
-		is.Burst, is.Paid.Burst = min(is.Burst, part.Burst), part.Burst
+		is.Rate, is.Configured.Rate = is.Rate*part.Rate, is.Configured.Rate*part.Rate
+		is.Burst, is.Configured.Burst = min(is.Burst, part.Burst), part.Burst
 	}
 	return is
 }

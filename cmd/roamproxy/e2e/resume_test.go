@@ -90,8 +90,8 @@ func TestTheAdaptiveLimitIsResetByHand(t *testing.T) {
 	answered := make(chan int)
 	go func() { answered <- post(c, "http://"+r.Addr) }()
 	eventually(t, "the pause", func() bool { return r.QueueState("roam").Paused })
-	if s := r.QueueState("roam"); s.Rate >= s.Paid.Rate || s.Burst >= s.Paid.Burst {
-		t.Fatalf("after a 429 the rate is %v and the burst %v, want less than configured: %+v", s.Rate, s.Burst, s.Paid)
+	if s := r.QueueState("roam"); s.Rate >= s.Configured.Rate || s.Burst >= s.Configured.Burst {
+		t.Fatalf("after a 429 the rate is %v and the burst %v, want less than configured: %+v", s.Rate, s.Burst, s.Configured)
 	}
 	ask := func(query string) int {
 		req, _ := http.NewRequest("POST", "http://"+r.AdminAddr+"/api/resume"+query, nil)
@@ -114,8 +114,8 @@ func TestTheAdaptiveLimitIsResetByHand(t *testing.T) {
 	if got := <-answered; got != 200 {
 		t.Errorf("the queued call was answered %d, want 200", got)
 	}
-	if s := r.QueueState("roam"); s.Rate != s.Paid.Rate || s.Burst != s.Paid.Burst {
-		t.Errorf("after the reset the rate is %v and the burst %v, want what is configured: %+v", s.Rate, s.Burst, s.Paid)
+	if s := r.QueueState("roam"); s.Rate != s.Configured.Rate || s.Burst != s.Configured.Burst {
+		t.Errorf("after the reset the rate is %v and the burst %v, want what is configured: %+v", s.Rate, s.Burst, s.Configured)
 	}
 	kept, err := os.ReadFile(filepath.Join(dir, "quota-roam.state"))
 	if err != nil || len(kept) == 0 || bytes.Contains(kept, []byte("learned")) {
