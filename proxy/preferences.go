@@ -32,6 +32,9 @@ func parsePreferences(priority, prefer []string, urgency int, most time.Duration
 			}
 		}
 	}
+	if len(prefer) == 0 {
+		return w
+	}
 	for preference := range strings.SplitSeq(strings.Join(prefer, ","), ",") {
 		name, value, _ := strings.Cut(preference, "=")
 		value, _, _ = strings.Cut(value, ";")
