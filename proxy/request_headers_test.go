@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"roamproxy/proxy/roamtest"
+
 	"pgregory.net/rapid"
 )
 
@@ -183,5 +185,53 @@ func TestFieldsThatAreNeverForwarded(t *testing.T) {
 		if h.do(t.Context(), "POST", "/v1/chat.post", "{}", name, "marked"); e.req.Header.Get(name) != "marked" {
 			t.Errorf("%s does not reach Roam", name)
 		}
+	}
+}
+
+// Seen to fail with a cookie and with a method override that are handed on.
+func TestWhatReachesRoam(t *testing.T) {
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered)
+	for _, target := range []string{
+		"/v1/user.list?b=2&a=1&a=0", "/v1/x;y?z;w&&=&%zz", "/v1/a%2Fb/%7Euser/../c?", "/v1/é|\"^?q=\"|", "/v1/a+b?c=%20+", "/v0/group.archive?id=1",
+	} {
+		for _, method := range []string{"GET", "POST"} {
+			h.do(t.Context(), method, target, "")
+			if e.uri != target {
+				t.Errorf("%s %s arrives as %s", method, target, e.uri)
+			}
+		}
+	}
+	for _, method := range []string{"GET", "POST"} {
+		h.do(t.Context(), method, "/v1/user.list?"+method, "body",
+			"Authorization", "Bearer mine", "Cookie", "a=b", "Proxy-Authorization", "x", "X-Forwarded-For", "1.2.3.4", "Forwarded", "for=x", "Baggage", "k=v",
+			"X-HTTP-Method-Override", "DELETE", "Connection", "X-Hop", "X-Hop", "1", "Te", "trailers", "Prefer", "wait=9", "Priority", "u=1", "Roamproxy-Tool", "bot",
+			"Roam-Version", "2026-05-01", "Traceparent", "00-x", "X-Fern-Language", "Go", "Idempotency-Key", "k", "If-None-Match", `"1"`)
+		got := e.req.Header.Clone()
+		for _, name := range []string{"Roam-Version", "Traceparent", "X-Fern-Language", "Authorization"} {
+			if got.Get(name) == "" {
+				t.Errorf("%s: %s is missing", method, name)
+			}
+			got.Del(name)
+		}
+		if method == "GET" && got.Get("If-None-Match") != "" {
+			t.Error("a fill is conditional")
+		}
+		for _, name := range []string{"User-Agent", "If-None-Match", "idempotency-key", "Idempotency-Key"} {
+			delete(got, name)
+		}
+		if len(got) > 0 {
+			t.Errorf("%s: Roam also sees %v", method, got)
+		}
+		if auth := e.req.Header["Authorization"]; len(auth) != 1 || auth[0] != "Bearer "+roamtest.DefaultKey {
+			t.Errorf("%s: Authorization = %q", method, auth)
+		}
+	}
+	if e.body != "body" {
+		t.Errorf("body = %q", e.body)
+	}
+	h.do(t.Context(), "GET", "/v1/groups.list", "", "User-Agent", "their-bot/1")
+	if got := e.req.Header.Get("User-Agent"); got != "their-bot/1" {
+		t.Errorf("User-Agent = %q", got)
 	}
 }

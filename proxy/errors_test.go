@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/credential"
+	"roamproxy/proxy/roamtest"
+)
+
+func TestProblemsOnTheWay(t *testing.T) {
+	refused := func(*http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("dial tcp 10.0.0.1:443: %w", syscall.ECONNREFUSED)
+	}
+	for _, tt := range []struct {
+		name, method string
+		answer       func(*http.Request) (*http.Response, error)
+		status       int
+		code, told   string
+		after        time.Duration
+	}{
+		{"Roam is dead", "POST", refused, 502, "upstream_unreachable", "was not sent", 0},
+		{"Roam is dead, for a read", "GET", refused, 502, "upstream_unreachable", "was not sent", 0},
+		{"Roam is silent", "POST", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }, 504, "upstream_timeout", "", 30 * time.Second},
+		{"Roam is silent, for a read", "GET", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }, 504, "upstream_timeout", "", 30 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
+			start := time.Now()
+			w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
+			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) || time.Since(start) != tt.after {
+				t.Errorf("%s: %d after %v: %s", tt.name, w.Code, time.Since(start), w.Body)
+			}
+			if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "10.0.0.1") {
+				t.Errorf("%s: the tool is told an address: %s", tt.name, w.Body)
+			}
+			if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Cache-Control", "only-if-cached"); w.Code != 504 {
+				t.Errorf("%s: only-if-cached: %d, want 504", tt.name, w.Code)
+			}
+		})
+	}
+}
+
+// What a real connection does to a call, and what the tool is told about whether it was sent.
+func TestFaultsOfTheConnection(t *testing.T) {
+	server := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
+	defer server.Close()
+	base, err := NewTransport(TransportOptions{MaxInFlight: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer base.CloseIdleConnections()
+	h := newHarness(t, server.Roam, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(server.URL); p.proxy.Timeout = 3 * time.Second })
+	for _, tt := range []struct {
+		name, method, path string
+		fault              roamtest.Fault
+		status, calls      int
+		told               string
+	}{
+		{"a write that is cut before its answer", "POST", "/v1/chat.post", roamtest.ResetBefore(), 502, 1, "may have reached"},
+		{"a read that is cut before its answer is sent again", "GET", "/v1/user.list", roamtest.ResetBefore(), 200, 2, ""},
+		{"a read that is cut twice", "GET", "/v1/user.list?cursor=1", roamtest.ResetBefore().Times(2), 502, 2, "may have reached"},
+		{"a read that is cut within", "GET", "/v1/user.list?cursor=2", roamtest.ResetInBody(), 502, 1, "may have reached"},
+		{"a truncated read", "GET", "/v1/user.list?cursor=3", roamtest.Truncate(), 502, 1, "may have reached"},
+		{"a failure of Roam's", "GET", "/v1/user.list?cursor=4", roamtest.Status(500, "oops"), 500, 1, "oops"},
+		{"silence", "POST", "/v1/chat.post", roamtest.Hang(), 504, 1, "may have reached"},
+	} {
+		before := server.Calls()
+		server.Script(tt.fault)
+		w := h.do(t.Context(), tt.method, tt.path, `{"chat":"C-1","text":"`+tt.name+`"}`)
+		if w.Code != tt.status || server.Calls()-before != tt.calls || !strings.Contains(w.Body.String(), tt.told) {
+			t.Errorf("%s: %d after %d calls: %.200s; want %d after %d, %q", tt.name, w.Code, server.Calls()-before, w.Body, tt.status, tt.calls, tt.told)
+		}
+		if s := h.queue.State(); s.InFlight != 0 {
+			t.Errorf("%s: %d slots are still taken", tt.name, s.InFlight)
+		}
+	}
+	if server.Calls() != h.sent {
+		t.Errorf("%d calls were counted, Roam saw %d", h.sent, server.Calls())
+	}
+}
+
+func TestLargeBodies(t *testing.T) {
+	h := newHarness(t, nil, &recordingUpstream{}, unmetered, func(p *setup) { p.proxy.MaxBody = 1000 })
+	for _, tt := range []struct {
+		size, status int
+	}{{1000, 200}, {1001, 413}} {
+		if w := h.do(t.Context(), "POST", "/v1/item.upload", strings.Repeat("x", tt.size)); w.Code != tt.status {
+			t.Errorf("a body of %d: %d, want %d", tt.size, w.Code, tt.status)
+		}
+	}
+}
+
+func TestACredentialThatIsGone(t *testing.T) {
+	e := &recordingUpstream{}
+	h := newHarness(t, nil, e, unmetered, func(p *setup) {
+		p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile("/nonexistent/key"), Quota: "roam"}}
+	})
+	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}"); w.Code != 502 || w.Header().Get("Roamproxy-Error") != "credential" || e.req != nil {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if h.Problems()["org"] == nil {
+		t.Error("no problem is told")
+	}
+}
+
+// Seen to fail with a tool that left answered 502.
+func TestAToolThatLeftIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
+		h.roam.Spend(10)
+		h.bucket.Lower(time.Now(), 0)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("left"))
+		defer cancel()
+		h.do(ctx, "POST", "/v1/chat.post", "{}")
+		if report := h.last(); report.Status != statusClientGone || h.roam.Calls() != 0 {
+			t.Errorf("status %d with %d calls, want 499 with none", report.Status, h.roam.Calls())
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package proxy
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"roamproxy/proxy/credential"
+	"roamproxy/proxy/roamtest"
+)
+
+// Seen to fail with a refresh for each.
+func TestOneRefreshForAll(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				if got := f.post(t.Context()); got != 200 {
+					t.Errorf("a call is answered %d", got)
+				}
+			})
+		}
+		all.Wait()
+		f.asked(t, "50 at once", 1, 1)
+		again := f.opened(t, f.first)
+		if s, err := again.Secret(t.Context()); err != nil || s.Reveal() != f.source.Last().Reveal() {
+			t.Errorf("after a restart: %v, and another token than before = %v", err, s.Reveal() != f.source.Last().Reveal())
+		}
+		f.asked(t, "after a restart", 1, 1)
+	})
+	if info, err := os.Stat(filepath.Join(dir, "oauth-alice.json")); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the kept grant: %v (%v), want mode 0600", info, err)
+	}
+}
+
+// Over three weeks of a call in six hours no call ever waits for a token or is refused, and nobody asks more than is needed.
+func TestTokensAreReplacedAheadOfTheirEnd(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+		for start := time.Now(); time.Since(start) < 21*day; time.Sleep(15 * time.Minute) {
+			if got := f.post(t.Context()); got != 200 || f.Problems()["alice"] != nil {
+				t.Fatalf("after %v: %d, %v", time.Since(start), got, f.Problems())
+			}
+		}
+		f.asked(t, "after three weeks", 4, 4)
+		for _, c := range f.roam.Journal() {
+			if c.Status != 200 {
+				t.Errorf("Roam answered %d", c.Status)
+			}
+		}
+	})
+}
+
+// Those that began together do not ask together.
+func TestRefreshesAreSpread(t *testing.T) {
+	moments := map[time.Duration]bool{}
+	for range 5 {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			f := granted(t, roamtest.OAuthOptions{Lifetime: 10 * time.Hour}, dir, nil)
+			start := time.Now()
+			for calls := 0; calls < 2; calls, _ = f.server.Asked() {
+				f.post(t.Context())
+				time.Sleep(time.Minute)
+			}
+			at := time.Since(start).Truncate(time.Minute)
+			moments[at] = true
+			if at < 9*time.Hour || at > 9*time.Hour+31*time.Minute {
+				t.Errorf("a token of ten hours was replaced after %v, want the tenth hour's first half", at)
+			}
+		})
+	}
+	if len(moments) < 2 {
+		t.Errorf("all were replaced after %v", moments)
+	}
+}
+
+// While the server is away the old token is used to its end, and nobody storms.
+func TestATokenEndpointThatIsAway(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := granted(t, roamtest.OAuthOptions{Lifetime: 10 * time.Hour}, dir, nil)
+		f.post(t.Context())
+		for range 10_000 {
+			f.server.Fail(503)
+		}
+		for start := time.Now(); time.Since(start) < 10*time.Hour-time.Minute; time.Sleep(10 * time.Second) {
+			if got := f.post(t.Context()); got != 200 || f.Problems()["alice"] != nil {
+				t.Fatalf("after %v: %d, %v", time.Since(start), got, f.Problems())
+			}
+		}
+		time.Sleep(time.Minute)
+		before, _ := f.server.Asked()
+		var out strings.Builder
+		for range 600 {
+			w := f.do(t.Context(), "POST", "/v1/chat.post", "{}")
+			fmt.Fprint(&out, w.Body, w.Header(), f.Problems(), f.last().Err)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if asked, _ := f.server.Asked(); asked-before > 3 || asked-before < 2 || f.Problems()["alice"] == nil {
+			t.Errorf("in a minute the server was asked %d times, want twice; %v", asked-before, f.Problems())
+		}
+		for _, secret := range []string{"app-secret", "rmr-", "rma-"} {
+			if strings.Contains(out.String(), secret) {
+				t.Errorf("what is told of the failure shows %s", secret)
+			}
+		}
+	})
+}
+
+// Two processes, or two configurations of one, use the refresh token once.
+func TestTwoOfUsShareAGrant(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := granted(t, roamtest.OAuthOptions{Lifetime: time.Hour}, dir, nil)
+		all := []*credential.OAuth{f.source, f.opened(t, f.first), f.opened(t, f.first)}
+		for range 30 {
+			var asking sync.WaitGroup
+			for _, s := range all {
+				asking.Go(func() {
+					if _, err := s.Secret(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			asking.Wait()
+			time.Sleep(10 * time.Minute)
+		}
+		if calls, rotated := f.server.Asked(); calls != rotated || rotated > 7 {
+			t.Errorf("in five hours %d refreshes of %d succeeded, want all of about six", rotated, calls)
+		}
+	})
+}
