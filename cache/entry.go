@@ -51,7 +51,7 @@ func endToEnd(from http.Header) http.Header {
 	return h
 }
 
-// neverStored reports whether a field must not be stored besides the hop-by-hop ones (RFC 9111, section 3.1): a cookie is for one
+// neverStored reports whether a field must not be stored, besides the hop-by-hop ones (RFC 9111, section 3.1). A cookie is for one
 // client, and Age is computed for every response.
 func neverStored(name string) bool { return name == "Age" || name == "Set-Cookie" }
 

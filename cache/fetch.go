@@ -67,7 +67,7 @@ func (c *Cache) fetch(ctx context.Context, q lookup, fill Fill, call Call) (got 
 			Status: res.StatusCode, Header: endToEnd(res.Header), Stream: res.Body, Length: res.ContentLength, Result: Miss, fwd: fwdMiss,
 		}}, nil
 	}
-	foreign := mustNotStore(res)
+	noStore := mustNotStore(res)
 	body, whole, err := c.readBody(res)
 	if err != nil {
 		res.Body.Close()
@@ -90,9 +90,9 @@ func (c *Cache) fetch(ctx context.Context, q lookup, fill Fill, call Call) (got 
 	}
 	got.personal = isPersonal(res.Header, parseDirectives(res.Header["Cache-Control"]))
 	got.varies, _ = varyFields(res.Header["Vary"])
-	if kept := newEntry(q.Route, res.StatusCode, res.Header, body, sent, received); !foreign && isStorable(res, q.Rule, kept, c.o.MaxBody) {
-		e = kept
-		got.Header, got.Age, got.TTL = kept.Header, kept.Age, kept.ttl(q.Rule, received)
+	if fresh := newEntry(q.Route, res.StatusCode, res.Header, body, sent, received); !noStore && isStorable(res, q.Rule, fresh, c.o.MaxBody) {
+		e = fresh
+		got.Header, got.Age, got.TTL = fresh.Header, fresh.Age, fresh.ttl(q.Rule, received)
 	}
 	return got, nil
 }
@@ -104,8 +104,8 @@ func isStream(h http.Header, r Rule) bool {
 	return kind == "text/event-stream" || !r.Stores() && !strings.HasSuffix(kind, "json")
 }
 
-// DoNotStore marks a response that belongs to no key: the secret was replaced while the call waited, so the answer is of another
-// credential than the key. Its waiters get it, and it is not stored.
+// DoNotStore marks a response that belongs to no key. The secret was replaced while the call waited, so the answer is of another
+// credential than the key. The waiters get it, and it is not stored.
 func DoNotStore(res *http.Response) { res.Body = unstorableBody{res.Body} }
 
 type unstorableBody struct{ io.ReadCloser }

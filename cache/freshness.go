@@ -31,8 +31,8 @@ func date(h http.Header, received time.Time) time.Time {
 	return received
 }
 
-// parseDate reads a date by the grammar of RFC 9110, section 5.6.7, in upper or lower case (RFC 9111, section 4.2). http.ParseTime is
-// more lenient: it accepts one digit instead of two, additional spaces, and zones other than GMT.
+// parseDate reads a date by the grammar of RFC 9110, section 5.6.7, in upper or lower case (RFC 9111, section 4.2). It is stricter than
+// http.ParseTime, which accepts one digit instead of two, additional spaces, and zones other than GMT.
 func parseDate(value string) (t time.Time, ok bool) {
 	for _, layout := range []string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC} {
 		t, err := time.Parse(layout, strings.ToUpper(value))
@@ -93,7 +93,7 @@ func (e *Entry) satisfies(r Rule, control directives, now time.Time) bool {
 	return ok && !e.Strict && -ttl <= most
 }
 
-// isServableStale reports whether the entry may replace an answer that is not available now: within the rule's stale time, unless
+// isServableStale reports whether the entry may replace an answer that is not available now. It may within the rule's stale time, unless
 // Roam forbids it (RFC 9111, section 4.2.4) or the request limits the age (section 5.2.1.1).
 func (e *Entry) isServableStale(r Rule, control directives, now time.Time) bool {
 	if e.Strict || control.has("no-cache") || control.has("max-age") || control.has("min-fresh") {

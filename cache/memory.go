@@ -8,8 +8,8 @@ import (
 	"github.com/dgraph-io/ristretto/v2"
 )
 
-// Memory is the Store of one process, on ristretto, which evicts the entries that are used least. ristretto's own expiry is not used,
-// because a configuration reload may change the rules of freshness.
+// Memory is the Store of one process. It uses ristretto, which evicts the entries that are used least. It does not use ristretto's
+// expiry, because a configuration reload may change the rules of freshness.
 //
 // ristretto rejects a new entry that was requested less often than the ones it would evict. But such an entry has cost an upstream
 // call and is likely to be requested again soon. So Memory puts it into the overflow, where newer ones replace it.
@@ -66,9 +66,9 @@ func (m *Memory) Get(k Key) *Entry {
 	return s.Entry
 }
 
-// Set replaces the entry of a key. It first removes the old one, because ristretto makes no room when an entry grows. It then waits
-// for ristretto's decision, which is cheap compared with the upstream call, and looks the entry up: ristretto may accept an entry
-// and drop it.
+// Set replaces the entry of a key. It first removes the old one, because ristretto makes no room when an entry grows. Then it waits
+// for ristretto's decision, which is cheap compared with the upstream call. At last it looks the entry up, because ristretto may
+// accept an entry and drop it.
 func (m *Memory) Set(k Key, e *Entry) bool {
 	m.remove(k)
 	s := &item{e, k, e.size(k)}
@@ -78,7 +78,7 @@ func (m *Memory) Set(k Key, e *Entry) bool {
 	m.add(s)
 	if m.cache.Set(string(k), s, s.size) {
 		m.cache.Wait()
-		if kept, ok := m.cache.Get(string(k)); ok && kept == s {
+		if found, ok := m.cache.Get(string(k)); ok && found == s {
 			return true
 		}
 	} else {

@@ -86,7 +86,7 @@ func TestAFillWithoutWaitersIsCanceled(t *testing.T) {
 	})
 }
 
-// Seen to fail with a flight that is never over.
+// Seen to fail with a fill that never ends.
 func TestAFailedFillDoesNotBlockItsKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{FillTimeout: 5 * time.Second})
@@ -112,7 +112,7 @@ func TestAFailedFillDoesNotBlockItsKey(t *testing.T) {
 			t.Errorf("the next: %s", got)
 		}
 		if len(c.fills) != 0 || len(c.fetches) != 0 {
-			t.Errorf("%d flights and %d fills are left", len(c.fills), len(c.fetches))
+			t.Errorf("%d fills and %d fetches are left", len(c.fills), len(c.fetches))
 		}
 	})
 }

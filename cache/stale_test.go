@@ -131,13 +131,13 @@ func TestCloseCancelsRefreshes(t *testing.T) {
 		start := time.Now()
 		c.Close()
 		if took := time.Since(start); r.calls != 2 || took != 0 || len(c.fills) != 0 {
-			t.Errorf("closing took %v, and %d flights are left of %d calls", took, len(c.fills), r.calls)
+			t.Errorf("closing took %v, and %d fills are left of %d calls", took, len(c.fills), r.calls)
 		}
 	})
 }
 
-// Seen to fail with a failure that drops what is stored, with a failed flight that is never over, and with a panic that nobody
-// catches.
+// Seen to fail with a failure that removes the entry, with a failed fill that never ends, and with a panic that is not
+// recovered.
 func TestARefreshThatFailsChangesNothing(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -160,7 +160,7 @@ func TestARefreshThatFailsChangesNothing(t *testing.T) {
 				synctest.Wait()
 			}
 			if r.calls != 3 || len(c.fills) != 0 || len(c.fetches) != 0 {
-				t.Errorf("%s: %d calls, and %d flights are left", tt.name, r.calls, len(c.fills))
+				t.Errorf("%s: %d calls, and %d fills are left", tt.name, r.calls, len(c.fills))
 			}
 		})
 	}

@@ -55,8 +55,8 @@ func isPersonal(h http.Header, control directives) bool {
 	return control.has("no-store") || control.has("private") || all
 }
 
-// isFailure reports whether a JSON answer has "ok": false, or cannot be read to find out. most bounds the decompressed text in bytes:
-// an answer that expands to more is not from Roam.
+// isFailure reports whether a JSON answer has "ok": false, or cannot be read to find out. most bounds the decompressed text in bytes. An
+// answer that expands to more is not from Roam.
 func isFailure(h http.Header, body []byte, most int64) bool {
 	if !strings.Contains(h.Get("Content-Type"), "json") {
 		return false

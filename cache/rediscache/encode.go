@@ -27,8 +27,8 @@ type header struct {
 	OwnTag   bool          `json:"own_tag,omitempty"`
 }
 
-// encode returns the bytes of an entry: the version, the length of the header, the header, the body, and a MAC over all of it and the
-// Redis key. A process that can write to Redis and does not know the secret can neither change an entry nor move it to another key.
+// encode returns the bytes of an entry: version, length of the header, header, body, and a MAC. The MAC covers all of it and the Redis
+// key. So a process that can write to Redis and does not know the secret can neither change an entry nor move it to another key.
 func encode(e *cache.Entry, key string, seal []byte, now time.Time) []byte {
 	h, err := json.Marshal(header{e.Route, e.Status, e.Header, now.Sub(e.Received), e.Age, e.Lifetime, e.Strict, e.OwnTag})
 	if err != nil { // impossible for strings and numbers; decode rejects empty bytes

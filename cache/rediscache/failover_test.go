@@ -44,7 +44,7 @@ func TestOldEntriesAreIgnoredAfterAFailover(t *testing.T) {
 		t.Fatal("the answer is not there for the other replica")
 	}
 	key, do := other.entryKey("k"), *copied
-	until(t, "copying", func() bool {
+	redistest.Eventually(t, "copying", func() bool {
 		there, _ := do.Do(t.Context(), do.B().Exists().Key(key).Build()).AsInt64()
 		return there == 1
 	})
@@ -55,5 +55,5 @@ func TestOldEntriesAreIgnoredAfterAFailover(t *testing.T) {
 	if got := other.Claim("k", groups().Route, seal, false).Entry; got != nil {
 		t.Errorf("the copy has %q, want no entry from before the failover", got.Body)
 	}
-	until(t, "the memory of the first forgetting it too", func() bool { return !inMemory(t, c) })
+	redistest.Eventually(t, "the memory of the first forgetting it too", func() bool { return !inMemory(t, c) })
 }

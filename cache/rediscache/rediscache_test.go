@@ -59,7 +59,7 @@ func newReplicasOn(t *testing.T, redis redisServer, n int, timeout time.Duration
 		shared.timeout, shared.ackTimeout = timeout, timeout
 		f.caches, f.tiers = append(f.caches, open(t, shared)), append(f.tiers, shared)
 	}
-	until(t, "all listen", func() bool { return f.listening(t) == n })
+	redistest.Eventually(t, "all listen", func() bool { return f.listening(t) == n })
 	return f
 }
 
@@ -73,12 +73,6 @@ func (f *replicas) listening(t *testing.T) (n int) {
 		}
 	}
 	return n
-}
-
-// until waits until a condition holds that another goroutine or another program brings about.
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	redistest.Eventually(t, what, holds)
 }
 
 func ofGroups(route string) bool { return strings.HasPrefix(route, "/v1/groups.") }
@@ -159,7 +153,7 @@ func TestAnInvalidationWithoutMessageIsNoticed(t *testing.T) {
 	}
 	start := time.Now()
 	for i, c := range f.caches {
-		until(t, fmt.Sprint("replica ", i, " forgetting"), func() bool { return !inMemory(t, c) })
+		redistest.Eventually(t, fmt.Sprint("replica ", i, " forgetting"), func() bool { return !inMemory(t, c) })
 	}
 	t.Logf("noticed after %v", time.Since(start))
 }
@@ -215,7 +209,7 @@ func TestWithoutRedisTheMemoryIsUsed(t *testing.T) {
 		t.Errorf("the other replica, which could not be notified: %s", got)
 	}
 	f.away.Store(false)
-	until(t, "telling of it", func() bool { return !inMemory(t, f.caches[0]) })
+	redistest.Eventually(t, "telling of it", func() bool { return !inMemory(t, f.caches[0]) })
 }
 
 func TestAHangingRedisDelaysNoCall(t *testing.T) {
@@ -254,8 +248,8 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 	}
 }
 
-// A process that can write to Redis and does not know the secret cannot give a tool any answer: not its own, not one of another
-// credential, and not ours under another key.
+// A process that can write to Redis and does not know the secret cannot give a tool any answer. It can use neither its own, nor one of
+// another credential, nor ours under another key.
 //
 // Seen to fail with a check sum, which any process can compute.
 func TestAForgedEntryIsAMiss(t *testing.T) {

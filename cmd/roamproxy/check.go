@@ -31,11 +31,11 @@ func (c checkCmd) Run(p *program) error {
 	}
 	l, err := load(c.Config, p.getenv, nil)
 	if err != nil {
-		verdict := errors.New(count(strings.Count(err.Error(), "\n")+1, "error"))
+		result := errors.New(count(strings.Count(err.Error(), "\n")+1, "error"))
 		if c.Quiet {
-			return verdict
+			return result
 		}
-		return errors.Join(err, verdict)
+		return errors.Join(err, result)
 	}
 	if c.Route != "" {
 		return explainRoute(p.out, l.Config, c.Route)

@@ -41,6 +41,6 @@ func TestCheckConnect(t *testing.T) {
 		"-connect",
 	)
 	if code != exitError || !strings.Contains(err, "no connection to Roam") {
-		t.Errorf("nobody there: exit %d, %s", code, err)
+		t.Errorf("without a server: exit %d, %s", code, err)
 	}
 }

@@ -81,8 +81,7 @@ func (c *crew) work(ctx context.Context, base string, d time.Duration, show func
 // flood is how many messages the migration moves at once: twice the burst, so that some of its calls always wait.
 const flood = 20
 
-// move moves messages as fast as it can, like a simple script: it tries again 0.5, 1 and 2 seconds after a 429, and then the message is
-// lost.
+// move moves messages as fast as it can, like a simple script. It tries again 0.5, 1 and 2 seconds after a 429. Then the message is lost.
 func (c *crew) move(ctx context.Context, client *http.Client, base string) {
 	for ctx.Err() == nil {
 		t := c.want(&c.migration)

@@ -1,4 +1,4 @@
-// Command roamproxy stands in front of the Roam HQ API: it adds the credential, sends all tools' calls through one shared
+// Command roamproxy is a local HTTP proxy for the Roam HQ API. It adds the credential, sends the calls of all tools through one shared
 // quota in a fair order, and answers repeated reads from a cache.
 package main
 

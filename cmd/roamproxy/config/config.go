@@ -200,8 +200,8 @@ func (c *Credential) defaults() {
 	c.OAuth.TokenURL = "https://ro.am/oauth/token"
 }
 
-// callsPerPlace is how many calls one tool may have at once, for each place in the queues: its queued calls, and as many again that
-// are sent, answered from the cache or refused. With the default max_queue that is 2000 calls.
+// callsPerPlace is how many calls one tool may have at once, for each place in the queues. One is for a queued call, the other for a call
+// that is sent, answered from the cache or refused. With the default max_queue a tool may have 2000 calls.
 const callsPerPlace = 2
 
 // MaxCalls returns how many calls one tool may have at once, queued ones included.

@@ -9,7 +9,7 @@ import (
 )
 
 // expand replaces ${NAME}, ${NAME:-default} and $$ in a value. It runs after the YAML is parsed, so that a variable cannot change the
-// structure. used is the last variable; missing is one that is not set and has no default.
+// structure. It returns the last variable as used, and as missing a variable that is not set and has no default.
 func expand(text string, getenv func(string) (string, bool)) (out, used, missing string) {
 	var b strings.Builder
 	for {

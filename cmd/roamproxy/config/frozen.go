@@ -1,6 +1,6 @@
 package config
 
-// CheckFrozen returns an error that names each setting that differs from now, the configuration in force, and needs a restart.
+// CheckFrozen compares the configuration with now, the one in force. It returns an error that names each setting that needs a restart.
 func (l *Loaded) CheckFrozen(now Config) error {
 	v := &checker{sources: l.Sources}
 	for _, f := range []struct {

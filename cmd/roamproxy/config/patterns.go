@@ -84,8 +84,8 @@ func escapesAnother(route string) bool {
 	return false
 }
 
-// checkOrigin requires an origin as browsers send it (RFC 6454 section 6.1, and the URL standard): lower case, ASCII, and without the
-// default port of its scheme.
+// checkOrigin requires an origin as browsers send it (RFC 6454 section 6.1, and the URL standard). It is in lower case and ASCII, without
+// the default port of its scheme.
 func checkOrigin(v *checker, key, origin string) {
 	u, err := url.Parse(origin)
 	if err != nil || u.Scheme == "" || u.Host == "" || u.Scheme+"://"+u.Host != origin {

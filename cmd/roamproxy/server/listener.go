@@ -42,7 +42,7 @@ type unixListener struct {
 	close sync.Once
 }
 
-// listenUnix creates the socket in a directory that only this user can enter, sets its mode there, and moves it to its path, so that its
+// listenUnix creates the socket in a directory that only this user can enter, sets its mode there, and moves it to its path. So its
 // permissions hold from the first moment. It replaces the file of a process that has ended, and not that of one that runs. The group
 // of the socket is that of the process, or of the directory where that has the set-group-ID bit.
 func listenUnix(path string) (_ *unixListener, err error) {

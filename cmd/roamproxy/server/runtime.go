@@ -14,8 +14,8 @@ import (
 // CPU. Much more than 200 would keep the garbage of many calls in memory. The memory limit bounds both.
 const collectAt = 200
 
-// perConnection is the memory of a queued call with its connection, in bytes: 28 KiB measured on a new connection (BenchmarkWaiting), and
-// 4 more where earlier calls have grown its stack.
+// perConnection is the memory of a queued call with its connection in bytes. It is 28 KiB measured on a new connection (BenchmarkWaiting),
+// and 4 KiB more where earlier calls have grown its stack.
 const perConnection = 33 << 10
 
 // fixedMemory is the memory in bytes besides cached answers and queued calls: program, stacks, and garbage.
