@@ -60,13 +60,13 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		mountpoint bool
-		spoil      func(s spoilable) error
-		repair     func(s spoilable) error
+		damage     func(s stateDir) error
+		repair     func(s stateDir) error
 		says       string
 	}{
-		{"full, and nothing there yet", true, spoilable.fill, spoilable.empty, "no space left on device"},
-		{"read-only", true, spoilable.freeze, spoilable.thaw, "read-only file system"},
-		{"of another user", false, spoilable.take, spoilable.give, "permission denied"},
+		{"full, and nothing there yet", true, stateDir.fill, stateDir.empty, "no space left on device"},
+		{"read-only", true, stateDir.freeze, stateDir.thaw, "read-only file system"},
+		{"of another user", false, stateDir.take, stateDir.give, "permission denied"},
 	} {
 		for _, when := range []string{"at the start", "later"} {
 			if when == "later" && strings.HasPrefix(tt.name, "full") {
@@ -74,9 +74,9 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 			}
 			t.Run(tt.name+" "+when, func(t *testing.T) {
 				t.Parallel()
-				s := newSpoilable(t, tt.mountpoint)
+				s := newStateDir(t, tt.mountpoint)
 				roam, c := fastRoam(t), client(t)
-				do := func(step func(spoilable) error) {
+				do := func(step func(stateDir) error) {
 					t.Helper()
 					if err := step(s); err != nil {
 						t.Fatal(err)
@@ -84,14 +84,14 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 				}
 				if when == "at the start" {
 					roam.Spend(100) // by an earlier process
-					do(tt.spoil)
+					do(tt.damage)
 				}
 				r := begin(t, s.command(t, roam.URL))
 				if when == "later" {
 					if got := post(c, r.base); got != 200 || len(r.warned) > 0 {
 						t.Fatalf("before: a call is answered %d, and warnings are %v; want 200 and none", got, r.warned)
 					}
-					do(tt.spoil)
+					do(tt.damage)
 				} else if log := strings.Join(r.warned, "\n"); strings.Count(log, "empty bucket") != 1 || !strings.Contains(log, tt.says) {
 					t.Errorf("at the start the log says %s, want one line of an empty bucket and of %q", log, tt.says)
 				}
@@ -132,7 +132,7 @@ func TestAStateDirectoryInTrouble(t *testing.T) {
 //
 // Seen to fail with a new file for each state, and with a start that tries a new one.
 func TestAFullDiskChangesNothingOnceTheStateExists(t *testing.T) {
-	s := newSpoilable(t, true)
+	s := newStateDir(t, true)
 	roam, c := fastRoam(t), client(t)
 	r := begin(t, s.command(t, roam.URL))
 	floods(t, c, r.base, 1)
@@ -155,14 +155,14 @@ func TestAFullDiskChangesNothingOnceTheStateExists(t *testing.T) {
 // nobody is the user as which roamproxy runs when a test damages its state directory.
 const nobody = 65534
 
-// spoilable is a state directory of the user nobody, and the directory around it.
-type spoilable struct{ beside, path string }
+// stateDir is a state directory of the user nobody, and the directory around it.
+type stateDir struct{ beside, path string }
 
-// newSpoilable makes one, on request with a small file system of its own. Both need root.
-func newSpoilable(t *testing.T, mountpoint bool) spoilable {
+// newStateDir makes one, on request with a small file system of its own. Both need root.
+func newStateDir(t *testing.T, mountpoint bool) stateDir {
 	t.Helper()
 	dir := t.TempDir()
-	s := spoilable{dir, filepath.Join(dir, "state")}
+	s := stateDir{dir, filepath.Join(dir, "state")}
 	err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Mkdir(s.path, 0o700))
 	if err == nil && mountpoint {
 		if err = unix.Mount("state", s.path, "tmpfs", 0, "size=64k,mode=700"); err == nil {
@@ -183,7 +183,7 @@ func newSpoilable(t *testing.T, mountpoint bool) spoilable {
 }
 
 // command returns roamproxy as the user nobody, not started yet.
-func (s spoilable) command(t *testing.T, roam string) *exec.Cmd {
+func (s stateDir) command(t *testing.T, roam string) *exec.Cmd {
 	t.Helper()
 	own, config := filepath.Join(s.beside, "roamproxy"), filepath.Join(s.beside, "roamproxy.yaml")
 	if _, err := os.Stat(own); err != nil { // the program of all tests is where only their user may look
@@ -197,22 +197,22 @@ func (s spoilable) command(t *testing.T, roam string) *exec.Cmd {
 	return cmd
 }
 
-func (s spoilable) give() error { return os.Chown(s.path, nobody, nobody) }
-func (s spoilable) take() error { return os.Chown(s.path, 0, 0) }
+func (s stateDir) give() error { return os.Chown(s.path, nobody, nobody) }
+func (s stateDir) take() error { return os.Chown(s.path, 0, 0) }
 
 // fill takes all free space.
-func (s spoilable) fill() error {
+func (s stateDir) fill() error {
 	if err := os.WriteFile(filepath.Join(s.path, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("a small file system accepts a large file (%v)", err)
 	}
 	return nil
 }
 
-func (s spoilable) empty() error { return os.Remove(filepath.Join(s.path, "filler")) }
+func (s stateDir) empty() error { return os.Remove(filepath.Join(s.path, "filler")) }
 
 // freeze mounts a read-only file system over the directory.
-func (s spoilable) freeze() error {
+func (s stateDir) freeze() error {
 	return unix.Mount("frozen", s.path, "tmpfs", unix.MS_RDONLY, "size=64k,mode=755")
 }
 
-func (s spoilable) thaw() error { return unix.Unmount(s.path, unix.MNT_DETACH) }
+func (s stateDir) thaw() error { return unix.Unmount(s.path, unix.MNT_DETACH) }
