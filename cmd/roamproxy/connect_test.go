@@ -20,19 +20,21 @@ func TestCheckConnect(t *testing.T) {
 		{"a key that Roam refuses", "rmk-wrong", nil, exitError, []string{"credential org: answered 401 by Roam: the key is wrong"}},
 		{"a quota that is spent", roamtest.DefaultKey, []roamtest.Fault{roamtest.Throttle("7")}, exitError, []string{"429", "try again in 7 s"}},
 	} {
-		roam := roamtest.NewServer(roamtest.Options{})
-		roam.Script(tt.fault...)
-		env := environ{"ROAM_API_KEY": tt.key, "ROAMPROXY_UPSTREAM_URL": roam.URL, "HOME": t.TempDir()}
-		code, out, err := invoke(t, env, "check", "-connect")
-		for _, want := range tt.want {
-			if code != tt.code || !strings.Contains(out+err, want) {
-				t.Errorf("%s: exit %d, want %d and %q in\n%s%s", tt.name, code, tt.code, want, out, err)
+		t.Run(tt.name, func(t *testing.T) {
+			roam := roamtest.NewServer(roamtest.Options{})
+			defer roam.Close()
+			roam.Script(tt.fault...)
+			env := environ{"ROAM_API_KEY": tt.key, "ROAMPROXY_UPSTREAM_URL": roam.URL, "HOME": t.TempDir()}
+			code, out, err := invoke(t, env, "check", "-connect")
+			for _, want := range tt.want {
+				if code != tt.code || !strings.Contains(out+err, want) {
+					t.Errorf("exit %d, want %d and %q in\n%s%s", code, tt.code, want, out, err)
+				}
 			}
-		}
-		if strings.Contains(out+err, tt.key) || len(roam.Journal()) != 1 {
-			t.Errorf("%s: the key is shown, or it took %d calls instead of one", tt.name, len(roam.Journal()))
-		}
-		roam.Close()
+			if strings.Contains(out+err, tt.key) || len(roam.Journal()) != 1 {
+				t.Errorf("the key is shown, or there were %d calls; want it hidden and one call", len(roam.Journal()))
+			}
+		})
 	}
 	code, _, err := invoke(
 		t,

@@ -110,9 +110,11 @@ func TestCommandLine(t *testing.T) {
 		{"a file that is not there", []string{"check", "-config", "/nonexistent"}, exitError, "cannot be read"},
 		{"simulate nonsense", []string{"simulate", "-rate", "0"}, exitError, "rate above 0"},
 	} {
-		code, out, err := invoke(t, environ{"HOME": t.TempDir()}, tt.args...)
-		if code != tt.code || !strings.Contains(out+err, tt.want) {
-			t.Errorf("%s: exit %d, %s%s; want %d with %q", tt.name, code, out, err, tt.code, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, err := invoke(t, environ{"HOME": t.TempDir()}, tt.args...)
+			if code != tt.code || !strings.Contains(out+err, tt.want) {
+				t.Errorf("exit %d, %s%s; want %d with %q", code, out, err, tt.code, tt.want)
+			}
+		})
 	}
 }

@@ -43,15 +43,17 @@ func TestTopOfARunningProxy(t *testing.T) {
 		{"where tools connect", []string{"-url", "http://" + r.Addr}, exitError, []string{"404", "is it roamproxy's admin.listen?"}},
 		{"no process", []string{"-url", "http://127.0.0.1:1"}, exitError, []string{"no roamproxy answers"}},
 	} {
-		code, out, err := invoke(t, nil, append([]string{"top"}, tt.args...)...)
-		for _, want := range tt.want {
-			if code != tt.code || !strings.Contains(out+err, want) {
-				t.Errorf("%s: exit %d, want %d with %q in\n%s%s", tt.name, code, tt.code, want, out, err)
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, err := invoke(t, nil, append([]string{"top"}, tt.args...)...)
+			for _, want := range tt.want {
+				if code != tt.code || !strings.Contains(out+err, want) {
+					t.Errorf("exit %d, want %d with %q in\n%s%s", code, tt.code, want, out, err)
+				}
 			}
-		}
-		if strings.Contains(out+err, "sesame") {
-			t.Errorf("%s: the token shows", tt.name)
-		}
+			if strings.Contains(out+err, "sesame") {
+				t.Errorf("the token shows")
+			}
+		})
 	}
 }
 

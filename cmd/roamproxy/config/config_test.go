@@ -155,9 +155,11 @@ func TestSingleMistakes(t *testing.T) {
 		{"a number that is none", "quotas: [{name: roam, rate: .nan}]", "want a number"},
 		{"a file without end", strings.Repeat("#", fileSize+1), "larger than"},
 	} {
-		if _, err := loadText(t, home(), tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := loadText(t, home(), tt.text); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
 	}
 }
 

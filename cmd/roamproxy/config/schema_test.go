@@ -148,17 +148,19 @@ func TestTheSchemaRejectsMistakes(t *testing.T) {
 		{"a duration without a unit", "upstream: {timeout: 30}", false},
 		{"a word for a number", "quotas: [{rate: fast}]", false},
 	} {
-		var value any
-		if err := yaml.Unmarshal([]byte(tt.yaml), &value); err != nil {
-			t.Fatal(err)
-		}
-		plain, err := json.Marshal(value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		instance, _ := jsonschema.UnmarshalJSON(bytes.NewReader(plain))
-		if err := compiled.Validate(instance); (err == nil) != tt.good {
-			t.Errorf("%s: %v", tt.name, err)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			var value any
+			if err := yaml.Unmarshal([]byte(tt.yaml), &value); err != nil {
+				t.Fatal(err)
+			}
+			plain, err := json.Marshal(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			instance, _ := jsonschema.UnmarshalJSON(bytes.NewReader(plain))
+			if err := compiled.Validate(instance); (err == nil) != tt.good {
+				t.Errorf("the schema says %v, want good = %v", err, tt.good)
+			}
+		})
 	}
 }

@@ -115,16 +115,18 @@ func TestRedisOverTLS(t *testing.T) {
 			r.URL, r.CAFile, r.CertFile = config.RedisURL(strings.Replace(server.URL(), "rediss", "redis", 1)), "", ""
 		}, ""},
 	} {
-		r := whole
-		tt.change(&r)
-		client, err := connectRedis(r)
-		if err == nil {
-			err = client.Do(t.Context(), client.B().Ping().Build()).Error()
-			client.Close()
-		}
-		if said := fmt.Sprint(err); err == nil && tt.want != "none" || err != nil && !strings.Contains(said, tt.want) {
-			t.Errorf("%s: %s, want an error with %q", tt.name, said, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			r := whole
+			tt.change(&r)
+			client, err := connectRedis(r)
+			if err == nil {
+				err = client.Do(t.Context(), client.B().Ping().Build()).Error()
+				client.Close()
+			}
+			if said := fmt.Sprint(err); err == nil && tt.want != "none" || err != nil && !strings.Contains(said, tt.want) {
+				t.Errorf("got %s, want an error with %q", said, tt.want)
+			}
+		})
 	}
 }
 

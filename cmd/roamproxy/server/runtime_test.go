@@ -23,12 +23,14 @@ func TestMemoryLimitFitsConfigurationAndContainer(t *testing.T) {
 		{"a larger cache", 512 * mib, 64 * mib, 4096, 0, 748 * mib},
 		{"little of everything", 1 * mib, 1 * mib, 0, 0, 42 * mib},
 	} {
-		c := config.Config{
-			Cache:  config.Cache{MaxSize: config.Size(tt.cache)},
-			Limits: config.Limits{QueueBytes: config.Size(tt.queue), MaxConnections: tt.connections},
-		}
-		if got := memoryLimit(c, tt.container); got != tt.want {
-			t.Errorf("%s: %d bytes, want %d", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			c := config.Config{
+				Cache:  config.Cache{MaxSize: config.Size(tt.cache)},
+				Limits: config.Limits{QueueBytes: config.Size(tt.queue), MaxConnections: tt.connections},
+			}
+			if got := memoryLimit(c, tt.container); got != tt.want {
+				t.Errorf("got %d bytes, want %d", got, tt.want)
+			}
+		})
 	}
 }

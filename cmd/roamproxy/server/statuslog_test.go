@@ -53,13 +53,15 @@ func TestAChangeIsLoggedOnce(t *testing.T) {
 		{"it is well again", check("401"), check(""), []string{"INFO ready again"}},
 		{"it never was well", status.Status{}, check("401"), []string{"ERROR not ready"}},
 	} {
-		var got []string
-		for _, c := range statusChanges(tt.before, tt.now) {
-			got = append(got, c.level.CapitalString()+" "+c.text)
-		}
-		if !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
-			t.Errorf("%s: logged %q, want %q", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			for _, c := range statusChanges(tt.before, tt.now) {
+				got = append(got, c.level.CapitalString()+" "+c.text)
+			}
+			if !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
+				t.Errorf("logged %q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 

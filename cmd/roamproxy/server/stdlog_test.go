@@ -18,11 +18,13 @@ func TestStandardLoggerOutputIsFiltered(t *testing.T) {
 			`"stack":"goroutine 7 [running]:\nnet/http.x()"`},
 		{"a panic without a stack", "http: panic serving @: marked", "error", `"stack":""`},
 	} {
-		var out bytes.Buffer
-		stdlog.New(stdLogWriter{NewLog(config.Log{Level: "debug", Format: "json"}, &out).Logger}, "", 0).Print(tt.text)
-		if got := out.String(); strings.Contains(got, "marked") || !strings.Contains(got, tt.want) ||
-			!strings.Contains(got, `"level":"`+tt.level+`"`) {
-			t.Errorf("%s: %s", tt.name, got)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			stdlog.New(stdLogWriter{NewLog(config.Log{Level: "debug", Format: "json"}, &out).Logger}, "", 0).Print(tt.text)
+			if got := out.String(); strings.Contains(got, "marked") || !strings.Contains(got, tt.want) ||
+				!strings.Contains(got, `"level":"`+tt.level+`"`) {
+				t.Errorf("got %s, want level %s with %q and without the marked text", got, tt.level, tt.want)
+			}
+		})
 	}
 }
