@@ -18,12 +18,12 @@ import (
 // Length of the hold. At most 2 % of the calls may be refused, which is one in 50. So a hold lasts for 50 calls at most. Where less
 // than a fourth is left, it ends sooner, since recovery is worth more than refusals. Nothing shows the end of another client's use
 // sooner: a trial is refused or tells nothing. But the first hold is short, and after each refused trial the next one is half as
-// long again. So what lasted for a short time is over soon. A refusal during a hold shows that holding does not help, for example
-// against another client that calls in groups. It makes the hold shorter by the same factor.
+// long again. So after a short disturbance the holds are short too. A refusal during a hold shows that holding does not help, for
+// example against another client that calls in groups. It makes the hold shorter by the same factor.
 //
 // The burst. Each measurement halves it, and it grows by a call with every hundred. Until it is whole again, the bucket's rule,
-// burst + rate × time, is too loose for a limiter with windows. A stricter rule is in force meanwhile (Adaptive.guard), and the
-// rate stays half a percent below the configured one, because calls overtake each other on the way.
+// burst + rate × time, is too loose for a limiter with windows. The rule of guard is in force meanwhile, and the rate stays half a
+// percent below the configured one, because calls overtake each other on the way.
 //
 // After a pause the bucket holds at most three tokens of ten, and none while an overload goes on. What came in during the pause may
 // have been spent by the other client. If not, Roam's bucket holds it, as the reserve that makes refusals rare.
@@ -87,8 +87,8 @@ func (s AdaptState) believed(now time.Time, configured Limits) float64 {
 	return rate
 }
 
-// isOver reports whether the other client had stopped when s was left alone until now: the trial has spent all that Roam can have
-// saved, and more.
+// isOver reports whether the other client has stopped: no refusal came until now, and the trial has spent all that Roam can have
+// saved.
 func (s AdaptState) isOver(now time.Time, configured Limits) bool {
 	saved := configured.Burst / max(configured.Rate-s.held(configured), configured.Rate*(1-below))
 	if s.Hold == 0 {

@@ -13,19 +13,19 @@ import (
 // A flood of 200 calls, which nothing disturbs, takes little longer than the upstream's own limit makes it.
 func TestFloodOnEveryUpstream(t *testing.T) {
 	each(t, func(t *testing.T, m model, header retryAfter) {
-		var line strings.Builder
+		var row strings.Builder
 		for _, c := range tested() {
 			var shares, refusals []float64
 			for _, seed := range seeds(3) {
 				share, refused := flood(t, c, m, header, seed, 0)
 				shares, refusals = append(shares, share), append(refusals, float64(refused))
 			}
-			fmt.Fprintf(&line, "%s %.3f (%.0f refused)  ", c.name, median(shares), median(refusals))
+			fmt.Fprintf(&row, "%s %.3f (%.0f refused)  ", c.name, median(shares), median(refusals))
 			if c.name == adaptOn && median(shares) < m.flood {
 				t.Errorf("200 calls at once reach %.3f of the ideal, want at least %.2f", median(shares), m.flood)
 			}
 		}
-		t.Logf("%-24s %-16s %s", m.name, header, line.String())
+		t.Logf("%-24s %-16s %s", m.name, header, row.String())
 	})
 }
 

@@ -55,8 +55,8 @@ func (d *delays) width() time.Duration {
 	return max(slowest-fastest, 0)
 }
 
-// margin returns how many tokens are held back at now beside the setting's: for the longest delay since the bucket was full, and for calls that
-// have a permit and are not written yet.
+// margin returns how many tokens are held back at now beside the setting's: for the longest delay since the bucket was full, and for
+// calls that have a permit and are not written yet.
 func (s *state) margin(now time.Time) float64 {
 	most := s.delays.longest
 	for _, p := range s.inFlight {

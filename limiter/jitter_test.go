@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestTheLineSeesHowMuchTheNetworkVaries(t *testing.T) {
+func TestJitterIsMeasured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1000, 1000, 0, Options{})
 		random := rand.New(rand.NewPCG(1, 2))

@@ -334,18 +334,20 @@ func models() []model {
 		}
 	}
 	charging := func(*rand.Rand) upstream { b := newTokenBucket(); b.charge = true; return b }
+	sliding := func(*rand.Rand) upstream { return &slidingLog{most: 10, window: 10 * time.Second} }
+	two := func(*rand.Rand) upstream { return &concurrent{tokenBucket: *newTokenBucket(), most: 2} }
 	short := func(*rand.Rand) upstream { b := newTokenBucket(); b.told = 0.2; return b }
 	return []model{
 		{name: "token bucket", build: func(*rand.Rand) upstream { return newTokenBucket() }, flood: 0.99, quick: true},
 		{name: "GCRA", build: func(*rand.Rand) upstream { return &gcra{} }, flood: 0.99, quick: true},
 		{name: "fixed window", build: window(10, 10*time.Second), flood: 0.95, quick: true},
-		{name: "sliding window", build: func(*rand.Rand) upstream { return &slidingLog{most: 10, window: 10 * time.Second} }, flood: 0.95, quick: true},
+		{name: "sliding window", build: sliding, flood: 0.95, quick: true},
 		{name: "whole tokens", build: func(*rand.Rand) upstream { return &wholeTokens{} }, flood: 0.99, quick: true},
 		{name: "charges refused calls", build: charging, flood: 0.99, quick: true},
 		{name: "Retry-After too short", build: short, flood: 0.99, quick: true},
 		{name: "two edges, 1 s late", build: func(*rand.Rand) upstream { return newEdges(time.Second) }, flood: 0.95, quick: true},
 		{name: "two edges, 5 s late", build: func(*rand.Rand) upstream { return newEdges(5 * time.Second) }, flood: 0.95, quick: true},
-		{name: "two concurrent calls", build: func(*rand.Rand) upstream { return &concurrent{tokenBucket: *newTokenBucket(), most: 2} }, silent: true, flood: 0.85},
+		{name: "two concurrent calls", build: two, silent: true, flood: 0.85},
 		{name: "leaky queue", build: func(*rand.Rand) upstream { return &leakyQueue{} }},
 		{name: "sliding counter", build: func(r *rand.Rand) upstream {
 			return &slidingCounter{fixedWindow: fixedWindow{most: 10, window: 10 * time.Second, phase: inSeconds(10 * r.Float64())}}

@@ -81,7 +81,7 @@ type recovery struct {
 	refused int     // until second 330
 }
 
-// recovers keeps the line of a client full, has trouble come after a minute, and looks at what follows.
+// recovers keeps the queue of a client full, has trouble come after a minute, and looks at what follows.
 func recovers(t *testing.T, c client, m model, header retryAfter, seed uint64, trouble func(l *lab)) (r recovery) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(m, header, seed)
@@ -111,7 +111,7 @@ func recovers(t *testing.T, c client, m model, header retryAfter, seed uint64, t
 // use is how two clients shared an upstream: the part of our calls that was refused, and what part we used of what was left.
 type use struct{ refused, used, early float64 }
 
-// beside has a client with a full line and another one share an upstream, and looks at the hour that follows the first ten minutes.
+// beside has a client with a full queue and another one share an upstream, and looks at the hour that follows the first ten minutes.
 func beside(t *testing.T, c client, m model, header retryAfter, seed uint64, spend func(ctx context.Context, l *lab)) (u use) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(m, header, seed)
