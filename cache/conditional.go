@@ -63,15 +63,13 @@ func matches(tags []string, tag string) bool {
 	return false
 }
 
-// NotModifiedHeader returns the header fields of a 304 (RFC 9110, section 15.4.5).
-func NotModifiedHeader(h http.Header) http.Header {
-	kept := make(http.Header)
-	for _, name := range []string{"Cache-Control", "Content-Location", "Date", "Etag", "Expires", "Vary", "Last-Modified"} {
-		if values, ok := h[name]; ok {
-			kept[name] = values
-		}
+// IsOfNotModified reports whether a 304 has the field, too (RFC 9110, section 15.4.5).
+func IsOfNotModified(name string) bool {
+	switch name {
+	case "Cache-Control", "Content-Location", "Date", "Etag", "Expires", "Vary", "Last-Modified":
+		return true
 	}
-	return kept
+	return false
 }
 
 // RemoveOwnTags removes the cache's own entity tags from a request that is passed through. A range that depends on one is removed too,

@@ -143,13 +143,13 @@ func (p *Proxy) give(rq *request, a *cache.Answer) {
 	if a.Status == http.StatusUnauthorized {
 		p.credentialRefused(rq)
 	}
-	from := a.Header
-	unchanged := a.IsNotModified(rq.r.Header)
-	if unchanged {
-		rq.Status, from = http.StatusNotModified, cache.NotModifiedHeader(from)
+	fits := isForTool
+	if a.IsNotModified(rq.r.Header) {
+		rq.Status = http.StatusNotModified
+		fits = func(name string) bool { return isForTool(name) && cache.IsOfNotModified(name) }
 	}
 	h := rq.w.Header()
-	p.mergeClean(h, from, rq)
+	p.mergeClean(h, a.Header, rq, fits)
 	p.mark(h, rq, a.CacheStatus())
 	if a.Result == cache.Hit || a.Result == cache.Stale || a.Age >= time.Second {
 		h.Set("Age", strconv.FormatInt(int64(a.Age/time.Second), 10))

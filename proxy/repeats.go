@@ -123,7 +123,7 @@ func (rq *request) callContext() (context.Context, context.CancelCauseFunc) {
 func (p *Proxy) replay(rq *request, a *repeat.Answer) {
 	rq.Status, rq.Repeat = a.Status, RepeatReplayed
 	h := rq.w.Header()
-	p.mergeClean(h, a.Header, rq)
+	p.mergeClean(h, a.Header, rq, isForTool)
 	h.Set("Idempotent-Replayed", "true")
 	p.mark(h, rq, "roamproxy; detail=replayed")
 	if canHaveBody(a.Status) {

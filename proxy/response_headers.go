@@ -67,15 +67,16 @@ func (p *Proxy) clean(h http.Header, rq *request) {
 	}
 }
 
-// mergeClean adds those of Roam's header fields that are fit for the tool. It does not change from, which others may have too.
-func (p *Proxy) mergeClean(to, from http.Header, rq *request) {
+// mergeClean adds those of Roam's header fields that fit, clean as the tool gets them. It does not change from, which others may have too.
+func (p *Proxy) mergeClean(to, from http.Header, rq *request, fits func(name string) bool) {
 	for name, values := range from {
+		if !fits(name) {
+			continue
+		}
 		if name == "Location" {
 			values = p.locations(values, rq)
 		}
-		if isForTool(name) {
-			addField(to, name, values)
-		}
+		addField(to, name, values)
 	}
 }
 
