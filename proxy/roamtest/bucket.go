@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// bucket counts a quota exactly. A token is a whole number of parts and each nanosecond brings a whole number of parts, so
-// nothing is ever rounded: with a rate of p/q calls a second a token is q × 10⁹ parts and a nanosecond brings p.
+// bucket counts a quota exactly, in parts of a token. At a rate of p/q calls a second, a token has q × 10⁹ parts and a nanosecond adds p.
+// So nothing is ever rounded.
 type bucket struct {
 	perNano, token, burst int64 // in parts
 	parts                 int64
 	last                  time.Time
 }
 
-// A rate is taken as a fraction of at most this denominator; 1/3, 0.05 and 40 are all exact to it.
+// ratePrecision is the denominator to which a rate is rounded: a rate is exact to a thousandth of a call a second.
 const ratePrecision = 1_000
 
 func newBucket(rate float64, burst int) bucket {
@@ -52,14 +52,14 @@ func (b *bucket) level(now time.Time) float64 {
 	return float64(b.parts) / float64(b.token)
 }
 
-// Tokens is how many calls could come now, for a live picture.
+// Tokens returns how many calls Roam would admit now.
 func (r *Roam) Tokens() float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bucket.level(time.Now())
 }
 
-// Spend lets somebody else make up to n calls on the same quota, and tells how many were let through.
+// Spend simulates another client that makes up to n calls on the same quota. It returns how many were admitted.
 func (r *Roam) Spend(n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

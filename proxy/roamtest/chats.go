@@ -31,7 +31,7 @@ func (r *Roam) chatMethods() map[string]route {
 		"chat.history":          get(r.chatHistory),
 		"chat.search":           query(r.chatSearch),
 		"chat.post":             post(r.chatPost),
-		"chat.postEphemeral":    post(r.chatTyping), // nobody reads it later
+		"chat.postEphemeral":    post(r.chatTyping), // it cannot be read later
 		"chat.sendMessage":      post(r.chatSendMessage),
 		"chat.update":           post(r.chatUpdate),
 		"chat.delete":           post(r.chatDelete),
@@ -293,7 +293,7 @@ func (r *Roam) reactionList(in *request) (int, any) {
 	return page(r, in, "reactions", m.Reactions, 10, 100)
 }
 
-// messageEventExport is one line of JSON for each message of a day.
+// messageEventExport answers with a line of JSON for each message of a day.
 func (r *Roam) messageEventExport(in *request) (int, any) {
 	day := in.text("date")
 	if _, err := time.Parse(time.DateOnly, day); err != nil {

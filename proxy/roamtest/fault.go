@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Fault is what a scripted call meets instead of its answer. The functions below make one; On and Times narrow and widen it.
+// Fault is what happens to a scripted call instead of its answer. The functions below return faults. On limits a fault to some calls, and
+// Times applies it to several.
 type Fault struct {
 	match  string // METHOD path, as path.Match has it; empty: every call
 	times  int
@@ -17,13 +18,13 @@ type Fault struct {
 	meet   func(r *Roam, w http.ResponseWriter, req *http.Request, entry *Call)
 }
 
-// On lets only calls such as "GET /v1/*.list" meet the fault.
+// On limits the fault to calls that match a pattern of path.Match such as "GET /v1/*.list".
 func (f Fault) On(pattern string) Fault { f.match = pattern; return f }
 
-// Times lets the next n calls meet the fault, rather than one.
+// Times applies the fault to the next n calls, in place of one.
 func (f Fault) Times(n int) Fault { f.times = n; return f }
 
-// Script adds faults. Each call meets the first that matches it and is not used up.
+// Script adds faults. Each call gets the first fault that matches it and is not used up.
 func (r *Roam) Script(faults ...Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +72,7 @@ func Status(code int, body string, header ...string) Fault {
 	}}
 }
 
-// Delay answers as usual, this much later.
+// Delay answers as usual, after d.
 func Delay(d time.Duration) Fault {
 	return Fault{spends: true, meet: func(r *Roam, w http.ResponseWriter, req *http.Request, entry *Call) {
 		if pause(req, d) {
@@ -81,7 +82,7 @@ func Delay(d time.Duration) Fault {
 	}}
 }
 
-// Hang takes the call and never answers, until the caller leaves.
+// Hang accepts the call and does not answer before the caller leaves.
 func Hang() Fault {
 	return Fault{spends: true, meet: func(_ *Roam, w http.ResponseWriter, req *http.Request, _ *Call) {
 		io.Copy(io.Discard, req.Body) // net/http watches for the caller's leaving only then
@@ -90,7 +91,7 @@ func Hang() Fault {
 	}}
 }
 
-// ResetBefore takes the call and ends the connection before a byte of an answer.
+// ResetBefore accepts the call and ends the connection before the first byte of an answer.
 func ResetBefore() Fault {
 	return Fault{spends: true, meet: func(_ *Roam, w http.ResponseWriter, _ *http.Request, _ *Call) { reset(w) }}
 }
@@ -98,10 +99,10 @@ func ResetBefore() Fault {
 // ResetAfterHeaders ends the connection between the header of a 200 answer and its body.
 func ResetAfterHeaders() Fault { return partial("") }
 
-// ResetInBody ends the connection in the midst of the body of a 200 answer.
+// ResetInBody ends the connection in the middle of the body of a 200 answer.
 func ResetInBody() Fault { return partial(`{"ok":true,"us`) }
 
-// Truncate announces a longer body than it sends, and then closes properly.
+// Truncate announces a longer body than it sends, and then closes the connection in the regular way.
 func Truncate() Fault {
 	return Fault{spends: true, meet: func(r *Roam, w http.ResponseWriter, req *http.Request, entry *Call) {
 		r.status(entry, http.StatusOK)

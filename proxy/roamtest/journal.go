@@ -7,21 +7,20 @@ import (
 	"time"
 )
 
-// Call is one line of the journal.
+// Call is one entry of the journal.
 type Call struct {
 	Time       time.Time
 	Method     string
 	Path       string      // escaped, as it came
 	Query      string      // raw, as it came
-	Header     http.Header // as it came, but for Authorization, of which Credential is the trace
-	Credential string      // the first 8 hexadecimal digits of the SHA-256 of the whole Authorization; empty without one
+	Header     http.Header // as it came, without Authorization
+	Credential string      // the first 8 hexadecimal digits of the SHA-256 of Authorization; "": there was none
 	Admitted   bool        // it took a token
-	Scripted   bool        // it met a fault
+	Scripted   bool        // a fault applied to it
 	Status     int         // 0 when it was not answered
 }
 
-// journalSize bounds the journal: the latest calls are kept, and the counts go on. At 200 calls a second it holds the last
-// eight minutes.
+// journalSize bounds the journal: the oldest calls are removed, and the counts go on. At 200 calls a second it has the last eight minutes.
 const journalSize = 100_000
 
 type journal struct {
@@ -59,7 +58,7 @@ func (r *Roam) status(c *Call, status int) {
 	}
 }
 
-// Journal is a copy of the latest calls, in the order in which they came.
+// Journal returns a copy of the latest calls, oldest first.
 func (r *Roam) Journal() []Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,11 +69,11 @@ func (r *Roam) Journal() []Call {
 	return calls
 }
 
-// Calls is how many calls have come, refused ones too.
+// Calls returns how many calls have arrived, refused ones included.
 func (r *Roam) Calls() int { r.mu.Lock(); defer r.mu.Unlock(); return r.journal.total }
 
-// Admitted is how many calls took a token and were answered.
+// Admitted returns how many calls took a token and were answered.
 func (r *Roam) Admitted() int { r.mu.Lock(); defer r.mu.Unlock(); return r.journal.admitted }
 
-// Refused is how many calls were answered 429.
+// Refused returns how many calls were answered 429.
 func (r *Roam) Refused() int { r.mu.Lock(); defer r.mu.Unlock(); return r.journal.refused }

@@ -15,12 +15,12 @@ import (
 type OAuthOptions struct {
 	ClientID, ClientSecret string
 	Lifetime               time.Duration // of an access token; 0 means Roam's week
-	Deny                   bool          // whoever is asked does not agree
+	Deny                   bool          // the user does not agree
 }
 
-// OAuth plays the pages of Roam's that give tokens, /oauth/authorize and /oauth/token, as an http.Handler. A refresh token is
-// good for one refresh; an old one that comes again ends the grant, as does a code. Who is asked agrees at once. It belongs to a
-// Roam, which accepts the access tokens, and like it may be used by many goroutines.
+// OAuth simulates Roam's authorization server, /oauth/authorize and /oauth/token, as an http.Handler. A refresh token is valid for one
+// refresh; using an old one ends the grant, as does using a code twice. The user agrees at once. An OAuth belongs to a Roam, which accepts
+// the access tokens. It may be used by many goroutines.
 type OAuth struct {
 	roam *Roam
 	o    OAuthOptions
@@ -37,17 +37,17 @@ type OAuth struct {
 // authorization is one agreement of a user, until its code is exchanged.
 type authorization struct {
 	redirect, challenge string
-	given               *grant // once the code was used
+	given               *grant // nil until the code is used
 }
 
 // grant is everything that came of one agreement.
 type grant struct {
-	refresh string // the one that is good
+	refresh string // the valid refresh token
 	access  map[string]time.Time
 	revoked bool
 }
 
-// NewOAuth makes the authorization server of r.
+// NewOAuth returns the authorization server of r.
 func (r *Roam) NewOAuth(o OAuthOptions) *OAuth {
 	if o.ClientID == "" {
 		o.ClientID, o.ClientSecret = "app", "app-secret"
@@ -74,7 +74,7 @@ func (a *OAuth) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// Grant agrees without a page, and is its first refresh token.
+// Grant agrees without a page, and returns the first refresh token.
 func (a *OAuth) Grant() string {
 	a.roam.mu.Lock()
 	defer a.roam.mu.Unlock()
@@ -108,7 +108,7 @@ func (a *OAuth) Expire() {
 	}
 }
 
-// Asked is how often /oauth/token was called, and how many refresh tokens that replaced.
+// Asked returns how often /oauth/token was called, and how many refresh tokens were replaced.
 func (a *OAuth) Asked() (calls, rotated int) {
 	a.roam.mu.Lock()
 	defer a.roam.mu.Unlock()
@@ -119,7 +119,7 @@ func (a *OAuth) authorize(w http.ResponseWriter, req *http.Request) {
 	q := req.URL.Query()
 	redirect, err := url.Parse(q.Get("redirect_uri"))
 	if err != nil || q.Get("client_id") != a.o.ClientID || redirect.Scheme != "http" || redirect.Hostname() != "127.0.0.1" {
-		http.Error(w, "unknown client or redirect_uri", http.StatusBadRequest) // never followed: it may be anybody's
+		http.Error(w, "unknown client or redirect_uri", http.StatusBadRequest) // no redirect: the address may belong to an attacker
 		return
 	}
 	answer := url.Values{"state": {q.Get("state")}}
@@ -151,7 +151,7 @@ func (a *OAuth) token(w http.ResponseWriter, req *http.Request) {
 	case len(a.failures) > 0:
 		status := a.failures[0]
 		a.failures = a.failures[1:]
-		http.Error(w, "no: "+f.Encode(), status) // repeats what was sent, as careless servers do
+		http.Error(w, "no: "+f.Encode(), status) // repeats the secrets, as careless servers do
 		return
 	case f.Get("client_id") != a.o.ClientID || f.Get("client_secret") != a.o.ClientSecret:
 		refuse(w, http.StatusUnauthorized, "invalid_client")
@@ -160,7 +160,7 @@ func (a *OAuth) token(w http.ResponseWriter, req *http.Request) {
 		g = a.redeem(f)
 	case f.Get("grant_type") == "refresh_token":
 		if g = a.refresh[f.Get("refresh_token")]; g != nil && g.refresh != f.Get("refresh_token") {
-			g.revoked = true // somebody uses an old one, who may be a thief
+			g.revoked = true // an old one was used, perhaps by a thief
 		}
 	default:
 		refuse(w, http.StatusBadRequest, "unsupported_grant_type")
@@ -179,7 +179,7 @@ func (a *OAuth) token(w http.ResponseWriter, req *http.Request) {
 		"expires_in": int(a.o.Lifetime.Seconds())})
 }
 
-// redeem is what a code stands for, once.
+// redeem returns the grant of a code, which is valid once.
 func (a *OAuth) redeem(f url.Values) *grant {
 	r := a.codes[f.Get("code")]
 	sum := sha256.Sum256([]byte(f.Get("code_verifier")))
@@ -194,7 +194,7 @@ func (a *OAuth) redeem(f url.Values) *grant {
 	return r.given
 }
 
-// rotate gives a grant new tokens. The access tokens of before live on to their end.
+// rotate gives a grant new tokens. Earlier access tokens stay valid until they expire.
 func (a *OAuth) rotate(g *grant) (access string) {
 	g.refresh, access = "rmr-"+rand.Text(), "rma-"+rand.Text()
 	a.refresh[g.refresh], a.access[access] = g, g
@@ -202,7 +202,7 @@ func (a *OAuth) rotate(g *grant) (access string) {
 	return access
 }
 
-// knows tells whether an access token is good, and with which code it is refused otherwise. The lock is held.
+// knows reports whether an access token is valid, and else the code with which it is refused. The lock is held.
 func (a *OAuth) knows(access string) (good bool, code string) {
 	if g := a.access[access]; g != nil && g.revoked {
 		return false, "token_revoked"
@@ -218,5 +218,5 @@ func refuse(w http.ResponseWriter, status int, code string) {
 	fmt.Fprintf(w, `{"error":%q,"error_description":"no"}`, code)
 }
 
-// Transport is an http.RoundTripper to the authorization server without a socket, as that of a Roam is.
+// Transport returns an http.RoundTripper that calls the authorization server without a socket, as Roam.Transport does.
 func (a *OAuth) Transport() http.RoundTripper { return direct{a} }

@@ -37,7 +37,7 @@ import (
 type Options struct {
 	Rate       float64       // calls a second; 0 means 1
 	Burst      int           // calls at once; 0 means 10
-	RetryAfter time.Duration // what a refused call is told, in whole seconds, rounded up; 0 means 10 s
+	RetryAfter time.Duration // Retry-After of a refused call, rounded up to whole seconds; 0 means 10 s
 	Keys       []string      // credentials that are accepted; none means "rmk-test" alone
 	ReadOnly   []string      // credentials that are accepted for reads and answered 403 for writes
 	Users      int           // how many users there are; 0 means 253
@@ -54,7 +54,7 @@ type Options struct {
 // End is how the last page of a list says that there is no other. Roam has been seen to do each.
 type End int
 
-// The ways in which nextCursor tells the end.
+// The ways in which nextCursor marks the end of a list.
 const (
 	Absent End = iota
 	Null

@@ -12,9 +12,9 @@ import (
 	"syscall"
 )
 
-// Transport is an http.RoundTripper that calls the handler without a socket, so that it works in simulated time. Bodies
-// stream; a connection that the handler breaks is a reset before the answer and an unexpected end in its body; the hooks of
-// httptrace are called as the real one calls them.
+// Transport returns an http.RoundTripper that calls the handler without a socket, so that it works in simulated time. Bodies are streamed.
+// If the handler aborts, the caller gets a connection reset, or an unexpected end of the body. It calls the hooks of httptrace as
+// http.Transport does.
 func (r *Roam) Transport() http.RoundTripper { return direct{r} }
 
 type direct struct{ handler http.Handler }
@@ -110,7 +110,7 @@ type stream struct {
 	stop   func() bool
 }
 
-// Read tells a caller that has left so, rather than how the handler took it.
+// Read returns the error of the caller's context once that has ended, and not that of the handler.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.PipeReader.Read(p)
 	if err != nil && s.caller.Err() != nil {
@@ -154,7 +154,7 @@ func (a *answer) Write(p []byte) (int, error) {
 // Flush makes the header go out, as on a socket.
 func (a *answer) Flush() { a.WriteHeader(http.StatusOK) }
 
-// end closes the body as the handler left it: properly, or broken.
+// end closes the body, with an error if the handler aborted.
 func (a *answer) end() {
 	problem := recover()
 	if err, ok := problem.(error); problem != nil && !(ok && errors.Is(err, http.ErrAbortHandler)) {

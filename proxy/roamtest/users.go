@@ -16,7 +16,7 @@ type user struct {
 	JobTitle string `json:"jobTitle"`
 	Status   string `json:"status,omitempty"`
 
-	archived bool // by SCIM: kept there, gone everywhere else
+	archived bool // by SCIM, which still lists it; no other list does
 }
 
 func newUser(i int) user {
@@ -52,7 +52,7 @@ func (r *Roam) userMethods() map[string]route {
 	}
 }
 
-// members returns the users who are not archived; with ids only those, in that order.
+// members returns the users that are not archived. With the parameter ids it returns only those, in that order.
 func (r *Roam) members(in *request) []user {
 	var ids []string
 	for _, list := range in.query["ids"] {
@@ -124,7 +124,7 @@ func (r *Roam) clearOf(c *collection) handler {
 	}
 }
 
-// subject returns the user whom a call is about: the credential's own bot if it names nobody.
+// subject returns the id of the user that a call names, or that of the credential's bot.
 func subject(in *request) string {
 	if user := in.text("userId", "user", "id"); user != "" {
 		return user

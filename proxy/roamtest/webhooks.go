@@ -71,8 +71,8 @@ type delivery struct {
 	body           []byte
 }
 
-// report queues a webhook for everybody subscribed to the event; v0 names the same events with other words, and sends the object alone,
-// without the name of the event around it. The lock is held.
+// report queues a webhook for each subscription to the event. v0 has other names for the same events, and sends the object without the name
+// of the event. The lock is held.
 func (r *Roam) report(event string, fields object) {
 	for _, s := range r.data.subscriptions {
 		if !matches(s.text("event"), event) {
@@ -94,7 +94,7 @@ func (r *Roam) report(event string, fields object) {
 	}
 }
 
-// matches reports whether a subscription to one name gets an event of another. v0 splits messages by the kind of chat.
+// matches reports whether a subscription gets an event. v0 has a name for messages of each kind of chat.
 func matches(subscribed, event string) bool {
 	switch subscribed {
 	case "chat.message.dm", "chat.message.channel":
@@ -105,7 +105,7 @@ func matches(subscribed, event string) bool {
 	return subscribed == event
 }
 
-// deliver sends what report queued, each once and at the same time. The lock is not held.
+// deliver sends all queued webhooks once, at the same time. The lock is not held.
 func (r *Roam) deliver() {
 	r.mu.Lock()
 	outbox := r.outbox
@@ -153,5 +153,5 @@ func (r *Roam) send(d delivery) error {
 	return nil
 }
 
-// WaitDeliveries returns when every webhook that was caused so far was delivered or has failed.
+// WaitDeliveries waits until every queued webhook was delivered or has failed.
 func (r *Roam) WaitDeliveries() { r.deliveries.Wait() }

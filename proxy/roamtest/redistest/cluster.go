@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Cluster is a real Redis Cluster of a test's own, which shares all slots out evenly.
+// Cluster is a real Redis Cluster for a test. Its nodes have equal parts of the slots.
 type Cluster []*Redis
 
-// NewCluster starts one of so many nodes.
+// NewCluster starts a Cluster of n nodes.
 func NewCluster(t redisTest, n int) Cluster {
 	t.Helper()
 	var all Cluster
@@ -33,7 +33,7 @@ func NewCluster(t redisTest, n int) Cluster {
 	return all
 }
 
-// URL is how to reach it.
+// URL returns the address for redis.url.
 func (c Cluster) URL() string {
 	var more []string
 	for _, other := range c[1:] {
@@ -53,7 +53,7 @@ func freePort(t redisTest) string {
 	return port
 }
 
-// cli is what a command is answered.
+// cli runs a command and returns the answer.
 func (r *Redis) cli(command ...string) string {
 	r.t.Helper()
 	host, port, _ := net.SplitHostPort(r.Addr)
@@ -64,7 +64,7 @@ func (r *Redis) cli(command ...string) string {
 	return string(out)
 }
 
-// until waits for a command to be answered with this.
+// until runs a command again and again until the answer contains want.
 func (r *Redis) until(want string, command ...string) {
 	r.t.Helper()
 	said := ""

@@ -35,8 +35,8 @@ type redisTest interface {
 	TempDir() string
 }
 
-// NewRedis starts a redis-server, with more of its own arguments if need be, and stops it when the test is over. Where there is
-// none the test is left out (Program).
+// NewRedis starts a redis-server with further arguments, and stops it at the end of the test. If the program is missing, the test is
+// skipped (see Program).
 func NewRedis(t redisTest, args ...string) *Redis {
 	t.Helper()
 	r := &Redis{t: t, program: Program(t, "redis-server"), dir: t.TempDir(), args: args}
@@ -45,7 +45,7 @@ func NewRedis(t redisTest, args ...string) *Redis {
 	return r
 }
 
-// NewTLSRedis is NewRedis for one that speaks TLS and nothing else; the arguments say with which certificates.
+// NewTLSRedis is NewRedis for a server that speaks only TLS, with the certificates that the arguments name.
 func NewTLSRedis(t redisTest, args ...string) *Redis {
 	t.Helper()
 	r := &Redis{t: t, program: Program(t, "redis-server"), dir: t.TempDir(), args: args, secure: true}
@@ -54,7 +54,7 @@ func NewTLSRedis(t redisTest, args ...string) *Redis {
 	return r
 }
 
-// URL is how to reach it.
+// URL returns the address for redis.url.
 func (r *Redis) URL() string {
 	if r.secure {
 		return "rediss://" + r.Addr
@@ -62,7 +62,7 @@ func (r *Redis) URL() string {
 	return "redis://" + r.Addr
 }
 
-// Start starts it, for the second time on the same port: empty.
+// Start starts the server. After Kill it starts it again, empty, on the same port.
 func (r *Redis) Start() {
 	r.t.Helper()
 	for range 5 { // the port may have been taken between asking for it and using it
@@ -102,7 +102,7 @@ func (r *Redis) arguments(port string) []string {
 	return append(append(first, "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"), r.args...)
 }
 
-// answers waits until somebody listens.
+// answers waits until the server answers, and reports whether it does.
 func (r *Redis) answers() bool {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if c, err := net.Dial("tcp", r.Addr); err == nil {
@@ -110,13 +110,13 @@ func (r *Redis) answers() bool {
 			c.SetDeadline(deadline)
 			_, err = c.Read(make([]byte, 1))
 			c.Close()
-			return err == nil || r.secure // which takes that for no handshake
+			return err == nil || r.secure // a TLS server closes the connection
 		}
 	}
 	return false
 }
 
-// Kill ends it as a crash would.
+// Kill ends the server as a crash would.
 func (r *Redis) Kill() {
 	if r.server != nil && r.server.Process != nil {
 		r.server.Process.Kill()
@@ -125,7 +125,7 @@ func (r *Redis) Kill() {
 	}
 }
 
-// Hang stops it from answering, while its connections stay; Go on with Resume.
+// Hang stops the server from answering, while its connections stay open. Resume ends that.
 func (r *Redis) Hang() { r.server.Process.Signal(syscall.SIGSTOP) }
 
 // Resume ends a Hang.

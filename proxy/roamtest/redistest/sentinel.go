@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Sentinels are real Sentinels of a test's own, which watch a Redis under the name "roam" and put a copy of it in its place two
-// seconds after it has stopped to answer: sooner, a busy machine would look like a dead one.
+// Sentinels are real Sentinels for a test, which watch a Redis under the name "roam". They promote a replica two seconds after the Redis
+// has stopped answering: with a shorter time, a busy machine would look like a dead one.
 type Sentinels []*Redis
 
-// NewSentinels starts so many, of whom more than half must agree.
+// NewSentinels starts n Sentinels. More than half of them must agree on a failover.
 func NewSentinels(t redisTest, primary *Redis, n int) Sentinels {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(primary.Addr)
@@ -32,7 +32,7 @@ func NewSentinels(t redisTest, primary *Redis, n int) Sentinels {
 	return all
 }
 
-// URL is how to reach whichever Redis is in place.
+// URL returns the address for redis.url, which leads to the present primary.
 func (s Sentinels) URL() string {
 	var more strings.Builder
 	for _, other := range s[1:] {
