@@ -119,7 +119,8 @@ func New(o Options) *Metrics {
 	m.superseded = m.counter("roamproxy_superseded_total",
 		"Queued calls that were not sent, because a newer call about the same subject replaced them.", "route")
 	m.webhooks = m.counter("roamproxy_webhooks_total",
-		"Deliveries to webhooks.listen, by result. Normally accepted. Results other than accepted, repeated and challenged are refusals or failures.",
+		"Deliveries to webhooks.listen, by result. Normally accepted. Results other than accepted, repeated and challenged are "+
+			"refusals or failures.",
 		"result")
 	m.webhookForward = m.histogram("roamproxy_webhook_forward_seconds",
 		"Time until all receivers have accepted a webhook. Roam waits 3 s.", []float64{.01, .05, .1, .25, .5, 1, 2.5}).WithLabelValues()

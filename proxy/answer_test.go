@@ -28,7 +28,7 @@ func TestWhereARedirectLeads(t *testing.T) {
 		{"another port", "http://roam.example:81/", "http://roam.example:81/"},
 		{"another scheme", "https://roam.example/", "https://roam.example/"},
 		{"a host that ends alike", "http://roam.example.evil.example/", "http://roam.example.evil.example/"},
-		{"somebody at Roam", "http://me@roam.example/", "http://me@roam.example/"},
+		{"with a user name", "http://me@roam.example/", "http://me@roam.example/"},
 		{"nonsense", "http://[", "http://["},
 	} {
 		for _, method := range []string{"GET", "POST"} {
@@ -93,7 +93,8 @@ func TestOnlyIfCachedNeverAsksRoam(t *testing.T) {
 // Seen to fail with what the tool accepts handed on.
 func TestWhichEncodingsRoamIsAskedFor(t *testing.T) {
 	for given, want := range map[string]string{
-		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, gzip;q=0.5": "gzip", "*": "gzip", "br": "", "gzip;q=0": "", "gzip; q=0.0, br": "", "identity": "",
+		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, gzip;q=0.5": "gzip", "*": "gzip", "br": "", "gzip;q=0": "",
+		"gzip; q=0.0, br": "", "identity": "",
 	} {
 		e := &recordingUpstream{}
 		h := newHarness(t, nil, e, unmetered)
@@ -111,7 +112,7 @@ func TestWhichEncodingsRoamIsAskedFor(t *testing.T) {
 }
 
 // A key that Roam refuses costs two calls a minute besides the first, whatever the tools do, and is noticed to be good again.
-func TestADeadKeyDoesNotBurnTheQuota(t *testing.T) {
+func TestARefusedKeySpendsNoQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{})
 		h := newHarness(t, roam, nil)
@@ -121,11 +122,12 @@ func TestADeadKeyDoesNotBurnTheQuota(t *testing.T) {
 			if w.Code != 401 || w.Header().Get("Roamproxy-Error") != "credential" || h.last().Code != "credential" {
 				t.Fatalf("after %d s: %d %v, logged as %q; want 401 credential", i, w.Code, w.Header(), h.last().Code)
 			}
-			if body := w.Body.String(); !strings.Contains(body, `"error":"invalid_token"`) || !strings.Contains(body, "roamproxy's own key") || strings.Contains(body, roamtest.DefaultKey) {
+			if body := w.Body.String(); !strings.Contains(body, `"error":"invalid_token"`) || !strings.Contains(body, "roamproxy's own key") ||
+				strings.Contains(body, roamtest.DefaultKey) {
 				t.Fatalf("after %d s: %s, want Roam's code and whose key it is", i, body)
 			}
 			if h.Problems()["org"] == nil {
-				t.Fatalf("after %d s: no problem is told", i)
+				t.Fatalf("after %d s: no problem is reported", i)
 			}
 			time.Sleep(time.Second)
 		}
@@ -143,7 +145,7 @@ func TestADeadKeyDoesNotBurnTheQuota(t *testing.T) {
 }
 
 // Of those that come when it is time to ask again, one asks.
-func TestOneAsksWhetherAKeyIsGoodAgain(t *testing.T) {
+func TestOneCallAsksWhetherAKeyIsGoodAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Keys: []string{"another"}})
 		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
@@ -215,8 +217,8 @@ func routesThatRefuse(t *testing.T, paths []string) {
 	})
 }
 
-// Where token.info tells nothing, a second route decides.
-func TestASecondRouteTellsThatAKeyIsRefused(t *testing.T) {
+// If token.info does not decide, a second route does.
+func TestASecondRouteShowsThatAKeyIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
 			if strings.HasSuffix(r.URL.Path, "/v1/token.info") {
@@ -224,7 +226,8 @@ func TestASecondRouteTellsThatAKeyIsRefused(t *testing.T) {
 			}
 			return reply(r, 401, `{"ok":false,"error":"invalid_token"}`), nil
 		}), unmetered)
-		for _, step := range []struct{ path, code string }{{"/v1/a.get", ""}, {"/v1/a.get", ""}, {"/v1/b.get", "credential"}, {"/v1/c.get", "credential"}} {
+		for _, step := range []struct{ path, code string }{{"/v1/a.get", ""}, {"/v1/a.get", ""}, {"/v1/b.get", "credential"},
+			{"/v1/c.get", "credential"}} {
 			if w := h.do(t.Context(), "GET", step.path, ""); w.Code != 401 || w.Header().Get("Roamproxy-Error") != step.code {
 				t.Errorf("%s: %d %q, want 401 %q", step.path, w.Code, w.Header().Get("Roamproxy-Error"), step.code)
 			}
@@ -246,7 +249,7 @@ func TestARefusalThatIsNotAboutTheKey(t *testing.T) {
 }
 
 // A write that meets the old key while the file has a new one already is sent once more, with a token of its own.
-func TestAKeyThatIsReplacedUnderACall(t *testing.T) {
+func TestAKeyThatIsReplacedDuringACall(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "key")
 	put := func(key string) {
 		if err := os.WriteFile(path, []byte(key), 0o600); err != nil {

@@ -10,7 +10,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// bounded is a house with one tool of so many calls a day, whose token is its name.
+// bounded returns a harness with one tool that may make a number of calls a day. The tool's token is its name.
 func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *budget.Counts, changes ...func(*setup)) *harness {
 	return newHarness(t, roam, nil, append(changes, func(p *setup) {
 		p.proxy.Budgets = budgets
@@ -65,8 +65,8 @@ func TestABudgetOfCallsADay(t *testing.T) {
 	})
 }
 
-// Those that wait in the line have their place in the count: nobody waits for a turn that it may not use.
-func TestABudgetCountsWhoWaits(t *testing.T) {
+// Queued calls count: no call waits for a permit that it may not use.
+func TestABudgetCountsQueuedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := bounded(t, roamtest.New(roamtest.Options{}), 12, opened(t, t.TempDir()))
 		answers := make(chan int, 20)
@@ -90,8 +90,8 @@ func TestABudgetCountsWhoWaits(t *testing.T) {
 	})
 }
 
-// Who leaves the line gives its place in the count back.
-func TestABudgetForgetsWhoLeft(t *testing.T) {
+// A call that leaves the queue no longer counts.
+func TestABudgetReleasesAbandonedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := bounded(t, roamtest.New(roamtest.Options{}), 1, opened(t, t.TempDir()))
 		h.bucket.Lower(time.Now(), 0)
@@ -119,7 +119,7 @@ func TestAToolsOwnLongestWait(t *testing.T) {
 			longest               time.Duration
 			tool, prefer, applied string
 			refused               bool
-		}{ // the turn would come in 20 s
+		}{ // the forecast wait is 20 s
 			{15 * time.Second, "bot", "", "", true},
 			{15 * time.Second, "bot", "wait=60", "wait=15", true},
 			{15 * time.Second, "free", "", "", false},
@@ -131,7 +131,8 @@ func TestAToolsOwnLongestWait(t *testing.T) {
 			h.bucket.Lower(time.Now(), 0)
 			w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Authorization", "Bearer "+tt.tool, "Prefer", tt.prefer)
 			if got := w.Header().Get("Preference-Applied"); got != tt.applied || (w.Code == 429) != tt.refused {
-				t.Errorf("%s of %v, Prefer: %s is answered %d with %q, want %q and refused = %v", tt.tool, tt.longest, tt.prefer, w.Code, got, tt.applied, tt.refused)
+				t.Errorf("%s of %v, Prefer: %s is answered %d with %q, want %q and refused = %v", tt.tool, tt.longest, tt.prefer, w.Code, got,
+					tt.applied, tt.refused)
 			}
 		}
 	})

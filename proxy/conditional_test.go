@@ -38,7 +38,8 @@ func TestAPollerOfWhatDoesNotChange(t *testing.T) {
 				h.Purge("/v1/*")
 			}
 			w := h.do(t.Context(), "GET", "/v1/groups.list", "", "If-None-Match", tag)
-			if w.Code != 304 || w.Body.Len() != 0 || w.Header().Get("Cache-Status") != step.want || w.Header().Get("Etag") != tag || h.last().Status != 304 {
+			if w.Code != 304 || w.Body.Len() != 0 || w.Header().Get("Cache-Status") != step.want || w.Header().Get("Etag") != tag ||
+				h.last().Status != 304 {
 				t.Errorf("%s: %d with %d bytes, %v; want 304, %s", step.name, w.Code, w.Body.Len(), w.Header(), step.want)
 			}
 			for _, name := range []string{"Content-Type", "Content-Length"} {
@@ -70,17 +71,19 @@ func TestRoamsOwnValidatorsAreUsed(t *testing.T) {
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
 		time.Sleep(2 * time.Minute)
 		w := h.do(t.Context(), "GET", "/v1/groups.list", "")
-		if got := w.Header().Get("Cache-Status"); w.Code != 200 || w.Body.String() != `{"ok":true}` || got != "roamproxy; fwd=stale; fwd-status=304; stored" {
+		if got := w.Header().Get("Cache-Status"); w.Code != 200 || w.Body.String() != `{"ok":true}` ||
+			got != "roamproxy; fwd=stale; fwd-status=304; stored" {
 			t.Errorf("%d %s, %s", w.Code, w.Body, got)
 		}
-		if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Range", "bytes=0-3", "If-None-Match", `"v1"`); w.Code != 304 || w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
+		if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Range", "bytes=0-3", "If-None-Match", `"v1"`); w.Code != 304 ||
+			w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
 			t.Errorf("a range passes through with its condition: %d %v", w.Code, w.Header())
 		}
 	})
 }
 
 // While Roam asks for quiet, and when the wait would be too long, what is old is served at once.
-func TestOldAnswersWhileTheLineIsLong(t *testing.T) {
+func TestStaleAnswersWhileTheQueueIsLong(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		prefer string
@@ -99,7 +102,7 @@ func TestOldAnswersWhileTheLineIsLong(t *testing.T) {
 			}
 			synctest.Wait()
 		}, "roamproxy; hit; ttl=-30; detail=throttled"},
-		{"nobody waits", "", func(*harness) {}, "roamproxy; fwd=stale; stored"},
+		{"no call is queued", "", func(*harness) {}, "roamproxy; fwd=stale; stored"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
@@ -116,8 +119,8 @@ func TestOldAnswersWhileTheLineIsLong(t *testing.T) {
 	}
 }
 
-// A refresh in the background takes a token only when it leaves one for the next caller, and nobody waits.
-func TestARefreshTakesNobodysToken(t *testing.T) {
+// A background refresh takes a token only if no call is queued and another token is left.
+func TestABackgroundRefreshDelaysNoCall(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		tokens int // that are left
@@ -142,14 +145,14 @@ func TestARefreshTakesNobodysToken(t *testing.T) {
 				t.Errorf("%s: %s with %d calls, want %s with %d", tt.name, got, h.roam.Calls()-before, tt.want, tt.calls)
 			}
 			if got := h.last(); got.Attempts != 0 && strings.Contains(tt.want, "hit") {
-				t.Errorf("%s: the visit of a stale answer counts %d calls", tt.name, got.Attempts)
+				t.Errorf("%s: the report of a stale answer counts %d attempts, want none", tt.name, got.Attempts)
 			}
 		})
 	}
 }
 
-// Several who ask the same stand in the line as the most favoured of them would, and each leaves at his own longest wait.
-func TestAFillStandsWhereItsMostFavouredAskerWould(t *testing.T) {
+// A fill waits at the place of the most favoured of the requests that share it. Each request gives up after its own longest wait.
+func TestAFillHasThePlaceOfItsMostFavouredRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.bucket.Lower(time.Now(), 0)
@@ -167,20 +170,20 @@ func TestAFillStandsWhereItsMostFavouredAskerWould(t *testing.T) {
 		}
 		all.Go(func() { // behind the twenty
 			if code, took, _ := read("flood"); code != 200 || took > 5*time.Second {
-				t.Errorf("the first to ask: %d after %v, want its answer with that of the one who joined", code, took)
+				t.Errorf("the first request: %d after %v, want its answer together with that of the favoured one", code, took)
 			}
 		})
 		synctest.Wait()
 		time.Sleep(1500 * time.Millisecond)
 		all.Go(func() {
 			if code, took, reason := read("hasty", "Prefer", "wait=0"); code != 429 || took > 2*time.Second || reason != "wait_too_long" {
-				t.Errorf("who does not want to wait: %d %s after %v, want 429", code, reason, took)
+				t.Errorf("a request with a short wait: %d %s after %v, want 429", code, reason, took)
 			}
 		})
 		synctest.Wait()
 		all.Go(func() {
 			if code, took, _ := read("other"); code != 200 || took > 5*time.Second {
-				t.Errorf("who joined from an empty lane: %d after %v, want a turn before the flood's", code, took)
+				t.Errorf("the request of a tool without queued calls: %d after %v, want it before the flood's", code, took)
 			}
 		})
 		all.Wait()

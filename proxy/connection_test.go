@@ -90,7 +90,7 @@ func TestAToolThatDoesNotReadIsGivenUp(t *testing.T) {
 	})
 }
 
-// Nor may one that sends its body drop by drop, or not at all: it has no place in the line yet.
+// A tool that sends its body very slowly, or not at all, is given up too. Its call is not queued yet.
 func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil, &recordingUpstream{})
@@ -108,7 +108,7 @@ func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
 }
 
 // Nor may one that reads drop by drop, each drop in time.
-func TestAToolThatReadsDropByDropIsGivenUp(t *testing.T) {
+func TestAToolThatReadsTooSlowlyIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
 		h := newHarness(t, nil, e)
@@ -130,7 +130,7 @@ func TestAToolThatReadsDropByDropIsGivenUp(t *testing.T) {
 // One that reads at the least pace gets all, however long that takes, of what passes through and of what is kept.
 //
 // Seen to fail with one deadline around the whole answer.
-func TestAToolWithAThinLineGetsAll(t *testing.T) {
+func TestAToolWithASlowConnectionGetsAll(t *testing.T) {
 	for request, size := range map[string]int{"POST /v1/chat.post": 10 << 20, "GET /v1/meeting.info": 3 << 20} {
 		synctest.Test(t, func(t *testing.T) { thinly(t, request, size) })
 	}
@@ -151,7 +151,7 @@ func thinly(t *testing.T, request string, size int) {
 	}
 }
 
-// slowConn is a line of the least pace.
+// slowConn is a connection of the least rate that is allowed.
 type slowConn struct{ net.Conn }
 
 func (l *slowConn) Read(p []byte) (int, error) {
@@ -160,7 +160,7 @@ func (l *slowConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestAToolThatSendsDropByDropIsGivenUp(t *testing.T) {
+func TestAToolThatSendsTooSlowlyIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil, &recordingUpstream{})
 		conn := connected(t, h)

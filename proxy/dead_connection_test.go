@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// silentRelay forwards connections to an address until it is told to forward nothing more on those that are open, without closing
+// silentRelay forwards connections to an address until it is made to forward nothing more on open connections, without closing
 // them: what a changed network or a forgetful firewall looks like.
 type silentRelay struct {
 	net.Listener

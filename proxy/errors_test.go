@@ -28,18 +28,24 @@ func TestProblemsOnTheWay(t *testing.T) {
 	}{
 		{"Roam is dead", "POST", refused, 502, "upstream_unreachable", "was not sent", 0},
 		{"Roam is dead, for a read", "GET", refused, 502, "upstream_unreachable", "was not sent", 0},
-		{"Roam is silent", "POST", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }, 504, "upstream_timeout", "", 30 * time.Second},
-		{"Roam is silent, for a read", "GET", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }, 504, "upstream_timeout", "", 30 * time.Second},
+		{"Roam is silent", "POST", func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() }, 504,
+			"upstream_timeout", "", 30 * time.Second},
+		{"Roam is silent, for a read", "GET", func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil,
+				r.Context().Err()
+		}, 504, "upstream_timeout", "", 30 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
 			start := time.Now()
 			w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
-			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) || time.Since(start) != tt.after {
+			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) ||
+				time.Since(start) != tt.after {
 				t.Errorf("%s: %d after %v: %s", tt.name, w.Code, time.Since(start), w.Body)
 			}
 			if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "10.0.0.1") {
-				t.Errorf("%s: the tool is told an address: %s", tt.name, w.Body)
+				t.Errorf("%s: the answer shows an address: %s", tt.name, w.Body)
 			}
 			if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Cache-Control", "only-if-cached"); w.Code != 504 {
 				t.Errorf("%s: only-if-cached: %d, want 504", tt.name, w.Code)
@@ -48,7 +54,7 @@ func TestProblemsOnTheWay(t *testing.T) {
 	}
 }
 
-// What a real connection does to a call, and what the tool is told about whether it was sent.
+// How failures of a real connection are answered, and whether the answer says that the call was sent.
 func TestFaultsOfTheConnection(t *testing.T) {
 	server := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
 	defer server.Close()
@@ -57,7 +63,9 @@ func TestFaultsOfTheConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer base.CloseIdleConnections()
-	h := newHarness(t, server.Roam, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(server.URL); p.proxy.Timeout = 3 * time.Second })
+	h := newHarness(t, server.Roam, base, unmetered, func(p *setup) {
+		p.proxy.Upstream, p.proxy.Timeout = mustParse(server.URL), 3*time.Second
+	})
 	for _, tt := range []struct {
 		name, method, path string
 		fault              roamtest.Fault
@@ -76,7 +84,8 @@ func TestFaultsOfTheConnection(t *testing.T) {
 		server.Script(tt.fault)
 		w := h.do(t.Context(), tt.method, tt.path, `{"chat":"C-1","text":"`+tt.name+`"}`)
 		if w.Code != tt.status || server.Calls()-before != tt.calls || !strings.Contains(w.Body.String(), tt.told) {
-			t.Errorf("%s: %d after %d calls: %.200s; want %d after %d, %q", tt.name, w.Code, server.Calls()-before, w.Body, tt.status, tt.calls, tt.told)
+			t.Errorf("%s: %d after %d calls: %.200s; want %d after %d, %q", tt.name, w.Code, server.Calls()-before, w.Body, tt.status, tt.calls,
+				tt.told)
 		}
 		if s := h.queue.State(); s.InFlight != 0 {
 			t.Errorf("%s: %d slots are still taken", tt.name, s.InFlight)
@@ -103,11 +112,12 @@ func TestACredentialThatIsGone(t *testing.T) {
 	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile("/nonexistent/key"), Quota: "roam"}}
 	})
-	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}"); w.Code != 502 || w.Header().Get("Roamproxy-Error") != "credential" || e.req != nil {
+	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}"); w.Code != 502 || w.Header().Get("Roamproxy-Error") != "credential" ||
+		e.req != nil {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if h.Problems()["org"] == nil {
-		t.Error("no problem is told")
+		t.Error("no problem is reported")
 	}
 }
 

@@ -40,9 +40,10 @@ func TestAnEventStreamPassesWithComments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{answer: eventsOf("id: 1\ndata: a\n\n", "data: b\n\n")}
 		h := newHarness(t, nil, e, unmetered, func(p *setup) {
-			p.proxy.Tables.Rules = []Rule{{Match: "GET /*", TTL: new(time.Minute)}} // for whom a stream is no answer to keep
+			p.proxy.Tables.Rules = []Rule{{Match: "GET /*", TTL: new(time.Minute)}} // a stream must not be cached all the same
 		})
-		w := h.do(t.Context(), "GET", "/mcp", "", "Accept", listens, "Accept-Encoding", "gzip", "Last-Event-ID", "0", "Mcp-Session-Id", "s-1", "Mcp-Protocol-Version", "2025-11-25")
+		w := h.do(t.Context(), "GET", "/mcp", "", "Accept", listens, "Accept-Encoding", "gzip", "Last-Event-ID", "0", "Mcp-Session-Id", "s-1",
+			"Mcp-Protocol-Version", "2025-11-25")
 		const comment = ": keep-alive\n\n"
 		if want := "id: 1\ndata: a\n\n" + comment + comment + "data: b\n\n"; w.Body.String() != want {
 			t.Errorf("the tool reads %q, want %q", w.Body, want)
@@ -50,7 +51,8 @@ func TestAnEventStreamPassesWithComments(t *testing.T) {
 		if !w.Flushed || w.Header().Get("Mcp-Session-Id") != "s-1" {
 			t.Errorf("flushed: %v, header %v", w.Flushed, w.Header())
 		}
-		for name, want := range map[string]string{"Accept": listens, "Accept-Encoding": "", "Last-Event-Id": "0", "Mcp-Session-Id": "s-1", "Mcp-Protocol-Version": "2025-11-25"} {
+		for name, want := range map[string]string{"Accept": listens, "Accept-Encoding": "", "Last-Event-Id": "0", "Mcp-Session-Id": "s-1",
+			"Mcp-Protocol-Version": "2025-11-25"} {
 			if got := e.req.Header.Get(name); got != want {
 				t.Errorf("Roam gets %s: %q, want %q", name, got, want)
 			}
@@ -100,7 +102,8 @@ func TestStreamsAtTheStop(t *testing.T) {
 			over <- w.Body.String()
 		}()
 		go func() {
-			w := h.do(t.Context(), "POST", "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"reaction_add"}}`, "Accept", listens)
+			w := h.do(t.Context(), "POST", "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"reaction_add"}}`, "Accept",
+				listens)
 			over <- "call: " + w.Body.String()
 		}()
 		time.Sleep(time.Second)

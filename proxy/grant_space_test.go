@@ -11,8 +11,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A refresh token is not spent while there is no room for the one that comes in its place: nothing is asked, calls are told that
-// there is no credential, readiness is told why, and once there is room a refresh follows without a call.
+// A refresh token is not spent while the disk has no space for its successor. Nothing is sent, calls are answered with the code credential,
+// and readiness says why. Once there is space, a refresh follows without a call.
 //
 // Seen to fail with a draft that fails unheeded, and with a source that tries again for a call alone.
 func TestNoTokenIsSpentWithoutRoomForTheNext(t *testing.T) {
@@ -31,12 +31,14 @@ func TestNoTokenIsSpentWithoutRoomForTheNext(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := granted(t, roamtest.OAuthOptions{}, dir, nil)
 			for range 3 {
-				if w := f.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`); w.Code != 502 || w.Header().Get("Roamproxy-Error") != "credential" {
+				if w := f.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`); w.Code != 502 ||
+					w.Header().Get("Roamproxy-Error") != "credential" {
 					t.Errorf("%s: a call is answered %d %s, want 502 credential", tt.name, w.Code, w.Header().Get("Roamproxy-Error"))
 				}
 				time.Sleep(time.Minute)
 			}
-			if err := f.Problems()["alice"]; err == nil || tt.obstacle != "" && !strings.Contains(err.Error(), "state_dir cannot be written, and a rotated refresh token must be kept") {
+			if err := f.Problems()["alice"]; err == nil || tt.obstacle != "" &&
+				!strings.Contains(err.Error(), "state_dir cannot be written, and a rotated refresh token must be kept") {
 				t.Errorf("%s: the problem is %v, want that state_dir cannot be written", tt.name, err)
 			}
 			synctest.Wait()

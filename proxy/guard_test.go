@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What stands behind a chunked request on its connection is never a request: a server before roamproxy may have found another end of
+// What follows a chunked request on its connection is never a request: a server before roamproxy may have found another end of
 // the first one, by its Content-Length (RFC 9112 section 6.1). That holds after Roam's interim answers too.
 //
 // Seen to fail with a connection that is kept after a chunked request.
@@ -30,7 +30,8 @@ func TestNothingIsSmuggledBehindAChunkedRequest(t *testing.T) {
 	}
 	defer base.CloseIdleConnections()
 	tools := served(t, newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) }))
-	pages := served(t, Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }), Reach{Loopback: true}))
+	pages := served(t, Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }),
+		Reach{Loopback: true}))
 	const smuggled = "GET /v1/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	for name, framing := range map[string]string{
 		"a length before":       "Content-Length: 50\r\nTransfer-Encoding: chunked\r\n",
@@ -64,7 +65,7 @@ func TestNothingIsSmuggledBehindAChunkedRequest(t *testing.T) {
 }
 
 // Seen to fail with any Host let in, and with any Origin.
-func TestWhoIsLetIn(t *testing.T) {
+func TestWhichRequestsTheGuardRefuses(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Browsers, p.proxy.Reach.Hosts = []string{"http://localhost:3000"}, []string{"proxy.corp.example", "10.1.2.3"}
@@ -87,27 +88,34 @@ func TestWhoIsLetIn(t *testing.T) {
 		{"a container's name, on loopback", "GET", "/v1/meeting.search", []string{"Host", "roamproxy:8080"}, 421, "host"},
 		{"a balancer's check without Host", "GET", "/v1/meeting.search", []string{"Host", ""}, 200, ""},
 		{"a page without Host", "GET", "/v1/meeting.search", []string{"Host", "", "Sec-Fetch-Site", "none"}, 421, "host"},
-		{"a page that is allowed, without Host", "GET", "/v1/meeting.search", []string{"Host", "", "Origin", "http://localhost:3000"}, 421, "host"},
+		{"a page that is allowed, without Host", "GET", "/v1/meeting.search", []string{"Host", "", "Origin", "http://localhost:3000"}, 421,
+			"host"},
 		{"a port alone", "GET", "/v1/meeting.search", []string{"Host", ":8080"}, 421, "host"},
 		{"another site's page", "GET", "/v1/meeting.search", []string{"Sec-Fetch-Site", "cross-site"}, 403, "browser"},
 		{"a page of another port", "GET", "/v1/meeting.search", []string{"Sec-Fetch-Site", "same-site"}, 403, "browser"},
 		{"a page with an origin", "GET", "/v1/meeting.search", []string{"Origin", "https://evil.example"}, 403, "browser"},
 		{"a sandboxed page", "POST", "/v1/chat.post", []string{"Origin", "null"}, 403, "browser"},
-		{"two origins", "GET", "/v1/meeting.search", []string{"Origin", "http://localhost:3000", "Origin", "https://evil.example"}, 403, "browser"},
-		{"a page that is allowed", "GET", "/v1/meeting.search", []string{"Origin", "http://localhost:3000", "Sec-Fetch-Site", "cross-site"}, 200, ""},
+		{"two origins", "GET", "/v1/meeting.search", []string{"Origin", "http://localhost:3000", "Origin", "https://evil.example"}, 403,
+			"browser"},
+		{"a page that is allowed", "GET", "/v1/meeting.search", []string{"Origin", "http://localhost:3000", "Sec-Fetch-Site", "cross-site"}, 200,
+			""},
 		{"a typed address", "GET", "/v1/meeting.search", []string{"Sec-Fetch-Site", "none"}, 200, ""},
-		{"a page's image from an address that browsers do not trust", "GET", "/v1/meeting.search", []string{"Referer", "http://evil.example/page"}, 403, "browser"},
+		{"a page's image from an address that browsers do not trust", "GET", "/v1/meeting.search",
+			[]string{"Referer", "http://evil.example/page"}, 403, "browser"},
 		{"a page of another port", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8081/"}, 403, "browser"},
 		{"a page in a file", "GET", "/v1/meeting.search", []string{"Referer", "file:///tmp/page.html"}, 403, "browser"},
-		{"two pages", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8080/", "Referer", "http://evil.example/"}, 403, "browser"},
+		{"two pages", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8080/", "Referer", "http://evil.example/"}, 403,
+			"browser"},
 		{"a page without an address", "GET", "/v1/meeting.search", []string{"Referer", "about:blank"}, 403, "browser"},
-		{"a page of ours", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8080/v1/other"}, 200, ""},
+		{"a page of this server", "GET", "/v1/meeting.search", []string{"Referer", "http://127.0.0.1:8080/v1/other"}, 200, ""},
 		{"an image of a page that is allowed", "GET", "/v1/meeting.search", []string{"Referer", "http://localhost:3000/page"}, 200, ""},
-		{"an offer of HTTP/2", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c", "Http2-Settings", "AAMAAABkAARAAAAAAAIAAAAA"}, 200, ""},
+		{"an offer of HTTP/2", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade, HTTP2-Settings", "Upgrade", "h2c", "Http2-Settings",
+			"AAMAAABkAARAAAAAAAIAAAAA"}, 200, ""},
 		{"an offer of TLS", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade", "Upgrade", "TLS/1.2, HTTP/1.1"}, 200, ""},
 		{"an offer of something new", "POST", "/v1/chat.post", []string{"Connection", "upgrade", "Upgrade", "websocket2/1"}, 200, ""},
 		{"a WebSocket", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade", "Upgrade", "WebSocket"}, 501, "unsupported"},
-		{"a WebSocket among offers", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade", "Upgrade", "h2c, websocket/13"}, 501, "unsupported"},
+		{"a WebSocket among offers", "GET", "/v1/meeting.search", []string{"Connection", "Upgrade", "Upgrade", "h2c, websocket/13"}, 501,
+			"unsupported"},
 		{"the whole server", "OPTIONS", "*", nil, 400, "bad_request"},
 		{"the whole server under a rebound name", "OPTIONS", "*", []string{"Host", "evil.example"}, 421, "host"},
 		{"TRACE", "TRACE", "/v1/meeting.search", nil, 501, "unsupported"},
@@ -127,8 +135,10 @@ func TestWhoIsLetIn(t *testing.T) {
 	if e.req = nil; h.do(t.Context(), "CONNECT", "evil.example:443", "").Code != 501 || e.req != nil {
 		t.Error("CONNECT is not refused")
 	}
-	w := h.do(t.Context(), "OPTIONS", "/v1/chat.post", "", "Origin", "http://localhost:3000", "Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type")
-	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "http://localhost:3000" || w.Header().Get("Access-Control-Allow-Headers") != "content-type" {
+	w := h.do(t.Context(), "OPTIONS", "/v1/chat.post", "", "Origin", "http://localhost:3000", "Access-Control-Request-Method", "POST",
+		"Access-Control-Request-Headers", "content-type")
+	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "http://localhost:3000" ||
+		w.Header().Get("Access-Control-Allow-Headers") != "content-type" {
 		t.Errorf("a preflight: %d %v", w.Code, w.Header())
 	}
 }

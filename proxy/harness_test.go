@@ -76,7 +76,7 @@ func (h *harness) endedRequests() int {
 	return len(h.reports)
 }
 
-// setup is what a test changes before the house is built.
+// setup is what a test can change before the harness is built.
 type setup struct {
 	rate, burst float64
 	jitter      time.Duration
@@ -86,11 +86,12 @@ type setup struct {
 	state       *limiter.StateFile
 }
 
-// newHarness puts a house in front of roam. Without sockets when base is nil.
+// newHarness returns a harness in front of roam. If base is nil, it uses no sockets.
 func newHarness(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, changes ...func(*setup)) *harness {
 	t.Helper()
 	upstream, _ := url.Parse("http://roam.example")
-	p := setup{rate: 1, burst: 10, proxy: Options{Upstream: upstream, Base: base, Timeout: 30 * time.Second, MaxBody: 11 << 20, Reach: Reach{Loopback: true}}}
+	p := setup{rate: 1, burst: 10, proxy: Options{Upstream: upstream, Base: base, Timeout: 30 * time.Second, MaxBody: 11 << 20,
+		Reach: Reach{Loopback: true}}}
 	if base == nil {
 		p.proxy.Base = roam.Transport()
 	}
@@ -137,7 +138,7 @@ func newHarness(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, chang
 	return h
 }
 
-// do sends one request to the house without a socket.
+// do sends one request to the harness without a socket.
 func (h *harness) do(ctx context.Context, method, target, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body))
 	r.Host = "127.0.0.1:8080"
@@ -186,7 +187,8 @@ func reply(req *http.Request, status int, body string, header ...string) *http.R
 	for i := 0; i+1 < len(header); i += 2 {
 		h.Add(header[i], header[i+1])
 	}
-	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(bytes.NewReader([]byte(body))), ContentLength: int64(len(body)), ProtoMajor: 1, ProtoMinor: 1, Request: req}
+	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(bytes.NewReader([]byte(body))), ContentLength: int64(len(body)),
+		ProtoMajor: 1, ProtoMinor: 1, Request: req}
 }
 
 func mustParse(s string) *url.URL {

@@ -45,10 +45,12 @@ func (q *nullWriter) Write(p []byte) (int, error) {
 // answering is a harness that keeps a list of this size, and a request for it.
 func answering(t testing.TB, size int, changes ...func(*setup)) (*harness, *http.Request) {
 	body := `{"ok":true,"x":"` + strings.Repeat("x", size-18) + `"}`
-	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, body), nil }}, append(changes, unmetered)...)
+	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, body), nil }},
+		append(changes, unmetered)...)
 	h.o.Observer = nullObserver{} // which does not gather reports
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/groups.list?limit=10&expand=a", nil)
-	r.Host, r.Header = "127.0.0.1:8080", http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"bot/1"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip, deflate"}, "Roamproxy-Tool": {"bot"}}
+	r.Host, r.Header = "127.0.0.1:8080", http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"bot/1"},
+		"Accept": {"application/json"}, "Accept-Encoding": {"gzip, deflate"}, "Roamproxy-Tool": {"bot"}}
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	return h, r
 }
@@ -65,13 +67,14 @@ func TestAHitIsOneWrite(t *testing.T) {
 		h, r := answering(t, size)
 		q := &nullWriter{header: make(http.Header)}
 		h.ServeHTTP(q, r)
-		if q.status != 200 || q.writes != 1 || q.bytes != size || q.header.Get("Content-Length") != fmt.Sprint(size) || !strings.HasPrefix(q.header.Get("Cache-Status"), "roamproxy; hit") {
+		if q.status != 200 || q.writes != 1 || q.bytes != size || q.header.Get("Content-Length") != fmt.Sprint(size) ||
+			!strings.HasPrefix(q.header.Get("Cache-Status"), "roamproxy; hit") {
 			t.Errorf("%d bytes went out in %d writes: %d %v", q.bytes, q.writes, q.status, q.header)
 		}
 	}
 }
 
-// Two who share an answer read it at their own pace, and what one adds to its header is no business of the other's.
+// Two requests that share an answer read it at their own rate, and what roamproxy adds to the header of one does not appear in the other.
 //
 // Seen to fail with a field added to the header that is shared.
 func TestTwoSlowReadersOfOneAnswer(t *testing.T) {
@@ -111,7 +114,8 @@ func TestTwoSlowReadersOfOneAnswer(t *testing.T) {
 
 // What a hit takes without net/http and the kernel. The header is as python-requests sends it, and new for each request.
 func BenchmarkHit(b *testing.B) {
-	sent := http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"python-requests/2.32"}, "Accept": {"*/*"}, "Accept-Encoding": {"gzip, deflate"}}
+	sent := http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"python-requests/2.32"}, "Accept": {"*/*"},
+		"Accept-Encoding": {"gzip, deflate"}}
 	for _, size := range []int{1 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			h, r := answering(b, size, func(p *setup) {

@@ -41,14 +41,16 @@ func TestInterimAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		io.WriteString(conn, tt.request+" "+tt.version+"\r\nHost: 127.0.0.1\r\nConnection: close\r\nPrefer: wait=5\r\nContent-Length: 2\r\n\r\n{}")
+		io.WriteString(conn, tt.request+" "+tt.version+"\r\nHost: 127.0.0.1\r\nConnection: close\r\nPrefer: wait=5\r\nContent-Length: "+
+			"2\r\n\r\n{}")
 		got, err := io.ReadAll(conn)
 		conn.Close()
 		interim, final, _ := strings.Cut(string(got), tt.version+" 200 OK\r\n")
 		if err != nil || interim != tt.interim {
 			t.Errorf("%s %s: before the final answer came %q (%v), want %q", tt.version, tt.request, interim, err, tt.interim)
 		}
-		if !strings.Contains(final, "\r\nPreference-Applied: wait=5\r\n") || strings.Contains(final, "Link:") || !strings.HasSuffix(final, "\r\n\r\n{}") {
+		if !strings.Contains(final, "\r\nPreference-Applied: wait=5\r\n") || strings.Contains(final, "Link:") ||
+			!strings.HasSuffix(final, "\r\n\r\n{}") {
 			t.Errorf("%s %s: the final answer is %q, want its own fields and no other", tt.version, tt.request, final)
 		}
 	}
@@ -57,7 +59,8 @@ func TestInterimAnswers(t *testing.T) {
 // Seen to fail with interim answers that are handed on for ever.
 func TestInterimAnswersEnd(t *testing.T) {
 	passed := 0
-	early := &interimWriter{p: &Proxy{}, rq: &request{w: headerCounter{httptest.NewRecorder(), &passed}, r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
+	early := &interimWriter{p: &Proxy{}, rq: &request{w: headerCounter{httptest.NewRecorder(), &passed},
+		r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
 	for range 2 * maxInterim {
 		early.pass(http.StatusProcessing, http.Header{})
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // Seen to fail with a write that drops only what is configured.
-func TestWritesDropWhatTheyTouch(t *testing.T) {
+func TestWritesInvalidateWhatTheyAffect(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, write, read string
 		status                    int

@@ -25,7 +25,8 @@ func TestCallsAtOnceAreNotMixedUp(t *testing.T) {
 	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Credentials = nil
 		for _, name := range []string{"alice", "bob"} {
-			p.proxy.Credentials = append(p.proxy.Credentials, Credential{Name: name, Source: credential.Key{Value: credential.NewSecret("key-of-" + name)}, Quota: "roam"})
+			p.proxy.Credentials = append(p.proxy.Credentials, Credential{Name: name,
+				Source: credential.Key{Value: credential.NewSecret("key-of-" + name)}, Quota: "roam"})
 			p.proxy.Tools = append(p.proxy.Tools, Tool{Name: name, Tokens: [][32]byte{sha256.Sum256([]byte("token-of-" + name))}, Credential: name})
 		}
 	})

@@ -208,7 +208,8 @@ func TestJobs(t *testing.T) {
 		for _, pages := range []string{"usual", "wide"} {
 			t.Run(j.name+" "+pages, func(t *testing.T) {
 				o := runJob(t, j, pages == "wide")
-				fmt.Fprintf(&table, "%-18s %-6s %6d %6d %6d %8.0f %8.0f\n", j.name, pages, o.asked, o.sent, o.refused, o.took.Seconds(), o.ideal().Seconds())
+				fmt.Fprintf(&table, "%-18s %-6s %6d %6d %6d %8.0f %8.0f\n", j.name, pages, o.asked, o.sent, o.refused, o.took.Seconds(),
+					o.ideal().Seconds())
 				if o.refused > 0 {
 					t.Errorf("Roam refused %d calls, want none", o.refused)
 				}

@@ -31,7 +31,8 @@ func TestAHitOfAnySizeOnTheWire(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		hit := "GET /v1/groups.list?limit=10&expand=a HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: application/json\r\nAccept-Encoding: gzip, deflate\r\nRoamproxy-Tool: bot\r\n\r\n"
+		hit := "GET /v1/groups.list?limit=10&expand=a HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: " +
+			"application/json\r\nAccept-Encoding: gzip, deflate\r\nRoamproxy-Tool: bot\r\n\r\n"
 		fmt.Fprint(c, hit, strings.Replace(hit, "GET", "HEAD", 1), strings.Replace(hit, "\r\n\r\n", "\r\nIf-None-Match: *\r\n\r\n", 1), hit)
 		in := bufio.NewReader(c)
 		for i, want := range []struct{ status, bytes int }{{200, size}, {200, 0}, {304, 0}, {200, size}} {
@@ -41,7 +42,8 @@ func TestAHitOfAnySizeOnTheWire(t *testing.T) {
 			}
 			body, err := io.ReadAll(res.Body)
 			if res.StatusCode != want.status || len(body) != want.bytes || err != nil || bytes.Count(body, []byte("x")) < want.bytes-17 {
-				t.Errorf("%d bytes, answer %d: %d with %d bytes (%v), want %d with %d", size, i, res.StatusCode, len(body), err, want.status, want.bytes)
+				t.Errorf("%d bytes, answer %d: %d with %d bytes (%v), want %d with %d", size, i, res.StatusCode, len(body), err, want.status,
+					want.bytes)
 			}
 		}
 	}
@@ -51,17 +53,19 @@ func TestAHitOfAnySizeOnTheWire(t *testing.T) {
 func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 	tool := func(name string) Tool { return Tool{Name: name, Tokens: [][32]byte{sha256.Sum256([]byte(name))}} }
 	with := func(tools ...Tool) *harness {
-		return newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, "{}"), nil }}, unmetered, func(p *setup) { p.proxy.Tools = tools })
+		return newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, "{}"), nil }},
+			unmetered, func(p *setup) { p.proxy.Tools = tools })
 	}
 	var now atomic.Pointer[harness]
 	first, second := with(tool("bot"), tool("bridge")), with(tool("bridge"))
 	now.Store(first)
 	server := listening(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { now.Load().ServeHTTP(w, r) }))
 	conns := 0
-	client := &http.Client{Transport: &http.Transport{MaxIdleConns: 1, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conns++
-		return new(net.Dialer).DialContext(ctx, network, addr)
-	}}}
+	client := &http.Client{Transport: &http.Transport{MaxIdleConns: 1,
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conns++
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}}}
 	defer client.CloseIdleConnections()
 	for i, tt := range []struct {
 		house *harness

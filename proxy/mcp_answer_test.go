@@ -25,7 +25,7 @@ func TestARefusalOfMessages(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
 		status     int
-		want       string // of the body, where SECONDS stands for Retry-After
+		want       string // of the body, in which SECONDS is replaced by Retry-After
 	}{
 		{"a call of a tool", searchCall, 200,
 			`{"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","content":[{"type":"text","text":"not sent; try again in SECONDS s. `},

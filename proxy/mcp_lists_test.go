@@ -81,7 +81,8 @@ func TestListsAreKept(t *testing.T) {
 func TestListsShowWhatIsAllowed(t *testing.T) {
 	for _, kind := range []string{"application/json", "text/event-stream"} {
 		t.Run(kind, func(t *testing.T) {
-			h := newHarness(t, nil, &recordingUpstream{answer: listOf("", kind)}, unmetered, onlyFor("POST /mcp tools/list", "POST /mcp tools/call meeting_*"))
+			h := newHarness(t, nil, &recordingUpstream{answer: listOf("", kind)}, unmetered,
+				onlyFor("POST /mcp tools/list", "POST /mcp tools/call meeting_*"))
 			for range 2 {
 				w := h.do(t.Context(), "POST", "/mcp", listMessage("7", `{}`), "Accept", listens, "Authorization", "Bearer token")
 				if want := `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"meeting_search"}]}}`; strings.TrimSpace(w.Body.String()) != want {

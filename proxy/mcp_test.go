@@ -34,7 +34,8 @@ func newMCPRoam(t *testing.T) *mcpRoam {
 	type emoji struct {
 		Emoji string `json:"emoji"`
 	}
-	mcp.AddTool(r.server, &mcp.Tool{Name: "reaction_add"}, func(ctx context.Context, call *mcp.CallToolRequest, _ emoji) (*mcp.CallToolResult, any, error) {
+	mcp.AddTool(r.server, &mcp.Tool{Name: "reaction_add"}, func(ctx context.Context, call *mcp.CallToolRequest, _ emoji) (*mcp.CallToolResult,
+		any, error) {
 		if token := call.Params.GetProgressToken(); token != nil {
 			for progress := range 2 {
 				call.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: token, Progress: float64(progress + 1)})
@@ -64,11 +65,12 @@ func newMCPRoam(t *testing.T) *mcpRoam {
 	return r
 }
 
-// change tells every session that the list of tools has changed.
+// change notifies every session that the list of tools has changed.
 func (r *mcpRoam) change(name string) {
-	r.server.AddTool(&mcp.Tool{Name: name, InputSchema: map[string]any{"type": "object"}}, func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		return &mcp.CallToolResult{}, nil
-	})
+	r.server.AddTool(&mcp.Tool{Name: name, InputSchema: map[string]any{"type": "object"}},
+		func(context.Context, *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			return &mcp.CallToolResult{}, nil
+		})
 }
 
 // beforeRoam is a proxy on a socket before a Roam on another.
@@ -79,7 +81,8 @@ func beforeRoam(t *testing.T, url string, changes ...func(*setup)) (*harness, st
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	h := newHarness(t, nil, transport, append(changes, unmetered, func(p *setup) { p.queue.MaxInFlight = 10; p.proxy.Upstream = mustParse(url) })...)
+	h := newHarness(t, nil, transport, append(changes, unmetered,
+		func(p *setup) { p.queue.MaxInFlight = 10; p.proxy.Upstream = mustParse(url) })...)
 	server := httptest.NewServer(h)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	return h, server.URL
@@ -121,7 +124,8 @@ func TestAgentsOfGoBesideABot(t *testing.T) {
 				client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1.0.0"}, &mcp.ClientOptions{
 					ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { once() },
 				})
-				session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: base + "/mcp"}, &mcp.ClientSessionOptions{ProtocolVersion: version})
+				session, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: base + "/mcp"},
+					&mcp.ClientSessionOptions{ProtocolVersion: version})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -158,7 +162,8 @@ func run(t *testing.T, name string, args ...string) *script {
 		if os.Getenv("CI") != "" && os.Getenv("NODE_PATH") != "" {
 			t.Fatalf("the SDK of MCP is not here: %s", out)
 		}
-		t.Skip("left out: the SDK of MCP is not here (to run it: npm install --prefix DIR @modelcontextprotocol/sdk@1.32.2, and NODE_PATH=DIR/node_modules)")
+		t.Skip("left out: the SDK of MCP is not here (to run it: npm install --prefix DIR @modelcontextprotocol/sdk@1.32.2, and " +
+			"NODE_PATH=DIR/node_modules)")
 	}
 	cmd := exec.Command(node, append([]string{"testdata/" + name}, args...)...)
 	cmd.Stderr = os.Stderr
@@ -188,7 +193,7 @@ func run(t *testing.T, name string, args ...string) *script {
 	return p
 }
 
-// says returns the next line that begins with what is wanted. An error that comes first ends the test, unless it is wanted.
+// says returns the next line that begins with want. An error before that fails the test, unless it is wanted.
 func (p *script) says(t *testing.T, want string) string {
 	t.Helper()
 	over := time.After(20 * time.Second)

@@ -52,7 +52,7 @@ func TestADeadGrant(t *testing.T) {
 			t.Errorf("%d calls, %v tokens left; want nothing spent", f.roam.Calls(), f.queue.State().Tokens)
 		}
 		if err := f.Problems()["alice"]; err == nil || !strings.Contains(err.Error(), "roamproxy login") {
-			t.Errorf("the problem: %v, want to be told what to do", err)
+			t.Errorf("the problem: %v, want one that says what to do", err)
 		}
 		f.login(t)
 		time.Sleep(30 * time.Second)
@@ -91,11 +91,12 @@ func (f *oauthHarness) login(t *testing.T) {
 	}
 }
 
-// A kept access token that no header field can carry, because somebody edited the file, is replaced by a refresh.
+// A stored access token that no header field can carry, because the file was edited, is replaced by a refresh.
 //
 // Seen to fail: every call failed, and readiness was green.
 func TestAKeptTokenThatCannotBeSent(t *testing.T) {
-	for name, token := range map[string]string{"a line break": `rma-x\n`, "an inner space": "rma x", "nothing": "", "a letter beyond ASCII": "rma-\u00e9", "Bearer": "Bearer rma-x"} {
+	for name, token := range map[string]string{"a line break": `rma-x\n`, "an inner space": "rma x", "nothing": "",
+		"a letter beyond ASCII": "rma-\u00e9", "Bearer": "Bearer rma-x"} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			f := granted(t, roamtest.OAuthOptions{}, dir, nil)
@@ -103,7 +104,8 @@ func TestAKeptTokenThatCannotBeSent(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "oauth-alice.json"), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if s, err := f.opened(t, "").Secret(t.Context()); err != nil || !strings.HasPrefix(s.Reveal(), "rma-") || credential.CheckValue(s.Reveal()) != nil {
+			if s, err := f.opened(t, "").Secret(t.Context()); err != nil || !strings.HasPrefix(s.Reveal(), "rma-") ||
+				credential.CheckValue(s.Reveal()) != nil {
 				t.Errorf("%s: %v, want a new token", name, err)
 			}
 			f.asked(t, name, 1, 1)
@@ -131,7 +133,8 @@ func TestWhichRefreshTokenCounts(t *testing.T) {
 			t.Errorf("none configured, and none kept: %v", err)
 		}
 		os.WriteFile(filepath.Join(f.dir, "oauth-alice.json"), []byte(`{"refresh_token":"rmr-`), 0o600)
-		if _, err := f.opened(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") || strings.Contains(err.Error(), "rmr-") {
+		if _, err := f.opened(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") ||
+			strings.Contains(err.Error(), "rmr-") {
 			t.Errorf("a damaged one: %v", err)
 		}
 	})
@@ -150,8 +153,9 @@ func TestAGrantOfALaterVersion(t *testing.T) {
 			t.Errorf("answered %d, want 502", got)
 		}
 		f.asked(t, "with a grant of a later version", 0, 0)
-		if err := f.Problems()["alice"]; err == nil || !strings.Contains(err.Error(), "later roamproxy") || strings.Contains(err.Error(), "rmr-") || f.kept() != later {
-			t.Errorf("the problem: %v, and the file: %s; want to be told what to do, and the file as it was", err, f.kept())
+		if err := f.Problems()["alice"]; err == nil || !strings.Contains(err.Error(), "later roamproxy") ||
+			strings.Contains(err.Error(), "rmr-") || f.kept() != later {
+			t.Errorf("the problem: %v, and the file: %s; want what to do, and the file unchanged", err, f.kept())
 		}
 		f.login(t)
 		if aside, _ := os.ReadFile(path + ".other-version"); string(aside) != later || !strings.Contains(f.kept(), `"version":1`) {

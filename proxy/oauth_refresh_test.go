@@ -40,7 +40,7 @@ func TestOneRefreshForAll(t *testing.T) {
 	}
 }
 
-// Over three weeks of a call in six hours no call ever waits for a token or is refused, and nobody asks more than is needed.
+// Over three weeks with a call every six hours, no call waits for a token or is refused, and no refresh is superfluous.
 func TestTokensAreReplacedAheadOfTheirEnd(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestRefreshesAreSpread(t *testing.T) {
 	}
 }
 
-// While the server is away the old token is used to its end, and nobody storms.
+// While the server is unreachable, the old token is used until it expires, and the server is not flooded.
 func TestATokenEndpointThatIsAway(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,14 +110,14 @@ func TestATokenEndpointThatIsAway(t *testing.T) {
 		}
 		for _, secret := range []string{"app-secret", "rmr-", "rma-"} {
 			if strings.Contains(out.String(), secret) {
-				t.Errorf("what is told of the failure shows %s", secret)
+				t.Errorf("the reported failure shows %s", secret)
 			}
 		}
 	})
 }
 
 // Two processes, or two configurations of one, use the refresh token once.
-func TestTwoOfUsShareAGrant(t *testing.T) {
+func TestTwoProcessesShareAGrant(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := granted(t, roamtest.OAuthOptions{Lifetime: time.Hour}, dir, nil)

@@ -15,7 +15,7 @@ import (
 
 const day = 24 * time.Hour
 
-// oauthHarness is a house whose credential comes from an authorization server.
+// oauthHarness is a harness whose credential comes from an authorization server.
 type oauthHarness struct {
 	*harness
 	server *roamtest.OAuth

@@ -50,7 +50,7 @@ func TestAToolThatReadsSlowlyDelaysNoOther(t *testing.T) {
 			w := h.do(t.Context(), "POST", "/v1/chat.post", "{}", "Roamproxy-Tool", "calm")
 			wait, _, _ := strings.Cut(strings.TrimPrefix(w.Header().Get("Server-Timing"), "queue;dur="), ",")
 			if ms, err := strconv.Atoi(wait); w.Code != 200 || err != nil || ms > 200 {
-				t.Fatalf("%d after %s ms in the queue, want 200 within two turns of 100 ms each", w.Code, wait)
+				t.Fatalf("%d after %s ms in the queue, want 200 within two calls of 100 ms each", w.Code, wait)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -105,7 +105,8 @@ func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 				t.Errorf("%s: %d of %d answers count as saved by a page, want 23", version, saved, len(h.reports))
 			}
 			if got, err := readList(h.get(t), "/"+version+"/user.list?", func() {}); err != nil || h.roam.Calls() != 3 || len(got.pages[0]) != 10 {
-				t.Errorf("%s: a walk without a limit has pages of %d after %d calls (%v), want 10 and no more calls", version, len(got.pages[0]), h.roam.Calls(), err)
+				t.Errorf("%s: a walk without a limit has pages of %d after %d calls (%v), want 10 and no more calls", version, len(got.pages[0]),
+					h.roam.Calls(), err)
 			}
 		})
 	}
@@ -177,13 +178,20 @@ func TestListsOfOtherShapes(t *testing.T) {
 		want  string // the answer to limit=2, twice
 		asked []string
 	}{
-		{"a bare array", map[string]string{"/v1/x.list?limit=4": `[1,2,3]`, "/v1/x.list?limit=2": `[1,2,3]`}, `[1,2,3]`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
-		{"two arrays", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3],"b":[],"nextCursor":""}`, "/v1/x.list?limit=2": `{"a":[1,2],"b":[]}`}, `{"a":[1,2],"b":[]}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
-		{"a cursor that is a number", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3],"nextCursor":3}`, "/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":2}`}, `{"a":[1,2],"nextCursor":2}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
-		{"no pages at all", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3]}`, "/v1/x.list?limit=2": `{"a":[1,2,3]}`}, `{"a":[1,2,3]}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
-		{"pages, of which the first says nothing", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3]}`, "/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":"2"}`}, `{"a":[1,2],"nextCursor":"2"}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
+		{"a bare array", map[string]string{"/v1/x.list?limit=4": `[1,2,3]`, "/v1/x.list?limit=2": `[1,2,3]`}, `[1,2,3]`,
+			[]string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
+		{"two arrays", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3],"b":[],"nextCursor":""}`,
+			"/v1/x.list?limit=2": `{"a":[1,2],"b":[]}`}, `{"a":[1,2],"b":[]}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
+		{"a cursor that is a number", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3],"nextCursor":3}`,
+			"/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":2}`}, `{"a":[1,2],"nextCursor":2}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
+		{"no pages at all", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3]}`, "/v1/x.list?limit=2": `{"a":[1,2,3]}`}, `{"a":[1,2,3]}`,
+			[]string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
+		{"pages, of which the first says nothing", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3]}`,
+			"/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":"2"}`}, `{"a":[1,2],"nextCursor":"2"}`,
+			[]string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
 		{"one page", map[string]string{"/v1/x.list?limit=4": `{"a":[1,2]}`}, `{"a":[1,2]}`, []string{"/v1/x.list?limit=4"}},
-		{"a limit that is refused", map[string]string{"/v1/x.list?limit=4": "400", "/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":"2"}`}, `{"a":[1,2],"nextCursor":"2"}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
+		{"a limit that is refused", map[string]string{"/v1/x.list?limit=4": "400", "/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":"2"}`},
+			`{"a":[1,2],"nextCursor":"2"}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
 	} {
 		h, asked := scripted(t, tt.table)
 		for i := range 2 {
@@ -207,14 +215,17 @@ func TestAListThatChangesInTheMiddleOfAWalk(t *testing.T) {
 	}{
 		{"the same", before, []string{"[1]", "[2]", "[3]", "[4]", "[5]", "[6]"}},
 		{"its pages became shorter", map[string]string{
-			"/v1/x.list?limit=4": `{"a":[1,2],"nextCursor":"2"}`, "/v1/x.list?limit=4&cursor=2": `{"a":[3,4],"nextCursor":"4"}`, "/v1/x.list?limit=4&cursor=4": `{"a":[5,6]}`,
+			"/v1/x.list?limit=4": `{"a":[1,2],"nextCursor":"2"}`, "/v1/x.list?limit=4&cursor=2": `{"a":[3,4],"nextCursor":"4"}`,
+			"/v1/x.list?limit=4&cursor=4": `{"a":[5,6]}`,
 		}, []string{"[1]", "[2]", "[3]", "[4]", "[5]", "[6]"}},
 		{"the size is refused", map[string]string{
-			"/v1/x.list?limit=4": "400", "/v1/x.list?limit=1": `{"a":[1],"nextCursor":"1"}`, "/v1/x.list?limit=1&cursor=1": `{"a":[2],"nextCursor":"2"}`,
+			"/v1/x.list?limit=4": "400", "/v1/x.list?limit=1": `{"a":[1],"nextCursor":"1"}`,
+			"/v1/x.list?limit=1&cursor=1": `{"a":[2],"nextCursor":"2"}`,
 			"/v1/x.list?limit=1&cursor=2": `{"a":[3],"nextCursor":"3"}`, "/v1/x.list?limit=1&cursor=3": `{"a":[4]}`,
 		}, []string{"[1]", "[2]", "400 invalid_cursor"}},
 		{"its pages became much shorter", map[string]string{
-			"/v1/x.list?limit=4": `{"a":[1],"nextCursor":"1"}`, "/v1/x.list?limit=4&cursor=1": `{"a":[2],"nextCursor":"2"}`, "/v1/x.list?limit=4&cursor=2": `{"a":[3]}`,
+			"/v1/x.list?limit=4": `{"a":[1],"nextCursor":"1"}`, "/v1/x.list?limit=4&cursor=1": `{"a":[2],"nextCursor":"2"}`,
+			"/v1/x.list?limit=4&cursor=2": `{"a":[3]}`,
 		}, []string{"[1]", "[2]", "400 invalid_cursor"}},
 		{"what was there is gone", map[string]string{"/v1/x.list?limit=4": `{"a":[1]}`}, []string{"[1]", "[2]", "[]"}},
 	} {
@@ -241,7 +252,7 @@ func TestAListThatChangesInTheMiddleOfAWalk(t *testing.T) {
 	}
 }
 
-// forgedCursor is one that stands so many items into the first wide page of a walk: a check sum of walk and place, and the place.
+// forgedCursor returns a cursor for a position in the first wide page of a walk: the checksum of walk and position, and the position.
 func forgedCursor(offset int, walk string) string {
 	at := binary.AppendUvarint(nil, uint64(offset))
 	sum := sha256.Sum256(append(append(binary.AppendUvarint(nil, uint64(len(walk))), walk...), at...))
@@ -301,7 +312,8 @@ func TestWhatIsAndIsNotAWalk(t *testing.T) {
 		return answer.NextCursor
 	}
 	first := h.do(t.Context(), "GET", "/v1/x.list?limit=2", "")
-	if want := fmt.Sprintf(` {"ok":true, "a":[1, {"b":2.50}],"nextCursor" : %q ,"total":1e3}`, next(first.Body.String())); first.Body.String() != want {
+	if want := fmt.Sprintf(` {"ok":true, "a":[1, {"b":2.50}],"nextCursor" : %q ,"total":1e3}`,
+		next(first.Body.String())); first.Body.String() != want {
 		t.Errorf("the first two: %s, want %s", first.Body, want)
 	}
 	ours := next(first.Body.String())
@@ -312,16 +324,18 @@ func TestWhatIsAndIsNotAWalk(t *testing.T) {
 		want         string
 		calls        int
 	}{
-		{"the next two, with their bytes", "/v1/x.list?limit=2&cursor=" + ours, 200, ` {"ok":true, "a":["\u00e9",4],"nextCursor" : "c&d" ,"total":1e3}`, 0},
-		{"all that is left of the page, for a larger limit", "/v1/x.list?limit=50&cursor=" + ours, 200, ` {"ok":true, "a":["\u00e9",4],"nextCursor" : "c&d" ,"total":1e3}`, 0},
+		{"the next two, with their bytes", "/v1/x.list?limit=2&cursor=" + ours, 200,
+			` {"ok":true, "a":["\u00e9",4],"nextCursor" : "c&d" ,"total":1e3}`, 0},
+		{"all that is left of the page, for a larger limit", "/v1/x.list?limit=50&cursor=" + ours, 200,
+			` {"ok":true, "a":["\u00e9",4],"nextCursor" : "c&d" ,"total":1e3}`, 0},
 		{"the last page, which is empty", "/v1/x.list?limit=2&cursor=c%26d", 200, `{"nextCursor":"","a":[]}`, 1},
 		{"other parameters are part of the walk", "/v1/x.list?z=1&limit=3&y=%20", 200, `{"a":[1,2,3],"nextCursor":`, 1},
 		{"a limit above the page's", "/v1/x.list?limit=9", 200, `{"a":[1,2,3,4,5],"nextCursor":"9"}`, 1},
 		{"a limit that Roam is to refuse", "/v1/x.list?limit=0", 400, `{"ok":false,"error":"invalid_limit"}`, 1},
 		{"two limits", "/v1/x.list?limit=2&limit=3", 400, `{"ok":false,"error":"invalid_limit"}`, 1},
 		{"two cursors", "/v1/x.list?limit=2&cursor=a&cursor=b", 400, `{"ok":false,"error":"invalid_limit"}`, 1},
-		{"a cursor of ours with a bad limit", "/v1/x.list?limit=0&cursor=" + ours, 400, `{"error":"invalid_limit","ok":false}` + "\n", 0},
-		{"a cursor of ours among two", "/v1/x.list?cursor=a&cursor=" + ours, 400, `{"error":"invalid_cursor","ok":false}` + "\n", 0},
+		{"a cursor of roamproxy with a bad limit", "/v1/x.list?limit=0&cursor=" + ours, 400, `{"error":"invalid_limit","ok":false}` + "\n", 0},
+		{"a cursor of roamproxy among two", "/v1/x.list?cursor=a&cursor=" + ours, 400, `{"error":"invalid_cursor","ok":false}` + "\n", 0},
 		{"a cursor of another walk", "/v1/x.list?limit=2&cursor=" + other, 400, `{"error":"invalid_cursor","ok":false}` + "\n", 0},
 		{"a cursor that was made up", "/v1/x.list?cursor=rp1.AAAA", 400, `{"error":"invalid_cursor","ok":false}` + "\n", 0},
 		{"one on the other version", "/v0/x.list?cursor=rp1.AAAA", 400, `{"error":"The cursor is invalid."}` + "\n", 0},
@@ -332,21 +346,25 @@ func TestWhatIsAndIsNotAWalk(t *testing.T) {
 			t.Errorf("%s: %d %s after %d calls, want %d %s after %d", tt.name, w.Code, w.Body, len(*asked)-before, tt.status, tt.want, tt.calls)
 		}
 	}
-	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Cache-Control", "no-store"); w.Code != 200 || !strings.Contains(w.Body.String(), `["\u00e9",4]`) || w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
-		t.Errorf("a part that nobody is to keep: %d %s %v", w.Code, w.Body, w.Header())
+	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Cache-Control", "no-store"); w.Code != 200 ||
+		!strings.Contains(w.Body.String(), `["\u00e9",4]`) || w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
+		t.Errorf("a part that must not be cached: %d %s %v", w.Code, w.Body, w.Header())
 	}
 	second := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "")
 	before := len(*asked)
-	if w := h.do(t.Context(), "HEAD", "/v1/x.list?limit=2&cursor="+ours, ""); w.Code != 200 || w.Header().Get("Etag") != second.Header().Get("Etag") || w.Body.Len() > 0 {
+	if w := h.do(t.Context(), "HEAD", "/v1/x.list?limit=2&cursor="+ours, ""); w.Code != 200 ||
+		w.Header().Get("Etag") != second.Header().Get("Etag") || w.Body.Len() > 0 {
 		t.Errorf("the HEAD of a part: %d %v %s", w.Code, w.Header(), w.Body)
 	}
-	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Range", "bytes=0-1", "If-Range", second.Header().Get("Etag")); w.Code != 200 || w.Body.String() != second.Body.String() {
+	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Range", "bytes=0-1", "If-Range",
+		second.Header().Get("Etag")); w.Code != 200 || w.Body.String() != second.Body.String() {
 		t.Errorf("a range of a part: %d %s, want all of it", w.Code, w.Body)
 	}
 	if len(*asked) != before {
 		t.Errorf("HEAD and range of a part that is there: Roam was asked %v", (*asked)[before:])
 	}
-	if tag := second.Header().Get("Etag"); tag == first.Header().Get("Etag") || tag != cache.Tag(second.Body.Bytes()) || second.Header().Get("Last-Modified") != "" {
+	if tag := second.Header().Get("Etag"); tag == first.Header().Get("Etag") || tag != cache.Tag(second.Body.Bytes()) ||
+		second.Header().Get("Last-Modified") != "" {
 		t.Errorf("the fields of a part: %v", second.Header())
 	}
 	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "If-None-Match", second.Header().Get("Etag")); w.Code != 304 {

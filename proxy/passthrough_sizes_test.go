@@ -110,7 +110,8 @@ func BenchmarkPassThrough(b *testing.B) {
 		p.proxy.Upstream = target
 	})
 	h.o.Observer = nullObserver{}
-	bare := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport, BufferPool: new(buffers)}
+	bare := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }, Transport: transport,
+		BufferPool: new(buffers)}
 	for _, proxy := range []struct {
 		name string
 		http.Handler

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// An answer whose length nobody knows, such as an export's, comes as it is made: its header before there is a body, and each piece before
-// the next. The upstream writes only what it is told to, so that what is held back is never let go by what follows.
+// An answer of unknown length, such as an export's, is forwarded as it arrives: the header before the body, and each piece before the next.
+// The upstream writes one piece at a time on command, so that a later piece cannot flush an earlier one.
 //
 // Seen to fail with pieces that are sent on when there are enough of them, on either way.
 func TestWhatHasNoLengthComesPieceByPiece(t *testing.T) {
@@ -61,13 +61,15 @@ func TestWhatHasNoLengthComesPieceByPiece(t *testing.T) {
 // Seen to fail with each of these fields handed on.
 func TestWhatEndsAtTheConnectionToRoam(t *testing.T) {
 	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
-		return reply(r, 200, `{"ok":true}`, "Connection", "X-Hop, keep-alive", "X-Hop", "1", "Keep-Alive", "timeout=5", "Proxy-Authenticate", "Basic", "Te", "trailers",
+		return reply(r, 200, `{"ok":true}`, "Connection", "X-Hop, keep-alive", "X-Hop", "1", "Keep-Alive", "timeout=5", "Proxy-Authenticate",
+			"Basic", "Te", "trailers",
 			"Trailer", "X-Sum", "Upgrade", "h2c", "Set-Cookie", "a=b", "Access-Control-Allow-Origin", "*", "X-Kept", "1", "X-Kept", "2"), nil
 	}}, unmetered)
 	for _, call := range []string{"POST /v1/chat.post", "GET /v1/group.list"} {
 		method, target, _ := strings.Cut(call, " ")
 		w := h.do(t.Context(), method, target, "")
-		for _, name := range []string{"Connection", "X-Hop", "Keep-Alive", "Proxy-Authenticate", "Te", "Trailer", "Upgrade", "Set-Cookie", "Access-Control-Allow-Origin"} {
+		for _, name := range []string{"Connection", "X-Hop", "Keep-Alive", "Proxy-Authenticate", "Te", "Trailer", "Upgrade", "Set-Cookie",
+			"Access-Control-Allow-Origin"} {
 			if values := w.Result().Header[name]; values != nil {
 				t.Errorf("%s: the tool gets %s: %q", call, name, values)
 			}

@@ -56,7 +56,7 @@ func TestAPostThatReadsIsKeptByItsBody(t *testing.T) {
 	}
 }
 
-func TestPurgeCountsWhatItDrops(t *testing.T) {
+func TestPurgeCountsWhatItRemoves(t *testing.T) {
 	h := newHarness(t, nil, &recordingUpstream{}, unmetered)
 	for _, path := range []string{"/v1/group.list?limit=1", "/v1/group.list?limit=2", "/v1/group.members", "/v1/user.list"} {
 		h.do(t.Context(), "GET", path, "")
@@ -67,15 +67,15 @@ func TestPurgeCountsWhatItDrops(t *testing.T) {
 		wrong   bool
 	}{{"GET /v1/group.*", 3, false}, {"/v1/group.*", 0, false}, {"/v1/*", 1, false}, {"group", 0, true}, {"/[", 0, true}, {"", 0, true}} {
 		if n, err := h.Purge(tt.pattern); n != tt.want || (err != nil) != tt.wrong {
-			t.Errorf("%q dropped %d (%v), want %d", tt.pattern, n, err, tt.want)
+			t.Errorf("%q removed %d answers (%v), want %d", tt.pattern, n, err, tt.want)
 		}
 	}
 }
 
-// A write that was sent and whose answer nobody saw may have happened. One that never left has not.
+// A write that was sent and has no answer may have been executed. One that was not sent was not.
 //
 // Seen to fail with a write without an answer that drops nothing, and with one that was never sent that drops.
-func TestAWriteOfUnknownOutcomeDrops(t *testing.T) {
+func TestAWriteOfUnknownOutcomeInvalidates(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		leaves  time.Duration
@@ -84,7 +84,7 @@ func TestAWriteOfUnknownOutcomeDrops(t *testing.T) {
 	}{
 		{"its tool went away while it was under way", time.Second, false, true},
 		{"Roam was silent", time.Hour, false, true},
-		{"its tool went away while it waited in the line", time.Second / 2, true, false},
+		{"its tool left while it was queued", time.Second / 2, true, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			e := &recordingUpstream{}

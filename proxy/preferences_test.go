@@ -10,7 +10,7 @@ import (
 
 // Whatever a tool writes into Priority and Prefer: an urgency that there is, a wait that it may have, and no word of a
 // preference that was not heeded.
-func FuzzWants(f *testing.F) {
+func FuzzPreferences(f *testing.F) {
 	f.Add("u=2", "wait=30")
 	f.Add("u=9, i", `respond-async, wait="5"; x=y, wait=7`)
 	f.Add("u=-1", "wait=99999999999")
@@ -21,14 +21,15 @@ func FuzzWants(f *testing.F) {
 		if w.urgency < 0 || w.urgency > 7 || w.askedWait < -1 || w.askedWait > most || w.maxWait != most {
 			t.Errorf("Priority %q and Prefer %q are read as %+v", priority, prefer, w)
 		}
-		if want := fmt.Sprintf("wait=%d", int(w.askedWait.Seconds())); w.applied != "" && w.applied != want || w.applied == "" && w.askedWait != -1 {
+		if want := fmt.Sprintf("wait=%d", int(w.askedWait.Seconds())); w.applied != "" && w.applied != want || w.applied == "" &&
+			w.askedWait != -1 {
 			t.Errorf("Prefer %q gives %v and is answered %q", prefer, w.askedWait, w.applied)
 		}
 		if w != parsePreferences([]string{priority}, []string{prefer, "wait=1"}, limiter.Usual, most) && w.applied != "" {
 			t.Errorf("Prefer %q: a second wait counts", prefer)
 		}
 		if w := parsePreferences(nil, nil, limiter.Usual, most); w.urgency != limiter.Usual || w.askedWait != -1 {
-			t.Errorf("who wants nothing gets %+v", w)
+			t.Errorf("a request without preferences has %+v", w)
 		}
 	})
 }

@@ -142,7 +142,7 @@ func TestAHundredEqualReadsAreOneCall(t *testing.T) {
 	})
 }
 
-func TestRoamsPauseHoldsEverybody(t *testing.T) {
+func TestRoamsPauseDelaysEveryTool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Script(roamtest.Throttle("5"))
@@ -162,7 +162,7 @@ func TestRoamsPauseHoldsEverybody(t *testing.T) {
 	})
 }
 
-// Seen to fail with everybody let in.
+// Seen to fail with every call admitted.
 func TestARefusalIsHonest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil, func(p *setup) { p.queue.MaxQueue = 30 })
@@ -174,8 +174,10 @@ func TestARefusalIsHonest(t *testing.T) {
 		time.Sleep(2 * rateLimitAge)
 		start := time.Now()
 		w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Prefer", "wait=3")
-		want := `{"error":"ratelimited","message":"The call would be queued for longer than it may wait; it was not sent and may be repeated.","ok":false,"reason":"wait_too_long","retry_after":8}` + "\n"
-		if w.Code != 429 || time.Since(start) != 0 || w.Body.String() != want || w.Header().Get("Retry-After") != "8" || w.Header().Get("Preference-Applied") != "wait=3" {
+		want := `{"error":"ratelimited","message":"The call would be queued for longer than it may wait; ` +
+			`it was not sent and may be repeated.","ok":false,"reason":"wait_too_long","retry_after":8}` + "\n"
+		if w.Code != 429 || time.Since(start) != 0 || w.Body.String() != want || w.Header().Get("Retry-After") != "8" ||
+			w.Header().Get("Preference-Applied") != "wait=3" {
 			t.Errorf("%d after %v: %s %v\nwant %s", w.Code, time.Since(start), w.Body, w.Header(), want)
 		}
 		if got := w.Header().Get("Roamproxy-Error"); got != "wait_too_long" {

@@ -27,11 +27,13 @@ func TestAWaitIsReportedHoweverItEnds(t *testing.T) {
 	}{
 		{"sent", "60", func(*harness, func(), func()) {}, 200, "", 10 * time.Second},
 		{"abandoned", "60", func(_ *harness, _, leave func()) { time.Sleep(3 * time.Second); leave() }, 499, "canceled", 3 * time.Second},
-		{"interrupted by the end of the process", "60", func(h *harness, _, _ func()) { time.Sleep(4 * time.Second); h.queue.Close() }, 503, "shutting_down", 4 * time.Second},
+		{"interrupted by the end of the process", "60", func(h *harness, _, _ func()) { time.Sleep(4 * time.Second); h.queue.Close() }, 503,
+			"shutting_down", 4 * time.Second},
 		{"refused when Roam asks for a pause", "20", func(_ *harness, throttle, _ func()) { throttle() }, 429, "paused", 20 * time.Second},
 	} {
 		for _, way := range []struct{ name, method, path string }{
-			{"passed through", "POST", "/v1/chat.post"}, {"passed through", "GET", "/v1/meeting.search"}, {"cached", "GET", "/v1/group.list"}, {"a HEAD", "HEAD", "/v1/group.list"},
+			{"passed through", "POST", "/v1/chat.post"}, {"passed through", "GET", "/v1/meeting.search"}, {"cached", "GET", "/v1/group.list"},
+			{"a HEAD", "HEAD", "/v1/group.list"},
 			{"shared", "GET", "/v1/group.list"},
 		} {
 			t.Run(tt.name+", "+way.name+" "+way.method, func(t *testing.T) {

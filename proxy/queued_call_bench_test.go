@@ -44,7 +44,8 @@ func benchmarkWaiting(b *testing.B, calls int) {
 		clients := make([]int, calls) // without net.Conn, whose half a KiB would count as ours
 		for i := range clients {
 			clients[i] = dial(b, addr)
-			syscall.Write(clients[i], []byte("GET /v1/meeting.search HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: application/json\r\nX-Own: 1\r\nAccept-Encoding: gzip, deflate\r\n\r\n"))
+			syscall.Write(clients[i], []byte("GET /v1/meeting.search HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: "+
+				"application/json\r\nX-Own: 1\r\nAccept-Encoding: gzip, deflate\r\n\r\n"))
 		}
 		waiting(calls)
 		now := memory()

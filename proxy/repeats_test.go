@@ -15,12 +15,12 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// outcome is what a tool is told: status and code, or Roam's status.
+// outcome is how a tool is answered: status and code, or Roam's status.
 func outcome(w *httptest.ResponseRecorder) string {
 	return strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Header().Get("Roamproxy-Error")))
 }
 
-// However a write fails, what its repeat is told, and how many writes reach Roam.
+// For each way in which a write can fail: how its repeat is answered, and how many writes reach Roam.
 //
 // Seen to fail before there was a memory of writes: two reached Roam wherever the first may have.
 func TestARepeatedWrite(t *testing.T) {
@@ -40,8 +40,10 @@ func TestARepeatedWrite(t *testing.T) {
 		{"after Roam's own error", roamtest.Status(500, "{}"), post, nil, "500", "200", 2},
 		{"after an answer", roamtest.Status(200, "{}"), post, nil, "200", "200", 2},
 		{"that reads", roamtest.ResetBefore().Times(2), "POST /v1/chat.search", nil, "502 upstream_unreachable", "502 upstream_unreachable", 2},
-		{"that a later one replaces", roamtest.ResetBefore().Times(2), "POST /v1/chat.typing", nil, "502 upstream_unreachable", "502 upstream_unreachable", 2},
-		{"that its tool wants to be sent", roamtest.ResetBefore(), post, []string{"Roamproxy-Repeat", "send"}, "502 upstream_unreachable", "200", 2},
+		{"that a later one replaces", roamtest.ResetBefore().Times(2), "POST /v1/chat.typing", nil, "502 upstream_unreachable",
+			"502 upstream_unreachable", 2},
+		{"that its tool wants to be sent", roamtest.ResetBefore(), post, []string{"Roamproxy-Repeat", "send"}, "502 upstream_unreachable", "200",
+			2},
 		{"under a key, after silence", roamtest.Hang(), post, []string{key, "k"}, "504 upstream_timeout", "504 outcome_unknown", 1},
 		{"under a key, after Roam's own error", roamtest.Status(500, "{}"), post, []string{key, `"k"`}, "500", "500", 1},
 		{"under a key, after an answer", roamtest.Status(201, "{}"), post, []string{key, "k"}, "201", "201", 1},
@@ -168,8 +170,10 @@ func TestAReplayedAnswer(t *testing.T) {
 	post(`{"a":1}`, "bot")
 	w := post(`{"a":1}`, "bot")
 	got := w.Header()
-	if w.Code != 201 || w.Body.String() != `{"ok":true,"id":7}` || got.Get("Idempotent-Replayed") != "true" || got.Get("Content-Type") != "application/json" ||
-		got.Get("Location") != "http://127.0.0.1:8080/v1/x" || got.Get("Set-Cookie")+got.Get("Date") != "" || got.Get("Cache-Status") != "roamproxy; detail=replayed" || got.Get("RateLimit") == "" {
+	if w.Code != 201 || w.Body.String() != `{"ok":true,"id":7}` || got.Get("Idempotent-Replayed") != "true" ||
+		got.Get("Content-Type") != "application/json" ||
+		got.Get("Location") != "http://127.0.0.1:8080/v1/x" || got.Get("Set-Cookie")+got.Get("Date") != "" ||
+		got.Get("Cache-Status") != "roamproxy; detail=replayed" || got.Get("RateLimit") == "" {
 		t.Errorf("replayed: %d %s %v", w.Code, w.Body, got)
 	}
 	if report := h.last(); report.Repeat != RepeatReplayed || report.Attempts != 0 || got.Get(idHeader) != report.ID {

@@ -97,7 +97,8 @@ func TestAKeyIsReplacedWhileACallWaits(t *testing.T) {
 			all.Go(func() {
 				got := h.do(t.Context(), "GET", "/v1/user.list", "")
 				if got.Code != 200 || !strings.Contains(got.Body.String(), `"second"`) || strings.Contains(got.Header().Get("Cache-Status"), "stored") {
-					t.Errorf("kept before: %v: answered %d %s with %s, want the second workspace's, not stored", kept, got.Code, got.Body, got.Header().Get("Cache-Status"))
+					t.Errorf("kept before: %v: answered %d %s with %s, want the second workspace's, not stored", kept, got.Code, got.Body,
+						got.Header().Get("Cache-Status"))
 				}
 			})
 			time.Sleep(time.Second)

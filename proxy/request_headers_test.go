@@ -15,23 +15,24 @@ import (
 	"pgregory.net/rapid"
 )
 
-// keepingSearches is a house in which a POST that reads is kept too.
+// keepingSearches makes a harness cache a POST that reads.
 func keepingSearches(p *setup) {
 	p.proxy.Tables.Rules = []Rule{{Match: "POST /v1/*.search", KeyBody: new(true), TTL: new(time.Minute)}}
 }
 
-// drawnFields are header fields of a tool: some choose an answer, some say who asks, some are dropped, and some drop others.
+// drawnFields are header fields of a tool: some choose an answer, some identify the caller, some are removed, and some remove others.
 var drawnFields = map[string][]string{
-	"Accept":           {"application/json", "text/vtt", ""},
-	"Accept-Encoding":  {"gzip", "br", "br, gzip", "GZIP;q=1", "gzip;q=0", "identity", "*"},
-	"Accept-Language":  {"de", "en"},
-	"Roam-Version":     {"2026-05-01", "2025-01-01"},
-	"Content-Type":     {"application/json", "text/plain"},
-	"Mcp-Name":         {"chat"},
-	"User-Agent":       {"bot/1", "bot/2"},
-	"Traceparent":      {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
-	"X-Fern-Language":  {"Go", "Python"},
-	"Connection":       {"Roam-Version", "close, accept", "ROAM-VERSION,ACCEPT-LANGUAGE", "Content-Type", "keep-alive", "Accept-Encoding, X-Lang"},
+	"Accept":          {"application/json", "text/vtt", ""},
+	"Accept-Encoding": {"gzip", "br", "br, gzip", "GZIP;q=1", "gzip;q=0", "identity", "*"},
+	"Accept-Language": {"de", "en"},
+	"Roam-Version":    {"2026-05-01", "2025-01-01"},
+	"Content-Type":    {"application/json", "text/plain"},
+	"Mcp-Name":        {"chat"},
+	"User-Agent":      {"bot/1", "bot/2"},
+	"Traceparent":     {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+	"X-Fern-Language": {"Go", "Python"},
+	"Connection": {"Roam-Version", "close, accept", "ROAM-VERSION,ACCEPT-LANGUAGE", "Content-Type", "keep-alive",
+		"Accept-Encoding, X-Lang"},
 	"X-Lang":           {"xx", "yy"},
 	"X_Lang":           {"xx"},
 	"X-Forwarded-Host": {"evil.example"},
@@ -46,14 +47,15 @@ var drawnFields = map[string][]string{
 
 // drawHeader draws some fields, as pairs.
 func drawHeader(t *rapid.T, label string) (header []string) {
-	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom(slices.Sorted(maps.Keys(drawnFields))), 0, 6, rapid.ID[string]).Draw(t, label) {
+	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom(slices.Sorted(maps.Keys(drawnFields))), 0, 6, rapid.ID[string]).Draw(t,
+		label) {
 		header = append(header, name, rapid.SampledFrom(drawnFields[name]).Draw(t, name))
 	}
 	return header
 }
 
-// distinguishes writes all by which Roam could tell a request from another, but for its path. Who asks is part of that only where the answer
-// says that it varies with it.
+// distinguishes writes all by which Roam could tell a request from another, but for its path. Who asks is part of that only where the
+// answer says that it varies with it.
 func distinguishes(e *recordingUpstream, vary string) string {
 	h := e.req.Header.Clone()
 	for name := range h {
@@ -107,8 +109,9 @@ func TestNoToolPoisonsTheCache(t *testing.T) {
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		seen := r.Header.Clone()
 		delete(seen, "Authorization")
-		delete(seen, "User-Agent") // it says who asked first
-		return reply(r, 200, fmt.Sprintf(`{"ok":true,"version":%q,"all":%q}`, seen["Roam-Version"], fmt.Sprint(seen)), "Vary", "Accept-Language"), nil
+		delete(seen, "User-Agent") // it is that of the first caller
+		return reply(r, 200, fmt.Sprintf(`{"ok":true,"version":%q,"all":%q}`, seen["Roam-Version"], fmt.Sprint(seen)), "Vary",
+			"Accept-Language"), nil
 	}}
 	for _, poison := range [][]string{
 		{"Connection", "Roam-Version"},
@@ -136,13 +139,15 @@ func TestNoToolPoisonsTheCache(t *testing.T) {
 	}
 }
 
-// A request that may be cached brings to Roam what chooses an answer and who asks, and nothing else.
+// A request that may be cached forwards the fields that choose the answer and those that identify the caller, and no others.
 func TestWhatACachedReadForwards(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered)
 	var sent []string
-	allowed := []string{"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Mcp-Protocol-Version", "Roam-Version", "Traceparent", "Tracestate", "User-Agent", "X-Fern-Sdk-Name"}
-	for _, name := range append([]string{"X-Custom", "Cache-Control", "Idempotency-Key", "X-Request-Id", "Content-Type", "Content-Encoding", "If-None-Match", "Dnt"}, allowed...) {
+	allowed := []string{"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Mcp-Protocol-Version", "Roam-Version",
+		"Traceparent", "Tracestate", "User-Agent", "X-Fern-Sdk-Name"}
+	for _, name := range append([]string{"X-Custom", "Cache-Control", "Idempotency-Key", "X-Request-Id", "Content-Type", "Content-Encoding",
+		"If-None-Match", "Dnt"}, allowed...) {
 		sent = append(sent, name, map[string]string{"Accept-Encoding": "gzip", "Cache-Control": "max-age=10"}[name]+"")
 	}
 	h.do(t.Context(), "GET", "/v1/group.list", "", sent...)
@@ -152,7 +157,8 @@ func TestWhatACachedReadForwards(t *testing.T) {
 		t.Errorf("a fill brings %q, want %q", names, allowed)
 	}
 	h.do(t.Context(), "GET", "/v1/group.list", "", "Range", "bytes=0-1", "If-Range", `"1"`, "X-Custom", "1", "Cache-Control", "no-store")
-	if got := e.req.Header; got.Get("Range") == "" || got.Get("If-Range") == "" || got.Get("X-Custom") != "" || got.Get("Cache-Control") != "" {
+	if got := e.req.Header; got.Get("Range") == "" || got.Get("If-Range") == "" || got.Get("X-Custom") != "" ||
+		got.Get("Cache-Control") != "" {
 		t.Errorf("a part of an answer is asked for with %v, want its range alone", got)
 	}
 }
@@ -162,12 +168,17 @@ func TestFieldsThatAreNeverForwarded(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered)
 	for _, name := range []string{
-		"X_HTTP_Method_Override", "X-HTTP_Method-Override", "X_Original_URL", "X_Forwarded_For", "HTTP_AUTHORIZATION", "Transfer_Encoding", "_", "Roam_Version",
+		"X_HTTP_Method_Override", "X-HTTP_Method-Override", "X_Original_URL", "X_Forwarded_For", "HTTP_AUTHORIZATION", "Transfer_Encoding", "_",
+		"Roam_Version",
 		"X-HTTP-Method-Override", "X-Method-Override", "X-HTTP-Method", "X-HTTP-Path-Override", "X-HTTP-Host-Override", "X-Http-Destinationurl",
-		"X-Original-URL", "X-Original-URI", "X-Original-Method", "X-Original-Host", "X-Rewrite-URL", "X-Rewrite-URI", "X-Envoy-Original-Path", "X-Envoy-External-Address",
-		"X-Host", "Forwarded", "Forwarded-For", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-User", "X-Forwarded-Prefix", "X-Real-IP", "X-Client-IP",
-		"True-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-User", "Remote-User", "X-Authenticated-User", "X-Api-Key", "X-Auth-Token",
-		"Cookie", "Cookie2", "Proxy", "Proxy-Authorization", "Proxy-Connection", "Proxy-Status", "Baggage", "Prefer", "Priority", "Roamproxy-Tool", "Expect",
+		"X-Original-URL", "X-Original-URI", "X-Original-Method", "X-Original-Host", "X-Rewrite-URL", "X-Rewrite-URI", "X-Envoy-Original-Path",
+		"X-Envoy-External-Address",
+		"X-Host", "Forwarded", "Forwarded-For", "X-Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-User", "X-Forwarded-Prefix",
+		"X-Real-IP", "X-Client-IP",
+		"True-Client-IP", "CF-Connecting-IP", "X-Cluster-Client-IP", "Fastly-Client-IP", "X-Remote-User", "Remote-User", "X-Authenticated-User",
+		"X-Api-Key", "X-Auth-Token",
+		"Cookie", "Cookie2", "Proxy", "Proxy-Authorization", "Proxy-Connection", "Proxy-Status", "Baggage", "Prefer", "Priority",
+		"Roamproxy-Tool", "Expect",
 		"Connection", "Keep-Alive", "TE", "Trailer", "Upgrade", "HTTP2-Settings",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +204,8 @@ func TestWhatReachesRoam(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered)
 	for _, target := range []string{
-		"/v1/user.list?b=2&a=1&a=0", "/v1/x;y?z;w&&=&%zz", "/v1/a%2Fb/%7Euser/../c?", "/v1/é|\"^?q=\"|", "/v1/a+b?c=%20+", "/v0/group.archive?id=1",
+		"/v1/user.list?b=2&a=1&a=0", "/v1/x;y?z;w&&=&%zz", "/v1/a%2Fb/%7Euser/../c?", "/v1/é|\"^?q=\"|", "/v1/a+b?c=%20+",
+		"/v0/group.archive?id=1",
 	} {
 		for _, method := range []string{"GET", "POST"} {
 			h.do(t.Context(), method, target, "")
@@ -204,8 +216,10 @@ func TestWhatReachesRoam(t *testing.T) {
 	}
 	for _, method := range []string{"GET", "POST"} {
 		h.do(t.Context(), method, "/v1/user.list?"+method, "body",
-			"Authorization", "Bearer mine", "Cookie", "a=b", "Proxy-Authorization", "x", "X-Forwarded-For", "1.2.3.4", "Forwarded", "for=x", "Baggage", "k=v",
-			"X-HTTP-Method-Override", "DELETE", "Connection", "X-Hop", "X-Hop", "1", "Te", "trailers", "Prefer", "wait=9", "Priority", "u=1", "Roamproxy-Tool", "bot",
+			"Authorization", "Bearer mine", "Cookie", "a=b", "Proxy-Authorization", "x", "X-Forwarded-For", "1.2.3.4", "Forwarded", "for=x",
+			"Baggage", "k=v",
+			"X-HTTP-Method-Override", "DELETE", "Connection", "X-Hop", "X-Hop", "1", "Te", "trailers", "Prefer", "wait=9", "Priority", "u=1",
+			"Roamproxy-Tool", "bot",
 			"Roam-Version", "2026-05-01", "Traceparent", "00-x", "X-Fern-Language", "Go", "Idempotency-Key", "k", "If-None-Match", `"1"`)
 		got := e.req.Header.Clone()
 		for _, name := range []string{"Roam-Version", "Traceparent", "X-Fern-Language", "Authorization"} {

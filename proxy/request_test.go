@@ -24,7 +24,7 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 		{"none", nil, ""},
 		{"an empty one", []string{"X-Request-Id", ""}, ""},
 		{"one with a space", []string{"X-Request-Id", "a b"}, ""},
-		{"one that would write a line of its own", []string{"X-Request-Id", "a\nb"}, ""},
+		{"one with a line break", []string{"X-Request-Id", "a\nb"}, ""},
 		{"one beyond ASCII", []string{"X-Request-Id", "é"}, ""},
 		{"the longest", []string{"X-Request-Id", strings.Repeat("x", maxID)}, strings.Repeat("x", maxID)},
 		{"one too long", []string{"X-Request-Id", strings.Repeat("x", maxID+1)}, ""},
@@ -34,7 +34,7 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 			w := h.do(t.Context(), "GET", target, "", tt.header...)
 			got := w.Header()["X-Request-Id"]
 			if len(got) != 1 || got[0] != h.last().ID {
-				t.Errorf("%s, %s: the answer has %q, the visit %q", tt.name, target, got, h.last().ID)
+				t.Errorf("%s, %s: the answer has %q, the report %q", tt.name, target, got, h.last().ID)
 				continue
 			}
 			if tt.want != "" && got[0] != tt.want || tt.want == "" && (len(got[0]) != 26 || len(tt.header) > 1 && got[0] == tt.header[1]) {
@@ -44,7 +44,7 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 	}
 }
 
-func TestRoamsOwnIDIsThatOfThisVisit(t *testing.T) {
+func TestRoamsOwnIDIsThatOfThisRequest(t *testing.T) {
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "X-Request-Id", "roams-own"), nil
 	}}
@@ -61,14 +61,14 @@ func TestRoamsOwnIDIsThatOfThisVisit(t *testing.T) {
 	}
 }
 
-func TestAVisitKnowsHowOftenItsCallWasSent(t *testing.T) {
+func TestAReportHasTheAttemptsOfItsCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Script(roamtest.Throttle("2"))
 		start := time.Now()
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
 		if report := h.last(); report.Attempts != 2 || report.Queue != time.Since(start) {
-			t.Errorf("after one 429: %d attempts and %v in the line, want 2 and %v", report.Attempts, report.Queue, time.Since(start))
+			t.Errorf("after one 429: %d attempts and %v in the queue, want 2 and %v", report.Attempts, report.Queue, time.Since(start))
 		}
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
 		if report := h.last(); report.Attempts != 0 {
@@ -79,7 +79,8 @@ func TestAVisitKnowsHowOftenItsCallWasSent(t *testing.T) {
 		}
 		h.roam.Script(roamtest.Hang())
 		if status := h.post(t.Context()); status != 504 || h.last().Attempts != 1 || h.last().Upstream != 30*time.Second {
-			t.Errorf("a write that Roam leaves without an answer: %d after %d attempts and %v, want 504, one and 30 s", status, h.last().Attempts, h.last().Upstream)
+			t.Errorf("a write that Roam leaves without an answer: %d after %d attempts and %v, want 504, one and 30 s", status, h.last().Attempts,
+				h.last().Upstream)
 		}
 	})
 }

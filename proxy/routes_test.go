@@ -92,19 +92,22 @@ func TestRulesInheritWhatTheyDoNotName(t *testing.T) {
 		want cache.Rule
 		size int
 	}{
-		{"pages alone keep the freshness of a list", Rule{PageSize: new(100)}, "GET /v1/user.list", cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, 100},
+		{"pages alone keep the freshness of a list", Rule{PageSize: new(100)}, "GET /v1/user.list",
+			cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute}, 100},
 		{"and of signed links", Rule{PageSize: new(100)}, "GET /v1/recording.list", cache.Rule{TTL: 30 * time.Second}, 100},
 		{"and of chats", Rule{PageSize: new(50)}, "GET /v1/chat.list", cache.Rule{TTL: 5 * time.Second, Stale: time.Minute}, 50},
 		{"and leave presence uncached", Rule{PageSize: new(100)}, "GET /v1/user.list?expand=status", cache.Rule{}, 100},
 		{"and what is never cached", Rule{PageSize: new(100)}, "GET /v1/user.activity.list", cache.Rule{}, 100},
 		{"a ttl keeps the stale time", Rule{TTL: &hour}, "GET /v1/user.list", cache.Rule{TTL: hour, Stale: 10 * time.Minute}, 0},
-		{"a ttl is meant for presence too", Rule{TTL: &hour}, "GET /v1/user.list?expand=status", cache.Rule{TTL: hour, Stale: 10 * time.Minute}, 0},
+		{"a ttl is meant for presence too", Rule{TTL: &hour}, "GET /v1/user.list?expand=status", cache.Rule{TTL: hour, Stale: 10 * time.Minute},
+			0},
 		{"a stale time keeps the ttl", Rule{Stale: &zero}, "GET /v1/user.list", cache.Rule{TTL: 30 * time.Second}, 0},
 		{"a ttl of 0 ends caching", Rule{TTL: &zero}, "GET /v1/user.list", cache.Rule{Stale: 10 * time.Minute}, 0},
 		{"origin has no stale time of its own", Rule{Origin: true, TTL: &zero}, "GET /v1/user.list", cache.Rule{Origin: true}, 0},
 		{"unless it is named", Rule{Origin: true, TTL: &zero, Stale: &hour}, "GET /v1/user.list", cache.Rule{Origin: true, Stale: hour}, 0},
 		{"a route without a built-in rule", Rule{TTL: &hour}, "GET /v1/team.anything", cache.Rule{TTL: hour}, 0},
-		{"a POST that reads", Rule{Match: "POST /v1/chat.search", TTL: &hour, KeyBody: new(true)}, "POST /v1/chat.search", cache.Rule{TTL: hour}, 0},
+		{"a POST that reads", Rule{Match: "POST /v1/chat.search", TTL: &hour, KeyBody: new(true)}, "POST /v1/chat.search", cache.Rule{TTL: hour},
+			0},
 		{"a POST that may write", Rule{Match: "POST /v1/*", TTL: &hour}, "POST /v1/chat.post", cache.Rule{}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -190,7 +193,8 @@ func TestWhatEachWriteInvalidates(t *testing.T) {
 	everything := strings.Join(cachedRoutes(), " ")
 	r := mustRoutes(t, Tables{})
 	for _, tt := range []struct{ writes, want string }{
-		{"chat.post chat.postEphemeral chat.sendMessage chat.update chat.delete chat.unfurl chat.startStream chat.appendStream chat.stopStream chat.scheduled.cancel", messages + " chat.scheduled.list"},
+		{"chat.post chat.postEphemeral chat.sendMessage chat.update chat.delete chat.unfurl chat.startStream chat.appendStream " +
+			"chat.stopStream chat.scheduled.cancel", messages + " chat.scheduled.list"},
 		{"reaction.add reaction.remove", messages},
 		{"group.create group.rename group.archive group.add group.join group.remove", groups},
 		{"PUT:/scim/v2/Groups/:id PATCH:/scim/v2/Groups/:id DELETE:/scim/v2/Groups/:id /scim/v2/Groups", groups},
@@ -265,7 +269,8 @@ func TestAWriteInOneChatLeavesTheOthers(t *testing.T) {
 func TestConfiguredDropsAdd(t *testing.T) {
 	r := mustRoutes(t, Tables{Drops: []Drop{{After: "POST /v1/team.*", Routes: []string{"/v*/user.list"}}}})
 	e := r.effectOf("POST", "/v1/team.join")
-	for group, want := range map[string]bool{"/v1/user.list": true, "/v1/team.list": true, "/v1/user.info": false, "/v1/chat.history?chat=C-1": false} {
+	for group, want := range map[string]bool{"/v1/user.list": true, "/v1/team.list": true, "/v1/user.info": false,
+		"/v1/chat.history?chat=C-1": false} {
 		if got := e.covers(group, ""); got != want {
 			t.Errorf("%s is invalidated: %v, want %v", group, got, want)
 		}
@@ -274,7 +279,9 @@ func TestConfiguredDropsAdd(t *testing.T) {
 
 func TestExplain(t *testing.T) {
 	minute := time.Minute
-	tables := Tables{Rules: []Rule{{Match: "GET /v*/*.list", PageSize: new(100)}}, Drops: []Drop{{After: "POST /v1/team.*", Routes: []string{"/v1/user.list"}}}, Routes: []Route{{Match: "GET /v1/user.list", MaxWait: &minute}}}
+	tables := Tables{Rules: []Rule{{Match: "GET /v*/*.list", PageSize: new(100)}},
+		Drops:  []Drop{{After: "POST /v1/team.*", Routes: []string{"/v1/user.list"}}},
+		Routes: []Route{{Match: "GET /v1/user.list", MaxWait: &minute}}}
 	e, err := tables.Explain("GET", "/v1/user.list?limit=3")
 	if err != nil {
 		t.Fatal(err)

@@ -36,7 +36,8 @@ func BenchmarkScaleStreams(b *testing.B) {
 				clients := make([]int, n)
 				for i := range clients {
 					clients[i] = dial(b, addr)
-					fmt.Fprintf(socket(clients[i]), "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nMcp-Session-Id: s-%d-%d\r\n\r\n", opened, i)
+					fmt.Fprintf(socket(clients[i]), "GET /mcp HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nMcp-Session-Id: "+
+						"s-%d-%d\r\n\r\n", opened, i)
 				}
 				for deadline := time.Now().Add(10 * time.Second); roam.opened.Load() < opened+int64(n); <-time.After(time.Millisecond) {
 					if time.Now().After(deadline) {

@@ -191,7 +191,8 @@ func TestAReadHasNoBodyAndNoFramingOnTheWire(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := req.Header.Get("Content-Length"); got != tt.length || req.Header.Get("Transfer-Encoding") != "" || strings.Contains(raw, "Transfer-Encoding") {
+			if got := req.Header.Get("Content-Length"); got != tt.length || req.Header.Get("Transfer-Encoding") != "" ||
+				strings.Contains(raw, "Transfer-Encoding") {
 				t.Errorf("on the wire is %q, want Content-Length %q and no Transfer-Encoding", raw, tt.length)
 			}
 		})

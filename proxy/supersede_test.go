@@ -60,12 +60,19 @@ func TestOnlyTheNewestPulseIsSent(t *testing.T) {
 		writes [][2]string // target, body
 		want   []string
 	}{
-		{"pulses of one chat", [][2]string{{typing, `{"chatId":"C-1","n":1}`}, {typing, `{"chatId":"C-1","n":2}`}, {typing, `{"chatId":"C-1","n":3}`}}, []string{`/v1/chat.typing {"chatId":"C-1","n":3}`}},
-		{"pulses of two chats", [][2]string{{typing, `{"chatId":"C-1"}`}, {typing, `{"chatId":"C-2"}`}}, []string{`/v1/chat.typing {"chatId":"C-1"}`, `/v1/chat.typing {"chatId":"C-2"}`}},
-		{"pulses of v0", [][2]string{{"/v0/chat.typing", `{"chat":"C-1","n":1}`}, {"/v0/chat.typing", `{"chat":"C-1","n":2}`}}, []string{`/v0/chat.typing {"chat":"C-1","n":2}`}},
-		{"messages are never superseded", [][2]string{{"/v1/chat.post", `{"chatId":"C-1","n":1}`}, {"/v1/chat.post", `{"chatId":"C-1","n":2}`}}, []string{`/v1/chat.post {"chatId":"C-1","n":1}`, `/v1/chat.post {"chatId":"C-1","n":2}`}},
-		{"a pulse without a subject is like any other", [][2]string{{typing, `{"email":"a@example.com"}`}, {typing, `{"email":"b@example.com"}`}}, []string{`/v1/chat.typing {"email":"a@example.com"}`, `/v1/chat.typing {"email":"b@example.com"}`}},
-		{"by configuration", [][2]string{{"/v1/board.set", `{"board":"b","n":1}`}, {"/v1/board.set", `{"board":"b","n":2}`}}, []string{`/v1/board.set {"board":"b","n":2}`}},
+		{"pulses of one chat", [][2]string{{typing, `{"chatId":"C-1","n":1}`}, {typing, `{"chatId":"C-1","n":2}`},
+			{typing, `{"chatId":"C-1","n":3}`}}, []string{`/v1/chat.typing {"chatId":"C-1","n":3}`}},
+		{"pulses of two chats", [][2]string{{typing, `{"chatId":"C-1"}`}, {typing, `{"chatId":"C-2"}`}},
+			[]string{`/v1/chat.typing {"chatId":"C-1"}`, `/v1/chat.typing {"chatId":"C-2"}`}},
+		{"pulses of v0", [][2]string{{"/v0/chat.typing", `{"chat":"C-1","n":1}`}, {"/v0/chat.typing", `{"chat":"C-1","n":2}`}},
+			[]string{`/v0/chat.typing {"chat":"C-1","n":2}`}},
+		{"messages are never superseded", [][2]string{{"/v1/chat.post", `{"chatId":"C-1","n":1}`}, {"/v1/chat.post", `{"chatId":"C-1","n":2}`}},
+			[]string{`/v1/chat.post {"chatId":"C-1","n":1}`, `/v1/chat.post {"chatId":"C-1","n":2}`}},
+		{"a pulse without a subject is like any other", [][2]string{{typing, `{"email":"a@example.com"}`},
+			{typing, `{"email":"b@example.com"}`}}, []string{`/v1/chat.typing {"email":"a@example.com"}`,
+			`/v1/chat.typing {"email":"b@example.com"}`}},
+		{"by configuration", [][2]string{{"/v1/board.set", `{"board":"b","n":1}`}, {"/v1/board.set", `{"board":"b","n":2}`}},
+			[]string{`/v1/board.set {"board":"b","n":2}`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -99,7 +106,7 @@ func TestAMessageEndsTheTypingInItsChat(t *testing.T) {
 		{"the answer", "/v1/chat.post", `{"chatId":"C-1"}`, true},
 		{"a piece of it", "/v1/chat.appendStream", `{"chatId":"C-1","text":"x"}`, true},
 		{"a message elsewhere", "/v1/chat.post", `{"chatId":"C-2"}`, false},
-		{"a message to nobody knows whom", "/v1/chat.post", `{"email":"a@example.com"}`, false},
+		{"a message that names no chat", "/v1/chat.post", `{"email":"a@example.com"}`, false},
 		{"a write of another kind", "/v1/group.rename", `{"chatId":"C-1"}`, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,7 +159,7 @@ func TestAPulseOutlivesTheToolThatBeganIt(t *testing.T) {
 	})
 }
 
-func TestAPulseThatNobodyWaitsForIsNotSent(t *testing.T) {
+func TestAnAbandonedPulseIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPulser(t, nil)
 		leaves, cancel := context.WithCancel(t.Context())

@@ -18,7 +18,8 @@ func TestToolsProveThemselves(t *testing.T) {
 		}
 		p.proxy.Credentials = []Credential{key("org"), key("alice")}
 		p.proxy.Tools = []Tool{
-			{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("old")), sha256.Sum256([]byte("new"))}, Allow: []string{"GET /v1/*", "POST /v1/chat.post"}},
+			{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("old")), sha256.Sum256([]byte("new"))},
+				Allow: []string{"GET /v1/*", "POST /v1/chat.post"}},
 			{Name: "hers", Tokens: [][32]byte{sha256.Sum256([]byte("alices"))}, Credential: "alice"},
 		}
 	})

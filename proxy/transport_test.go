@@ -32,7 +32,7 @@ func fetched(t *testing.T, o TransportOptions, address string) error {
 	return err
 }
 
-func TestTheNetworkChecksWhomItTalksTo(t *testing.T) {
+func TestTheTransportChecksCertificates(t *testing.T) {
 	serve := func(most uint16) *httptest.Server {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		s.TLS = &tls.Config{MaxVersion: most}
@@ -45,7 +45,7 @@ func TestTheNetworkChecksWhomItTalksTo(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: modern.Certificate().Raw}), 0o600)
 	if err := fetched(t, TransportOptions{}, modern.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a certificate that nobody signed: %v", err)
+		t.Errorf("a self-signed certificate: %v", err)
 	}
 	if err := fetched(t, TransportOptions{CAFile: ca}, modern.URL); err != nil {
 		t.Errorf("one that ca_file names: %v", err)
@@ -54,7 +54,8 @@ func TestTheNetworkChecksWhomItTalksTo(t *testing.T) {
 		t.Errorf("TLS 1.1: %v", err)
 	}
 	os.WriteFile(ca, []byte("no certificate"), 0o600)
-	if _, err := NewTransport(TransportOptions{CAFile: ca}); err == nil || !strings.Contains(err.Error(), "upstream.ca_file: there is no certificate in "+ca) {
+	if _, err := NewTransport(TransportOptions{CAFile: ca}); err == nil ||
+		!strings.Contains(err.Error(), "upstream.ca_file: there is no certificate in "+ca) {
 		t.Errorf("a file without a certificate: %v", err)
 	}
 	if _, err := NewTransport(TransportOptions{CAFile: ca + "?"}); err == nil {

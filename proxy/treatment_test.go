@@ -23,7 +23,7 @@ func TestEqualReadsShareACallThoughNothingIsCached(t *testing.T) {
 		{"a search", "/v1/meeting.search?query=x", nil, 1},
 		{"what only Roam understands", "/v1/meeting.search?query=x", []string{"X-Own", "1"}, 3},
 		{"an event stream", "/mcp", []string{"Accept", "text/event-stream"}, 3},
-		{"who wants it fresh", "/v1/meeting.search", []string{"Cache-Control", "no-store"}, 3},
+		{"a request for a fresh answer", "/v1/meeting.search", []string{"Cache-Control", "no-store"}, 3},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

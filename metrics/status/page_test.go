@@ -123,7 +123,7 @@ func TestPageEscapesWhatToolsSay(t *testing.T) {
 	}
 }
 
-func TestPageTellsWhoSharesTheQuota(t *testing.T) {
+func TestPageShowsTheReplicasOfAQuota(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		state metrics.QuotaState

@@ -317,7 +317,7 @@ func TestHoldersAreShownByTool(t *testing.T) {
 }
 
 // Seen to fail with an explanation that named only whose calls were sent meanwhile: one of flood's, though reader held the slots.
-func TestTheExplanationNamesWhoHeldTheSlots(t *testing.T) {
+func TestTheExplanationNamesTheToolsInTheSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, q := quiet("calm", "flood", "reader")
 		counted.QuotaState("roam", func() metrics.QuotaState {

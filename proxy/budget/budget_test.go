@@ -66,7 +66,8 @@ func TestTheFile(t *testing.T) {
 			}
 			aside, err := os.ReadFile(filepath.Join(dir, "budgets.json.other-version"))
 			if later := strings.Contains(tt.name, "later"); later != (err == nil) || later && string(aside) != tt.content || b.Err() != nil {
-				t.Errorf("%s: set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", tt.name, aside, err, b.Err())
+				t.Errorf("%s: set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", tt.name, aside, err,
+					b.Err())
 			}
 		})
 	}

@@ -90,7 +90,8 @@ func TestFileIsSeenToChange(t *testing.T) {
 		if s, _ := f.Secret(t.Context()); s.Reveal() != "second" {
 			t.Errorf("10 s after the change: %q, want the new secret", s.Reveal())
 		}
-		for name, content := range map[string]string{"empty": " \n", "too large": strings.Repeat("x", maxFileSize+1), "of two lines": "a\nb", "with a control character": "a\x00b"} {
+		for name, content := range map[string]string{"empty": " \n", "too large": strings.Repeat("x", maxFileSize+1), "of two lines": "a\nb",
+			"with a control character": "a\x00b"} {
 			write(t, path, content)
 			time.Sleep(maxFileAge)
 			s, err := f.Secret(t.Context())
@@ -201,7 +202,7 @@ func TestTransportAddsTheCredentialForItsHostAlone(t *testing.T) {
 // A 401 belongs to its route; a second one, of another route, is about the credential, until a call passes.
 //
 // Seen to fail with one 401 that counts for all routes.
-func TestTransportRemembersARefusal(t *testing.T) {
+func TestTransportRecordsARefusal(t *testing.T) {
 	next := &roam{}
 	tr := &Transport{Next: next, Name: "org", Source: Key{NewSecret(hidden)}, Scheme: "https", Host: "api.ro.am"}
 	for _, tt := range []struct {

@@ -23,7 +23,8 @@ func TestKeysFollowTheSecret(t *testing.T) {
 		if again := file.Keys(); again != first {
 			t.Error("the keys are made anew each time")
 		}
-		if elsewhere := of(Key{NewSecret(hidden)}, "other.example"); elsewhere.Partition == first.Partition || bytes.Equal(elsewhere.Seal, first.Seal) {
+		if elsewhere := of(Key{NewSecret(hidden)}, "other.example"); elsewhere.Partition == first.Partition ||
+			bytes.Equal(elsewhere.Seal, first.Seal) {
 			t.Error("another Roam has the same keys")
 		}
 		if first.Partition == string(first.Seal) || leaks(first.Partition+string(first.Seal)) || strings.Contains(first.Partition, hidden[:8]) {

@@ -75,13 +75,16 @@ func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
 		{"a redirect's", "", "<a href=?t=" + hidden + ">", "<a href=?t=" + stars + ">", 302},
 		{"a choice", "", hidden, stars, 300},
 		{"an error with success", "", `{"ok": false,"message":"` + hidden + `"}`, `{"ok": false,"message":"` + stars + `"}`, 200},
-		{"an error with success, compressed", "gzip", zipped(`{"message":"` + hidden + `","ok":false}`), `{"message":"` + stars + `","ok":false}`, 201},
-		{"an error of JSON-RPC", "", `{"jsonrpc":"2.0","error":{"message":"` + hidden + `"}}`, `{"jsonrpc":"2.0","error":{"message":"` + stars + `"}}`, 200},
+		{"an error with success, compressed", "gzip", zipped(`{"message":"` + hidden + `","ok":false}`),
+			`{"message":"` + stars + `","ok":false}`, 201},
+		{"an error of JSON-RPC", "", `{"jsonrpc":"2.0","error":{"message":"` + hidden + `"}}`,
+			`{"jsonrpc":"2.0","error":{"message":"` + stars + `"}}`, 200},
 		{"an error with success that is cut", "", `{"ok":false,"message":"` + hidden, `{"ok":false,"message":"` + stars, 200},
 		{"a good answer", "", `{"ok":true,"text":"` + hidden + `"}`, `{"ok":true,"text":"` + hidden + `"}`, 200},
 		{"a good answer that is no JSON", "", hidden, hidden, 200},
 	} {
-		res := answered(t, tt.status, iotest.OneByteReader(strings.NewReader(tt.body)), "Content-Encoding", tt.encoding, "X-Echo", "Bearer "+hidden, "X-Echo", "plain")
+		res := answered(t, tt.status, iotest.OneByteReader(strings.NewReader(tt.body)), "Content-Encoding", tt.encoding, "X-Echo",
+			"Bearer "+hidden, "X-Echo", "plain")
 		got, err := io.ReadAll(res.Body)
 		if string(got) != tt.want || err != nil {
 			t.Errorf("%s: %q (%v), want %q", tt.name, got, err, tt.want)
@@ -300,7 +303,8 @@ func TestAShortSecretLeavesNames(t *testing.T) {
 
 func TestWhatIsNoSecretStays(t *testing.T) {
 	r := newRedactor(awkward, "")
-	for _, s := range []string{"", "%", "%4", `\`, `\u00`, "&", "&#", "&#x;", "&amp;", "rmk-", awkward[:len(awkward)-1], awkward[1:], "\x00", "ünïcödé", "%e2%82%ac"} {
+	for _, s := range []string{"", "%", "%4", `\`, `\u00`, "&", "&#", "&#x;", "&amp;", "rmk-", awkward[:len(awkward)-1], awkward[1:], "\x00",
+		"ünïcödé", "%e2%82%ac"} {
 		if got := r.text(s); got != s {
 			t.Errorf("%q became %q", s, got)
 		}
@@ -381,8 +385,10 @@ func BenchmarkNewRedactor(b *testing.B) {
 func BenchmarkRedactHeader(b *testing.B) {
 	r := newRedactor("rmk-0123456789abcdef0123456789abcdef")
 	h := http.Header{
-		"Content-Type": {"application/json; charset=utf-8"}, "Date": {"Sat, 28 Nov 2026 19:00:00 GMT"}, "Etag": {`"33a64df551425fcc55e4d42a148795d9f25f89d4"`},
-		"X-Request-Id": {"0123456789abcdef0123456789abcdef"}, "Strict-Transport-Security": {"max-age=31536000; includeSubDomains"}, "Vary": {"Origin"},
+		"Content-Type": {"application/json; charset=utf-8"}, "Date": {"Sat, 28 Nov 2026 19:00:00 GMT"},
+		"Etag":         {`"33a64df551425fcc55e4d42a148795d9f25f89d4"`},
+		"X-Request-Id": {"0123456789abcdef0123456789abcdef"}, "Strict-Transport-Security": {"max-age=31536000; includeSubDomains"},
+		"Vary": {"Origin"},
 	}
 	b.ReportAllocs()
 	for b.Loop() {

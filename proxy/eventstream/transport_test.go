@@ -251,7 +251,7 @@ func TestDrainEndsStreams(t *testing.T) {
 	})
 }
 
-func TestAClientThatLeavesIsHeldNoLonger(t *testing.T) {
+func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := &server{status: 200, kind: "text/event-stream", lives: time.Nanosecond}
 		rt := newTransport(roam)

@@ -7,7 +7,8 @@ import (
 
 // What is cut is JSON still, and has the items that were asked for and everything else as it was.
 func FuzzPage(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,2,3],"nextCursor":"x"}`, `{"nextCursor":null,"a":[]}`, ` { "a" : [ {} , [] ] } `, `{"a":[1],"a":[2]}`, `{"a":[1]}x`, `[1]`} {
+	for _, seed := range []string{`{"a":[1,2,3],"nextCursor":"x"}`, `{"nextCursor":null,"a":[]}`, ` { "a" : [ {} , [] ] } `,
+		`{"a":[1],"a":[2]}`, `{"a":[1]}x`, `[1]`} {
 		f.Add(seed, 1)
 	}
 	f.Fuzz(func(t *testing.T, body string, at int) {
@@ -22,7 +23,8 @@ func FuzzPage(f *testing.F) {
 		for _, next := range []string{"", "rp1.x"} {
 			head, ok := parsePage(p.cut(0, at, next))
 			tail, ok2 := parsePage(p.cut(at, len(p.items), ""))
-			if !ok || !ok2 || len(head.items) != at || len(head.items)+len(tail.items) != len(p.items) || next != "" && head.next != next || tail.next != p.next {
+			if !ok || !ok2 || len(head.items) != at || len(head.items)+len(tail.items) != len(p.items) || next != "" && head.next != next ||
+				tail.next != p.next {
 				t.Errorf("%q is cut into %q and %q", body, head.body, tail.body)
 			}
 			for i, item := range p.items {

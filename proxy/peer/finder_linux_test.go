@@ -121,11 +121,13 @@ func TestProgramsAreFound(t *testing.T) {
 			for _, p := range flood {
 				flows[p]++
 			}
-			if len(flood) != 50 || len(flows) != 1 || flood[0].Name != "exporter.py" || flood[0].Flow == "" || flood[0].Process == "" || flood[0].Shared {
+			if len(flood) != 50 || len(flows) != 1 || flood[0].Name != "exporter.py" || flood[0].Flow == "" || flood[0].Process == "" ||
+				flood[0].Shared {
 				t.Fatalf("%d calls of %v, want 50 of one exporter.py", len(flood), flows)
 			}
 			run(t, exporter, target, "1", nil)
-			if again := s.take(); len(again) != 1 || again[0].Name != flood[0].Name || again[0].Flow != flood[0].Flow || again[0].Process == flood[0].Process {
+			if again := s.take(); len(again) != 1 || again[0].Name != flood[0].Name || again[0].Flow != flood[0].Flow ||
+				again[0].Process == flood[0].Process {
 				t.Errorf("another process of the program is %v, want %v but for the process", again, flood[0])
 			}
 			run(t, calm, target, "1", nil)
@@ -154,7 +156,9 @@ func TestHiddenProcessesHaveAnOwner(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, "/usr/bin/python3", "-c", "import socket,sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2]))); print(s.getsockname()[1], flush=True); sys.stdin.read()", local.Addr().String(), strings.TrimPrefix(target, "127.0.0.1:"))
+		cmd := exec.CommandContext(ctx, "/usr/bin/python3", "-c", "import socket,sys; s = socket.create_connection((sys.argv[1], "+
+			"int(sys.argv[2]))); print(s.getsockname()[1], flush=True); sys.stdin.read()", local.Addr().String(),
+			strings.TrimPrefix(target, "127.0.0.1:"))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		in, _ := cmd.StdinPipe()
 		out, _ := cmd.StdoutPipe()
@@ -218,7 +222,8 @@ func TestHiddenProcessesInCgroups(t *testing.T) {
 		}
 	}
 	service, container := peers["standup.service"], peers["0123456789abcdef"]
-	if service.Name != "standup" || container.Name != "" || service.Flow == container.Flow || !service.Shared || !strings.HasPrefix(container.Flow, "cgroup ") {
+	if service.Name != "standup" || container.Name != "" || service.Flow == container.Flow || !service.Shared ||
+		!strings.HasPrefix(container.Flow, "cgroup ") {
 		t.Errorf("a service is %v and a container %v, want standup and no name, and a cgroup each", service, container)
 	}
 }
@@ -344,7 +349,8 @@ func BenchmarkFind(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer theirs.Close()
-	for name, f := range map[string]func() *Finder{"first": NewFinder, "again": func() func() *Finder { f := NewFinder(); f.Find(theirs); return func() *Finder { return f } }()} {
+	for name, f := range map[string]func() *Finder{"first": NewFinder,
+		"again": func() func() *Finder { f := NewFinder(); f.Find(theirs); return func() *Finder { return f } }()} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

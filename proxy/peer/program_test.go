@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestTheNameIsWhatAPersonCallsIt(t *testing.T) {
+func TestNamesOfPrograms(t *testing.T) {
 	for _, tt := range []struct{ command, want string }{
 		{"/usr/bin/python3 /app/exporter.py", "exporter.py"},
 		{"python3.12 -u -W ignore ./exporter.py --all", "exporter.py"},
@@ -34,7 +34,8 @@ func TestTheNameIsWhatAPersonCallsIt(t *testing.T) {
 			}
 		})
 	}
-	for arg, want := range map[string]string{"/usr/bin/exporter": "exporter", "-zsh": "zsh", "gunicorn: worker [app]": "gunicorn", "nginx: master": "nginx", "": ""} {
+	for arg, want := range map[string]string{"/usr/bin/exporter": "exporter", "-zsh": "zsh", "gunicorn: worker [app]": "gunicorn",
+		"nginx: master": "nginx", "": ""} {
 		if got := baseName(arg); got != want {
 			t.Errorf("baseName(%q) = %q, want %q", arg, got, want)
 		}

@@ -46,8 +46,9 @@ type writeModel struct {
 
 func drawStep(t *rapid.T) step {
 	return step{
-		kind: rapid.IntRange(0, 9).Draw(t, "kind"), replica: rapid.IntRange(0, 1).Draw(t, "replica"), which: rapid.IntRange(0, 99).Draw(t, "which"),
-		how: rapid.IntRange(0, len(ends)-1).Draw(t, "how"), body: rapid.SampledFrom([]string{"hello", "bye"}).Draw(t, "body"),
+		kind: rapid.IntRange(0, 9).Draw(t, "kind"), replica: rapid.IntRange(0, 1).Draw(t, "replica"),
+		which: rapid.IntRange(0, 99).Draw(t, "which"),
+		how:   rapid.IntRange(0, len(ends)-1).Draw(t, "how"), body: rapid.SampledFrom([]string{"hello", "bye"}).Draw(t, "body"),
 		key: rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(t, "key"), resend: rapid.IntRange(0, 9).Draw(t, "resend") == 0,
 		wait: time.Duration(rapid.IntRange(0, 10_000).Draw(t, "wait in ms")) * time.Millisecond,
 	}

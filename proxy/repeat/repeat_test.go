@@ -110,7 +110,8 @@ func TestARepeatAfter(t *testing.T) {
 		{"Roam's 503", func(p *Pending) { answered(p, 503, "later", nil) }, "sent", "sent"},
 		{"a large answer", func(p *Pending) { answered(p, 200, strings.Repeat("x", maxAnswer+1), nil) }, "sent",
 			"repeat: the first write with this Idempotency-Key was answered with 200; the answer is too large to be kept"},
-		{"the largest answer", func(p *Pending) { answered(p, 200, strings.Repeat("x", maxAnswer), nil) }, "sent", "replayed 200 " + strings.Repeat("x", maxAnswer)},
+		{"the largest answer", func(p *Pending) { answered(p, 200, strings.Repeat("x", maxAnswer), nil) }, "sent",
+			"replayed 200 " + strings.Repeat("x", maxAnswer)},
 	} {
 		for _, w := range []Write{message("hello"), keyed("k", "hello")} {
 			t.Run(fmt.Sprintf("%s, key %q", tt.name, w.Key), func(t *testing.T) {
@@ -284,7 +285,7 @@ func TestTheHeaderThatIsReplayed(t *testing.T) {
 	}
 }
 
-func TestWhoeverLeavesWaitsNoLonger(t *testing.T) {
+func TestAToolThatLeavesWaitsNoLonger(t *testing.T) {
 	for _, shared := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newMemory(newFake())

@@ -74,7 +74,8 @@ func TestToolCalls(t *testing.T) {
 	}{
 		{"another id", strings.Replace(call, `"id":1`, `"id":"b"`, 1), true, true},
 		{"another progress token", strings.Replace(call, `"params":{`, `"params":{"_meta":{"progressToken":7},`, 1), true, true},
-		{"other white space and order", `{"params": {"arguments": {"at": 1.0, "emoji": "+1"}, "name": "reaction_add"}, "method": "tools/call"}`, true, true},
+		{"other white space and order", `{"params": {"arguments": {"at": 1.0, "emoji": "+1"}, "name": "reaction_add"}, "method": "tools/call"}`,
+			true, true},
 		{"escaped letters", strings.Replace(call, `"+1"`, `"\u002b1"`, 1), true, true},
 		{"other arguments", strings.Replace(call, `"+1"`, `"-1"`, 1), true, false},
 		{"another tool", strings.Replace(call, "reaction_add", "reaction_remove", 1), true, false},
@@ -134,7 +135,8 @@ func FuzzDecode(f *testing.F) {
 }
 
 func TestTheLargestRecordIsRead(t *testing.T) {
-	r := &Record{State: Answered, Status: 200, Body: make([]byte, maxAnswer), Header: map[string][]string{"Link": {strings.Repeat(`"`, maxHeader-4)}}}
+	r := &Record{State: Answered, Status: 200, Body: make([]byte, maxAnswer),
+		Header: map[string][]string{"Link": {strings.Repeat(`"`, maxHeader-4)}}}
 	data, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -105,7 +105,7 @@ func TestTellAddsHeaderFields(t *testing.T) {
 	}
 }
 
-func TestTransportTellsItsTrace(t *testing.T) {
+func TestTransportCallsTheHooksOfHttptrace(t *testing.T) {
 	var steps []string
 	trace := &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { steps = append(steps, "connection") },

@@ -70,7 +70,8 @@ func specCalls(posted string) []specCall {
 		{"chat.json", "GET", "/lobbyBooking.list", "/lobbyBooking.list?lobbyId=" + id("lobby", 0), ""},
 		{"chat.json", "GET", "/userauditlog.list", "/userauditlog.list?date=2026-01-05", ""},
 		{"onair.json", "POST", "/onair.event.create", "/onair.event.create",
-			`{"title":"Demo","calendarHostEmail":"user001@example.com","start":"2026-02-01T10:00:00Z","end":"2026-02-01T11:00:00Z","timeZone":"UTC","hosts":[{"name":"Jo"}]}`},
+			`{"title":"Demo","calendarHostEmail":"user001@example.com","start":"2026-02-01T10:00:00Z",` +
+				`"end":"2026-02-01T11:00:00Z","timeZone":"UTC","hosts":[{"name":"Jo"}]}`},
 		{"onair.json", "GET", "/onair.event.list", "/onair.event.list", ""},
 		{"onair.json", "GET", "/onair.event.info", "/onair.event.info?id=" + event, ""},
 		{"onair.json", "POST", "/onair.event.update", "/onair.event.update", `{"id":"` + event + `","title":"Launch"}`},

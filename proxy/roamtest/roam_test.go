@@ -211,7 +211,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-func TestOrderTurnsWithAfter(t *testing.T) {
+func TestAfterReversesTheOrder(t *testing.T) {
 	rt := unmetered().Transport()
 	first := func(target string) string {
 		_, body := call(t, rt, "GET", target+"limit=1", "")
@@ -240,7 +240,7 @@ func TestOrderTurnsWithAfter(t *testing.T) {
 	}
 }
 
-func TestSomebodyElseSpends(t *testing.T) {
+func TestAnotherClientSpends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := New(Options{})
 		if got := roam.Spend(12); got != 10 {

@@ -121,19 +121,23 @@ func TestOnlyGenuineDeliveriesDoAnything(t *testing.T) {
 		result Result
 	}{
 		{"forged", nil, signed(t, "whsec_"+strings.Repeat("QUJD", 12), "m", now, message), 401, Forged},
-		{"another body", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(`{"type":"chat.message"}`)) }, signed(t, secret, "m", now, message), 401, Forged},
+		{"another body", func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader(`{"type":"chat.message"}`)) },
+			signed(t, secret, "m", now, message), 401, Forged},
 		{"another id", func(r *http.Request) { r.Header.Set("Webhook-Id", "n") }, signed(t, secret, "m", now, message), 401, Forged},
 		{"no signature", func(r *http.Request) { r.Header.Del("Webhook-Signature") }, signed(t, secret, "m", now, message), 400, Malformed},
-		{"an empty signature", func(r *http.Request) { r.Header.Set("Webhook-Signature", "v1,") }, signed(t, secret, "m", now, message), 401, Forged},
+		{"an empty signature", func(r *http.Request) { r.Header.Set("Webhook-Signature", "v1,") }, signed(t, secret, "m", now, message), 401,
+			Forged},
 		{"two ids", func(r *http.Request) { r.Header.Add("Webhook-Id", "n") }, signed(t, secret, "m", now, message), 400, Malformed},
 		{"a huge id", nil, signed(t, secret, strings.Repeat("m", maxID+1), now, message), 400, Malformed},
 		{"old", nil, signed(t, secret, "m", now.Add(-6*time.Minute), message), 400, Outdated},
 		{"from the future", nil, signed(t, secret, "m", now.Add(6*time.Minute), message), 400, Outdated},
-		{"a timestamp that is none", func(r *http.Request) { r.Header.Set("Webhook-Timestamp", "soon") }, signed(t, secret, "m", now, message), 400, Malformed},
+		{"a timestamp that is none", func(r *http.Request) { r.Header.Set("Webhook-Timestamp", "soon") }, signed(t, secret, "m", now, message),
+			400, Malformed},
 		{"no JSON", nil, signed(t, secret, "m", now, "hello"), 400, Malformed},
 		{"a list", nil, signed(t, secret, "m", now, "[]"), 400, Malformed},
 		{"too large", nil, signed(t, secret, "m", now, `{"x":"`+strings.Repeat("x", maxBody)+`"}`), 413, Malformed},
-		{"too slow", func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded)) }, signed(t, secret, "m", now, message), 408, Malformed},
+		{"too slow", func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded)) },
+			signed(t, secret, "m", now, message), 408, Malformed},
 		{"a GET", func(r *http.Request) { r.Method = "GET" }, signed(t, secret, "m", now, message), 404, NotFound},
 		{"another path", func(r *http.Request) { r.URL.Path = "/" }, signed(t, secret, "m", now, message), 404, NotFound},
 		{"an encoded path", func(r *http.Request) { r.URL.RawPath = "/%72oam" }, signed(t, secret, "m", now, message), 404, NotFound},
@@ -201,7 +205,7 @@ func TestASlowReceiver(t *testing.T) {
 	})
 }
 
-func TestAnswersTellTheTruthAboutReceivers(t *testing.T) {
+func TestAnswersHaveTheOutcomeOfTheReceivers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		bot    func(*http.Request) (int, error)
@@ -303,7 +307,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestSeenIsBounded(t *testing.T) {
+func TestDeliveryIDsAreBounded(t *testing.T) {
 	var s deliveryIDs
 	now := time.Now()
 	for i := range 3 * maxIDs {

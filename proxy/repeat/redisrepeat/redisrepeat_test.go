@@ -91,7 +91,8 @@ func TestAnotherReplicaKnowsOfAnUnknownOutcome(t *testing.T) {
 		begin(t, r.here, w).Unknown(504)
 		unknown(t, r.other, w, 504)
 		for _, left := range r.keys(t) {
-			if life, err := r.client.Do(t.Context(), r.client.B().Pttl().Key(left).Build()).AsInt64(); err != nil || life <= 0 || life > remember.Milliseconds() {
+			if life, err := r.client.Do(t.Context(), r.client.B().Pttl().Key(left).Build()).AsInt64(); err != nil || life <= 0 ||
+				life > remember.Milliseconds() {
 				t.Errorf("%s lives for another %d ms (%v), want at most %v", left, life, err, remember)
 			}
 		}
@@ -218,7 +219,8 @@ func TestWhileRedisIsUnreachableEachReplicaRemembersAlone(t *testing.T) {
 func TestARecordThatCannotBeRead(t *testing.T) {
 	for _, w := range []repeat.Write{write("", "hello"), write("k", "hello")} {
 		for name, content := range map[string]string{
-			"not JSON": "x", "of another state": `{"state":"undone"}`, "too large": `{"state":"unknown","status":502}` + strings.Repeat(" ", repeat.MaxRecord),
+			"not JSON": "x", "of another state": `{"state":"undone"}`,
+			"too large": `{"state":"unknown","status":502}` + strings.Repeat(" ", repeat.MaxRecord),
 		} {
 			r := newReplicas(t)
 			begin(t, r.here, w).Unknown(504)
