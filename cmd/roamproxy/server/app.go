@@ -122,12 +122,12 @@ func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		proxy.Guard(http.HandlerFunc(answerLocally), reach(c.Listen, c.Hosts)).ServeHTTP(w, r)
 		return
 	}
-	g := a.enter()
-	defer g.users.Done()
+	s := a.enter()
+	defer s.users.Done()
 	if a.draining.Load() {
 		w.Header().Set("Connection", "close") // the connection is about to close
 	}
-	g.proxy.ServeHTTP(w, r)
+	s.proxy.ServeHTTP(w, r)
 }
 
 // enter returns the current snapshot for one request, which calls users.Done at its end.
@@ -149,13 +149,13 @@ func (a *app) Close() {
 	a.cancel()
 	a.writes.Close()
 	a.background.Wait()
-	g := a.current()
-	g.cache.Close()
+	s := a.current()
+	s.cache.Close()
 	a.closeQueues()
-	if g.session != nil {
-		g.session.Close()
+	if s.session != nil {
+		s.session.Close()
 	}
-	g.base.CloseIdleConnections()
+	s.base.CloseIdleConnections()
 }
 
 // queues returns the queues of all quotas by name, those included that a reload has removed and that still have requests.

@@ -46,35 +46,35 @@ func (a *app) change(c config.Config) error {
 			return err
 		}
 	}
-	g, err := a.build(c, last)
+	s, err := a.build(c, last)
 	if err != nil {
 		return err
 	}
 	a.webhooks.receiver.Store(receiver)
 	a.connections.Resize(shareOfConnections(c.Limits.MaxConnections))
 	for _, q := range c.Quotas {
-		a.configure(a.quotas[q.Name], c, q, g.session)
+		a.configure(a.quotas[q.Name], c, q, s.session)
 	}
-	if g.session != last.session {
-		a.setSession(g.session, c.Redis)
+	if s.session != last.session {
+		a.setSession(s.session, c.Redis)
 	}
-	a.writes.Configure(time.Duration(c.Writes.Remember), sharedWrites(c, g.session))
+	a.writes.Configure(time.Duration(c.Writes.Remember), sharedWrites(c, s.session))
 	a.mu.Lock()
-	a.now = g
+	a.now = s
 	a.mu.Unlock()
-	for name := range g.sources {
+	for name := range s.sources {
 		check := func() error { return a.current().proxy.Problems()[name] }
 		a.metrics.Credential(name, func() bool { return check() == nil })
 		a.health.Check("credential "+name, check)
 	}
 	for name := range last.sources {
-		if g.sources[name] == nil {
+		if s.sources[name] == nil {
 			a.metrics.Credential(name, nil)
 			a.health.Check("credential "+name, nil)
 		}
 	}
 	if last.proxy != nil {
-		a.background.Go(func() { a.retire(last, g) })
+		a.background.Go(func() { a.retire(last, s) })
 	}
 	return nil
 }
@@ -84,8 +84,8 @@ func (a *app) change(c config.Config) error {
 func shareOfConnections(limit int) int64 { return max(int64(limit)*2/3, 1) }
 
 // build returns the snapshot of a configuration. It takes over from last what did not change.
-func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
-	g = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, session: last.session,
+func (a *app) build(c config.Config, last *snapshot) (s *snapshot, err error) {
+	s = &snapshot{config: c, cache: last.cache, bodies: last.bodies, base: last.base, session: last.session,
 		sources: make(map[string]credential.Source)}
 	var undo []func()
 	defer func() {
@@ -105,36 +105,36 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 		return nil, err
 	}
 	// the content of a CA file may have changed
-	if g.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" ||
+	if s.base == nil || c.Upstream.MaxInFlight != last.config.Upstream.MaxInFlight || c.Upstream.CAFile != "" ||
 		last.config.Upstream.CAFile != "" {
-		if g.base, err = proxy.NewTransport(proxy.TransportOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile,
+		if s.base, err = proxy.NewTransport(proxy.TransportOptions{MaxInFlight: c.Upstream.MaxInFlight, CAFile: c.Upstream.CAFile,
 			Own: a.own}); err != nil {
 			return nil, err
 		}
 	}
-	if g.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
-		g.bodies = limiter.NewBodies(int64(c.Limits.QueueBytes), "")
+	if s.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
+		s.bodies = limiter.NewBodies(int64(c.Limits.QueueBytes), "")
 	}
 	if c.Redis != last.config.Redis {
-		if g.session, err = a.share(c.Redis); err != nil {
+		if s.session, err = a.share(c.Redis); err != nil {
 			return nil, err
 		}
-		if g.session != nil {
-			undo = append(undo, g.session.Close)
+		if s.session != nil {
+			undo = append(undo, s.session.Close)
 		}
 	}
-	if g.cache == nil || !sameAnswers(c, last.config) {
-		if g.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.IsThrottled,
-			FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, g.session)}); err != nil {
+	if s.cache == nil || !sameAnswers(c, last.config) {
+		if s.cache, err = cache.New(cache.Options{MaxSize: int64(c.Cache.MaxSize), MaxBody: int64(c.Cache.MaxBody), Throttled: proxy.IsThrottled,
+			FillTimeout: fillTimeout(c), Shared: sharedAnswers(c, s.session)}); err != nil {
 			return nil, err
 		}
-		undo = append(undo, g.cache.Close)
+		undo = append(undo, s.cache.Close)
 	}
 	report := snapshotObserver{a.observer, make(map[string]*metrics.Quota)}
 	o := proxy.Options{
 		Upstream: upstream, Timeout: time.Duration(c.Upstream.Timeout), Browsers: c.Browsers, Reach: reach(c.Listen, c.Hosts),
-		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.MaxCalls(), Connections: a.connections, Observer: report, Bodies: g.bodies,
-		Base: g.base, Cache: g.cache, Budgets: a.budgets, Writes: a.writes, Streams: a.streams,
+		MaxBody: int64(c.Limits.MaxBody), MaxCalls: c.MaxCalls(), Connections: a.connections, Observer: report, Bodies: s.bodies,
+		Base: s.base, Cache: s.cache, Budgets: a.budgets, Writes: a.writes, Streams: a.streams,
 	}
 	o.Tables, o.Webhooks = Tables(c), a.webhooksArrive
 	if o.Tools, err = proxyTools(c.Tools); err != nil {
@@ -146,7 +146,7 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 			return nil, fmt.Errorf("quota %s: %w", q.Name, err)
 		}
 		if l == nil {
-			if l, err = a.newQuota(c, q, g.session); err != nil {
+			if l, err = a.newQuota(c, q, s.session); err != nil {
 				return nil, err
 			}
 			a.quotas[q.Name] = l
@@ -157,15 +157,15 @@ func (a *app) build(c config.Config, last *snapshot) (g *snapshot, err error) {
 			MaxWait: time.Duration(q.MaxWait)})
 	}
 	for _, k := range c.Credentials {
-		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) && g.base == last.base {
-			g.sources[k.Name] = last.sources[k.Name]
+		if before := find(last.config.Credentials, k.Name); before != nil && sameSecret(k, *before) && s.base == last.base {
+			s.sources[k.Name] = last.sources[k.Name]
 		} else {
-			g.sources[k.Name] = Source(k, a.state, g.base)
+			s.sources[k.Name] = Source(k, a.state, s.base)
 		}
-		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: g.sources[k.Name], Quota: k.Quota})
+		o.Credentials = append(o.Credentials, proxy.Credential{Name: k.Name, Source: s.sources[k.Name], Quota: k.Quota})
 	}
-	g.proxy, err = proxy.New(o)
-	return g, err
+	s.proxy, err = proxy.New(o)
+	return s, err
 }
 
 // retire closes what only the old snapshot uses, after its last request and after every fill that may outlive a request.
