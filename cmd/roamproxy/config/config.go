@@ -200,17 +200,17 @@ func (c *Credential) defaults() {
 	c.OAuth.TokenURL = "https://ro.am/oauth/token"
 }
 
-// callsPerPlace is how many calls one tool may have at once, for each place in the queues. One is for a queued call, the other for a call
-// that is sent, answered from the cache or refused. With the default max_queue a tool may have 2000 calls.
+// callsPerPlace is how many calls one tool may have at once for each place in the queues: one that is queued, and one that sends its
+// body, is answered from the cache or is refused. With the default max_queue that is 2000 calls.
 const callsPerPlace = 2
 
-// MaxCalls returns how many calls one tool may have at once, queued ones included.
+// MaxCalls returns how many calls one tool may have at once: twice the places in all queues, and those in flight or being read.
 func (c Config) MaxCalls() int {
 	places := 0
 	for _, q := range c.Quotas {
 		places += q.MaxQueue
 	}
-	return callsPerPlace * places
+	return callsPerPlace*places + c.Upstream.MaxInFlight + c.Upstream.MaxOpen
 }
 
 // AuthorizeURL returns the page where a user agrees: it is beside the token endpoint, as at Roam (/oauth/token, /oauth/authorize).

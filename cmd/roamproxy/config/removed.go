@@ -15,7 +15,7 @@ func removedKeys() map[string]string {
 			"with authorize in place of its last part; remove the key",
 		"credentials.oauth.scopes": "is no key any more: give the scopes to the login, with roamproxy login --scope SCOPE NAME",
 		"limits.max_calls": "is no key any more: " +
-			"a tool may have twice as many calls as the queues hold (quotas.max_queue); remove the key",
+			"twice quotas.max_queue and the calls in flight are the most that a tool may have; remove the key",
 		"listen_group": "is no key any more: the socket gets the group of its directory; " +
 			"for another one: chgrp GROUP DIRECTORY && chmod g+s DIRECTORY",
 		"redis.key_file": "is no key any more: append the private key to the file of redis.cert_file",

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -181,45 +180,34 @@ func TestOneToolDoesNotTakeAllConnections(t *testing.T) {
 	}
 }
 
+// A tool with as many calls as it may have is refused, and no other is: with these settings four, here calls whose bodies do not end.
+//
+// Seen to fail with any number of calls.
 func TestOneToolDoesNotTakeAll(t *testing.T) {
-	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Quotas[0].MaxQueue = 3 })
-	roam.Script(roamtest.Hang().Times(6)) // the admitted calls stay
-	c := client(t)
-	codes := make(chan string, 20)
-	flood, ends := context.WithCancel(t.Context())
-	for range 20 {
-		go func() {
-			req, _ := http.NewRequestWithContext(flood, "POST", "http://"+r.Addr+"/v1/chat.post", strings.NewReader(`{"chat":"C-1"}`))
-			req.Header.Set("Roamproxy-Tool", "flood")
-			res, err := c.Do(req)
-			if err != nil {
-				codes <- err.Error()
-				return
-			}
-			io.Copy(io.Discard, res.Body)
-			res.Body.Close()
-			codes <- fmt.Sprintf("%d %s %s", res.StatusCode, res.Header.Get("Roamproxy-Error"), res.Header.Get("Retry-After"))
-		}()
-	}
-	count := map[string]int{}
-	for range 14 {
-		count[<-codes]++
-	}
-	if count["429 queue_full 1"] != 14 {
-		t.Errorf("of 20 calls at once with six admitted: %v, want 14 refused with Retry-After 1", count)
-	}
-	eventually(t, "the admitted calls are at Roam", func() bool { return roam.Calls() == 6 })
-	if res, _ := get(t, c, "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "other-one"); res.StatusCode != 200 {
-		t.Errorf("another tool is answered %d, want 200", res.StatusCode)
-	}
-	ends()
-	for range 6 {
-		<-codes
-	}
-	eventually(t, "the tool may call again when its calls have ended", func() bool {
-		res, _ := get(t, c, "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", "flood")
-		return res.StatusCode == 200
+	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
+		c.Quotas[0].MaxQueue, c.Upstream.MaxInFlight, c.Upstream.MaxOpen = 1, 1, 1
 	})
+	c := client(t)
+	call := func(tool string) string {
+		res, _ := get(t, c, "http://"+r.Addr+"/v1/groups.list", "Roamproxy-Tool", tool)
+		return fmt.Sprintf("%d %s %s", res.StatusCode, res.Header.Get("Roamproxy-Error"), res.Header.Get("Retry-After"))
+	}
+	var flood []net.Conn
+	for i := range 4 {
+		if got := call("flood"); got != "200  " {
+			t.Errorf("with %d calls in progress the next one is answered %q, want 200", i, got)
+		}
+		flood = append(flood, dial(t, r.Addr, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Tool: flood\r\n"+
+			"Content-Length: 100000\r\n\r\n{"))
+	}
+	eventually(t, "a fifth call is refused with Retry-After 1", func() bool { return call("flood") == "429 queue_full 1" })
+	if got := call("other-one"); got != "200  " {
+		t.Errorf("another tool is answered %q, want 200", got)
+	}
+	for _, conn := range flood {
+		conn.Close()
+	}
+	eventually(t, "the tool may call again when its calls have ended", func() bool { return call("flood") == "200  " })
 }
 
 // Seen to fail with upgrades accepted.
