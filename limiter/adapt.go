@@ -17,7 +17,7 @@ import (
 //
 // Length of the hold. At most 2 % of the calls may be refused, which is one in 50. So a hold lasts for 50 calls at most. Where less
 // than a fourth is left, it ends sooner, since recovery is worth more than refusals. Nothing shows the end of another client's use
-// sooner: a trial is refused or tells nothing. But the first hold is short, and after each refused trial the next one is half as
+// sooner: a trial is refused or shows nothing. But the first hold is short, and after each refused trial the next one is half as
 // long again. So after a short disturbance the holds are short too. A refusal during a hold shows that holding does not help, for
 // example against another client that calls in groups. It makes the hold shorter by the same factor.
 //

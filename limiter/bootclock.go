@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// boot names this run of the machine; "" where the system does not tell. start and asleep are the machine's uptime, and how long of it
+// boot names this run of the machine; "" where that is unknown. start and asleep are the machine's uptime, and how long of it
 // the machine was suspended, at began.
 var (
 	boot          = bootID()

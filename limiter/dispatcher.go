@@ -158,7 +158,7 @@ func (s *state) blocked(now time.Time) (bool, time.Duration) {
 	return false, 0
 }
 
-// mostSleep is how long the dispatcher sleeps while calls are queued: its timer stands still while the machine is suspended.
+// mostSleep is how long the dispatcher sleeps while calls are queued: its timer stops while the machine is suspended.
 const mostSleep = time.Second
 
 // sleep returns the shorter of wait, where there is one, and the time to the next deadline.

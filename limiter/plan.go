@@ -21,7 +21,7 @@ func (a *Adaptive) Plan(now time.Time) Plan {
 	return p
 }
 
-// Plan foretells when tokens can be spent. Times are from the moment it was made.
+// Plan is a forecast of when tokens can be spent. Times are from the moment it was made.
 type Plan struct {
 	learned    AdaptState
 	age        time.Duration // of what was learned
@@ -78,7 +78,7 @@ func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
 	return when
 }
 
-// Resumed tells the plan that a pause will be over at a time.
+// Resumed notes that a pause will be over at a time.
 func (p *Plan) Resumed(at time.Duration) {
 	p.pass(at)
 	p.level = min(p.level, p.carryover)

@@ -43,8 +43,10 @@ func TestWhatOneReplicaLearnsAllKnow(t *testing.T) {
 	for _, p := range replicas[1:] {
 		until(t, "losing Redis", func() bool { return p.session.Away() != nil })
 	}
-	if is := replicas[1].queue.State(); is.Rate < 0.83 || is.Rate > 4.5/3 || is.Burst != 1 || is.Configured.Rate < 1.6 || is.Configured.Rate > 1.7 {
-		t.Errorf("alone it goes at %v and %v of %+v, want a third of what was learned, and of what is configured", is.Rate, is.Burst, is.Configured)
+	is := replicas[1].queue.State()
+	if is.Rate < 0.83 || is.Rate > 4.5/3 || is.Burst != 1 || is.Configured.Rate < 1.6 || is.Configured.Rate > 1.7 {
+		t.Errorf("alone it has a rate of %v and a burst of %v of %+v, want a third of what was learned, and of what is configured",
+			is.Rate, is.Burst, is.Configured)
 	}
 	r.Start()
 	joined(t, replicas[1].session)
