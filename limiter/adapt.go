@@ -28,7 +28,10 @@ import (
 // After a pause the bucket holds at most three tokens of ten, and none while an overload goes on. What came in during the pause may
 // have been spent by the other client. If not, Roam's bucket holds it, as the reserve that makes refusals rare.
 //
-// The state is a function of time, so it can be stored, and shared by replicas.
+// Weak spots. Beside a client that spends nine tenths, 5 % are refused. A limiter that refuses at random, whatever the rate, is taken
+// for another client: a weighted count of two windows, two nodes with half of the quota each, or an endpoint with a limit of its own.
+//
+// The limits are a function of this state and of time, so it can be stored, and shared by replicas.
 type AdaptState struct {
 	Rate  float64   `json:"rate"`  // calls a second, during the hold
 	Burst float64   `json:"burst"` // calls at once, at At
