@@ -173,8 +173,12 @@ func TestTheConnectionsOfABurstAreKept(t *testing.T) {
 	var all []faultnet.Fault
 	for range 10 {
 		all = append(all, func(near, far *net.TCPConn) {
-			for p.behind.Connections() < 10 { // none is answered before all have arrived
-				<-time.After(time.Millisecond)
+			for late := time.After(10 * time.Second); p.behind.Connections() < 10; { // none is answered before all have arrived
+				select {
+				case <-time.After(time.Millisecond):
+				case <-late:
+					return
+				}
 			}
 			p.behind.Pass(near, far)
 		})
