@@ -36,20 +36,22 @@ func TestProblemsOnTheWay(t *testing.T) {
 				r.Context().Err()
 		}, 504, "upstream_timeout", "", 30 * time.Second},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
-			start := time.Now()
-			w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
-			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) ||
-				time.Since(start) != tt.after {
-				t.Errorf("%s: %d after %v: %s", tt.name, w.Code, time.Since(start), w.Body)
-			}
-			if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "10.0.0.1") {
-				t.Errorf("%s: the answer shows an address: %s", tt.name, w.Body)
-			}
-			if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Cache-Control", "only-if-cached"); w.Code != 504 {
-				t.Errorf("%s: only-if-cached: %d, want 504", tt.name, w.Code)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
+				start := time.Now()
+				w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
+				if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) ||
+					time.Since(start) != tt.after {
+					t.Errorf("%d after %v, want %d %s after %v: %s", w.Code, time.Since(start), tt.status, tt.code, tt.after, w.Body)
+				}
+				if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "10.0.0.1") {
+					t.Errorf("the answer shows an address: %s", w.Body)
+				}
+				if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Cache-Control", "only-if-cached"); w.Code != 504 {
+					t.Errorf("only-if-cached: %d, want 504", w.Code)
+				}
+			})
 		})
 	}
 }
@@ -80,16 +82,18 @@ func TestFaultsOfTheConnection(t *testing.T) {
 		{"a failure of Roam's", "GET", "/v1/user.list?cursor=4", roamtest.Status(500, "oops"), 500, 1, "oops"},
 		{"silence", "POST", "/v1/chat.post", roamtest.Hang(), 504, 1, "may have reached"},
 	} {
-		before := server.Calls()
-		server.Script(tt.fault)
-		w := h.do(t.Context(), tt.method, tt.path, `{"chat":"C-1","text":"`+tt.name+`"}`)
-		if w.Code != tt.status || server.Calls()-before != tt.calls || !strings.Contains(w.Body.String(), tt.told) {
-			t.Errorf("%s: %d after %d calls: %.200s; want %d after %d, %q", tt.name, w.Code, server.Calls()-before, w.Body, tt.status, tt.calls,
-				tt.told)
-		}
-		if s := h.queue.State(); s.InFlight != 0 {
-			t.Errorf("%s: %d slots are still taken", tt.name, s.InFlight)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			before := server.Calls()
+			server.Script(tt.fault)
+			w := h.do(t.Context(), tt.method, tt.path, `{"chat":"C-1","text":"`+tt.name+`"}`)
+			if w.Code != tt.status || server.Calls()-before != tt.calls || !strings.Contains(w.Body.String(), tt.told) {
+				t.Errorf("%d after %d calls: %.200s; want %d after %d, %q", w.Code, server.Calls()-before, w.Body, tt.status, tt.calls,
+					tt.told)
+			}
+			if s := h.queue.State(); s.InFlight != 0 {
+				t.Errorf("%d slots are still taken, want none", s.InFlight)
+			}
+		})
 	}
 	if server.Calls() != h.sent {
 		t.Errorf("%d calls were counted, Roam saw %d", h.sent, server.Calls())

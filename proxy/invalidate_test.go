@@ -27,17 +27,19 @@ func TestWritesInvalidateWhatTheyAffect(t *testing.T) {
 		{"a write that Roam broke off", "POST", "/v1/group.rename", "/v1/groups.list", 502, true},
 		{"what the configuration names", "POST", "/v1/team.join", "/v1/user.list", 200, true},
 	} {
-		e := &recordingUpstream{}
-		h := newHarness(t, nil, e, unmetered, func(p *setup) {
-			p.proxy.Tables.Drops = []Drop{{After: "POST /v1/team.*", Routes: []string{"/v*/user.list"}}}
+		t.Run(tt.name, func(t *testing.T) {
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, unmetered, func(p *setup) {
+				p.proxy.Tables.Drops = []Drop{{After: "POST /v1/team.*", Routes: []string{"/v*/user.list"}}}
+			})
+			h.do(t.Context(), "GET", tt.read, "")
+			e.answer = func(r *http.Request) (*http.Response, error) { return reply(r, tt.status, ""), nil }
+			h.do(t.Context(), tt.method, tt.write, "")
+			e.answer = nil
+			got := h.do(t.Context(), "GET", tt.read, "").Header().Get("Cache-Status")
+			if dropped := !strings.Contains(got, "hit"); dropped != tt.dropped {
+				t.Errorf("Cache-Status %s: invalidated = %v, want %v", got, dropped, tt.dropped)
+			}
 		})
-		h.do(t.Context(), "GET", tt.read, "")
-		e.answer = func(r *http.Request) (*http.Response, error) { return reply(r, tt.status, ""), nil }
-		h.do(t.Context(), tt.method, tt.write, "")
-		e.answer = nil
-		got := h.do(t.Context(), "GET", tt.read, "").Header().Get("Cache-Status")
-		if dropped := !strings.Contains(got, "hit"); dropped != tt.dropped {
-			t.Errorf("%s: dropped = %v (%s), want %v", tt.name, dropped, got, tt.dropped)
-		}
 	}
 }

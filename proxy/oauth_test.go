@@ -78,31 +78,33 @@ func TestRoamRefusesAnAccessToken(t *testing.T) {
 		{"because the grant is revoked", (*roamtest.OAuth).Revoke, 401, 2, 1, "revoked"}, // with token.info
 		{"and the server is away", func(a *roamtest.OAuth) { a.Expire(); a.Fail(500) }, 401, 2, 1, "401"},
 	} {
-		dir := t.TempDir()
-		synctest.Test(t, func(t *testing.T) {
-			f := granted(t, roamtest.OAuthOptions{}, dir, nil)
-			f.post(t.Context())
-			time.Sleep(day)
-			tt.happens(f.server)
-			before, level := f.roam.Calls(), f.queue.State().Tokens
-			if got := f.post(t.Context()); got != tt.status || f.roam.Calls()-before != tt.calls {
-				t.Errorf("%s: %d after %d calls, want %d after %d", tt.name, got, f.roam.Calls()-before, tt.status, tt.calls)
-			}
-			if spent := level - f.queue.State().Tokens; spent != float64(tt.calls) {
-				t.Errorf("%s: %v tokens for %d calls", tt.name, spent, tt.calls)
-			}
-			if _, rotated := f.server.Asked(); rotated != tt.rotated {
-				t.Errorf("%s: %d refreshes, want %d", tt.name, rotated, tt.rotated)
-			}
-			if err := f.Problems()["alice"]; (err == nil) != (tt.problem == "") || err != nil && !strings.Contains(err.Error(), tt.problem) {
-				t.Errorf("%s: %v, want %q", tt.name, err, tt.problem)
-			}
-			for range 20 {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				f := granted(t, roamtest.OAuthOptions{}, dir, nil)
 				f.post(t.Context())
-			}
-			if _, rotated := f.server.Asked(); rotated > tt.rotated+1 {
-				t.Errorf("%s: %d refreshes after 20 more calls", tt.name, rotated)
-			}
+				time.Sleep(day)
+				tt.happens(f.server)
+				before, level := f.roam.Calls(), f.queue.State().Tokens
+				if got := f.post(t.Context()); got != tt.status || f.roam.Calls()-before != tt.calls {
+					t.Errorf("%d after %d calls, want %d after %d", got, f.roam.Calls()-before, tt.status, tt.calls)
+				}
+				if spent := level - f.queue.State().Tokens; spent != float64(tt.calls) {
+					t.Errorf("%v tokens for %d calls, want one each", spent, tt.calls)
+				}
+				if _, rotated := f.server.Asked(); rotated != tt.rotated {
+					t.Errorf("%d refreshes, want %d", rotated, tt.rotated)
+				}
+				if err := f.Problems()["alice"]; (err == nil) != (tt.problem == "") || err != nil && !strings.Contains(err.Error(), tt.problem) {
+					t.Errorf("%v, want %q", err, tt.problem)
+				}
+				for range 20 {
+					f.post(t.Context())
+				}
+				if _, rotated := f.server.Asked(); rotated > tt.rotated+1 {
+					t.Errorf("%d refreshes after 20 more calls, want at most one more", rotated)
+				}
+			})
 		})
 	}
 }

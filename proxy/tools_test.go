@@ -62,14 +62,16 @@ func TestToolsProveThemselves(t *testing.T) {
 		{"a letter that is escaped without need", "GET", "/v1/%67roups.list", "Bearer new", 200, "bot", "org"},
 		{"a query with all of that", "GET", "/v1/groups.list?a=%3f%0a%20/../", "Bearer new", 200, "bot", "org"},
 	} {
-		e.req = nil
-		w := h.do(t.Context(), tt.method, tt.target, "", "Authorization", tt.authorization)
-		if w.Code != tt.status || h.last().Tool != tt.tool {
-			t.Errorf("%s: %d for %s, want %d for %s; %s", tt.name, w.Code, h.last().Tool, tt.status, tt.tool, w.Body)
-		}
-		if tt.key == "" && e.req != nil || tt.key != "" && (e.req == nil || e.req.Header.Get("Authorization") != "Bearer key-of-"+tt.key) {
-			t.Errorf("%s: Roam saw %v", tt.name, e.req)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			e.req = nil
+			w := h.do(t.Context(), tt.method, tt.target, "", "Authorization", tt.authorization)
+			if w.Code != tt.status || h.last().Tool != tt.tool {
+				t.Errorf("answered %d for %s, want %d for %s; %s", w.Code, h.last().Tool, tt.status, tt.tool, w.Body)
+			}
+			if tt.key == "" && e.req != nil || tt.key != "" && (e.req == nil || e.req.Header.Get("Authorization") != "Bearer key-of-"+tt.key) {
+				t.Errorf("Roam got %v, want the key of %q", e.req, tt.key)
+			}
+		})
 	}
 }
 
