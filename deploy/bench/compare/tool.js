@@ -165,4 +165,4 @@ process.stdin.resume().on('end', () => begin().catch((err) => {
   console.error(err);
   process.exit(1);
 }));
-console.log('ready');
+fetch('data:,').then(() => console.log('ready')); // the first fetch compiles the client, which takes longer than a call
