@@ -31,17 +31,19 @@ func TestWhereARedirectLeads(t *testing.T) {
 		{"with a user name", "http://me@roam.example/", "http://me@roam.example/"},
 		{"nonsense", "http://[", "http://["},
 	} {
-		for _, method := range []string{"GET", "POST"} {
-			calls := 0
-			e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
-				calls++
-				return reply(r, 302, "", "Location", tt.location), nil
-			}}
-			w := newHarness(t, nil, e, unmetered).do(t.Context(), method, "/v1/user.list", "")
-			if got := w.Header().Get("Location"); w.Code != 302 || got != tt.want || calls != 1 {
-				t.Errorf("%s of %s: %d to %q after %d calls, want 302 to %q after one", method, tt.name, w.Code, got, calls, tt.want)
+		t.Run(tt.name, func(t *testing.T) {
+			for _, method := range []string{"GET", "POST"} {
+				calls := 0
+				e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
+					calls++
+					return reply(r, 302, "", "Location", tt.location), nil
+				}}
+				w := newHarness(t, nil, e, unmetered).do(t.Context(), method, "/v1/user.list", "")
+				if got := w.Header().Get("Location"); w.Code != 302 || got != tt.want || calls != 1 {
+					t.Errorf("%s of %s: %d to %q after %d calls, want 302 to %q after one", method, tt.name, w.Code, got, calls, tt.want)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -79,14 +81,16 @@ func TestOnlyIfCachedNeverAsksRoam(t *testing.T) {
 		{"its HEAD", "HEAD", "/v1/meeting.search", "", 504},
 		{"a write, which no cache could answer", "POST", "/v1/chat.post", "", 200},
 	} {
-		e.req = nil
-		header := []string{"Cache-Control", "only-if-cached"}
-		if tt.header != "" {
-			header = append(header, tt.header, "bytes=0-1")
-		}
-		if w := h.do(t.Context(), tt.method, tt.target, "", header...); w.Code != tt.status || (e.req != nil) != (tt.status == 200) {
-			t.Errorf("%s: %d, reached Roam = %v; want %d", tt.name, w.Code, e.req != nil, tt.status)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			e.req = nil
+			header := []string{"Cache-Control", "only-if-cached"}
+			if tt.header != "" {
+				header = append(header, tt.header, "bytes=0-1")
+			}
+			if w := h.do(t.Context(), tt.method, tt.target, "", header...); w.Code != tt.status || (e.req != nil) != (tt.status == 200) {
+				t.Errorf("%s: %d, reached Roam = %v; want %d", tt.name, w.Code, e.req != nil, tt.status)
+			}
+		})
 	}
 }
 
@@ -266,36 +270,38 @@ func TestAKeyThatIsReplacedDuringACall(t *testing.T) {
 		{"the file has the same key", `{"ok":false,"error":"invalid_token"}`, false, 401, 2, true}, // and token.info
 		{"the grant is revoked", `{"ok":false,"error":"token_revoked"}`, true, 401, 2, true},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			put("old")
-			e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
-				if strings.HasSuffix(r.Header.Get("Authorization"), "old") || r.Method == http.MethodGet {
-					return reply(r, 401, tt.refusal), nil
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				put("old")
+				e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
+					if strings.HasSuffix(r.Header.Get("Authorization"), "old") || r.Method == http.MethodGet {
+						return reply(r, 401, tt.refusal), nil
+					}
+					return reply(r, 200, `{"ok":true}`), nil
+				}}
+				calls := 0
+				h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) { calls++; return e.RoundTrip(r) }), func(p *setup) {
+					p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
+				})
+				h.Problems() // reads the file
+				if tt.replaced {
+					put("new")
 				}
-				return reply(r, 200, `{"ok":true}`), nil
-			}}
-			calls := 0
-			h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) { calls++; return e.RoundTrip(r) }), func(p *setup) {
-				p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
+				before := h.queue.State().Tokens
+				w := h.do(t.Context(), "POST", "/v1/chat.post", "the body")
+				if w.Code != tt.status || calls != tt.calls || tt.status == 200 && e.body != "the body" {
+					t.Errorf("%s: %d after %d calls, the last with %q; want %d after %d", tt.name, w.Code, calls, e.body, tt.status, tt.calls)
+				}
+				if got := before - h.queue.State().Tokens; got != float64(tt.calls) {
+					t.Errorf("%s: %v tokens were spent, want one a call", tt.name, got)
+				}
+				if problem := h.Problems()["org"]; (problem != nil) != tt.problem {
+					t.Errorf("%s: %v, want a problem = %v", tt.name, problem, tt.problem)
+				}
+				if h.queue.State().InFlight != 0 {
+					t.Errorf("%s: a slot is still taken", tt.name)
+				}
 			})
-			h.Problems() // reads the file
-			if tt.replaced {
-				put("new")
-			}
-			before := h.queue.State().Tokens
-			w := h.do(t.Context(), "POST", "/v1/chat.post", "the body")
-			if w.Code != tt.status || calls != tt.calls || tt.status == 200 && e.body != "the body" {
-				t.Errorf("%s: %d after %d calls, the last with %q; want %d after %d", tt.name, w.Code, calls, e.body, tt.status, tt.calls)
-			}
-			if got := before - h.queue.State().Tokens; got != float64(tt.calls) {
-				t.Errorf("%s: %v tokens were spent, want one a call", tt.name, got)
-			}
-			if problem := h.Problems()["org"]; (problem != nil) != tt.problem {
-				t.Errorf("%s: %v, want a problem = %v", tt.name, problem, tt.problem)
-			}
-			if h.queue.State().InFlight != 0 {
-				t.Errorf("%s: a slot is still taken", tt.name)
-			}
 		})
 	}
 }

@@ -104,17 +104,19 @@ func TestStaleAnswersWhileTheQueueIsLong(t *testing.T) {
 		}, "roamproxy; hit; ttl=-30; detail=throttled"},
 		{"no call is queued", "", func(*harness) {}, "roamproxy; fwd=stale; stored"},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
-			h.do(t.Context(), "GET", "/v1/groups.list", "")
-			time.Sleep(time.Minute)
-			tt.occupy(h)
-			start := time.Now()
-			w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Prefer", tt.prefer)
-			if got := w.Header().Get("Cache-Status"); w.Code != 200 || got != tt.want || time.Since(start) != 0 || w.Header().Get("Age") == "0" {
-				t.Errorf("%s: %d %s after %v, age %s; want %s at once", tt.name, w.Code, got, time.Since(start), w.Header().Get("Age"), tt.want)
-			}
-			time.Sleep(time.Minute)
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
+				h.do(t.Context(), "GET", "/v1/groups.list", "")
+				time.Sleep(time.Minute)
+				tt.occupy(h)
+				start := time.Now()
+				w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Prefer", tt.prefer)
+				if got := w.Header().Get("Cache-Status"); w.Code != 200 || got != tt.want || time.Since(start) != 0 || w.Header().Get("Age") == "0" {
+					t.Errorf("%s: %d %s after %v, age %s; want %s at once", tt.name, w.Code, got, time.Since(start), w.Header().Get("Age"), tt.want)
+				}
+				time.Sleep(time.Minute)
+			})
 		})
 	}
 }
@@ -131,22 +133,24 @@ func TestABackgroundRefreshDelaysNoCall(t *testing.T) {
 		{"two tokens", 2, "roamproxy; hit; ttl=-5; detail=revalidating", 1},
 		{"one token: the tool asks for itself", 1, "roamproxy; fwd=stale; stored", 1},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
-			h.do(t.Context(), "GET", "/v1/groups.list", "")
-			time.Sleep(35 * time.Second)
-			for range 10 - tt.tokens {
-				h.post(t.Context())
-			}
-			before := h.roam.Calls()
-			w := h.do(t.Context(), "GET", "/v1/groups.list", "")
-			synctest.Wait()
-			if got := w.Header().Get("Cache-Status"); got != tt.want || h.roam.Calls()-before != tt.calls {
-				t.Errorf("%s: %s with %d calls, want %s with %d", tt.name, got, h.roam.Calls()-before, tt.want, tt.calls)
-			}
-			if got := h.last(); got.Attempts != 0 && strings.Contains(tt.want, "hit") {
-				t.Errorf("%s: the report of a stale answer counts %d attempts, want none", tt.name, got.Attempts)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
+				h.do(t.Context(), "GET", "/v1/groups.list", "")
+				time.Sleep(35 * time.Second)
+				for range 10 - tt.tokens {
+					h.post(t.Context())
+				}
+				before := h.roam.Calls()
+				w := h.do(t.Context(), "GET", "/v1/groups.list", "")
+				synctest.Wait()
+				if got := w.Header().Get("Cache-Status"); got != tt.want || h.roam.Calls()-before != tt.calls {
+					t.Errorf("%s: %s with %d calls, want %s with %d", tt.name, got, h.roam.Calls()-before, tt.want, tt.calls)
+				}
+				if got := h.last(); got.Attempts != 0 && strings.Contains(tt.want, "hit") {
+					t.Errorf("%s: the report of a stale answer counts %d attempts, want none", tt.name, got.Attempts)
+				}
+			})
 		})
 	}
 }

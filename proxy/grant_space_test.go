@@ -21,39 +21,41 @@ func TestNoTokenIsSpentWithoutRoomForTheNext(t *testing.T) {
 		{"a lock that cannot be taken", "oauth-alice.json.lock"},
 		{"a draft that cannot be written", "oauth-alice.json.new"},
 	} {
-		dir := filepath.Join(t.TempDir(), "state")
-		obstacle := filepath.Join(dir, tt.obstacle)
-		if tt.obstacle == "" {
-			os.WriteFile(obstacle, nil, 0o600)
-		} else {
-			os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o700)
-		}
-		synctest.Test(t, func(t *testing.T) {
-			f := granted(t, roamtest.OAuthOptions{}, dir, nil)
-			for range 3 {
-				if w := f.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`); w.Code != 502 ||
-					w.Header().Get("Roamproxy-Error") != "credential" {
-					t.Errorf("%s: a call is answered %d %s, want 502 credential", tt.name, w.Code, w.Header().Get("Roamproxy-Error"))
+		t.Run(tt.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			obstacle := filepath.Join(dir, tt.obstacle)
+			if tt.obstacle == "" {
+				os.WriteFile(obstacle, nil, 0o600)
+			} else {
+				os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o700)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+				for range 3 {
+					if w := f.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`); w.Code != 502 ||
+						w.Header().Get("Roamproxy-Error") != "credential" {
+						t.Errorf("%s: a call is answered %d %s, want 502 credential", tt.name, w.Code, w.Header().Get("Roamproxy-Error"))
+					}
+					time.Sleep(time.Minute)
 				}
+				if err := f.Problems()["alice"]; err == nil || tt.obstacle != "" &&
+					!strings.Contains(err.Error(), "state_dir cannot be written, and a rotated refresh token must be kept") {
+					t.Errorf("%s: the problem is %v, want that state_dir cannot be written", tt.name, err)
+				}
+				synctest.Wait()
+				f.asked(t, tt.name, 0, 0)
+				os.RemoveAll(obstacle)
 				time.Sleep(time.Minute)
-			}
-			if err := f.Problems()["alice"]; err == nil || tt.obstacle != "" &&
-				!strings.Contains(err.Error(), "state_dir cannot be written, and a rotated refresh token must be kept") {
-				t.Errorf("%s: the problem is %v, want that state_dir cannot be written", tt.name, err)
-			}
-			synctest.Wait()
-			f.asked(t, tt.name, 0, 0)
-			os.RemoveAll(obstacle)
-			time.Sleep(time.Minute)
-			f.Problems() // as readiness asks every second
-			synctest.Wait()
-			if err := f.Problems()["alice"]; err != nil {
-				t.Errorf("%s: once there is room: %v", tt.name, err)
-			}
-			f.asked(t, tt.name+", and is gone", 1, 1)
-			if got := f.post(t.Context()); got != 200 {
-				t.Errorf("%s: once there is room a call is answered %d", tt.name, got)
-			}
+				f.Problems() // as readiness asks every second
+				synctest.Wait()
+				if err := f.Problems()["alice"]; err != nil {
+					t.Errorf("%s: once there is room: %v", tt.name, err)
+				}
+				f.asked(t, tt.name+", and is gone", 1, 1)
+				if got := f.post(t.Context()); got != 200 {
+					t.Errorf("%s: once there is room a call is answered %d", tt.name, got)
+				}
+			})
 		})
 	}
 }

@@ -123,14 +123,16 @@ func TestWhichRequestsTheGuardRefuses(t *testing.T) {
 		{"two slashes", "GET", "//evil.example/v1/meeting.search", nil, 400, "bad_request"},
 		{"a method of tomorrow", "PROPFIND", "/v3/whatever", nil, 200, ""},
 	} {
-		e.req = nil
-		w := h.do(t.Context(), tt.method, tt.target, "", tt.header...)
-		if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code {
-			t.Errorf("%s: %d %q, want %d %q", tt.name, w.Code, w.Header().Get("Roamproxy-Error"), tt.status, tt.code)
-		}
-		if (e.req != nil) != (tt.status == 200) {
-			t.Errorf("%s: reached Roam = %v", tt.name, e.req != nil)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			e.req = nil
+			w := h.do(t.Context(), tt.method, tt.target, "", tt.header...)
+			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code {
+				t.Errorf("%s: %d %q, want %d %q", tt.name, w.Code, w.Header().Get("Roamproxy-Error"), tt.status, tt.code)
+			}
+			if (e.req != nil) != (tt.status == 200) {
+				t.Errorf("%s: reached Roam = %v", tt.name, e.req != nil)
+			}
+		})
 	}
 	if e.req = nil; h.do(t.Context(), "CONNECT", "evil.example:443", "").Code != 501 || e.req != nil {
 		t.Error("CONNECT is not refused")

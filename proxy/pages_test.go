@@ -193,15 +193,17 @@ func TestListsOfOtherShapes(t *testing.T) {
 		{"a limit that is refused", map[string]string{"/v1/x.list?limit=4": "400", "/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":"2"}`},
 			`{"a":[1,2],"nextCursor":"2"}`, []string{"/v1/x.list?limit=4", "/v1/x.list?limit=2"}},
 	} {
-		h, asked := scripted(t, tt.table)
-		for i := range 2 {
-			if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2", ""); w.Code != 200 || i == 0 && w.Body.String() != tt.want {
-				t.Errorf("%s: %d %s, want %s", tt.name, w.Code, w.Body, tt.want)
+		t.Run(tt.name, func(t *testing.T) {
+			h, asked := scripted(t, tt.table)
+			for i := range 2 {
+				if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2", ""); w.Code != 200 || i == 0 && w.Body.String() != tt.want {
+					t.Errorf("%s: %d %s, want %s", tt.name, w.Code, w.Body, tt.want)
+				}
 			}
-		}
-		if !slices.Equal(*asked, tt.asked) {
-			t.Errorf("%s: Roam was asked %v, want %v", tt.name, *asked, tt.asked)
-		}
+			if !slices.Equal(*asked, tt.asked) {
+				t.Errorf("%s: Roam was asked %v, want %v", tt.name, *asked, tt.asked)
+			}
+		})
 	}
 }
 
@@ -229,26 +231,28 @@ func TestAListThatChangesInTheMiddleOfAWalk(t *testing.T) {
 		}, []string{"[1]", "[2]", "400 invalid_cursor"}},
 		{"what was there is gone", map[string]string{"/v1/x.list?limit=4": `{"a":[1]}`}, []string{"[1]", "[2]", "[]"}},
 	} {
-		table := maps.Clone(before)
-		h, _ := scripted(t, table)
-		n := 0
-		got, err := readList(h.get(t), "/v1/x.list?limit=1", func() {
-			if n++; n == 2 {
-				clear(table)
-				maps.Copy(table, tt.after)
-				h.Purge("/v1/*")
+		t.Run(tt.name, func(t *testing.T) {
+			table := maps.Clone(before)
+			h, _ := scripted(t, table)
+			n := 0
+			got, err := readList(h.get(t), "/v1/x.list?limit=1", func() {
+				if n++; n == 2 {
+					clear(table)
+					maps.Copy(table, tt.after)
+					h.Purge("/v1/*")
+				}
+			})
+			pages := []string{}
+			for _, page := range got.pages {
+				pages = append(pages, "["+strings.Join(page, ",")+"]")
+			}
+			if err != nil && strings.Contains(err.Error(), `400 {"error":"invalid_cursor"`) {
+				pages, err = append(pages, "400 invalid_cursor"), nil
+			}
+			if err != nil || !slices.Equal(pages, tt.want) {
+				t.Errorf("%s: %v (%v), want %v", tt.name, pages, err, tt.want)
 			}
 		})
-		pages := []string{}
-		for _, page := range got.pages {
-			pages = append(pages, "["+strings.Join(page, ",")+"]")
-		}
-		if err != nil && strings.Contains(err.Error(), `400 {"error":"invalid_cursor"`) {
-			pages, err = append(pages, "400 invalid_cursor"), nil
-		}
-		if err != nil || !slices.Equal(pages, tt.want) {
-			t.Errorf("%s: %v (%v), want %v", tt.name, pages, err, tt.want)
-		}
 	}
 }
 
@@ -340,11 +344,13 @@ func TestWhatIsAndIsNotAWalk(t *testing.T) {
 		{"a cursor that was made up", "/v1/x.list?cursor=rp1.AAAA", 400, `{"error":"invalid_cursor","ok":false}` + "\n", 0},
 		{"one on the other version", "/v0/x.list?cursor=rp1.AAAA", 400, `{"error":"The cursor is invalid."}` + "\n", 0},
 	} {
-		before := len(*asked)
-		w := h.do(t.Context(), "GET", tt.target, "")
-		if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), tt.want) || len(*asked)-before != tt.calls {
-			t.Errorf("%s: %d %s after %d calls, want %d %s after %d", tt.name, w.Code, w.Body, len(*asked)-before, tt.status, tt.want, tt.calls)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			before := len(*asked)
+			w := h.do(t.Context(), "GET", tt.target, "")
+			if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), tt.want) || len(*asked)-before != tt.calls {
+				t.Errorf("%s: %d %s after %d calls, want %d %s after %d", tt.name, w.Code, w.Body, len(*asked)-before, tt.status, tt.want, tt.calls)
+			}
+		})
 	}
 	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Cache-Control", "no-store"); w.Code != 200 ||
 		!strings.Contains(w.Body.String(), `["\u00e9",4]`) || w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {

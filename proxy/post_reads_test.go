@@ -43,13 +43,15 @@ func TestAPostThatReadsIsKeptByItsBody(t *testing.T) {
 		{"a POST that no rule names", "/v1/chat.post", `{"q":"a"}`, "application/json", "fwd=method", 7},
 		{"a question after a message was written", "/v1/chat.search", `{"q":"a"}`, "application/json", "fwd=uri-miss; stored", 8},
 	} {
-		w := h.do(t.Context(), "POST", tt.path, tt.body, "Content-Type", tt.kind)
-		if got := strings.TrimPrefix(w.Header().Get("Cache-Status"), "roamproxy; "); !strings.HasPrefix(got, tt.want) || *calls != tt.calls {
-			t.Errorf("%s: %s after %d calls, want %s after %d", tt.name, got, *calls, tt.want, tt.calls)
-		}
-		if want := fmt.Sprintf(`"asked":%q`, tt.body); !strings.Contains(w.Body.String(), want) {
-			t.Errorf("%s: answered %.80s…, want %.80s…", tt.name, w.Body, want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			w := h.do(t.Context(), "POST", tt.path, tt.body, "Content-Type", tt.kind)
+			if got := strings.TrimPrefix(w.Header().Get("Cache-Status"), "roamproxy; "); !strings.HasPrefix(got, tt.want) || *calls != tt.calls {
+				t.Errorf("%s: %s after %d calls, want %s after %d", tt.name, got, *calls, tt.want, tt.calls)
+			}
+			if want := fmt.Sprintf(`"asked":%q`, tt.body); !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: answered %.80s…, want %.80s…", tt.name, w.Body, want)
+			}
+		})
 	}
 	if w := h.do(t.Context(), "POST", "/v1/chat.search", strings.Repeat("x", 200<<10+1)); w.Code != 413 {
 		t.Errorf("a body beyond the bound: %d, want 413", w.Code)
@@ -86,29 +88,31 @@ func TestAWriteOfUnknownOutcomeInvalidates(t *testing.T) {
 		{"Roam was silent", time.Hour, false, true},
 		{"its tool left while it was queued", time.Second / 2, true, false},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			e := &recordingUpstream{}
-			h := newHarness(t, nil, e, func(p *setup) {
-				p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/groups.list", TTL: new(time.Hour), Stale: new(time.Duration(0))}}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e := &recordingUpstream{}
+				h := newHarness(t, nil, e, func(p *setup) {
+					p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/groups.list", TTL: new(time.Hour), Stale: new(time.Duration(0))}}
+				})
+				h.do(t.Context(), "GET", "/v1/groups.list", "")
+				if tt.spent {
+					h.bucket.Lower(time.Now(), 0)
+				}
+				e.answer = func(r *http.Request) (*http.Response, error) {
+					httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+					<-r.Context().Done()
+					return nil, r.Context().Err()
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), tt.leaves)
+				defer cancel()
+				h.do(ctx, "POST", "/v1/group.rename", "{}")
+				e.answer = nil
+				time.Sleep(3 * time.Second)
+				got := h.do(t.Context(), "GET", "/v1/groups.list", "").Header().Get("Cache-Status")
+				if dropped := !strings.Contains(got, "hit"); dropped != tt.dropped {
+					t.Errorf("%s: dropped = %v (%s), want %v", tt.name, dropped, got, tt.dropped)
+				}
 			})
-			h.do(t.Context(), "GET", "/v1/groups.list", "")
-			if tt.spent {
-				h.bucket.Lower(time.Now(), 0)
-			}
-			e.answer = func(r *http.Request) (*http.Response, error) {
-				httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
-				<-r.Context().Done()
-				return nil, r.Context().Err()
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), tt.leaves)
-			defer cancel()
-			h.do(ctx, "POST", "/v1/group.rename", "{}")
-			e.answer = nil
-			time.Sleep(3 * time.Second)
-			got := h.do(t.Context(), "GET", "/v1/groups.list", "").Header().Get("Cache-Status")
-			if dropped := !strings.Contains(got, "hit"); dropped != tt.dropped {
-				t.Errorf("%s: dropped = %v (%s), want %v", tt.name, dropped, got, tt.dropped)
-			}
 		})
 	}
 }

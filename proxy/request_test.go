@@ -54,10 +54,12 @@ func TestRoamsOwnIDIsThatOfThisRequest(t *testing.T) {
 		{"a hit, which Roam never saw", "/v1/groups.list", ""},
 		{"a stream", "/v1/meeting.transcript", "roams-own"},
 	} {
-		h.do(t.Context(), "GET", tt.target, "")
-		if got := h.last().RoamID; got != tt.want {
-			t.Errorf("%s: Roam's id is %q, want %q", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			h.do(t.Context(), "GET", tt.target, "")
+			if got := h.last().RoamID; got != tt.want {
+				t.Errorf("%s: Roam's id is %q, want %q", tt.name, got, tt.want)
+			}
+		})
 	}
 }
 

@@ -80,14 +80,16 @@ func TestAnUpstreamThatIsRoamproxyItself(t *testing.T) {
 		{"another address", "127.0.0.1", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2), Port: addr.Port}, false},
 		{"a Unix socket", "127.0.0.1", &net.UnixAddr{Name: "/x"}, false},
 	} {
-		upstream := &url.URL{Scheme: "http", Host: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port)).String()}
-		upstream.Host = strings.Replace(upstream.Host, "127.0.0.1", tt.host, 1)
-		if err := CheckLoop(t.Context(), upstream, []net.Addr{tt.own}); errors.Is(err, ErrLoop) != tt.loop {
-			t.Errorf("%s, at start: %v, want a loop = %v", tt.name, err, tt.loop)
-		}
-		if err := fetched(t, TransportOptions{Own: []net.Addr{tt.own}}, upstream.String()); errors.Is(err, ErrLoop) != tt.loop {
-			t.Errorf("%s, when it connects: %v, want a loop = %v", tt.name, err, tt.loop)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			upstream := &url.URL{Scheme: "http", Host: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(addr.Port)).String()}
+			upstream.Host = strings.Replace(upstream.Host, "127.0.0.1", tt.host, 1)
+			if err := CheckLoop(t.Context(), upstream, []net.Addr{tt.own}); errors.Is(err, ErrLoop) != tt.loop {
+				t.Errorf("%s, at start: %v, want a loop = %v", tt.name, err, tt.loop)
+			}
+			if err := fetched(t, TransportOptions{Own: []net.Addr{tt.own}}, upstream.String()); errors.Is(err, ErrLoop) != tt.loop {
+				t.Errorf("%s, when it connects: %v, want a loop = %v", tt.name, err, tt.loop)
+			}
+		})
 	}
 	if err := CheckLoop(t.Context(), &url.URL{Scheme: "https", Host: "roam.invalid"}, []net.Addr{addr}); err != nil {
 		t.Errorf("a name that is not known: %v", err)

@@ -48,27 +48,29 @@ func TestTheFile(t *testing.T) {
 		{"of today, with a version", `{"version":1,"day":"2000-01-01","used":{"bot":1}}`, true, ""},
 		{"of a later version", `{"version":2,"day":7}`, false, "later roamproxy"},
 	} {
-		dir := t.TempDir()
-		synctest.Test(t, func(t *testing.T) {
-			if tt.content != "" {
-				os.WriteFile(filepath.Join(dir, "budgets.json"), []byte(tt.content), 0o600)
-			}
-			b, err := Open(stateDir(t, dir))
-			if (err == nil) != (tt.complaint == "") || err != nil && !strings.Contains(err.Error(), tt.complaint) {
-				t.Errorf("%s: %v, want %q", tt.name, err, tt.complaint)
-			}
-			if left := b.Reserve("bot", 2) == nil; left != tt.left {
-				t.Errorf("%s: a call is left = %v, want %v", tt.name, left, tt.left)
-			}
-			time.Sleep(24 * time.Hour)
-			if err := b.Spend("bot", 2, false); err != nil {
-				t.Errorf("%s: the day after: %v", tt.name, err)
-			}
-			aside, err := os.ReadFile(filepath.Join(dir, "budgets.json.other-version"))
-			if later := strings.Contains(tt.name, "later"); later != (err == nil) || later && string(aside) != tt.content || b.Err() != nil {
-				t.Errorf("%s: set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", tt.name, aside, err,
-					b.Err())
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				if tt.content != "" {
+					os.WriteFile(filepath.Join(dir, "budgets.json"), []byte(tt.content), 0o600)
+				}
+				b, err := Open(stateDir(t, dir))
+				if (err == nil) != (tt.complaint == "") || err != nil && !strings.Contains(err.Error(), tt.complaint) {
+					t.Errorf("%s: %v, want %q", tt.name, err, tt.complaint)
+				}
+				if left := b.Reserve("bot", 2) == nil; left != tt.left {
+					t.Errorf("%s: a call is left = %v, want %v", tt.name, left, tt.left)
+				}
+				time.Sleep(24 * time.Hour)
+				if err := b.Spend("bot", 2, false); err != nil {
+					t.Errorf("%s: the day after: %v", tt.name, err)
+				}
+				aside, err := os.ReadFile(filepath.Join(dir, "budgets.json.other-version"))
+				if later := strings.Contains(tt.name, "later"); later != (err == nil) || later && string(aside) != tt.content || b.Err() != nil {
+					t.Errorf("%s: set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", tt.name, aside, err,
+						b.Err())
+				}
+			})
 		})
 	}
 }

@@ -176,26 +176,28 @@ func TestTransportAddsTheCredentialForItsHostAlone(t *testing.T) {
 		{"without encryption", "http://api.ro.am/v1/groups.list", false},
 		{"a host that ends alike", "https://api.ro.am.evil.example/", false},
 	} {
-		next := &roam{status: 200}
-		tr := &Transport{Next: next, Name: "org", Source: Key{NewSecret(hidden)}, Scheme: "https", Host: "api.ro.am"}
-		sent := &body{Reader: strings.NewReader("x")}
-		req, _ := http.NewRequest("POST", tt.url, sent)
-		req.Header["Authorization"] = []string{"Bearer tool", "Bearer again"}
-		req.Header.Set("Connection", "Authorization")
-		_, err := tr.RoundTrip(req)
-		if (next.seen != nil) != tt.sent {
-			t.Errorf("%s: sent = %v, want %v (%v)", tt.name, next.seen != nil, tt.sent, err)
-			continue
-		}
-		if !tt.sent && (!errors.Is(err, ErrCredential) || !sent.closed || leaks(err.Error())) {
-			t.Errorf("%s: %v, body closed %v", tt.name, err, sent.closed)
-		}
-		if tt.sent && fmt.Sprint(next.seen.Header["Authorization"]) != "[Bearer "+hidden+"]" {
-			t.Errorf("%s: Authorization = %q", tt.name, next.seen.Header["Authorization"])
-		}
-		if fmt.Sprint(req.Header["Authorization"]) != "[Bearer tool Bearer again]" {
-			t.Errorf("%s: the request that came was changed", tt.name)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			next := &roam{status: 200}
+			tr := &Transport{Next: next, Name: "org", Source: Key{NewSecret(hidden)}, Scheme: "https", Host: "api.ro.am"}
+			sent := &body{Reader: strings.NewReader("x")}
+			req, _ := http.NewRequest("POST", tt.url, sent)
+			req.Header["Authorization"] = []string{"Bearer tool", "Bearer again"}
+			req.Header.Set("Connection", "Authorization")
+			_, err := tr.RoundTrip(req)
+			if (next.seen != nil) != tt.sent {
+				t.Errorf("%s: sent = %v, want %v (%v)", tt.name, next.seen != nil, tt.sent, err)
+				return
+			}
+			if !tt.sent && (!errors.Is(err, ErrCredential) || !sent.closed || leaks(err.Error())) {
+				t.Errorf("%s: %v, body closed %v", tt.name, err, sent.closed)
+			}
+			if tt.sent && fmt.Sprint(next.seen.Header["Authorization"]) != "[Bearer "+hidden+"]" {
+				t.Errorf("%s: Authorization = %q", tt.name, next.seen.Header["Authorization"])
+			}
+			if fmt.Sprint(req.Header["Authorization"]) != "[Bearer tool Bearer again]" {
+				t.Errorf("%s: the request that came was changed", tt.name)
+			}
+		})
 	}
 }
 

@@ -83,18 +83,20 @@ func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
 		{"a good answer", "", `{"ok":true,"text":"` + hidden + `"}`, `{"ok":true,"text":"` + hidden + `"}`, 200},
 		{"a good answer that is no JSON", "", hidden, hidden, 200},
 	} {
-		res := answered(t, tt.status, iotest.OneByteReader(strings.NewReader(tt.body)), "Content-Encoding", tt.encoding, "X-Echo",
-			"Bearer "+hidden, "X-Echo", "plain")
-		got, err := io.ReadAll(res.Body)
-		if string(got) != tt.want || err != nil {
-			t.Errorf("%s: %q (%v), want %q", tt.name, got, err, tt.want)
-		}
-		if e := res.Header["X-Echo"]; e[0] != "Bearer "+stars || e[1] != "plain" {
-			t.Errorf("%s: the header says %q", tt.name, e)
-		}
-		if tt.encoding != "" && tt.status/100 != 2 && res.Header.Get("Content-Encoding") != "" {
-			t.Errorf("%s: it is said to be in %s", tt.name, tt.encoding)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			res := answered(t, tt.status, iotest.OneByteReader(strings.NewReader(tt.body)), "Content-Encoding", tt.encoding, "X-Echo",
+				"Bearer "+hidden, "X-Echo", "plain")
+			got, err := io.ReadAll(res.Body)
+			if string(got) != tt.want || err != nil {
+				t.Errorf("%s: %q (%v), want %q", tt.name, got, err, tt.want)
+			}
+			if e := res.Header["X-Echo"]; e[0] != "Bearer "+stars || e[1] != "plain" {
+				t.Errorf("%s: the header says %q", tt.name, e)
+			}
+			if tt.encoding != "" && tt.status/100 != 2 && res.Header.Get("Content-Encoding") != "" {
+				t.Errorf("%s: it is said to be in %s", tt.name, tt.encoding)
+			}
+		})
 	}
 }
 

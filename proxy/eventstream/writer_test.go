@@ -156,8 +156,10 @@ func TestWhichStreamsGetComments(t *testing.T) {
 		{"one of known length", http.Header{"Content-Type": {"text/event-stream"}, "Content-Length": {"10"}}, false},
 		{"JSON", http.Header{"Content-Type": {"application/json"}}, false},
 	} {
-		if got := CanComment(tt.header); got != tt.want {
-			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			if got := CanComment(tt.header); got != tt.want {
+				t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+			}
+		})
 	}
 }

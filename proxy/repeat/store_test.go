@@ -74,9 +74,11 @@ func TestWhatIsOldByEitherClockIsOld(t *testing.T) {
 		{"by both", now.Add(-time.Minute), true},
 		{"by the wall clock", now.Add(-time.Hour).Round(0), true},
 	} {
-		if got := (&entry{expires: tt.expires}).isExpired(now); got != tt.want {
-			t.Errorf("%s: expired = %v, want %v", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			if got := (&entry{expires: tt.expires}).isExpired(now); got != tt.want {
+				t.Errorf("%s: expired = %v, want %v", tt.name, got, tt.want)
+			}
+		})
 	}
 }
 

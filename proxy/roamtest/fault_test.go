@@ -73,16 +73,18 @@ func TestFaults(t *testing.T) {
 		{"a slow body", SlowBody(time.Millisecond), "200 "},
 		{"a body that is too slow", SlowBody(time.Hour), "200, then silence"},
 	} {
-		server.Script(tt.fault.On("GET /v1/*").Times(2))
-		if got := outcome(real, server.URL, tt.want); got != tt.want {
-			t.Errorf("%s on a socket: %q, want %q", tt.name, got, tt.want)
-		}
-		if got := outcome(server.Transport(), server.URL, tt.want); got != tt.want {
-			t.Errorf("%s without one: %q, want %q", tt.name, got, tt.want)
-		}
-		if got := outcome(server.Transport(), server.URL, "200 "); got != "200 " {
-			t.Errorf("after %s: %q, want the usual answer", tt.name, got)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			server.Script(tt.fault.On("GET /v1/*").Times(2))
+			if got := outcome(real, server.URL, tt.want); got != tt.want {
+				t.Errorf("%s on a socket: %q, want %q", tt.name, got, tt.want)
+			}
+			if got := outcome(server.Transport(), server.URL, tt.want); got != tt.want {
+				t.Errorf("%s without one: %q, want %q", tt.name, got, tt.want)
+			}
+			if got := outcome(server.Transport(), server.URL, "200 "); got != "200 " {
+				t.Errorf("after %s: %q, want the usual answer", tt.name, got)
+			}
+		})
 	}
 }
 

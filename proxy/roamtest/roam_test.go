@@ -103,9 +103,11 @@ func TestCredentialIsChecked(t *testing.T) {
 		{"no scheme", "GET", "/v1/groups.list", "writer", 401},
 		{"another scheme", "GET", "/v1/groups.list", "Basic writer", 401},
 	} {
-		if res, body := call(t, roam.Transport(), tt.method, tt.path, `{}`, "Authorization", tt.authorization); res.StatusCode != tt.want {
-			t.Errorf("%s: %d %s, want %d", tt.name, res.StatusCode, body, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			if res, body := call(t, roam.Transport(), tt.method, tt.path, `{}`, "Authorization", tt.authorization); res.StatusCode != tt.want {
+				t.Errorf("%s: %d %s, want %d", tt.name, res.StatusCode, body, tt.want)
+			}
+		})
 	}
 	for _, c := range roam.Journal() {
 		if c.Status == 401 && c.Admitted {
@@ -128,33 +130,35 @@ func TestWalkingTheUsers(t *testing.T) {
 		{"at the largest limit", "limit=100", Null, 3, `null`},
 		{"above the largest limit", "limit=1000", Empty, 3, `""`},
 	} {
-		roam := New(Options{Rate: 1000, Burst: 1000, End: tt.end})
-		seen := map[string]bool{}
-		cursor, pages, last := "", 0, ""
-		for {
-			_, body := call(t, roam.Transport(), "GET", "/v1/user.list?"+tt.query+"&cursor="+cursor, "")
-			var page struct {
-				OK    bool
-				Users []struct{ ID string }
-				Next  json.RawMessage `json:"nextCursor"`
+		t.Run(tt.name, func(t *testing.T) {
+			roam := New(Options{Rate: 1000, Burst: 1000, End: tt.end})
+			seen := map[string]bool{}
+			cursor, pages, last := "", 0, ""
+			for {
+				_, body := call(t, roam.Transport(), "GET", "/v1/user.list?"+tt.query+"&cursor="+cursor, "")
+				var page struct {
+					OK    bool
+					Users []struct{ ID string }
+					Next  json.RawMessage `json:"nextCursor"`
+				}
+				if err := json.Unmarshal([]byte(body), &page); err != nil || !page.OK {
+					t.Fatalf("%s: %v in %s", tt.name, err, body)
+				}
+				for _, u := range page.Users {
+					seen[u.ID] = true
+				}
+				pages++
+				if last = string(page.Next); last == "" {
+					last = "absent"
+				}
+				if json.Unmarshal(page.Next, &cursor); last == tt.last || pages > 100 {
+					break
+				}
 			}
-			if err := json.Unmarshal([]byte(body), &page); err != nil || !page.OK {
-				t.Fatalf("%s: %v in %s", tt.name, err, body)
+			if len(seen) != 253 || pages != tt.pages || last != tt.last {
+				t.Errorf("%s: %d users on %d pages, ending in %s; want 253 on %d, %s", tt.name, len(seen), pages, last, tt.pages, tt.last)
 			}
-			for _, u := range page.Users {
-				seen[u.ID] = true
-			}
-			pages++
-			if last = string(page.Next); last == "" {
-				last = "absent"
-			}
-			if json.Unmarshal(page.Next, &cursor); last == tt.last || pages > 100 {
-				break
-			}
-		}
-		if len(seen) != 253 || pages != tt.pages || last != tt.last {
-			t.Errorf("%s: %d users on %d pages, ending in %s; want 253 on %d, %s", tt.name, len(seen), pages, last, tt.pages, tt.last)
-		}
+		})
 	}
 }
 

@@ -60,13 +60,15 @@ func TestWhatReadersSeeAfterWrites(t *testing.T) {
 		{"ends it", "GET", "/v1/user.list", "", `"token_revoked"`},
 		{"discovery needs none", "GET", "/scim/v2/Schemas", "", `"totalResults":3`},
 	} {
-		res, body := call(t, rt, tt.method, tt.target, tt.body) // one story: each row needs the ones before
-		if res.StatusCode == http.StatusNoContent {
-			body = `{"ok"`
-		}
-		if !strings.Contains(body, tt.want) {
-			t.Errorf("%s: got %d %.200s\nwant %s", tt.name, res.StatusCode, body, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			res, body := call(t, rt, tt.method, tt.target, tt.body) // one story: each row needs the ones before
+			if res.StatusCode == http.StatusNoContent {
+				body = `{"ok"`
+			}
+			if !strings.Contains(body, tt.want) {
+				t.Errorf("%s: got %d %.200s\nwant %s", tt.name, res.StatusCode, body, tt.want)
+			}
+		})
 	}
 }
 

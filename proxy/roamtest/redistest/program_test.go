@@ -19,11 +19,13 @@ func TestAMissingProgramIsAFailureInCI(t *testing.T) {
 		{"a developer without it", "no-such-program", "", "skip: left out"},
 		{"CI without it", "no-such-program", "true", "fatal: this test drives no-such-program"},
 	} {
-		t.Setenv("CI", tt.ci)
-		var got record
-		path := Program(&got, tt.program)
-		if !strings.HasPrefix(string(got), tt.want) || (path != "") != (tt.want == "") {
-			t.Errorf("%s: path %q and %q, want %q", tt.name, path, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("CI", tt.ci)
+			var got record
+			path := Program(&got, tt.program)
+			if !strings.HasPrefix(string(got), tt.want) || (path != "") != (tt.want == "") {
+				t.Errorf("%s: path %q and %q, want %q", tt.name, path, got, tt.want)
+			}
+		})
 	}
 }
