@@ -67,7 +67,8 @@ func (p *Proxy) clean(h http.Header, rq *request) {
 	}
 }
 
-// mergeClean adds those of Roam's header fields that fit, clean as the tool gets them. It does not change from, which others may have too.
+// mergeClean adds to a response the fields of Roam's header for which fits returns true, after clean. It does not change from, which other
+// requests may share.
 func (p *Proxy) mergeClean(to, from http.Header, rq *request, fits func(name string) bool) {
 	for name, values := range from {
 		if !fits(name) {
@@ -80,14 +81,14 @@ func (p *Proxy) mergeClean(to, from http.Header, rq *request, fits func(name str
 	}
 }
 
-// isForTool reports whether a tool gets a header field of Roam's. A cookie would be the credential's session, which is no tool's. Which
-// web pages may read a response Roam says of its own address: next to what roamproxy says, a browser would follow neither.
+// isForTool reports whether a tool gets a header field of Roam's. A cookie would belong to the session of the credential. Roam's
+// Access-Control fields are about its own address, and would contradict those of roamproxy.
 func isForTool(name string) bool {
 	return name != "Set-Cookie" && !strings.HasPrefix(name, "Access-Control-")
 }
 
-// locations returns where redirects lead. One within Roam leads to the address that the tool called; any other is the tool's to follow
-// or not.
+// locations returns the values of Location for the tool. A redirect within Roam leads to the address that the tool called; any other is
+// not changed.
 func (p *Proxy) locations(values []string, rq *request) []string {
 	values = slices.Clone(values)
 	for i, location := range values {

@@ -128,7 +128,7 @@ func (f *form) match(b []byte, at int) int {
 	return end
 }
 
-// escaped is match for a form with escapes.
+// escaped returns the end of a form whose letters may be escaped, or -1, as match does for one without escapes.
 func (f *form) escaped(b []byte, at int) int {
 	ends := []int{at} // of the letters so far: an escape may be meant as one, or as what it looks like
 	for i, want := range f.letters {

@@ -228,7 +228,7 @@ func TestHiddenProcessesInCgroups(t *testing.T) {
 	}
 }
 
-// On a Unix socket a hidden process is told apart by its group, which needs no /proc.
+// On a Unix socket a hidden process is identified by its process group, which needs no /proc.
 func TestHiddenProcessesOnAUnixSocket(t *testing.T) {
 	hidden := NewFinder()
 	hidden.processes = newProcesses(t.TempDir())

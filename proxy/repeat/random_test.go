@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model is two replicas and what is true of every write, whatever they remember.
+// model has two replicas, and the true state of every write, with which their decisions are compared.
 type model struct {
 	broken   error // the first promise that did not hold
 	replicas []*Memory
