@@ -25,9 +25,20 @@ func main() {
 	}
 	server.Harden()
 	log.SetOutput(io.Discard) // net/http writes an upstream's bytes there; serve filters them into its own log
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+	os.Exit(run(untilSignal(), os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
+
+// untilSignal returns a context that SIGINT or SIGTERM ends. From that moment on, another of these signals ends the process at once.
+func untilSignal() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals) // before cancel: signal.NotifyContext would still catch a second signal for a moment
+		cancel()
+	}()
+	return ctx
 }
 
 // program is what a command gets from the process.
