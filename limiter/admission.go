@@ -55,16 +55,16 @@ const rounds = 8
 // the queue is empty. That is also the answer for a caller that waits for less than it may be late. In a pause it is the end of the
 // pause at least; a tool that has no other call need not come later either.
 func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.Duration {
-	f, others := s.forecast(now), s.promises.arrivals(now, s.rank)
-	margin := f.rough // the wait may look a little longer then than it does now
-	p := f.arrive(arrival{c.tool, s.rank(now.Add(s.promises.last(now, c.tool)), c.urgency), 0}, s.MaxQueue, others)
+	margin := s.forecastWithout(now).rough // the wait may look a little longer then than it does now
+	others := s.promises.arrivals(now, s.rank)
+	p := s.place(now, c, 0, s.promises.last(now, c.tool), others)
 	if pause := s.pause.lasts(now); pause > 0 && p.own == 0 {
 		return max(margin+p.enters, pause)
 	}
 	after := margin + max(p.enters, p.leaves-longest, s.pause.remaining(now))
 	for n := 0; n < rounds && longest > punctual; n++ {
 		comes := after + punctual
-		p = s.forecast(now).arrive(arrival{c.tool, s.rank(now.Add(comes), c.urgency), comes}, s.MaxQueue, others)
+		p = s.place(now, c, comes, comes, others)
 		earliest := max(p.enters-punctual, margin+p.leaves-longest)
 		if earliest <= after {
 			return after
@@ -72,6 +72,18 @@ func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.D
 		after = earliest
 	}
 	return max(after, margin+s.forecast(now).nth(s.calls.Len()))
+}
+
+// place returns where a call like c is placed that comes at a time, with the rank of another, whether the others come or not. Usually it
+// leaves later if they do. But a less urgent one of its own tool may leave it the place in which that tool waited for longer.
+func (s *state) place(now time.Time, c *call, at, rankAt time.Duration, others []arrival) placement {
+	a := arrival{c.tool, s.rank(now.Add(rankAt), c.urgency), at}
+	p := s.forecast(now).arrive(a, s.MaxQueue, others)
+	if len(others) > 0 {
+		alone := s.forecast(now).arrive(a, s.MaxQueue, nil)
+		p.enters, p.leaves = max(p.enters, alone.enters), max(p.leaves, alone.leaves)
+	}
+	return p
 }
 
 // keepsForCalls is how many tokens a background call leaves in the bucket: a call that comes in the next moment is dispatched at once.
