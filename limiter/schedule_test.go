@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,6 +145,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 	queue := func() *Queue { mu.Lock(); defer mu.Unlock(); return f.queue }
 	start := time.Now()
 	var calls sync.WaitGroup
+	var ended atomic.Int64
 	for _, v := range s.calls {
 		calls.Go(func() {
 			time.Sleep(v.at)
@@ -157,6 +159,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 			mu.Lock()
 			defer mu.Unlock()
 			v.ended, v.err, v.times = time.Now(), err, v.times+1
+			ended.Add(1)
 		})
 	}
 	var broken error
@@ -183,6 +186,9 @@ func (s schedule) run(t *testing.T, dir string) error {
 		}
 		if err := workConserving(queue(), s.slots); err != nil && broken == nil && !s.skewed {
 			broken = fmt.Errorf("after %v: %w", tick, err)
+		}
+		if s.restart == 0 && ended.Load() == int64(len(s.calls)) { // nothing can be queued any more
+			break
 		}
 	}
 	calls.Wait()
