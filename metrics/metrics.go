@@ -139,7 +139,7 @@ func New(o Options) *Metrics {
 	for _, result := range Results() {
 		m.cacheResults.WithLabelValues(result)
 	}
-	for _, kind := range []string{RepeatUnknown, RepeatReplayed} {
+	for _, kind := range RepeatKinds() {
 		m.repeats.WithLabelValues(kind)
 	}
 	m.superseded.WithLabelValues(other)

@@ -98,9 +98,12 @@ const (
 	RepeatReplayed = "replayed" // it was answered with the first answer, by its Idempotency-Key
 )
 
+// RepeatKinds returns every kind, in the words of package proxy. A test of package server compares them.
+func RepeatKinds() []string { return []string{RepeatUnknown, RepeatReplayed} }
+
 // Repeated counts a write that was not sent to Roam again.
 func (m *Metrics) Repeated(kind string) {
-	m.repeats.WithLabelValues(knownOr(kind, []string{RepeatUnknown, RepeatReplayed})).Inc()
+	m.repeats.WithLabelValues(knownOr(kind, RepeatKinds())).Inc()
 }
 
 // Superseded counts a queued call that a newer one replaced.

@@ -14,11 +14,17 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// Kinds of Report.Repeat.
+// RepeatKind says why a repeated write was not sent to Roam again.
+type RepeatKind string
+
+// The kinds of a repeat.
 const (
-	RepeatUnknown  = "unknown"
-	RepeatReplayed = "replayed"
+	RepeatUnknown  RepeatKind = "unknown"  // the outcome of the first write is unknown
+	RepeatReplayed RepeatKind = "replayed" // it was answered with the first answer, by its Idempotency-Key
 )
+
+// RepeatKinds returns every RepeatKind.
+func RepeatKinds() []RepeatKind { return []RepeatKind{RepeatUnknown, RepeatReplayed} }
 
 // Header fields about repeats.
 const (

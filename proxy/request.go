@@ -30,9 +30,9 @@ type Report struct {
 	Peer                string // remote address; "@" or "" for a Unix socket
 	Agent               string // product of the User-Agent, without its version
 	Decisions           Decisions
-	Superseded          bool   // a newer write about the same subject was sent in its place
-	Repeat              string // RepeatUnknown or RepeatReplayed, for a write that was not sent again
-	Err                 error  // for the log: why the request failed
+	Superseded          bool       // a newer write about the same subject was sent in its place
+	Repeat              RepeatKind // of a write that was not sent again; "": none
+	Err                 error      // for the log: why the request failed
 }
 
 // Decisions are what roamproxy decided about a request, for an operator who asks why it was treated so.

@@ -316,7 +316,7 @@ func TestHoldersAreShownByTool(t *testing.T) {
 	}
 }
 
-// Seen to fail with an explanation that named only the tool whose calls were sent meanwhile (flood), and not the tool in the slots (reader).
+// Seen to fail with an explanation that named only the tool whose calls were sent meanwhile (flood), and not the one in the slots (reader).
 func TestTheExplanationNamesTheToolsInTheSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, q := quiet("calm", "flood", "reader")

@@ -51,7 +51,7 @@ func (r *observer) Answered(v proxy.Report) {
 		line.Write(decisions(v)...)
 	}
 	if v.Repeat != "" {
-		r.metrics.Repeated(v.Repeat)
+		r.metrics.Repeated(string(v.Repeat))
 	}
 	if v.Superseded {
 		r.metrics.Superseded(v.Route)
@@ -75,7 +75,7 @@ func (r *observer) Answered(v proxy.Report) {
 		fields = append(fields, zap.String("code", v.Code))
 	}
 	if v.Repeat != "" {
-		fields = append(fields, zap.String("repeat", v.Repeat))
+		fields = append(fields, zap.String("repeat", string(v.Repeat)))
 	}
 	if v.Err != nil && v.Status >= 500 {
 		fields = append(fields, zap.String("error", short(v.Err.Error())))

@@ -30,6 +30,16 @@ func TestWordsAreTheSameEverywhere(t *testing.T) {
 	}
 }
 
+func TestRepeatKindsAreTheSameEverywhere(t *testing.T) {
+	var want []string
+	for _, kind := range proxy.RepeatKinds() {
+		want = append(want, string(kind))
+	}
+	if got := metrics.RepeatKinds(); !slices.Equal(got, want) {
+		t.Errorf("kinds of a repeat are %q in metrics, want %q", got, want)
+	}
+}
+
 func TestWebhookResultsAreTheSameEverywhere(t *testing.T) {
 	var want []string
 	for _, r := range webhook.Results() {
