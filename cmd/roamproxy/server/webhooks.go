@@ -98,7 +98,7 @@ func (a *app) invalidate(e webhook.Event) {
 // credentialGone is a readiness check: it fails from token.revoked or app.uninstalled until a call succeeds.
 func (h *webhooks) credentialGone() error {
 	if event := h.revoked.Load(); event != nil {
-		return fmt.Errorf("Roam sent the webhook %s, and no call has succeeded since; check the credential and reload", *event)
+		return fmt.Errorf("the webhook %s came, and no call has succeeded since; check the credential and reload", *event)
 	}
 	return nil
 }
