@@ -24,9 +24,6 @@ const (
 	webhookConnections = 100
 	// webhookReadTime bounds the time to read a delivery. Roam gives up after 3 s.
 	webhookReadTime = 5 * time.Second
-	// webhookTrust is how long a genuine delivery proves that deliveries work. When they stop, an answer in the cache is too old for at
-	// most this long. A workspace with fewer events than that falls back to the normal ttl.
-	webhookTrust = 10 * time.Minute
 	// maxSecretFile bounds the file with the signing secrets in bytes. There are at most two secrets.
 	maxSecretFile = 4 << 10
 )
@@ -34,6 +31,7 @@ const (
 // webhooks receives Roam's webhooks. The zero value receives none.
 type webhooks struct {
 	receiver atomic.Pointer[webhook.Receiver] // nil: webhooks are off
+	trust    atomic.Int64                     // webhooks.trust, a time.Duration
 	revoked  atomic.Pointer[string]           // the event that revoked a credential; nil: none since the last successful call
 }
 
@@ -54,10 +52,10 @@ func (h *webhooks) last() time.Time {
 	return time.Time{}
 }
 
-// webhooksArrive reports whether a genuine delivery arrived within webhookTrust, so that ttl_with_webhooks applies.
+// webhooksArrive reports whether a genuine delivery arrived within webhooks.trust, so that ttl_with_webhooks applies.
 func (a *app) webhooksArrive() bool {
 	last := a.webhooks.last()
-	return !last.IsZero() && time.Since(last) < webhookTrust
+	return !last.IsZero() && time.Since(last) < time.Duration(a.webhooks.trust.Load())
 }
 
 // newReceiver returns the receiver of a configuration; nil where webhooks are off.
