@@ -15,7 +15,7 @@ PROGRAMS := promtool:prometheus prometheus:prometheus chromium:chromium redis-se
 .PHONY: help jobs compare demo run test e2e program-tests simulations programs cover check fmt vet arrows bench fuzz soak release image
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## see what it is for: a simulated Roam and three tools, without roamproxy and with it (45 s, no key)
 	@echo "compiling roamproxy; the first time this takes a minute or more"
