@@ -64,7 +64,7 @@ func askIdentity(p *program, l *config.Loaded, rt http.RoundTripper, k config.Cr
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, infoSize))
 	if err != nil {
-		return fmt.Errorf("Roam's answer is incomplete: %w", err)
+		return fmt.Errorf("the answer of Roam is incomplete: %w", err)
 	}
 	switch res.StatusCode {
 	case http.StatusOK:
