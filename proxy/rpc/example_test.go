@@ -13,10 +13,9 @@ func ExampleBody_Refuse() {
 		fmt.Println(err)
 		return
 	}
-	answer, _ := body.Refuse(rpc.Error{Code: 429, Message: "The queue is full."}, "not sent; try again in 3 s")
+	answer, _ := body.Refuse(rpc.Error{Code: 429, Message: "The queue is full."}, "try again in 3 s")
 	fmt.Print(string(answer))
-	// Output: {"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","content":[{"type":"text","text":"not sent; try again in 3
-	// s"}],"isError":true}}
+	// Output: {"jsonrpc":"2.0","id":7,"result":{"resultType":"complete","content":[{"type":"text","text":"try again in 3 s"}],"isError":true}}
 }
 
 // A member that occurs twice is refused: the next server could read the other one.

@@ -33,7 +33,7 @@ func webhookReplicas(t *testing.T, roam *roamtest.Server, n int, forward string)
 			c.Upstream.URL = roam.URL
 			c.Quotas[0].Rate, c.Quotas[0].Burst = 100, 100
 			c.Redis.URL, c.Redis.Replicas = config.RedisURL(redis.URL()), n
-			c.Webhooks = config.Webhooks{Listen: "127.0.0.1:0", Path: "/roam", SecretFile: secret, Forward: []string{forward}}
+			c.Webhooks.Listen, c.Webhooks.Path, c.Webhooks.SecretFile, c.Webhooks.Forward = "127.0.0.1:0", "/roam", secret, []string{forward}
 			c.Cache.Rules = []config.CacheRule{{Match: "GET /v1/chat.history", Webhooks: new(config.Duration(10 * time.Minute))}}
 		})
 		all = append(all, r)
