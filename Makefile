@@ -29,10 +29,13 @@ PROGRAM_TESTS := ./cmd/roamproxy/e2e/... ./limiter/redisquota ./deploy/...
 OTHER_TESTS := $(GO) list ./... | grep -v -e '/e2e' -e '/redisquota$$' -e '/deploy/'
 
 # These simulate hours of traffic beside another client, and compute for a minute or two.
-SIMULATIONS := ^(TestWhatAnotherClientLeavesIsUsed|TestFloodOnEveryUpstream|TestRecoveryAfterTrouble|TestRecoveryOverARestart|TestBesideSteadyUse|TestReplicasBesideAnotherClient)$$
+SIMULATIONS := ^(TestWhatAnotherClientLeavesIsUsed|TestFloodOnEveryUpstream|TestFloodAfterAFlood|TestRecoveryAfterTrouble|TestRecoveryAfterLongTrouble|TestRecoveryOverARestart|TestBesideSteadyUse|TestReplicasBesideAnotherClient|TestJitterOfTheNetwork)$$
+
+# Some packages wait most of the time, so that one more than there are processors is tested at once.
+AT_ONCE := -p $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 test: programs ## the tests of the code, with the race detector where there is a C compiler (2 minutes on 2 cores)
-	$(GO) test $(RACE) -skip '$(SIMULATIONS)' $$($(OTHER_TESTS))
+	$(GO) test $(RACE) $(AT_ONCE) -skip '$(SIMULATIONS)' $$($(OTHER_TESTS))
 
 e2e: programs ## the other tests: roamproxy beside other programs, hours of simulated traffic (7 minutes, most of it waiting)
 	@$(MAKE) -j2 program-tests simulations
