@@ -65,7 +65,7 @@ func (q *Quota) PauseBegan(time.Duration) {
 	q.metrics.recorder.PauseBegan(q.name)
 }
 
-// PauseEnded tells the recorder. The metric of the pauses' length is read at every scrape.
+// PauseEnded notifies the recorder. The metric of the pauses' length is read at every scrape.
 func (q *Quota) PauseEnded() { q.metrics.recorder.PauseEnded(q.name) }
 
 // Sent counts a call that was sent to Roam, and the time until the header of its answer. Status 0: no answer came.

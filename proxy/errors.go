@@ -197,7 +197,7 @@ func (p *Proxy) fail(rq *request, err error) {
 	}
 }
 
-// IsThrottled reports whether an error is about the quota rather than about Roam, so that an old answer may stand in for it.
+// IsThrottled reports whether an error is about the quota rather than about Roam, so that a stale answer may be served.
 func IsThrottled(err error) bool {
 	var refusal *limiter.Refusal
 	return errors.As(err, &refusal) && !errors.Is(err, limiter.ErrClosed)

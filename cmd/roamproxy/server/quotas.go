@@ -27,7 +27,7 @@ type bucket struct {
 	limiter.Bucket
 	sharing     limiter.Sharing // nil: no replicas
 	reconfigure func(config.Quota) error
-	close       func() // tells other replicas that this one needs no share
+	close       func() // reports to other replicas that this one needs no share
 }
 
 // newQuota starts a quota with the level and the pause in state_dir.

@@ -138,7 +138,7 @@ func startNginx(ctx context.Context, _ options, s setting) (proxy, error) {
 	if err != nil {
 		return proxy{}, err
 	}
-	free.Close() // nginx must be told its port
+	free.Close() // nginx opens the port itself
 	addr := free.Addr().String()
 	_, s.Port, _ = net.SplitHostPort(addr)
 	path, err := s.write("nginx.conf", nginxConf)

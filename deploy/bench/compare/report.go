@@ -164,7 +164,7 @@ func (all results) losses(jobs []job) string {
 	return "Where another is better:\n\n" + b.String()
 }
 
-// summary prints the few figures for somebody in a hurry.
+// summary prints the few figures that the README quotes.
 func (all results) summary(o options) string {
 	var b strings.Builder
 	columns := slices.DeleteFunc(slices.Clone(programs), func(p program) bool { return p.idempotent })
