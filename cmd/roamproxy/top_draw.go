@@ -60,7 +60,7 @@ func (d *drawing) wrapped(text string) {
 }
 
 func (d *drawing) quota(q status.QuotaStatus, now int64) {
-	state := "flows"
+	state := "running"
 	if q.HeldFor > 0 {
 		state = fmt.Sprintf("PAUSED BY HAND for another %.0f s; roamproxy resume ends it", q.HeldFor)
 	} else if q.Paused {

@@ -37,7 +37,7 @@ func TestTopOfARunningProxy(t *testing.T) {
 		want []string
 	}{
 		{"with the token", []string{"-url", admin, "-token-file", token}, exitOK,
-			[]string{"quota roam   flows", "of 9.8, 1 a second", "local ", "me ", "/v1/groups.list", "SAVED"}},
+			[]string{"quota roam   running", "of 9.8, 1 a second", "local ", "me ", "/v1/groups.list", "SAVED"}},
 		{"without it", []string{"-url", admin}, exitError, []string{"requires the token of admin.token_file", "-token-file"}},
 		{"a token that is not there", []string{"-url", admin, "-token-file", token + "x"}, exitError, []string{"the token cannot be read"}},
 		{"where tools connect", []string{"-url", "http://" + r.Addr}, exitError, []string{"404", "is it roamproxy's admin.listen?"}},

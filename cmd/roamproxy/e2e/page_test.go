@@ -95,7 +95,7 @@ func TestStatusPageInABrowser(t *testing.T) {
 	b.until(t, "a pause shows", `document.querySelector(".quota .tag").textContent === "paused" &&
 		document.querySelectorAll("rect.paused").length > 0 && document.querySelectorAll("rect.throttled").length > 0`)
 	b.picture(t, "paused")
-	b.until(t, "its end shows", `document.querySelector(".quota .tag").textContent === "flows"`)
+	b.until(t, "its end shows", `document.querySelector(".quota .tag").textContent === "running"`)
 
 	b.do(t, "a call is looked up", chromedp.Navigate(admin+"/?call=standup-17"))
 	b.until(t, "its answer comes", `document.querySelector(".found")?.textContent.includes("Roam took")`)
