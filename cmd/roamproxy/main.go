@@ -8,15 +8,20 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
-
-	"roamproxy/cmd/roamproxy/server"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"roamproxy/cmd/roamproxy/config"
+	"roamproxy/cmd/roamproxy/server"
 )
 
 func main() {
@@ -128,4 +133,79 @@ func twoDashes(args []string) []string {
 		out[i] = a
 	}
 	return out
+}
+
+type versionCmd struct{}
+
+// Run prints one line.
+func (versionCmd) Run(p *program) error {
+	version, revision := server.Version()
+	fmt.Fprintf(p.out, "roamproxy %s (%s, %s %s/%s)\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}
+
+// adminFlags locate the admin listener of the running roamproxy. Without them it is found as serve finds it.
+type adminFlags struct {
+	URL         string `help:"Admin address of the running roamproxy; default: that of its configuration." placeholder:"URL"`
+	Config      string `help:"Configuration file of the running roamproxy." placeholder:"FILE"`
+	AdminListen string `help:"The same as for serve." placeholder:"ADDR"`
+	TokenFile   string `help:"A file with the admin token; default: admin.token_file." placeholder:"FILE"`
+}
+
+// find returns the base URL of the admin listener, and the path of the file with its token or "".
+func (f adminFlags) find(p *program) (base, tokenFile string, err error) {
+	if f.URL != "" {
+		return strings.TrimRight(f.URL, "/"), f.TokenFile, nil
+	}
+	c, err := config.Peek(f.Config, p.getenv, []config.Override{{Key: "admin.listen", Value: f.AdminListen, Source: "--admin-listen"}})
+	if err != nil {
+		return "", "", err
+	}
+	if f.TokenFile != "" {
+		c.Admin.TokenFile = f.TokenFile
+	}
+	return "http://" + config.Dialable(c.Admin.Listen), c.Admin.TokenFile, nil
+}
+
+// client returns a client for the admin listener.
+func (f adminFlags) client(p *program) (*server.AdminClient, error) {
+	base, file, err := f.find(p)
+	if err != nil {
+		return nil, err
+	}
+	c := &server.AdminClient{Base: base}
+	if file != "" {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("the token cannot be read: %w", err)
+		}
+		c.Token = strings.TrimSpace(string(content))
+	}
+	return c, nil
+}
+
+// actWait is enough time for a reload, which may read files and resolve a name.
+const actWait = 30 * time.Second
+
+// act sends a POST and prints the answer.
+func (f adminFlags) act(p *program, path string, query url.Values) error {
+	c, err := f.client(p)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(p.ctx, actWait)
+	defer cancel()
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	code, body, err := c.Do(ctx, http.MethodPost, path)
+	if err != nil {
+		return err
+	}
+	if code != http.StatusOK {
+		return fmt.Errorf("nothing was changed: %s", strings.TrimSpace(string(body)))
+	}
+	_, err = p.out.Write(body)
+	return err
 }

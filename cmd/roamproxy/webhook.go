@@ -106,8 +106,8 @@ func (f adminFlags) webhooks(p *program, method string, query url.Values) ([]byt
 	if err != nil {
 		return nil, err
 	}
-	defer c.transport.CloseIdleConnections()
-	code, body, err := c.do(p.ctx, method, "/api/webhooks?"+query.Encode())
+	defer c.Close()
+	code, body, err := c.Do(p.ctx, method, "/api/webhooks?"+query.Encode())
 	if err != nil {
 		return nil, err
 	}

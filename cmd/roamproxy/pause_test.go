@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,46 +13,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// health finds the listener as serve does: by flag, environment or file, also for a listener on all interfaces.
-func TestHealthFindsTheAdminListener(t *testing.T) {
-	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
-	_, port, _ := net.SplitHostPort(r.AdminAddr)
-	file := func(text string) string {
-		path := filepath.Join(t.TempDir(), "c.yaml")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for _, tt := range []struct {
-		name string
-		env  environ
-		args []string
-		code int
-		want string
-	}{
-		{"the environment", environ{"ROAMPROXY_ADMIN_LISTEN": r.AdminAddr}, nil, exitOK, "healthy"},
-		{"all interfaces", environ{"ROAMPROXY_ADMIN_LISTEN": "0.0.0.0:" + port}, nil, exitOK, "healthy"},
-		{"no interface named", environ{"ROAMPROXY_ADMIN_LISTEN": ":" + port}, nil, exitOK, "healthy"},
-		{"the file of the environment", environ{"ROAMPROXY_CONFIG": file("admin: {listen: " + r.AdminAddr + "}\n")}, nil, exitOK, "healthy"},
-		{"the file of a flag", nil, []string{"-config", file("admin: {listen: " + r.AdminAddr + "}\n")}, exitOK, "healthy"},
-		{"a file that has a mistake by now", nil, []string{"-config", file("listn: x\nadmin: {listen: " + r.AdminAddr + "}\n")}, exitOK,
-			"healthy"},
-		{"a flag", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, []string{"-admin-listen", r.AdminAddr}, exitOK, "healthy"},
-		{"an address", nil, []string{"-url", "http://" + r.AdminAddr + "/healthz"}, exitOK, "healthy"},
-		{"another address", environ{"ROAMPROXY_ADMIN_LISTEN": "127.0.0.1:1"}, nil, exitError, "not healthy"},
-		{"no file", nil, []string{"-config", "/nonexistent"}, exitError, "cannot be read"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if code, out, err := invoke(t, tt.env, append([]string{"health"}, tt.args...)...); code != tt.code ||
-				!strings.Contains(out+err, tt.want) {
-				t.Errorf("exit %d, %s%s; want %d and %q", code, out, err, tt.code, tt.want)
-			}
-		})
-	}
-}
-
-func TestTheCommandsThatActOnTheRunningProcess(t *testing.T) {
+// reload, pause, resume and purge act on the running process, and say what they did.
+func TestCommandsOfARunningProcess(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(token, []byte("sesame\n"), 0o600)
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })
