@@ -185,7 +185,7 @@ compare: ## those jobs, a flood and lost answers beside nginx, bottleneck and a 
 	@$(GO) run ./deploy/bench/compare $(COMPARE)
 
 soak: ## the long forms of tests: SOAK (10m) of mixed load, KILLS (200) at random moments, a stop of STOP (60) seconds
-	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestKilledAtAnyMoment|TestStoppedForAWhile)$$' ./cmd/roamproxy/e2e
+	SOAK=$(SOAK) KILLS=$(KILLS) STOP=$(STOP) $(GO) test -count=1 -v -timeout 3h -run '^(TestSoak|TestAKillAtAnyMomentSpendsNothingTwice|TestAStoppedProcessSendsAtMostItsBurst)$$' ./cmd/roamproxy/e2e
 	SOAK=$(SOAK) $(GO) test -count=1 -v -timeout 1h -run '^(TestFloodOnEveryUpstream|TestRecovery.*|TestBeside.*|TestAloneNothingIsRefused)$$' ./limiter
 
 image: ## the container image; BUILD_DIGEST=sha256:… and RUN_DIGEST=sha256:… pin what it is made of

@@ -105,7 +105,7 @@ func TestCheckPrintsTheRulesInForce(t *testing.T) {
 	}
 }
 
-func TestCheckConnect(t *testing.T) {
+func TestCheckConnectNamesTheOwnerOfTheKey(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		key   string

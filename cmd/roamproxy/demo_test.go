@@ -9,7 +9,7 @@ import (
 )
 
 // A short demonstration runs without a terminal, a key and fixed ports, and ends with its conclusion.
-func TestDemo(t *testing.T) {
+func TestDemoEndsWithItsConclusion(t *testing.T) {
 	code, out, err := invoke(t, environ{}, "demo", "--part", "5s")
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, err)

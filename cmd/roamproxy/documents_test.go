@@ -106,7 +106,7 @@ func TestReadmeIsShort(t *testing.T) {
 }
 
 // The map in ARCHITECTURE.md names files that exist, and every folder with code.
-func TestTheMapIsRight(t *testing.T) {
+func TestTheMapNamesEveryFolderWithCode(t *testing.T) {
 	_, table, _ := strings.Cut(documents(t)["../../ARCHITECTURE.md"], "## The map\n")
 	table, _, _ = strings.Cut(table, "\n## ")
 	rows := regexp.MustCompile("(?m)^\\| `([\\w/]+)` \\|(.*)$").FindAllStringSubmatch(table, -1)

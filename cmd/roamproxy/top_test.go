@@ -19,7 +19,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-func TestTopOfARunningProxy(t *testing.T) {
+func TestTopShowsTheStatusOfARunningProxy(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(token, []byte("sesame\n"), 0o600)
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) { c.Admin.TokenFile = token })

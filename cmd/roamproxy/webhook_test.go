@@ -10,7 +10,7 @@ import (
 )
 
 // A subscription is added, listed and removed through the running roamproxy.
-func TestWebhookSubscriptions(t *testing.T) {
+func TestWebhooksAreSubscribedListedAndRemoved(t *testing.T) {
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	env := environ{"HOME": t.TempDir()}
 	admin := "http://" + r.AdminAddr

@@ -33,7 +33,7 @@ func released(t *testing.T) string {
 	return folder
 }
 
-func TestABillOfMaterialsNamesWhatWasLinked(t *testing.T) {
+func TestABillOfMaterialsNamesTheLinkedModules(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(released(t), "program.cdx.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +116,7 @@ func TestCheckSumsAreOfEveryFile(t *testing.T) {
 }
 
 // An archive has what its user needs, in one folder, owned by root, and twice the same bytes.
-func TestAnArchiveHasWhatItsUserNeeds(t *testing.T) {
+func TestAnArchiveIsCompleteAndReproducible(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(released(t), "program.tar.gz"))
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func readDashboard(t *testing.T) (d dashboard) {
 }
 
 // The rules are the usual ones of Grafana's own dashboard linter, which cannot be had here, and what keeps panels apart.
-func TestDashboardKeepsTheUsualRules(t *testing.T) {
+func TestDashboardFollowsGrafanasRules(t *testing.T) {
 	d := readDashboard(t)
 	bad := func(format string, args ...any) { t.Errorf(format, args...) }
 	if d.UID != "roamproxy" || d.Title == "" || d.Description == "" || d.Editable || d.SchemaVersion < 36 {
@@ -150,7 +150,7 @@ func lintPanel(t *testing.T, p panel) {
 }
 
 // Pauses, reloads and restarts are marked in every panel.
-func TestDashboardMarksWhatHappened(t *testing.T) {
+func TestDashboardAnnotatesPausesReloadsAndRestarts(t *testing.T) {
 	var names []string
 	for _, a := range readDashboard(t).Annotations.List {
 		if a.Datasource.Type != "prometheus" {
@@ -168,7 +168,7 @@ func TestDashboardMarksWhatHappened(t *testing.T) {
 }
 
 // What is agreed is a line in the panel that shows how it is kept: 10 s in the queue, 80 % of a daily budget.
-func TestPanelsShowWhatIsAgreed(t *testing.T) {
+func TestPanelsShowTheAgreedLimits(t *testing.T) {
 	want := map[string]float64{
 		"Oldest call, and how full the queue is": 10, "Wait in the queue": 10, "Wait by tool, p95": 10, "Calls of the day by tool": .8,
 	}
@@ -190,7 +190,7 @@ func TestPanelsShowWhatIsAgreed(t *testing.T) {
 }
 
 // What dashboard, rules, alerts and OPERATING.md ask for is what is exposed.
-func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
+func TestDashboardAndAlertsUseExistingMetrics(t *testing.T) {
 	exposed := "\n" + read(t, "metrics/testdata/exposition.txt")
 	var asked []string
 	for _, p := range readDashboard(t).Panels {

@@ -17,7 +17,7 @@ func promtool(t *testing.T, stdin string, args ...string) {
 	run(t, cmd)
 }
 
-func TestPromtoolHasNothingToSayOfTheMetrics(t *testing.T) {
+func TestPromtoolAcceptsTheMetrics(t *testing.T) {
 	promtool(t, read(t, "metrics/testdata/exposition.txt"), "check", "metrics")
 }
 

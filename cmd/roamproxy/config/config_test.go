@@ -170,7 +170,7 @@ func TestAnInvalidAddressIsOneMistake(t *testing.T) {
 	}
 }
 
-func TestWhereValuesComeFrom(t *testing.T) {
+func TestTheOriginOfEachValueIsNamed(t *testing.T) {
 	env := home()
 	env["ROAMPROXY_LOG_LEVEL"], env["PORT"] = "debug", "7000"
 	l, err := loadText(

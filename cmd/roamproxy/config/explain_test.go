@@ -52,7 +52,7 @@ func TestOneCauseGivesOneMessage(t *testing.T) {
 }
 
 // Independent mistakes are still named together.
-func TestMistakesThatAreNotConsequencesStay(t *testing.T) {
+func TestMistakesOfSeparateCausesAreAllReported(t *testing.T) {
 	_, err := loadText(t, environ{"HOME": "/h"}, "listn: x\nquotas: [{name: roam, rate: 0}]\n")
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("got %v, want the unknown key, the rate and the missing key", err)
@@ -85,7 +85,7 @@ func TestAMalformedProxyIsAMistake(t *testing.T) {
 }
 
 // check prints the effective values of a tool.
-func TestToolsShowWhatTheyInherit(t *testing.T) {
+func TestPrintedToolsHaveInheritedValues(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.yaml")
 	os.WriteFile(path, []byte("quotas: [{name: roam, max_wait: 40s}]\ntools: [{name: a, token_sha256: "+sum+"}]\n"), 0o600)
 	l, err := Load(path, home().get, nil)

@@ -27,7 +27,7 @@ func allKeys(t reflect.Type, prefix string) (keys []string) {
 
 // A key that no document recommends changing is a constant. A secret and the file that may hold it are one setting, since only one of
 // the two may be given.
-func TestThereAreFewSettings(t *testing.T) {
+func TestTheNumberOfSettingsIsBounded(t *testing.T) {
 	keys := allKeys(reflect.TypeFor[Config](), "")
 	settings := slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
 		secret := strings.TrimSuffix(key, "_file")

@@ -16,7 +16,7 @@ import (
 // The admin pages have the same guard as Roam's paths, and need the token.
 //
 // Seen to fail with any token accepted.
-func TestWhoSeesTheAdminPages(t *testing.T) {
+func TestAdminPagesRefuseStrangers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
 	os.WriteFile(path, []byte("first\n"), 0o600)
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard,

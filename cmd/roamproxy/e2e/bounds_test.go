@@ -183,7 +183,7 @@ func TestOneToolDoesNotTakeAllConnections(t *testing.T) {
 // A tool with as many calls as it may have is refused, and no other is: with these settings four, here calls whose bodies do not end.
 //
 // Seen to fail with any number of calls.
-func TestOneToolDoesNotTakeAll(t *testing.T) {
+func TestOneToolDoesNotTakeAllCalls(t *testing.T) {
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, func(c *config.Config) {
 		c.Quotas[0].MaxQueue, c.Upstream.MaxInFlight, c.Upstream.MaxOpen = 1, 1, 1
 	})
@@ -211,7 +211,7 @@ func TestOneToolDoesNotTakeAll(t *testing.T) {
 }
 
 // Seen to fail with upgrades accepted.
-func TestWhatIsNoRequest(t *testing.T) {
+func TestMalformedRequestsAreRefused(t *testing.T) {
 	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	const line, host = "GET /v1/groups.list HTTP/1.1\r\n", "Host: localhost\r\n"
 	for _, tt := range []struct{ name, request, want string }{

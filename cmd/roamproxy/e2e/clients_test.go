@@ -75,7 +75,7 @@ Promise.all(Array.from({length: 12}, () => c.post('/v1/chat.post', {chat: 'C-1',
 // refuses nothing but the scripted call.
 //
 // Seen to fail without a Retry-After (the httpx client finds none).
-func TestRealClients(t *testing.T) {
+func TestRealClientsWriteEachMessageOnce(t *testing.T) {
 	python := func(script string) func(string) *exec.Cmd {
 		return func(base string) *exec.Cmd {
 			return exec.Command(redistest.Program(t, "/usr/bin/python3"), "-c", script, base)

@@ -20,7 +20,7 @@ import (
 // keeping what it has read.
 //
 // Seen to fail with a decoder that keeps each string: 867 MB.
-func TestCompressedAnswersThatExpand(t *testing.T) {
+func TestExpandingAnswersFitIntoAContainer(t *testing.T) {
 	const container, answers, most = 128 << 20, 10, 64 << 20
 	program := filepath.Join(t.TempDir(), "roamproxy") // without the race detector, which takes several times the memory
 	if out, err := exec.Command(redistest.Program(t, "go"), "build", "-o", program, "roamproxy/cmd/roamproxy").CombinedOutput(); err != nil {

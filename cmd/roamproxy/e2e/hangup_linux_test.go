@@ -10,7 +10,7 @@ import (
 )
 
 // A SIGHUP during the first reading of the configuration does not end the process.
-func TestAHangupDuringTheStart(t *testing.T) {
+func TestAHangupDuringTheStartEndsNothing(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
 	fifo := filepath.Join(t.TempDir(), "roamproxy.yaml") // opening it for writing waits until it is read

@@ -41,7 +41,7 @@ func TestAReloadWithAnUnusableKeyChangesNothing(t *testing.T) {
 }
 
 // Seen to fail with a log of changes after the first check alone.
-func TestWhatIsRedAtTheStartIsLogged(t *testing.T) {
+func TestChecksThatFailAtTheStartAreLogged(t *testing.T) {
 	var log servertest.Buffer
 	r, _ := servertest.Start(t, roamtest.Options{}, &log, func(c *config.Config) {
 		c.Credentials[0].APIKey = config.Credential{}.APIKey

@@ -174,7 +174,7 @@ func (m *marked) end(t *testing.T) *output {
 }
 
 // Seen to fail with Roam's errors passed on as they are.
-func TestNothingLeaks(t *testing.T) {
+func TestNoOutputHasASecret(t *testing.T) {
 	m := startMarked(t)
 	answers, pages := m.answers(), m.pages()
 	check := func(file string) *output {

@@ -12,7 +12,7 @@ import (
 // The program that reads the log stops reading. Neither calls nor a stop wait for it.
 //
 // Seen to fail with a log that is written by the call itself: call 255 never ended, nor did the process after SIGTERM.
-func TestTheReaderOfTheLogStopsReading(t *testing.T) {
+func TestCallsDoNotWaitForTheReaderOfTheLog(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
 	cmd := prepare(t, roam.URL, t.TempDir())

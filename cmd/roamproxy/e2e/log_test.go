@@ -40,7 +40,7 @@ func logReader(t *testing.T, cmd *exec.Cmd) (log *os.File, base, admin string) {
 // The program that reads the log ends. Calls go on, and readiness reports the lines that were lost.
 //
 // Seen to fail without ignoring SIGPIPE: the process ended after the first call.
-func TestTheReaderOfTheLogEnds(t *testing.T) {
+func TestCallsContinueAfterTheReaderOfTheLogEnds(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
 	cmd := prepare(t, roam.URL, t.TempDir())

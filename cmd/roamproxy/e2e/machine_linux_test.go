@@ -17,7 +17,7 @@ import (
 )
 
 // Connections take every descriptor. When they are closed, calls succeed again without a restart.
-func TestOutOfDescriptors(t *testing.T) {
+func TestCallsSucceedAgainAfterDescriptorsRanOut(t *testing.T) {
 	roam := fastRoam(t)
 	r := launch(t, roam.URL, t.TempDir(), inFile(t, fast))
 	if err := unix.Prlimit(r.Process.Pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 32, Max: 32}, nil); err != nil {
@@ -56,7 +56,7 @@ func TestOutOfDescriptors(t *testing.T) {
 // without a restart.
 //
 // Seen to fail with a failure that only the next write ends, and with a full bucket at such a start.
-func TestAStateDirectoryInTrouble(t *testing.T) {
+func TestCallsContinueWhileTheStateDirectoryFails(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		mountpoint bool

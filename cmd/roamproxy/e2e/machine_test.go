@@ -63,7 +63,7 @@ func many(name string, usually int) int {
 // often. 200 kills take a minute or two.
 //
 // Seen to fail with the state written a little after the call instead of before it (172 of 1365 calls refused).
-func TestKilledAtAnyMoment(t *testing.T) {
+func TestAKillAtAnyMomentSpendsNothingTwice(t *testing.T) {
 	roam, state, env := fastRoam(t), t.TempDir(), inFile(t, fast)
 	random := rand.New(rand.NewPCG(1, 2))
 	var good atomic.Int64
@@ -97,7 +97,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 // many seconds.
 //
 // Seen to fail with a bucket that fills to twice its burst.
-func TestStoppedForAWhile(t *testing.T) {
+func TestAStoppedProcessSendsAtMostItsBurst(t *testing.T) {
 	roam := fastRoam(t)
 	r := launch(t, roam.URL, t.TempDir(), inFile(t, fast))
 	c := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 200}}
@@ -124,7 +124,7 @@ func TestStoppedForAWhile(t *testing.T) {
 // The state directory is removed and made again while roamproxy runs. Calls go on, and readiness follows.
 //
 // Seen to fail with an error of Keep that is dropped.
-func TestAStateDirectoryThatComesAndGoes(t *testing.T) {
+func TestReadinessFollowsARemovedStateDirectory(t *testing.T) {
 	roam, state := fastRoam(t), filepath.Join(t.TempDir(), "state")
 	r := launch(t, roam.URL, state, inFile(t, fast))
 	c := &http.Client{Transport: &http.Transport{}}

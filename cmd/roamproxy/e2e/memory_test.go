@@ -7,7 +7,7 @@ import (
 )
 
 // GOGC and GOMEMLIMIT in the environment win over the defaults.
-func TestTheEnvironmentDecidesAboutTheRuntime(t *testing.T) {
+func TestGOGCAndGOMEMLIMITReplaceTheDefaults(t *testing.T) {
 	for _, tt := range []struct {
 		env                  []string
 		percent, limit, most float64

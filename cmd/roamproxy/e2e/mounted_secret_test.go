@@ -49,7 +49,7 @@ func (m volume) swap(t *testing.T, version string, files map[string]string) {
 }
 
 // Seen to fail with links that are resolved once, at the start.
-func TestAMountThatIsSwappedIsFollowed(t *testing.T) {
+func TestAKeyIsReadAgainFromAReplacedMount(t *testing.T) {
 	const config = `
 credentials: [{name: org, api_key_file: "${MOUNTED}/api-key"}]
 admin: {token_file: "${MOUNTED}/admin-token"}

@@ -64,7 +64,7 @@ func writeCertificate(t *testing.T, dir string) (certificate, key string, truste
 }
 
 // TLS in front of roamproxy as the README shows it, with the real nginx. Only ports, files and the token differ.
-func TestBehindNginxAsTheReadmeHasIt(t *testing.T) {
+func TestTheNginxOfTheReadme(t *testing.T) {
 	nginx := redistest.Program(t, "nginx")
 	token := "rpt_of-the-bot"
 	settings := replaceOnce(t, block(t, "### Behind TLS", "yaml"), strings.Repeat("0", 64), fmt.Sprintf("%x", sha256.Sum256([]byte(token))))

@@ -16,7 +16,7 @@ import (
 // comes from.
 //
 // Seen to fail with a partition by the path of the key's file.
-func TestWorkspacesOnOneRedis(t *testing.T) {
+func TestWorkspacesOnOneRedisShareNoEntry(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, `{"ok":true,"workspace":"of `+strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer rmk-")+`"}`)

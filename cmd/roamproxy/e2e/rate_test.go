@@ -28,7 +28,7 @@ func late(journal []roamtest.Call, rate float64, last int) time.Duration {
 // The default quota on the real clock. Roam accepts two more calls at once, which may arrive late together.
 //
 // Seen to fail with a bucket that fills 5 % more slowly.
-func TestTwentyTwoWritesOnTheRealClock(t *testing.T) {
+func TestTwentyTwoWritesTakeTwelveSeconds(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	r, roam := servertest.Start(t, roamtest.Options{Burst: 12}, io.Discard, func(c *config.Config) { c.Upstream.MaxInFlight = 2 })
 	floods(t, client(t), "http://"+r.Addr, 22)

@@ -10,7 +10,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-func TestAQuotaChangesWhileCallsAreQueued(t *testing.T) {
+func TestAReloadChangesAQuotaWhileCallsAreQueued(t *testing.T) {
 	const slow, fast = "quotas: [{name: roam, rate: 0.05, burst: 2, max_wait: 2m}]\n",
 		"quotas: [{name: roam, rate: 100, burst: 10, jitter: 10ms, max_queue: 7}]\n"
 	c := startReloadable(t, roamtest.Options{Rate: 100}, slow)
@@ -50,7 +50,7 @@ func TestAPauseOutlastsAReload(t *testing.T) {
 	}
 }
 
-func TestQuotasComeAndGo(t *testing.T) {
+func TestAReloadAddsAndRemovesQuotas(t *testing.T) {
 	c := startReloadable(t, roamtest.Options{Keys: []string{roamtest.DefaultKey, "second"}}, "")
 	tools, base := client(t), "http://"+c.Addr
 	floods(t, tools, base, 5) // Roam counts one quota, and accepts ten at once

@@ -109,7 +109,7 @@ func TestAReloadDropsNoConnection(t *testing.T) {
 }
 
 // Seen to fail with a metric that reports success.
-func TestABadFileChangesNothing(t *testing.T) {
+func TestAReloadOfABadFileChangesNothing(t *testing.T) {
 	c := startReloadable(t, roamtest.Options{}, "")
 	tools := client(t)
 	before := c.Config()
@@ -135,7 +135,7 @@ func TestABadFileChangesNothing(t *testing.T) {
 	}
 }
 
-func TestWhatAReloadCannotChange(t *testing.T) {
+func TestAReloadNamesSettingsThatNeedARestart(t *testing.T) {
 	c := startReloadable(t, roamtest.Options{}, "")
 	before := c.Config()
 	c.head = fmt.Sprintf("listen: 127.0.0.1:1\nadmin: {listen: 127.0.0.1:2}\nupstream: {url: %s}\nstate_dir: /elsewhere\n", c.roam.URL)

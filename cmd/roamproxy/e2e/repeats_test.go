@@ -96,7 +96,7 @@ func goRetries(t *testing.T, base string) string {
 // Clients repeat a POST after a 5xx, as SDKs do. Whatever the network did to the first attempt, one message reaches Roam.
 //
 // Seen to fail before writes were remembered: three messages.
-func TestClientsThatRepeatWrites(t *testing.T) {
+func TestAWriteThatClientsRepeatIsSentOnce(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		run  func(t *testing.T, base string) string
@@ -137,7 +137,7 @@ func TestClientsThatRepeatWrites(t *testing.T) {
 }
 
 // A client gives up before roamproxy does and repeats at once. Its repeat may arrive before the end of its first connection.
-func TestAClientThatGivesUpAndRepeats(t *testing.T) {
+func TestAWriteRepeatedAfterAClientTimeoutIsSentOnce(t *testing.T) {
 	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	roam.Script(roamtest.Hang().On("POST /v1/chat.post"))
 	if got := clientRetries(t, "http://"+r.Addr, "/usr/bin/python3", "import requests", "-c", hastyScript); got != "504" {
@@ -147,7 +147,7 @@ func TestAClientThatGivesUpAndRepeats(t *testing.T) {
 }
 
 // With an Idempotency-Key the client gets the answer, because its first call goes on without it.
-func TestAClientThatGivesUpAndRepeatsUnderAKey(t *testing.T) {
+func TestAWriteRepeatedUnderAKeyGetsItsAnswer(t *testing.T) {
 	r, roam := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	roam.Script(roamtest.Delay(3 * time.Second).On("POST /v1/chat.post"))
 	script := strings.Replace(hastyScript, "timeout=1.5", `timeout=1.5, headers={"Idempotency-Key": "k"}`, 1)
@@ -175,7 +175,7 @@ func oneMessage(t *testing.T, roam *roamtest.Server) {
 // A client repeats a write at another replica.
 //
 // Seen to fail with replicas that do not share what they remember.
-func TestReplicasRememberWritesTogether(t *testing.T) {
+func TestAWriteRepeatedAtAnotherReplicaIsSentOnce(t *testing.T) {
 	redis := redistest.NewRedis(t)
 	change := func(c *config.Config) {
 		c.Upstream.Timeout, c.Redis.URL = config.Duration(time.Second), config.RedisURL(redis.URL())

@@ -103,7 +103,7 @@ func TestReplicasShareAFill(t *testing.T) {
 }
 
 // The replica that fills an entry for all dies while another waits for it. The other fills the entry itself.
-func TestAReplicaThatDiesWhileItFillsForAll(t *testing.T) {
+func TestAnotherReplicaFillsWhenTheFirstDies(t *testing.T) {
 	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), redistest.NewRedis(t)
 	defer roam.Close()
 	all := replicas(t, 3, roam, redis, twentyASecond)

@@ -129,7 +129,7 @@ func TestThreeReplicasUseOneQuota(t *testing.T) {
 	})
 }
 
-func TestReplicasOutliveRedis(t *testing.T) {
+func TestReplicasContinueWithoutRedis(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		breaks, mends func(*redistest.Redis)
@@ -188,7 +188,7 @@ func (r replica) queued(t *testing.T) (calls int) {
 
 // While one replica's probe is under way the others send nothing. When that replica dies another probes. A replica that loses Redis
 // meanwhile, as on a busy machine, may send one call for its own share.
-func TestAReplicaThatDiesAsTheProber(t *testing.T) {
+func TestAnotherReplicaProbesWhenTheProberDies(t *testing.T) {
 	roam, redis := roamtest.NewServer(roamtest.Options{Rate: 20}), redistest.NewRedis(t)
 	defer roam.Close()
 	all := replicas(t, 3, roam, redis, twentyASecond)

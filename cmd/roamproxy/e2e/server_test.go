@@ -88,7 +88,7 @@ func newUsedProxy(t *testing.T) *usedProxy {
 	return s
 }
 
-func TestAHitSaysSo(t *testing.T) {
+func TestAHitHasCacheStatusAndAge(t *testing.T) {
 	s := newUsedProxy(t)
 	status, age := s.hit.Header.Get("Cache-Status"), s.hit.Header.Get("Age")
 	if !strings.HasPrefix(status, "roamproxy; hit; ttl=2") || len(age) != 1 || !strings.HasPrefix(s.body, "[") {
@@ -97,7 +97,7 @@ func TestAHitSaysSo(t *testing.T) {
 }
 
 // Seen to fail with calls to Roam that are not counted.
-func TestServing(t *testing.T) {
+func TestCallsAreCountedInTheMetrics(t *testing.T) {
 	s := newUsedProxy(t)
 	for _, want := range []string{
 		`roamproxy_requests_total{cache="hit",code="200",route="/v1/groups.list",tool="me"} 1`,
@@ -119,7 +119,7 @@ func TestServing(t *testing.T) {
 	}
 }
 
-func TestTheAdminListenerAnswers(t *testing.T) {
+func TestReadinessHealthAndStatusPage(t *testing.T) {
 	s := newUsedProxy(t)
 	admin := "http://" + s.AdminAddr
 	if res, body := get(t, s.tools, admin+"/readyz"); res.StatusCode != 200 {

@@ -15,7 +15,7 @@ import (
 // What a library writes to Go's own logger is a line of JSON in roamproxy's log, without the bytes that Roam sent.
 //
 // Seen to fail without the capture of Go's logger (a line on stderr that is not JSON).
-func TestTheLogIsJSONAlone(t *testing.T) {
+func TestEveryLineOfTheLogIsJSON(t *testing.T) {
 	addr, unsolicited := startUnsolicited(t)
 	r := launch(t, "http://"+addr, t.TempDir(), "ROAMPROXY_LOG_LEVEL=debug")
 	get(t, client(t), r.base+"/v1/meeting.search")

@@ -137,7 +137,7 @@ func TestARollingRestartLosesNoCall(t *testing.T) {
 }
 
 // Seen to fail with answers that do not announce the end of the connection.
-func TestCallsDuringTheShutdownDelay(t *testing.T) {
+func TestCallsDuringTheShutdownDelayAreServed(t *testing.T) {
 	roam := roamtest.NewServer(roamtest.Options{})
 	defer roam.Close()
 	config := filepath.Join(t.TempDir(), "roamproxy.yaml")

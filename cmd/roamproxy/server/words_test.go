@@ -17,7 +17,7 @@ import (
 
 // Headers, metrics, pages, log and documents have one word for one thing. Cache, limiter and metrics do not import each other, so
 // their words meet here.
-func TestWordsAreTheSameEverywhere(t *testing.T) {
+func TestResultsAndOutcomesAreTheSameEverywhere(t *testing.T) {
 	if got, want := metrics.Results(), []string{string(cache.Hit), string(cache.Miss), string(cache.Shared), string(cache.Stale),
 		string(cache.Bypass)}; !slices.Equal(
 		got,
