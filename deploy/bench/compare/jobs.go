@@ -33,14 +33,16 @@ const (
 	faults = "faults"
 )
 
-// jobs are the five of make jobs, and two that show what happens when things go wrong.
-var jobs = []job{{"stand-up", 3}, {"transcript-export", 2}, {"dashboards", 3}, {"scim-sync", 2}, {"agents", 3}, {flood, 2}, {faults, 1}}
+// allJobs returns the five of make jobs, and two that show what happens when things go wrong.
+func allJobs() []job {
+	return []job{{"stand-up", 3}, {"transcript-export", 2}, {"dashboards", 3}, {"scim-sync", 2}, {"agents", 3}, {flood, 2}, {faults, 1}}
+}
 
 // isTypical reports whether a job is one of the five.
 func (j job) isTypical() bool { return j.name != flood && j.name != faults }
 
 func jobNames() (names []string) {
-	for _, j := range jobs {
+	for _, j := range allJobs() {
 		names = append(names, j.name)
 	}
 	return names
@@ -48,6 +50,7 @@ func jobNames() (names []string) {
 
 // chooseJobs returns the jobs of these names.
 func chooseJobs(names []string) (chosen []job, err error) {
+	jobs := allJobs()
 	for _, name := range names {
 		i := slices.IndexFunc(jobs, func(j job) bool { return j.name == name })
 		if i < 0 {

@@ -31,11 +31,9 @@ func main() {
 	}
 }
 
-// speeds are those that divide Roam's Retry-After of 10 s: it is a whole number of seconds.
-var speeds = []int{1, 2, 5, 10}
-
 func run(ctx context.Context, args []string, out, progress io.Writer) error {
-	o := options{programs: programs, messages: 5}
+	speeds := []int{1, 2, 5, 10} // they divide Roam's Retry-After of 10 s, which is a whole number of seconds
+	o := options{programs: allPrograms(), messages: 5}
 	flags := flag.NewFlagSet("compare", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	flags.IntVar(&o.speed, "speed", 2, "how much faster than Roam's clock everything runs: 1, 2, 5 or 10")

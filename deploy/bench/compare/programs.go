@@ -46,17 +46,21 @@ const (
 	roamproxyWithKey = "roamproxy, with Idempotency-Key"
 )
 
-// programs are in the order of the tables.
-var programs = []program{
-	{name: roamproxy, start: startRoamproxy},
-	{name: roamproxyWithKey, start: startRoamproxy, idempotent: true},
-	{name: "nginx", start: startNginx},
-	{name: "bottleneck", bottleneck: true},
-	{name: "plain client"},
+// allPrograms returns the programs in the order of the tables.
+func allPrograms() []program {
+	return []program{
+		{name: roamproxy, start: startRoamproxy},
+		{name: roamproxyWithKey, start: startRoamproxy, idempotent: true},
+		{name: "nginx", start: startNginx},
+		{name: "bottleneck", bottleneck: true},
+		{name: "plain client"},
+	}
 }
 
-// toolTokens are those of the tools behind a proxy. roamproxy compares them; nginx replaces them by the key.
-var toolTokens = []string{"token-of-the-first-tool", "token-of-the-second-tool", "token-of-the-third-tool"}
+// toolTokens returns those of the tools behind a proxy. roamproxy compares them; nginx replaces them by the key.
+func toolTokens() []string {
+	return []string{"token-of-the-first-tool", "token-of-the-second-tool", "token-of-the-third-tool"}
+}
 
 // setting is what the templates of the configurations know.
 type setting struct {
@@ -171,7 +175,7 @@ func startNginx(ctx context.Context, _ options, s setting) (proxy, error) {
 func settingFor(o options, u *upstream) (setting, error) {
 	dir, err := os.MkdirTemp(o.dir, "")
 	s := setting{Dir: dir, Upstream: u.addr(), Key: roamtest.DefaultKey, Speed: o.speed}
-	for _, token := range toolTokens {
+	for _, token := range toolTokens() {
 		s.Digests = append(s.Digests, fmt.Sprintf("%x", sha256.Sum256([]byte(token))))
 	}
 	return s, err

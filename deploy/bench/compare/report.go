@@ -27,9 +27,6 @@ const (
 	uncertain = "executed, but the tool got an error"
 )
 
-// lessIsBetter are the measures in which programs can be better than others.
-var lessIsBetter = []string{sent, refused, took, calmWait, twice, never, uncertain}
-
 // newResult takes the figures of a measurement from what the tools and the upstream counted. texts are the messages of faults.
 func newResult(job, program string, tools []counts, u *upstream, texts []string) result {
 	u.mu.Lock()
@@ -122,7 +119,7 @@ func (all results) table(b *strings.Builder, jobs []job, measures ...string) {
 	}
 	header(b, append([]string{"job", "with"}, measures...)...)
 	for _, j := range jobs {
-		for _, p := range programs {
+		for _, p := range allPrograms() {
 			if all.measured(j.name, p.name, sent) == nil {
 				continue
 			}
@@ -145,9 +142,9 @@ func header(b *strings.Builder, columns ...string) {
 func (all results) losses(jobs []job) string {
 	var b strings.Builder
 	for _, j := range jobs {
-		for _, m := range lessIsBetter {
+		for _, m := range []string{sent, refused, took, calmWait, twice, never, uncertain} { // less is better in each
 			own := all.measured(j.name, roamproxy, m)
-			for _, p := range programs {
+			for _, p := range allPrograms() {
 				other := all.measured(j.name, p.name, m)
 				if own == nil || other == nil || p.idempotent || median(other) >= median(own) {
 					continue
@@ -167,7 +164,7 @@ func (all results) losses(jobs []job) string {
 // summary prints the few figures that the README quotes.
 func (all results) summary(o options) string {
 	var b strings.Builder
-	columns := slices.DeleteFunc(slices.Clone(programs), func(p program) bool { return p.idempotent })
+	columns := slices.DeleteFunc(allPrograms(), func(p program) bool { return p.idempotent })
 	title := []string{"with"}
 	for _, p := range columns {
 		title = append(title, p.name)
@@ -183,7 +180,7 @@ func (all results) summary(o options) string {
 	five := func(measure string) func(string) string {
 		return func(program string) string {
 			sum := 0.0
-			for _, j := range jobs {
+			for _, j := range allJobs() {
 				if f := all.measured(j.name, program, measure); f != nil && j.isTypical() {
 					sum += median(f)
 				}

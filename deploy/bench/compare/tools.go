@@ -49,8 +49,10 @@ func measure(ctx context.Context, o options, p program, j job, awaitOthers func(
 	u := newUpstream(o.speed)
 	defer u.close()
 	texts := messages(o.messages)
-	to := toolOptions{Job: j.name, Base: "http://" + u.addr(), Tokens: slices.Repeat([]string{roamtest.DefaultKey}, len(toolTokens)), Speed: o.speed, Timeout: directTimeout,
-		Bottleneck: p.bottleneck, Idempotent: p.idempotent, Flood: o.flood, Messages: texts}
+	to := toolOptions{
+		Job: j.name, Base: "http://" + u.addr(), Tokens: slices.Repeat([]string{roamtest.DefaultKey}, len(toolTokens())),
+		Speed: o.speed, Timeout: directTimeout, Bottleneck: p.bottleneck, Idempotent: p.idempotent, Flood: o.flood, Messages: texts,
+	}
 	if p.start != nil {
 		s, err := settingFor(o, u)
 		if err != nil {
@@ -61,7 +63,7 @@ func measure(ctx context.Context, o options, p program, j job, awaitOthers func(
 			return result{}, err
 		}
 		defer func() { cancel(); <-between.ended }()
-		to.Base, to.Tokens, to.Timeout = "http://"+between.addr, toolTokens, queueTimeout
+		to.Base, to.Tokens, to.Timeout = "http://"+between.addr, toolTokens(), queueTimeout
 	}
 	tools, err := runTools(ctx, o, to, j.tools, awaitOthers)
 	if err != nil {

@@ -34,14 +34,16 @@ type fault struct {
 	meet     func(w http.ResponseWriter, r *http.Request)
 }
 
-// networkFaults are the usual ways in which an answer is lost. The name is the first word of the message.
-var networkFaults = map[string]fault{
-	"reset":           {true, reset},
-	"502":             {true, badGateway},
-	"silence":         {true, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
-	"cut":             {true, cut},
-	"unexecuted-502":  {false, badGateway},
-	"unexecuted-lost": {false, reset},
+// networkFaults returns the usual ways in which an answer is lost. The name is the first word of the message.
+func networkFaults() map[string]fault {
+	return map[string]fault{
+		"reset":           {true, reset},
+		"502":             {true, badGateway},
+		"silence":         {true, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		"cut":             {true, cut},
+		"unexecuted-502":  {false, badGateway},
+		"unexecuted-lost": {false, reset},
+	}
 }
 
 func newUpstream(speed int) *upstream {
@@ -63,7 +65,7 @@ func (u *upstream) close() {
 // messages returns n messages for each fault.
 func messages(n int) (texts []string) {
 	for i := range n {
-		for _, name := range slices.Sorted(maps.Keys(networkFaults)) {
+		for _, name := range slices.Sorted(maps.Keys(networkFaults())) {
 			texts = append(texts, fmt.Sprintf("%s %d", name, i))
 		}
 	}
@@ -87,7 +89,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var message struct{ Text string }
 	json.Unmarshal(body, &message)
 	name, _, _ := strings.Cut(message.Text, " ")
-	f, faulty := networkFaults[name]
+	f, faulty := networkFaults()[name]
 	if faulty && !f.executed && u.first(message.Text) {
 		f.meet(w, r)
 		return
