@@ -157,14 +157,7 @@ type script struct {
 // run starts a script of testdata. It needs the SDK of modelcontextprotocol.io, which .ci/run installs.
 func run(t *testing.T, name string, args ...string) *script {
 	t.Helper()
-	node := redistest.Program(t, "node")
-	if out, err := exec.Command(node, "-e", "require('@modelcontextprotocol/sdk/client/index.js')").CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" && os.Getenv("NODE_PATH") != "" {
-			t.Fatalf("the SDK of MCP is not here: %s", out)
-		}
-		t.Skip("left out: the SDK of MCP is not here (to run it: npm install --prefix DIR @modelcontextprotocol/sdk@1.32.2, and " +
-			"NODE_PATH=DIR/node_modules)")
-	}
+	node := redistest.Module(t, "node", "-e", "require('@modelcontextprotocol/sdk/client/index.js')")
 	cmd := exec.Command(node, append([]string{"testdata/" + name}, args...)...)
 	cmd.Stderr = os.Stderr
 	p := &script{lines: make(chan string, 1000)}

@@ -189,12 +189,10 @@ func (p *faultHarness) expectReached(since reached, want, lost int) {
 
 // files returns how many descriptors this process has open.
 func files(t *testing.T) int {
-	open, err := os.ReadDir("/proc/self/fd")
+	t.Helper()
+	open, err := os.ReadDir("/dev/fd") // Linux and macOS have it
 	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("descriptors cannot be counted here: %v", err)
-		}
-		t.Skip("left out: descriptors cannot be counted here")
+		t.Fatal(err)
 	}
 	return len(open)
 }

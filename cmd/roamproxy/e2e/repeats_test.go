@@ -58,15 +58,10 @@ retry(c, {retries: 2, retryCondition: e => !e.response || e.response.status >= 5
 c.post('/v1/chat.post', {chat: 'C-1', text: 'hello'}).then(r => console.log(r.status), e => console.log(e.response?.status));`
 )
 
-// clientRetries runs one of the programs, and returns what it printed.
+// clientRetries runs one of the programs, which needs a module, and returns what it printed.
 func clientRetries(t *testing.T, base, program, needs string, args ...string) string {
 	t.Helper()
-	path := redistest.Program(t, program)
-	if needs != "" {
-		if out, err := exec.Command(path, args[0], needs).CombinedOutput(); err != nil {
-			missing(t, needs, out)
-		}
-	}
+	path := redistest.Module(t, program, args[0], needs)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, path, append(args, base)...).CombinedOutput()

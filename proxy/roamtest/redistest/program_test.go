@@ -13,18 +13,29 @@ func (*record) Helper()                     {}
 func (o *record) Fatalf(f string, a ...any) { *o = record("fatal: " + fmt.Sprintf(f, a...)) }
 func (o *record) Skipf(f string, a ...any)  { *o = record("skip: " + fmt.Sprintf(f, a...)) }
 
-func TestAMissingProgramIsAFailureInCI(t *testing.T) {
-	for _, tt := range []struct{ name, program, ci, want string }{
-		{"it is here", "go", "", ""},
-		{"a developer without it", "no-such-program", "", "skip: left out"},
-		{"CI without it", "no-such-program", "true", "fatal: this test drives no-such-program"},
+func TestAMissingPartIsAFailureInCI(t *testing.T) {
+	program := func(name string) func(*record) string { return func(r *record) string { return Program(r, name) } }
+	module := func(load string) func(*record) string {
+		return func(r *record) string { return Module(r, "go", "run", load) }
+	}
+	for _, tt := range []struct {
+		name string
+		look func(*record) string
+		ci   string
+		want string
+	}{
+		{"a program that is here", program("go"), "", ""},
+		{"a developer without the program", program("no-such-program"), "", "skip: left out: it drives no-such-program"},
+		{"CI without the program", program("no-such-program"), "true", "fatal: it drives no-such-program"},
+		{"a developer without the module", module("no/such/module"), "", "skip: left out: "},
+		{"CI without the module", module("no/such/module"), "true", "fatal: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("CI", tt.ci)
 			var got record
-			path := Program(&got, tt.program)
+			path := tt.look(&got)
 			if !strings.HasPrefix(string(got), tt.want) || (path != "") != (tt.want == "") {
-				t.Errorf("%s: path %q and %q, want %q", tt.name, path, got, tt.want)
+				t.Errorf("path %q and %q, want %q", path, got, tt.want)
 			}
 		})
 	}
