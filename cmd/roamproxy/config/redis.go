@@ -16,14 +16,14 @@ import (
 // RedisURL is an address that may hold a password, which String redacts.
 type RedisURL string
 
-func (u *RedisURL) parse(s string) error {
-	*u = RedisURL(s)
+func (r *RedisURL) parse(s string) error {
+	*r = RedisURL(s)
 	return nil
 }
 
 // String returns the URL without its password.
-func (u RedisURL) String() string {
-	parsed, err := url.Parse(string(u))
+func (r RedisURL) String() string {
+	parsed, err := url.Parse(string(r))
 	switch {
 	case err != nil:
 		return "[redacted]" // it may hold a password with a character that should be encoded

@@ -39,27 +39,27 @@ func (d Duration) String() string {
 // Size is a number of bytes, such as 64MiB, 512KiB or 1000.
 type Size int64
 
-func (z *Size) parse(s string) error {
-	number, factor := s, float64(1)
+func (s *Size) parse(text string) error {
+	number, factor := text, float64(1)
 	for _, u := range units() {
-		if n, ok := strings.CutSuffix(s, u.name); ok {
+		if n, ok := strings.CutSuffix(text, u.name); ok {
 			number, factor = strings.TrimSpace(n), float64(u.bytes)
 			break
 		}
 	}
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil || v < 0 || v*factor > math.MaxInt64/2 || v != v {
-		return fmt.Errorf("want a size such as 64MiB, 512KiB or 1000 (bytes), not %q", s)
+		return fmt.Errorf("want a size such as 64MiB, 512KiB or 1000 (bytes), not %q", text)
 	}
-	*z = Size(v * factor)
+	*s = Size(v * factor)
 	return nil
 }
 
 // String returns the size in the largest unit that needs no fraction.
-func (z Size) String() string {
+func (s Size) String() string {
 	for _, u := range units() {
-		if z != 0 && int64(z)%u.bytes == 0 {
-			return fmt.Sprintf("%d%s", int64(z)/u.bytes, u.name)
+		if s != 0 && int64(s)%u.bytes == 0 {
+			return fmt.Sprintf("%d%s", int64(s)/u.bytes, u.name)
 		}
 	}
 	return "0B"

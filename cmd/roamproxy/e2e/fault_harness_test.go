@@ -54,46 +54,46 @@ func newFaultHarness(t *testing.T, change func(*config.Config)) *faultHarness {
 }
 
 // run runs a subtest, whose goroutine is not one that a fault left behind.
-func (p *faultHarness) run(name string, test func(t *testing.T)) {
-	outer := p.t
-	p.goroutines++
-	defer func() { p.t = outer; p.goroutines-- }()
+func (h *faultHarness) run(name string, test func(t *testing.T)) {
+	outer := h.t
+	h.goroutines++
+	defer func() { h.t = outer; h.goroutines-- }()
 	outer.Run(name, func(t *testing.T) {
-		p.t = t
+		h.t = t
 		test(t)
 	})
 }
 
 // closeIdle closes idle connections, so that the next call opens a new one.
-func (p *faultHarness) closeIdle() {
-	p.r.CloseIdleConnections()
-	p.tool.CloseIdleConnections()
+func (h *faultHarness) closeIdle() {
+	h.r.CloseIdleConnections()
+	h.tool.CloseIdleConnections()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	p.until("connections are closed", func() (string, bool) {
-		n := p.behind.Connections() + p.before.Connections()
+	h.until("connections are closed", func() (string, bool) {
+		n := h.behind.Connections() + h.before.Connections()
 		return fmt.Sprint(n, " are open"), n == 0
 	})
 }
 
 // until waits until a condition holds, and fails the test with the state it found last.
-func (p *faultHarness) until(what string, holds func() (state string, ok bool)) {
-	p.t.Helper()
+func (h *faultHarness) until(what string, holds func() (state string, ok bool)) {
+	h.t.Helper()
 	state, ok := "", false
 	for deadline := time.Now().Add(10 * time.Second); !ok; <-time.After(time.Millisecond) {
 		if state, ok = holds(); !ok && time.Now().After(deadline) {
-			p.t.Fatalf("%s: not within 10 s: %s", what, state)
+			h.t.Fatalf("%s: not within 10 s: %s", what, state)
 		}
 	}
 }
 
 // call makes one call and describes its end: the status, followed by what the body says about the sending, or by "cut" if the answer
 // is incomplete; "nothing" if there is no answer.
-func (p *faultHarness) call(method, target, body string) string {
+func (h *faultHarness) call(method, target, body string) string {
 	if body == "" && method == "POST" {
 		body = `{"chat":"C-1","text":"hello"}`
 	}
-	req, _ := http.NewRequest(method, "http://"+p.before.Addr+target, strings.NewReader(body))
-	res, err := p.tool.Do(req)
+	req, _ := http.NewRequest(method, "http://"+h.before.Addr+target, strings.NewReader(body))
+	res, err := h.tool.Do(req)
 	if err != nil {
 		return "nothing"
 	}
@@ -115,8 +115,8 @@ func (p *faultHarness) call(method, target, body string) string {
 }
 
 // total returns the sum of a metric over all its labels.
-func (p *faultHarness) total(metric string) (sum int) {
-	_, exposed := get(p.t, p.tool, "http://"+p.r.AdminAddr+"/metrics")
+func (h *faultHarness) total(metric string) (sum int) {
+	_, exposed := get(h.t, h.tool, "http://"+h.r.AdminAddr+"/metrics")
 	for line := range strings.Lines(exposed) {
 		if strings.HasPrefix(line, metric+"{") {
 			value, _ := strconv.ParseFloat(strings.Fields(line)[1], 64)
@@ -127,7 +127,7 @@ func (p *faultHarness) total(metric string) (sum int) {
 }
 
 // counted returns how many calls to Roam were counted.
-func (p *faultHarness) counted() int { return p.total("roamproxy_upstream_requests_total") }
+func (h *faultHarness) counted() int { return h.total("roamproxy_upstream_requests_total") }
 
 // heapGrowth is how much more memory may be in use after a fault than before: less than one body of the larger ones.
 const heapGrowth = 8 << 20
@@ -140,51 +140,51 @@ func heapInUse() uint64 {
 }
 
 // expectClean waits until a call has left nothing behind: no slot, no queued call, no connection, goroutine, descriptor or memory.
-func (p *faultHarness) expectClean() {
-	p.t.Helper()
-	p.until("slots and the queue are free", func() (string, bool) {
-		s := p.r.QueueState("roam")
+func (h *faultHarness) expectClean() {
+	h.t.Helper()
+	h.until("slots and the queue are free", func() (string, bool) {
+		s := h.r.QueueState("roam")
 		return fmt.Sprintf("%+v", s), s.InFlight == 0 && len(s.Waiting) == 0
 	})
-	p.closeIdle()
-	p.until("goroutines have ended", func() (string, bool) {
+	h.closeIdle()
+	h.until("goroutines have ended", func() (string, bool) {
 		n := runtime.NumGoroutine()
-		return fmt.Sprintf("%d of them, %d before", n, p.goroutines), n <= p.goroutines
+		return fmt.Sprintf("%d of them, %d before", n, h.goroutines), n <= h.goroutines
 	})
-	p.until("descriptors are closed", func() (string, bool) {
-		n := files(p.t)
-		return fmt.Sprintf("%d of them, %d before", n, p.files), n <= p.files
+	h.until("descriptors are closed", func() (string, bool) {
+		n := files(h.t)
+		return fmt.Sprintf("%d of them, %d before", n, h.files), n <= h.files
 	})
-	p.before.Sent() // what faultnet itself recorded
-	p.behind.Sent()
-	if p.heap == 0 {
-		p.heap = heapInUse()
+	h.before.Sent() // what faultnet itself recorded
+	h.behind.Sent()
+	if h.heap == 0 {
+		h.heap = heapInUse()
 	}
-	p.until("memory is free", func() (string, bool) {
+	h.until("memory is free", func() (string, bool) {
 		n := heapInUse()
-		return fmt.Sprintf("%d MiB are in use, %d before", n>>20, p.heap>>20), n <= p.heap+heapGrowth
+		return fmt.Sprintf("%d MiB are in use, %d before", n>>20, h.heap>>20), n <= h.heap+heapGrowth
 	})
 }
 
 // reached is how many calls Roam saw, and how many roamproxy counted, at one moment.
 type reached struct{ seen, counted int }
 
-func (p *faultHarness) reached() reached { return reached{p.roam.Calls(), p.counted()} }
+func (h *faultHarness) reached() reached { return reached{h.roam.Calls(), h.counted()} }
 
 // expectReached checks the calls since a moment: want of them are seen by Roam, all of these are counted, and of those that were
 // counted the network may have lost some. Then nothing is left behind, and the next call is answered.
-func (p *faultHarness) expectReached(since reached, want, lost int) {
-	p.t.Helper()
-	p.expectClean()
-	now := p.reached()
+func (h *faultHarness) expectReached(since reached, want, lost int) {
+	h.t.Helper()
+	h.expectClean()
+	now := h.reached()
 	seen, counted := now.seen-since.seen, now.counted-since.counted
 	if seen != want || counted < seen || counted > seen+lost {
-		p.t.Errorf("Roam saw %d calls and %d were counted; want %d, and at most %d lost", seen, counted, want, lost)
+		h.t.Errorf("Roam saw %d calls and %d were counted; want %d, and at most %d lost", seen, counted, want, lost)
 	}
-	if got := p.call("POST", "/v1/chat.post", ""); got != "200" {
-		p.t.Errorf("the next call: %s, want 200", got)
+	if got := h.call("POST", "/v1/chat.post", ""); got != "200" {
+		h.t.Errorf("the next call: %s, want 200", got)
 	}
-	p.closeIdle()
+	h.closeIdle()
 }
 
 // files returns how many descriptors this process has open.

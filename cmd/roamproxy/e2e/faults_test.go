@@ -27,42 +27,42 @@ const write, read = "POST /v1/chat.post", "GET /v1/user.list?limit=100"
 
 // expect makes the calls under the fault and checks all that follows: the tool learns what is true, what was sent is counted, nothing
 // is left behind, and the next call is answered.
-func (p *faultHarness) expect(f upstreamFault) {
-	p.t.Helper()
+func (h *faultHarness) expect(f upstreamFault) {
+	h.t.Helper()
 	call, kept := strings.CutPrefix(f.call, "kept ")
 	method, target, _ := strings.Cut(call, " ")
 	body := ""
 	if strings.HasSuffix(target, "upload") {
 		body = strings.Repeat("x", 10<<20)
 	}
-	since := p.reached()
+	since := h.reached()
 	if method != "POST" {
 		target += "&for=" + strconv.Itoa(since.seen) // a read that is not cached
 	}
-	p.behind.Next(f.fault)
-	met := p.behind.Counted()
+	h.behind.Next(f.fault)
+	met := h.behind.Counted()
 	if kept {
-		if got := p.call("POST", "/v1/chat.post", ""); got != "200" {
-			p.t.Errorf("the first call: %s, want 200", got)
+		if got := h.call("POST", "/v1/chat.post", ""); got != "200" {
+			h.t.Errorf("the first call: %s, want 200", got)
 		}
-		p.until("net/http keeps the connection", func() (string, bool) {
-			open := p.total("roamproxy_upstream_open") // net/http keeps it before a response is read to its end
+		h.until("net/http keeps the connection", func() (string, bool) {
+			open := h.total("roamproxy_upstream_open") // net/http keeps it before a response is read to its end
 			return strconv.Itoa(open) + " responses are still read", open == 0
 		})
 	}
 	start := time.Now()
-	if got := p.call(method, target, body); !slices.Contains(strings.Split(f.want, " or "), got) {
-		p.t.Errorf("the tool got %s after %v, want %s", got, time.Since(start), f.want)
+	if got := h.call(method, target, body); !slices.Contains(strings.Split(f.want, " or "), got) {
+		h.t.Errorf("the tool got %s after %v, want %s", got, time.Since(start), f.want)
 	}
-	if kept && p.behind.Counted() == met {
-		p.t.Error("the second call did not meet the fault")
+	if kept && h.behind.Counted() == met {
+		h.t.Error("the second call did not meet the fault")
 	}
-	p.expectReached(since, f.calls, f.lost)
+	h.expectReached(since, f.calls, f.lost)
 }
 
-func (p *faultHarness) expectAll(faults []upstreamFault) {
+func (h *faultHarness) expectAll(faults []upstreamFault) {
 	for _, f := range faults {
-		p.run(f.name, func(*testing.T) { p.expect(f) })
+		h.run(f.name, func(*testing.T) { h.expect(f) })
 	}
 }
 

@@ -78,29 +78,29 @@ func start(t *testing.T, cmd *exec.Cmd) *process {
 }
 
 // await returns when the process serves.
-func (r *process) await(t *testing.T) {
+func (p *process) await(t *testing.T) {
 	t.Helper()
 	select {
-	case <-r.serving:
-	case <-r.ended:
-		t.Fatal("roamproxy did not start: ", r.said.String())
+	case <-p.serving:
+	case <-p.ended:
+		t.Fatal("roamproxy did not start: ", p.said.String())
 	}
 }
 
 // Wait returns when the process has ended and its log is complete.
-func (r *process) Wait() error {
-	<-r.ended
-	return r.Cmd.Wait()
+func (p *process) Wait() error {
+	<-p.ended
+	return p.Cmd.Wait()
 }
 
-func (r *process) kill() {
-	r.Process.Kill()
-	r.Wait()
+func (p *process) kill() {
+	p.Process.Kill()
+	p.Wait()
 }
 
 // logged returns how many lines of the log have a message that begins so.
-func (r *process) logged(message string) int {
-	return strings.Count(r.said.String(), `"msg":"`+message)
+func (p *process) logged(message string) int {
+	return strings.Count(p.said.String(), `"msg":"`+message)
 }
 
 // eventually waits until a condition holds that another goroutine or another program brings about.

@@ -58,21 +58,21 @@ func startReloadable(t *testing.T, options roamtest.Options, lines string) *relo
 	return c
 }
 
-func (c *reloadable) write(t *testing.T, lines string) {
+func (r *reloadable) write(t *testing.T, lines string) {
 	t.Helper()
-	next := c.file + ".new"
-	if err := os.WriteFile(next, []byte(c.head+lines), 0o600); err != nil {
+	next := r.file + ".new"
+	if err := os.WriteFile(next, []byte(r.head+lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(next, c.file); err != nil {
+	if err := os.Rename(next, r.file); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // postReload posts to /-/reload and returns the status and the mistakes of the answer.
-func (c *reloadable) postReload(t *testing.T, tools *http.Client) (status int, mistakes []string) {
+func (r *reloadable) postReload(t *testing.T, tools *http.Client) (status int, mistakes []string) {
 	t.Helper()
-	req, _ := http.NewRequest("POST", "http://"+c.AdminAddr+"/-/reload", nil)
+	req, _ := http.NewRequest("POST", "http://"+r.AdminAddr+"/-/reload", nil)
 	req.Header.Set("Roamproxy-Admin", "yes")
 	res, err := tools.Do(req)
 	if err != nil {
@@ -87,10 +87,10 @@ func (c *reloadable) postReload(t *testing.T, tools *http.Client) (status int, m
 }
 
 // reloads writes these lines and reloads them, which must succeed.
-func (c *reloadable) reloads(t *testing.T, tools *http.Client, lines string) {
+func (r *reloadable) reloads(t *testing.T, tools *http.Client, lines string) {
 	t.Helper()
-	c.write(t, lines)
-	if status, mistakes := c.postReload(t, tools); status != 200 {
+	r.write(t, lines)
+	if status, mistakes := r.postReload(t, tools); status != 200 {
 		t.Fatalf("the reload was answered %d: %q", status, mistakes)
 	}
 }

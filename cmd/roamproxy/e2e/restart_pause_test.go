@@ -11,9 +11,9 @@ import (
 )
 
 // quota returns the status of the only quota.
-func (s *process) quota(t *testing.T, c *http.Client) status.QuotaStatus {
+func (p *process) quota(t *testing.T, c *http.Client) status.QuotaStatus {
 	t.Helper()
-	_, body := get(t, c, s.admin+"/api/status")
+	_, body := get(t, c, p.admin+"/api/status")
 	var now status.Status
 	if err := json.Unmarshal([]byte(body), &now); err != nil || len(now.Quotas) != 1 {
 		t.Fatalf("status: %v %s", err, body)

@@ -209,22 +209,22 @@ type messageTimes struct {
 }
 
 // add reports whether an answer is one to a message, and keeps its time.
-func (w *messageTimes) add(answer []byte) bool {
+func (m *messageTimes) add(answer []byte) bool {
 	var at int64
 	const message = `{"chatId":"C-1","ok":true,"timestamp":%d}`
 	if n, _ := fmt.Sscanf(string(answer), message, &at); n != 1 || string(answer) != fmt.Sprintf(message, at) {
 		return false
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.all = append(w.all, at)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.all = append(m.all, at)
 	return true
 }
 
 // twice returns how many answers were given more than once.
-func (w *messageTimes) twice() int {
-	slices.Sort(w.all)
-	return len(w.all) - len(slices.Compact(slices.Clone(w.all)))
+func (m *messageTimes) twice() int {
+	slices.Sort(m.all)
+	return len(m.all) - len(slices.Compact(slices.Clone(m.all)))
 }
 
 // call makes the i-th call of a caller, one of a mixture, and checks its answer to the byte. It reports whether it reached Roam.

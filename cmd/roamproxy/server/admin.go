@@ -16,31 +16,31 @@ import (
 )
 
 // adminPages returns the handler of the admin listener.
-func (r *Server) adminPages(c config.Config, gate func(http.Handler) http.Handler) http.Handler {
-	pages := r.monitor.Admin(gate)
-	pages.Handle("POST /api/pause", r.pause)
-	pages.Handle("POST /api/resume", r.resume)
-	pages.Handle("POST /-/reload", r.answerReload)
-	pages.Handle("GET /api/webhooks", r.subscriptions)
-	pages.Handle("POST /api/webhooks", r.subscriptions)
+func (s *Server) adminPages(c config.Config, gate func(http.Handler) http.Handler) http.Handler {
+	pages := s.monitor.Admin(gate)
+	pages.Handle("POST /api/pause", s.pause)
+	pages.Handle("POST /api/resume", s.resume)
+	pages.Handle("POST /-/reload", s.answerReload)
+	pages.Handle("GET /api/webhooks", s.subscriptions)
+	pages.Handle("POST /api/webhooks", s.subscriptions)
 	if c.Admin.Debug {
 		pages.Handle("GET /debug/pprof/*", pprof.Index)
 		pages.Handle("GET /debug/pprof/profile", pprof.Profile)
 		pages.Handle("GET /debug/pprof/trace", pprof.Trace)
 		pages.Handle("GET /debug/pprof/symbol", pprof.Symbol)
 	}
-	pages.Handle("POST /api/purge", r.purge)
+	pages.Handle("POST /api/purge", s.purge)
 	return proxy.Guard(pages, reach(c.Admin.Listen, c.Hosts))
 }
 
 // purge removes the entries of the routes that match, and answers with their number.
-func (r *Server) purge(w http.ResponseWriter, req *http.Request) {
-	n, err := r.current().proxy.Purge(req.FormValue("match"))
+func (s *Server) purge(w http.ResponseWriter, req *http.Request) {
+	n, err := s.current().proxy.Purge(req.FormValue("match"))
 	if err != nil {
 		http.Error(w, "match: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	r.log.Info("purged", zap.String("match", short(req.FormValue("match"))), zap.Int("entries", n))
+	s.log.Info("purged", zap.String("match", short(req.FormValue("match"))), zap.Int("entries", n))
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"purged":%d}`+"\n", n)
 }

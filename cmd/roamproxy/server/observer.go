@@ -25,7 +25,7 @@ func newObserver(m *metrics.Metrics, log *zap.Logger) *observer {
 }
 
 // NewTool adds the name of a tool to the metrics.
-func (r *observer) NewTool(tool string) { r.metrics.Tool(tool) }
+func (o *observer) NewTool(tool string) { o.metrics.Tool(tool) }
 
 // snapshotObserver is the observer together with the quotas of one config snapshot.
 type snapshotObserver struct {
@@ -34,33 +34,33 @@ type snapshotObserver struct {
 }
 
 // Sent counts a call to Roam.
-func (r snapshotObserver) Sent(quota, route string, status int, d time.Duration) {
-	r.quotas[quota].Sent(route, status, d)
+func (o snapshotObserver) Sent(quota, route string, status int, d time.Duration) {
+	o.quotas[quota].Sent(route, status, d)
 	if status/100 == 2 {
-		r.succeeded()
+		o.succeeded()
 	}
 }
 
 // Answered counts an answered request, and logs it.
-func (r *observer) Answered(v proxy.Report) {
-	r.metrics.Answered(metrics.Answer{
+func (o *observer) Answered(v proxy.Report) {
+	o.metrics.Answered(metrics.Answer{
 		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
 		Cache: string(v.Cache), Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
 	})
-	if line := r.log.Check(zap.DebugLevel, "decisions of a call"); line != nil {
+	if line := o.log.Check(zap.DebugLevel, "decisions of a call"); line != nil {
 		line.Write(decisions(v)...)
 	}
 	if v.Repeat != "" {
-		r.metrics.Repeated(string(v.Repeat))
+		o.metrics.Repeated(string(v.Repeat))
 	}
 	if v.Superseded {
-		r.metrics.Superseded(v.Route)
+		o.metrics.Superseded(v.Route)
 	}
 	level := zap.InfoLevel
 	if v.Status >= 500 {
 		level = zap.WarnLevel
 	}
-	line := r.access.Check(level, callMessage)
+	line := o.access.Check(level, callMessage)
 	if line == nil {
 		return
 	}
@@ -100,13 +100,13 @@ func decisions(v proxy.Report) []zap.Field {
 }
 
 // webhook counts a delivery of Roam, and logs it: as a warning if it failed or was forged.
-func (r *observer) webhook(result webhook.Result, e webhook.Event, forwarded time.Duration) {
-	r.metrics.Webhook(string(result), forwarded)
+func (o *observer) webhook(result webhook.Result, e webhook.Event, forwarded time.Duration) {
+	o.metrics.Webhook(string(result), forwarded)
 	level := zap.InfoLevel
 	if result == webhook.Failed || result == webhook.Forged {
 		level = zap.WarnLevel
 	}
-	if line := r.access.Check(level, "webhook"); line != nil {
+	if line := o.access.Check(level, "webhook"); line != nil {
 		line.Write(zap.String("result", string(result)), zap.String("event", short(e.Name)), zap.Int64("forward_ms", forwarded.Milliseconds()))
 	}
 }

@@ -34,8 +34,8 @@ type pauseResult struct {
 }
 
 // pause pauses the quota that ?quota= names, or all, for ?max= or until POST /api/resume.
-func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
-	queues, answer, status := r.queues(), pauseResult{OK: true, Paused: []string{}}, http.StatusOK
+func (s *Server) pause(w http.ResponseWriter, req *http.Request) {
+	queues, answer, status := s.queues(), pauseResult{OK: true, Paused: []string{}}, http.StatusOK
 	length := defaultManualPause
 	if text := req.URL.Query().Get("max"); text != "" {
 		var err error
@@ -54,7 +54,7 @@ func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
 		answer.Paused, answer.Until = names, time.Now().Add(length).UTC().Format(time.RFC3339)
 		for _, name := range names {
 			queues[name].Pause(length)
-			r.log.Warn("paused by hand: no call is sent until then, or until roamproxy resume", zap.String("quota", name),
+			s.log.Warn("paused by hand: no call is sent until then, or until roamproxy resume", zap.String("quota", name),
 				zap.String("until", answer.Until))
 		}
 	}
@@ -64,8 +64,8 @@ func (r *Server) pause(w http.ResponseWriter, req *http.Request) {
 }
 
 // resume ends the pause of the quota that ?quota= names, or of all. ?forget=limit also resets the adaptive limit.
-func (r *Server) resume(w http.ResponseWriter, req *http.Request) {
-	queues := r.queues()
+func (s *Server) resume(w http.ResponseWriter, req *http.Request) {
+	queues := s.queues()
 	names := slices.Sorted(maps.Keys(queues))
 	answer, status := resumeResult{OK: true, Resumed: []string{}, Open: []string{}}, http.StatusOK
 	if name := req.URL.Query().Get("quota"); name != "" {
@@ -84,11 +84,11 @@ func (r *Server) resume(w http.ResponseWriter, req *http.Request) {
 	for _, name := range names {
 		if forget != "" {
 			queues[name].Forget()
-			r.log.Info("adaptive limit reset by hand: the configured limits apply", zap.String("quota", name))
+			s.log.Info("adaptive limit reset by hand: the configured limits apply", zap.String("quota", name))
 			answer.Forgot = append(answer.Forgot, name)
 		}
 		if queues[name].Resume() {
-			r.log.Info("pause ended by hand", zap.String("quota", name))
+			s.log.Info("pause ended by hand", zap.String("quota", name))
 			answer.Resumed = append(answer.Resumed, name)
 		} else {
 			answer.Open = append(answer.Open, name)

@@ -114,22 +114,22 @@ func bounds(c config.Config, q config.Quota) limiter.Options {
 }
 
 // counts returns the quota's counters, with a series for each configured tool from the start.
-func (l *quota) counts(m *metrics.Metrics, tools []config.Tool) *metrics.Quota {
+func (q *quota) counts(m *metrics.Metrics, tools []config.Tool) *metrics.Quota {
 	names := make([]string, 0, len(tools))
 	for _, t := range tools {
 		names = append(names, t.Name)
 	}
-	return m.Quota(l.name, names)
+	return m.Quota(q.name, names)
 }
 
 // state returns what a scrape reports of the quota.
-func (l *quota) state(c config.Config, q config.Quota) metrics.QuotaState {
-	s := l.queue.State()
+func (q *quota) state(c config.Config, configured config.Quota) metrics.QuotaState {
+	s := q.queue.State()
 	return metrics.QuotaState{
-		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: q.Rate, ConfiguredBurst: q.Burst,
+		Tokens: s.Tokens, Burst: s.Burst, Rate: s.Rate, ConfiguredRate: configured.Rate, ConfiguredBurst: configured.Burst,
 		Paused: s.Paused, PausedFor: s.PausedFor, PauseTotal: s.PauseTotal, HeldFor: s.HeldFor, Length: s.Waiting, Oldest: s.Oldest,
 		Jitter: s.Jitter, Capacity: s.Capacity, InFlight: s.InFlight, MaxInFlight: c.Upstream.MaxInFlight,
-		MaxOpen: c.Upstream.MaxOpen, Slots: l.open.Calls(), Open: l.open.Open(),
+		MaxOpen: c.Upstream.MaxOpen, Slots: q.open.Calls(), Open: q.open.Open(),
 		Shared: s.Shared, Replicas: s.Replicas,
 	}
 }

@@ -35,7 +35,7 @@ type Server struct {
 
 // Start opens the listeners first, so that a wrong address fails at once, and then serves. read is for reloads.
 func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*Server, error) {
-	r := &Server{log: log, read: read, failed: make(chan error, 3), conns: [2]*connLimiter{newConnLimiter(), newConnLimiter()}}
+	s := &Server{log: log, read: read, failed: make(chan error, 3), conns: [2]*connLimiter{newConnLimiter(), newConnLimiter()}}
 	gate, err := adminGate(c.Admin)
 	if err != nil {
 		return nil, err
@@ -58,39 +58,39 @@ func Start(c config.Config, log *Logger, read func() (*config.Loaded, error)) (*
 		}
 		listeners = append(listeners, forHooks)
 	}
-	if r.app, err = newApp(c, log.Logger, addresses(listeners)...); err != nil {
+	if s.app, err = newApp(c, log.Logger, addresses(listeners)...); err != nil {
 		closeAll(listeners)
 		return nil, err
 	}
-	r.pages.set(r.adminPages(c, gate))
-	r.Addr, r.AdminAddr = forTools.Addr().String(), forAdmin.Addr().String()
-	r.tools, r.admin = r.newHTTPServer(r.app, c.Limits), r.newHTTPServer(&r.pages, c.Limits)
-	r.admin.ReadTimeout, r.admin.WriteTimeout = 10*time.Second, time.Minute // admin requests have no body, and their answers are short
-	r.limitConnections(c.Limits.MaxConnections)
-	peer.NewFinder().Attach(r.tools)
-	r.conns[0].attach(r.tools)
-	r.conns[1].attach(r.admin)
-	go r.serve(r.tools, proxy.Attach(r.tools, forTools))
-	go r.serve(r.admin, forAdmin)
+	s.pages.set(s.adminPages(c, gate))
+	s.Addr, s.AdminAddr = forTools.Addr().String(), forAdmin.Addr().String()
+	s.tools, s.admin = s.newHTTPServer(s.app, c.Limits), s.newHTTPServer(&s.pages, c.Limits)
+	s.admin.ReadTimeout, s.admin.WriteTimeout = 10*time.Second, time.Minute // admin requests have no body, and their answers are short
+	s.limitConnections(c.Limits.MaxConnections)
+	peer.NewFinder().Attach(s.tools)
+	s.conns[0].attach(s.tools)
+	s.conns[1].attach(s.admin)
+	go s.serve(s.tools, proxy.Attach(s.tools, forTools))
+	go s.serve(s.admin, forAdmin)
 	if len(listeners) > 2 {
-		r.serveWebhooks(listeners[2], c.Limits)
+		s.serveWebhooks(listeners[2], c.Limits)
 	}
 	version, _ := Version()
-	log.Info("serving", zap.String("version", version), zap.String("listen", r.Addr), zap.String("admin", r.AdminAddr),
+	log.Info("serving", zap.String("version", version), zap.String("listen", s.Addr), zap.String("admin", s.AdminAddr),
 		zap.String("upstream", c.Upstream.URL))
-	return r, nil
+	return s, nil
 }
 
 // serveWebhooks serves Roam's webhooks, on a listener that may be open to the internet.
-func (r *Server) serveWebhooks(l net.Listener, limits config.Limits) {
-	r.WebhookAddr = l.Addr().String()
-	r.metrics.WebhooksOn()
-	r.hooks = r.newHTTPServer(&r.webhooks, limits)
-	r.hooks.ReadTimeout, r.hooks.WriteTimeout = webhookReadTime, 2*webhookReadTime
+func (s *Server) serveWebhooks(l net.Listener, limits config.Limits) {
+	s.WebhookAddr = l.Addr().String()
+	s.metrics.WebhooksOn()
+	s.hooks = s.newHTTPServer(&s.webhooks, limits)
+	s.hooks.ReadTimeout, s.hooks.WriteTimeout = webhookReadTime, 2*webhookReadTime
 	conns := newConnLimiter()
 	conns.setLimit(webhookConnections)
-	conns.attach(r.hooks)
-	go r.serve(r.hooks, l)
+	conns.attach(s.hooks)
+	go s.serve(s.hooks, l)
 }
 
 func addresses(listeners []net.Listener) (all []net.Addr) {
@@ -106,9 +106,9 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-func (r *Server) newHTTPServer(h http.Handler, l config.Limits) *http.Server {
+func (s *Server) newHTTPServer(h http.Handler, l config.Limits) *http.Server {
 	return &http.Server{
-		Handler: h, ErrorLog: stdlog.New(stdLogWriter{r.log.Logger}, "", 0),
+		Handler: h, ErrorLog: stdlog.New(stdLogWriter{s.log.Logger}, "", 0),
 		ReadHeaderTimeout: time.Duration(l.ReadHeaderTimeout), IdleTimeout: time.Duration(l.IdleTimeout),
 		MaxHeaderBytes:               64 << 10, // Roam's clients send one or two KiB
 		DisableGeneralOptionsHandler: true,     // net/http would answer OPTIONS * before the guard
@@ -116,15 +116,15 @@ func (r *Server) newHTTPServer(h http.Handler, l config.Limits) *http.Server {
 }
 
 // serve serves until the server is closed. It reports any other error to failed.
-func (r *Server) serve(s *http.Server, l net.Listener) {
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		r.failed <- err
+func (s *Server) serve(h *http.Server, l net.Listener) {
+	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		s.failed <- err
 	}
 }
 
 // limitConnections sets the connection limit of both listeners.
-func (r *Server) limitConnections(n int) {
-	for _, c := range r.conns {
+func (s *Server) limitConnections(n int) {
+	for _, c := range s.conns {
 		c.setLimit(n)
 	}
 }
@@ -138,27 +138,27 @@ const refusalTime = 2 * time.Second
 //  2. continues to serve for the delay; each answer closes its connection
 //  3. closes the listeners and lets calls end within the grace
 //  4. refuses, near the end of the grace, the calls that are still queued, with a time to try again
-func (r *Server) Stop(l config.Limits) {
-	r.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
-	r.notify(daemon.SdNotifyStopping)
-	r.health.Drain()
-	r.draining.Store(true)
-	r.streams.Drain()
+func (s *Server) Stop(l config.Limits) {
+	s.log.Info("stopping", zap.Stringer("delay", l.ShutdownDelay), zap.Stringer("grace", l.ShutdownGrace))
+	s.notify(daemon.SdNotifyStopping)
+	s.health.Drain()
+	s.draining.Store(true)
+	s.streams.Drain()
 	time.Sleep(time.Duration(l.ShutdownDelay))
 	grace := time.Duration(l.ShutdownGrace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), r.closeQueues)
+	refuse := time.AfterFunc(max(grace-refusalTime, grace/2), s.closeQueues)
 	defer refuse.Stop()
-	if err := r.tools.Shutdown(ctx); err != nil {
-		r.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
-		r.tools.Close()
-		r.writes.Close()
+	if err := s.tools.Shutdown(ctx); err != nil {
+		s.log.Warn("calls were cut off at the end of the grace", zap.Error(err))
+		s.tools.Close()
+		s.writes.Close()
 	}
-	if r.hooks != nil {
-		r.hooks.Shutdown(ctx)
+	if s.hooks != nil {
+		s.hooks.Shutdown(ctx)
 	}
-	r.admin.Close()
-	r.app.Close()
-	r.log.Info("stopped")
+	s.admin.Close()
+	s.app.Close()
+	s.log.Info("stopped")
 }

@@ -92,15 +92,15 @@ func lasting(key string, s float64) zap.Field {
 }
 
 // statusChanged logs what changed. The first call also logs the checks that fail from the start.
-func (r *observer) statusChanged(before, now status.Status) {
+func (o *observer) statusChanged(before, now status.Status) {
 	var all []statusChange
-	if !r.compared {
-		r.compared = true
+	if !o.compared {
+		o.compared = true
 		unknown := before
 		unknown.Checks = nil
 		all = statusChanges(unknown, before)
 	}
 	for _, c := range append(all, statusChanges(before, now)...) {
-		r.log.Log(c.level, c.text, c.fields...)
+		o.log.Log(c.level, c.text, c.fields...)
 	}
 }

@@ -20,7 +20,7 @@ const maxSubscriptions = 1 << 20
 
 // subscriptions answers /api/webhooks. GET lists subscriptions, POST with ?url= and ?event= adds one, POST with ?remove= removes one. Each
 // is one call to Roam.
-func (r *Server) subscriptions(w http.ResponseWriter, req *http.Request) {
+func (s *Server) subscriptions(w http.ResponseWriter, req *http.Request) {
 	method, target, body := http.MethodGet, listWebhooks, map[string]string(nil)
 	query := req.URL.Query()
 	switch {
@@ -37,7 +37,7 @@ func (r *Server) subscriptions(w http.ResponseWriter, req *http.Request) {
 	if body != nil {
 		content, _ = json.Marshal(body)
 	}
-	res, err := r.current().proxy.Call(req.Context(), method, target, content)
+	res, err := s.current().proxy.Call(req.Context(), method, target, content)
 	if err != nil {
 		http.Error(w, proxy.ErrorString(err), http.StatusBadRequest)
 		return

@@ -9,31 +9,31 @@ import (
 )
 
 // notify sends a state to systemd, if systemd started this process.
-func (r *Server) notify(state string) {
+func (s *Server) notify(state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		r.log.Warn("systemd could not be notified", zap.String("state", state), zap.Error(err))
+		s.log.Warn("systemd could not be notified", zap.String("state", state), zap.Error(err))
 	}
 }
 
 // notifyReloading announces that a reload begins. READY announces its end.
-func (r *Server) notifyReloading() {
-	r.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+func (s *Server) notifyReloading() {
+	s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
 // beat notifies systemd's watchdog twice in each interval while all queues answer. systemd restarts a process that is deadlocked.
-func (r *Server) beat(ctx context.Context) {
+func (s *Server) beat(ctx context.Context) {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		r.log.Warn("systemd's watchdog", zap.Error(err))
+		s.log.Warn("systemd's watchdog", zap.Error(err))
 	}
 	if interval <= 0 {
 		return
 	}
 	for ticks := time.Tick(interval / 2); ; {
-		for _, q := range r.queues() {
+		for _, q := range s.queues() {
 			q.State()
 		}
-		r.notify(daemon.SdNotifyWatchdog)
+		s.notify(daemon.SdNotifyWatchdog)
 		select {
 		case <-ticks:
 		case <-ctx.Done():

@@ -38,17 +38,17 @@ type webhooks struct {
 }
 
 // ServeHTTP answers 404 when webhooks are off.
-func (h *webhooks) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if receiver := h.receiver.Load(); receiver != nil {
-		receiver.ServeHTTP(w, r)
+func (w *webhooks) ServeHTTP(answer http.ResponseWriter, r *http.Request) {
+	if receiver := w.receiver.Load(); receiver != nil {
+		receiver.ServeHTTP(answer, r)
 		return
 	}
-	w.WriteHeader(http.StatusNotFound)
+	answer.WriteHeader(http.StatusNotFound)
 }
 
 // last returns the time of the latest genuine delivery; zero for none.
-func (h *webhooks) last() time.Time {
-	if receiver := h.receiver.Load(); receiver != nil {
+func (w *webhooks) last() time.Time {
+	if receiver := w.receiver.Load(); receiver != nil {
 		return receiver.Last()
 	}
 	return time.Time{}
@@ -96,8 +96,8 @@ func (a *app) invalidate(e webhook.Event) {
 }
 
 // credentialGone is a readiness check: it fails from token.revoked or app.uninstalled until a call succeeds.
-func (h *webhooks) credentialGone() error {
-	if event := h.revoked.Load(); event != nil {
+func (w *webhooks) credentialGone() error {
+	if event := w.revoked.Load(); event != nil {
 		return fmt.Errorf("the webhook %s came, and no call has succeeded since; check the credential and reload", *event)
 	}
 	return nil

@@ -50,67 +50,67 @@ func New(t *testing.T, to string) *Net {
 	return b
 }
 
-func (b *Net) carry(near *net.TCPConn) {
+func (n *Net) carry(near *net.TCPConn) {
 	defer near.Close()
-	conn, err := net.Dial("tcp", b.to)
+	conn, err := net.Dial("tcp", n.to)
 	if err != nil {
 		return
 	}
 	far := conn.(*net.TCPConn)
 	defer far.Close()
-	b.mu.Lock()
-	var meet Fault = b.Pass
-	if len(b.script) > 0 {
-		meet, b.script = b.script[0], b.script[1:]
+	n.mu.Lock()
+	var meet Fault = n.Pass
+	if len(n.script) > 0 {
+		meet, n.script = n.script[0], n.script[1:]
 	}
-	b.open[near], b.open[far] = true, true
-	b.mu.Unlock()
+	n.open[near], n.open[far] = true, true
+	n.mu.Unlock()
 	meet(near, far)
-	b.mu.Lock()
-	delete(b.open, near)
-	delete(b.open, far)
-	b.mu.Unlock()
+	n.mu.Lock()
+	delete(n.open, near)
+	delete(n.open, far)
+	n.mu.Unlock()
 }
 
 // Next sets the faults of the next connections, one each. Later connections pass.
-func (b *Net) Next(script ...Fault) { b.mu.Lock(); defer b.mu.Unlock(); b.script = script }
+func (n *Net) Next(script ...Fault) { n.mu.Lock(); defer n.mu.Unlock(); n.script = script }
 
 // Counting returns then as a fault that Counted counts.
-func (b *Net) Counting(then Fault) Fault {
+func (n *Net) Counting(then Fault) Fault {
 	return func(near, far *net.TCPConn) {
-		b.mu.Lock()
-		b.met++
-		b.mu.Unlock()
+		n.mu.Lock()
+		n.met++
+		n.mu.Unlock()
 		then(near, far)
 	}
 }
 
 // Counted returns how many connections met a fault of Counting.
-func (b *Net) Counted() int { b.mu.Lock(); defer b.mu.Unlock(); return b.met }
+func (n *Net) Counted() int { n.mu.Lock(); defer n.mu.Unlock(); return n.met }
 
 // Cut closes every open connection.
-func (b *Net) Cut() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for c := range b.open {
+func (n *Net) Cut() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.open {
 		c.Close()
 	}
 }
 
 // Connections returns how many connections are open.
-func (b *Net) Connections() int { b.mu.Lock(); defer b.mu.Unlock(); return len(b.open) / 2 }
+func (n *Net) Connections() int { n.mu.Lock(); defer n.mu.Unlock(); return len(n.open) / 2 }
 
 // Sent returns what clients sent since its last call.
-func (b *Net) Sent() []byte {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	up := b.up.Bytes()
-	b.up = bytes.Buffer{}
+func (n *Net) Sent() []byte {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	up := n.up.Bytes()
+	n.up = bytes.Buffer{}
 	return up
 }
 
 // record returns a writer to what Sent returns.
-func (b *Net) record() io.Writer { return recorder{b} }
+func (n *Net) record() io.Writer { return recorder{n} }
 
 type recorder struct{ net *Net }
 
@@ -121,10 +121,10 @@ func (r recorder) Write(p []byte) (int, error) {
 }
 
 // Pass is the Fault that does nothing.
-func (b *Net) Pass(near, far *net.TCPConn) {
+func (n *Net) Pass(near, far *net.TCPConn) {
 	var up sync.WaitGroup
 	up.Go(func() {
-		io.Copy(far, io.TeeReader(near, b.record()))
+		io.Copy(far, io.TeeReader(near, n.record()))
 		far.CloseWrite()
 	})
 	deliver(near, far)

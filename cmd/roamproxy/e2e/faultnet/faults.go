@@ -12,9 +12,9 @@ import (
 
 // AfterTaking passes one whole request on, waits for the first byte of its answer, drops that byte, and continues with then. The
 // server has executed the call.
-func (b *Net) AfterTaking(then Fault) Fault {
+func (n *Net) AfterTaking(then Fault) Fault {
 	return func(near, far *net.TCPConn) {
-		if !b.request(bufio.NewReader(io.TeeReader(near, io.MultiWriter(far, b.record())))) {
+		if !n.request(bufio.NewReader(io.TeeReader(near, io.MultiWriter(far, n.record())))) {
 			return
 		}
 		if _, err := far.Read(make([]byte, 1)); err == nil {
@@ -24,7 +24,7 @@ func (b *Net) AfterTaking(then Fault) Fault {
 }
 
 // request reads one request to its end.
-func (b *Net) request(in *bufio.Reader) bool {
+func (n *Net) request(in *bufio.Reader) bool {
 	req, err := http.ReadRequest(in)
 	if err != nil {
 		return false
@@ -34,18 +34,18 @@ func (b *Net) request(in *bufio.Reader) bool {
 }
 
 // AfterSwallowing reads one request, passes nothing on, and continues with then.
-func (b *Net) AfterSwallowing(then Fault) Fault {
+func (n *Net) AfterSwallowing(then Fault) Fault {
 	return func(near, far *net.TCPConn) {
-		if b.request(bufio.NewReader(near)) {
+		if n.request(bufio.NewReader(near)) {
 			then(near, far)
 		}
 	}
 }
 
 // OnSecondCall passes one call and keeps its connection open; the next call on it meets then.
-func (b *Net) OnSecondCall(then Fault) Fault {
+func (n *Net) OnSecondCall(then Fault) Fault {
 	return func(near, far *net.TCPConn) {
-		if !b.request(bufio.NewReader(io.TeeReader(near, io.MultiWriter(far, b.record())))) {
+		if !n.request(bufio.NewReader(io.TeeReader(near, io.MultiWriter(far, n.record())))) {
 			return
 		}
 		res, err := http.ReadResponse(bufio.NewReader(io.TeeReader(far, near)), nil)
@@ -56,11 +56,11 @@ func (b *Net) OnSecondCall(then Fault) Fault {
 	}
 }
 
-// AfterBytes passes n bytes of the answer and continues with then.
-func (b *Net) AfterBytes(n int64, then Fault) Fault {
+// AfterBytes passes size bytes of the answer and continues with then.
+func (n *Net) AfterBytes(size int64, then Fault) Fault {
 	return func(near, far *net.TCPConn) {
-		if b.request(bufio.NewReader(io.TeeReader(near, io.MultiWriter(far, b.record())))) {
-			deliver(near, io.LimitReader(far, n))
+		if n.request(bufio.NewReader(io.TeeReader(near, io.MultiWriter(far, n.record())))) {
+			deliver(near, io.LimitReader(far, size))
 			then(near, far)
 		}
 	}
@@ -127,7 +127,7 @@ func HalfClose(far, near *net.TCPConn) {
 }
 
 // Slices passes both directions in pieces of size bytes, with a pause after each.
-func (b *Net) Slices(size int, pause time.Duration) Fault {
+func (n *Net) Slices(size int, pause time.Duration) Fault {
 	return func(near, far *net.TCPConn) {
 		done := make(chan struct{})
 		go func() {
