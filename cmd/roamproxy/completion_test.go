@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -33,11 +34,13 @@ func TestBashCompletes(t *testing.T) {
 	for typed, want := range map[string]string{
 		"roamproxy ser": "serve", "roamproxy check --con": "--config --connect", "roamproxy completion b": "bash", "roamproxy version --": "",
 	} {
-		words := strings.Fields(typed)
-		out, err := exec.Command(bash, "-c", script+"\nCOMP_WORDS=("+typed+"); COMP_CWORD="+string(rune('0'+len(words)-1))+"; _roamproxy; echo ${COMPREPLY[*]}").
-			Output()
-		if got := strings.TrimSpace(string(out)); err != nil || got != want {
-			t.Errorf("after %q there is %q (%v), want %q", typed, got, err, want)
-		}
+		t.Run(typed, func(t *testing.T) {
+			complete := fmt.Sprintf("%s\nCOMP_WORDS=(%s); COMP_CWORD=%d; _roamproxy; echo ${COMPREPLY[*]}", script, typed,
+				len(strings.Fields(typed))-1)
+			out, err := exec.Command(bash, "-c", complete).Output()
+			if got := strings.TrimSpace(string(out)); err != nil || got != want {
+				t.Errorf("there is %q (%v), want %q", got, err, want)
+			}
+		})
 	}
 }

@@ -14,9 +14,8 @@ func TestDemoEndsWithItsConclusion(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit %d: %s", code, err)
 	}
-	sentence := regexp.MustCompile(
-		`(Without|With) roamproxy: +(\d+) answers 429; the bot posted (\d+) of \d+,\s+the dashboard refreshed (\d+) of \d+, (\d+) messages were lost\.`,
-	)
+	sentence := regexp.MustCompile(`(Without|With) roamproxy: +(\d+) answers 429; the bot posted (\d+) of \d+,\s+` +
+		`the dashboard refreshed (\d+) of \d+, (\d+) messages were lost\.`)
 	found := sentence.FindAllStringSubmatch(out, -1)
 	if len(found) != 2 {
 		t.Fatalf("there are not two sentences with the figures in\n%s", out)
@@ -26,13 +25,8 @@ func TestDemoEndsWithItsConclusion(t *testing.T) {
 		fmt.Sscan(strings.Join(f[2:], " "), &throttled[i], &posted[i], &refreshed[i], &lost[i])
 	}
 	if throttled[0] == 0 || throttled[1] != 0 || posted[1] == 0 || lost[1] != 0 {
-		t.Errorf(
-			"429s %v, posted %v, lost %v: want some 429s directly and none with roamproxy, which posts and loses nothing\n%s",
-			throttled,
-			posted,
-			lost,
-			out,
-		)
+		t.Errorf("429s %v, posted %v, lost %v: want some 429s directly and none with roamproxy, which posts and loses nothing\n%s",
+			throttled, posted, lost, out)
 	}
 	for line := range strings.Lines(out) {
 		if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 79 {

@@ -34,41 +34,41 @@ type loginRun struct {
 
 func login(t *testing.T, o roamtest.OAuthOptions) *loginRun {
 	t.Helper()
-	a := &loginRun{roam: roamtest.NewServer(roamtest.Options{}), state: t.TempDir(), out: &servertest.Buffer{}, ended: make(chan error, 1)}
-	t.Cleanup(a.roam.Close)
-	a.server = a.roam.NewOAuth(o)
-	pages := httptest.NewServer(a.server)
+	l := &loginRun{roam: roamtest.NewServer(roamtest.Options{}), state: t.TempDir(), out: &servertest.Buffer{}, ended: make(chan error, 1)}
+	t.Cleanup(l.roam.Close)
+	l.server = l.roam.NewOAuth(o)
+	pages := httptest.NewServer(l.server)
 	t.Cleanup(pages.Close)
-	a.config = filepath.Join(t.TempDir(), "c.yaml")
-	os.WriteFile(a.config, []byte(`
+	l.config = filepath.Join(t.TempDir(), "c.yaml")
+	os.WriteFile(l.config, []byte(`
 credentials:
   - name: alice
     oauth: {client_id: app, client_secret: app-secret, token_url: "`+pages.URL+`/oauth/token"}
-state_dir: `+a.state+"\nupstream: {url: \""+a.roam.URL+"\"}\n"), 0o600)
+state_dir: `+l.state+"\nupstream: {url: \""+l.roam.URL+"\"}\n"), 0o600)
 	in, keys := io.Pipe()
-	a.keys = keys
+	l.keys = keys
 	t.Cleanup(func() { keys.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	t.Cleanup(cancel)
 	go func() {
-		a.ended <- loginCmd{Credential: "alice", Config: a.config, Listen: "127.0.0.1:0",
-			Scope: []string{"a", "b"}}.Run(&program{ctx, func(string) string { return "" }, in, a.out, io.Discard})
+		l.ended <- loginCmd{Credential: "alice", Config: l.config, Listen: "127.0.0.1:0",
+			Scope: []string{"a", "b"}}.Run(&program{ctx, func(string) string { return "" }, in, l.out, io.Discard})
 	}()
-	for deadline := time.Now().Add(10 * time.Second); a.page == "" && time.Now().Before(deadline); <-time.After(time.Millisecond) {
-		a.page = regexp.MustCompile(`http://\S+/oauth/authorize\S+`).FindString(a.out.String())
+	for deadline := time.Now().Add(10 * time.Second); l.page == "" && time.Now().Before(deadline); <-time.After(time.Millisecond) {
+		l.page = regexp.MustCompile(`http://\S+/oauth/authorize\S+`).FindString(l.out.String())
 	}
-	if a.page == "" {
+	if l.page == "" {
 		t.Fatal("no page to open is shown")
 	}
-	return a
+	return l
 }
 
 // agree opens the page, and returns the address to which the browser is redirected.
-func (a *loginRun) agree(t *testing.T) *url.URL {
+func (l *loginRun) agree(t *testing.T) *url.URL {
 	t.Helper()
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer c.CloseIdleConnections()
-	res, err := c.Get(a.page)
+	res, err := c.Get(l.page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,47 +80,47 @@ func (a *loginRun) agree(t *testing.T) *url.URL {
 	return to
 }
 
-func visit(t *testing.T, u string) int {
+func openPage(t *testing.T, u string) int {
 	t.Helper()
 	status, _ := do(t, "GET", u)
 	return status
 }
 
 func TestALoginInABrowser(t *testing.T) {
-	a := login(t, roamtest.OAuthOptions{})
-	page, _ := url.Parse(a.page)
+	l := login(t, roamtest.OAuthOptions{})
+	page, _ := url.Parse(l.page)
 	if q := page.Query(); q.Get("code_challenge_method") != "S256" || len(q.Get("state")) < 20 || q.Get("scope") != "a b" ||
 		q.Get("redirect_uri") == "" {
-		t.Errorf("the page to open is %s", a.page)
+		t.Errorf("the page to open is %s", l.page)
 	}
-	back := a.agree(t)
+	back := l.agree(t)
 	foreign := *back
 	foreign.RawQuery = url.Values{"state": {"mine"}, "code": {"stolen"}}.Encode()
-	if got := visit(t, foreign.String()); got != 400 {
+	if got := openPage(t, foreign.String()); got != 400 {
 		t.Errorf("a page with another state is answered %d, want 400", got)
 	}
-	if got := visit(t, strings.Replace(back.String(), "/callback", "/", 1)); got != 404 {
+	if got := openPage(t, strings.Replace(back.String(), "/callback", "/", 1)); got != 404 {
 		t.Errorf("another path is answered %d, want 404", got)
 	}
-	if got := visit(t, back.String()); got != 200 {
+	if got := openPage(t, back.String()); got != 200 {
 		t.Errorf("the browser comes back and is answered %d, want 200", got)
 	}
-	if err := <-a.ended; err != nil {
+	if err := <-l.ended; err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(a.out.String(), "rmr-") || strings.Contains(a.out.String(), "rma-") || strings.Contains(a.out.String(), "app-secret") {
-		t.Errorf("a secret is shown: %s", a.out)
+	if strings.Contains(l.out.String(), "rmr-") || strings.Contains(l.out.String(), "rma-") || strings.Contains(l.out.String(), "app-secret") {
+		t.Errorf("a secret is shown: %s", l.out)
 	}
 	if c, err := http.Get(back.String()); err == nil {
 		c.Body.Close()
 		t.Error("it still listens")
 	}
-	l, err := config.Load(a.config, environ{}.get, nil)
+	c, err := config.Load(l.config, environ{}.get, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Listen, l.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	r, err := server.Start(l.Config, server.NewLog(l.Log, io.Discard), nil)
+	c.Listen, c.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	r, err := server.Start(c.Config, server.NewLog(c.Log, io.Discard), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,21 +134,21 @@ func TestALoginInABrowser(t *testing.T) {
 }
 
 func TestALoginOverSSH(t *testing.T) {
-	a := login(t, roamtest.OAuthOptions{})
-	back := a.agree(t)
-	io.WriteString(a.keys, "\nwhat?\nhttp://127.0.0.1/callback?state=x&code=y\n "+back.String()+" \n")
-	if err := <-a.ended; err != nil {
+	l := login(t, roamtest.OAuthOptions{})
+	back := l.agree(t)
+	io.WriteString(l.keys, "\nwhat?\nhttp://127.0.0.1/callback?state=x&code=y\n "+back.String()+" \n")
+	if err := <-l.ended; err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(a.out.String(), "That is not the address"); n != 2 {
-		t.Errorf("two pasted lines were wrong, %d were reported: %s", n, a.out)
+	if n := strings.Count(l.out.String(), "That is not the address"); n != 2 {
+		t.Errorf("two pasted lines were wrong, %d were reported: %s", n, l.out)
 	}
-	if left, err := os.ReadFile(filepath.Join(a.state, "oauth-alice.json")); err != nil || !bytes.Contains(left, []byte("rmr-")) {
+	if left, err := os.ReadFile(filepath.Join(l.state, "oauth-alice.json")); err != nil || !bytes.Contains(left, []byte("rmr-")) {
 		t.Errorf("it leaves %s (%v)", left, err)
 	}
 }
 
-func TestALoginThatFails(t *testing.T) {
+func TestALoginThatIsRefused(t *testing.T) {
 	denied := login(t, roamtest.OAuthOptions{Deny: true})
 	io.WriteString(denied.keys, denied.agree(t).String()+"\n")
 	if err := <-denied.ended; err == nil || !strings.Contains(err.Error(), "access_denied") {
@@ -156,7 +156,7 @@ func TestALoginThatFails(t *testing.T) {
 	}
 	away := login(t, roamtest.OAuthOptions{})
 	away.server.Fail(500)
-	if got := visit(t, away.agree(t).String()); got != 502 {
+	if got := openPage(t, away.agree(t).String()); got != 502 {
 		t.Errorf("the browser is answered %d, want 502", got)
 	}
 	if err := <-away.ended; err == nil || !strings.Contains(err.Error(), "answered 500") || strings.Contains(err.Error(), "app-secret") {
@@ -165,10 +165,24 @@ func TestALoginThatFails(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(away.state, "*.new")); len(left) > 0 {
 		t.Errorf("it leaves %v", left)
 	}
-	for name, command := range map[string][]string{"no credential": {"login", "-config", away.config, "bob"},
-		"public": {"login", "-config", away.config, "-listen", "0.0.0.0:0", "alice"}} {
-		if code, out, err := invoke(t, nil, command...); code != exitError {
-			t.Errorf("%s: exit %d, %s%s", name, code, out, err)
-		}
+}
+
+func TestALoginThatCannotBegin(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "c.yaml")
+	os.WriteFile(config, []byte("credentials: [{name: alice, oauth: {client_id: app, client_secret: app-secret}}]\nstate_dir: "+t.TempDir()), 0o600)
+	for _, tt := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"no such credential", []string{"bob"}, `no credential "bob" with oauth`},
+		{"an address that others reach", []string{"-listen", "0.0.0.0:0", "alice"}, "can be reached from other machines"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, err := invoke(t, nil, append([]string{"login", "-config", config}, tt.args...)...)
+			if code != exitError || !strings.Contains(err, tt.want) {
+				t.Errorf("exit %d, %s%s; want %d and %q", code, out, err, exitError, tt.want)
+			}
+		})
 	}
 }

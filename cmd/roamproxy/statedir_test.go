@@ -31,10 +31,8 @@ func TestAStateDirectoryThatOthersCanWriteIsRefused(t *testing.T) {
 			if code != 1 || !strings.Contains(said, dir+" can be written by others") {
 				t.Errorf("exit %d, %q; want 1 and the directory", code, said)
 			}
-			if _, _, said := invoke(t, env, "check"); !strings.Contains(
-				said,
-				"warning: serve would not start as this user: state_dir: statefile: "+dir,
-			) {
+			warning := "warning: serve would not start as this user: state_dir: statefile: " + dir
+			if _, _, said := invoke(t, env, "check"); !strings.Contains(said, warning) {
 				t.Errorf("check says %q, want a warning", said)
 			}
 			if left, _ := os.ReadDir(dir); len(left) > 0 {

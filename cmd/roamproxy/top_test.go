@@ -59,10 +59,8 @@ func TestTopShowsTheStatusOfARunningProxy(t *testing.T) {
 
 func TestTopFitsTheTerminalAndEscapesNames(t *testing.T) {
 	s := status.Status{
-		Now: time.Unix(
-			1_000_000,
-			0,
-		), Summary: status.Summary{Level: status.Warn, Text: "Calls wait long on quota roam.",
+		Now: time.Unix(1_000_000, 0),
+		Summary: status.Summary{Level: status.Warn, Text: "Calls wait long on quota roam.",
 			Do: "Ask exporter to call less (wide pages, a longer ttl), or to wait less long."},
 		Quotas: []status.QuotaStatus{{
 			Name: "roam", Tokens: 5, Burst: 10, Rate: 1, Paused: true, PausedFor: 7.6, Waiting: 4, Shared: true, Replicas: 3, Oldest: 3,
@@ -75,15 +73,8 @@ func TestTopFitsTheTerminalAndEscapesNames(t *testing.T) {
 		}},
 		Tools: []status.ToolStatus{{Name: "exporter", Share: .75, Counts: status.Counts{Calls: 5, Sent: 3}}},
 		Cache: status.CacheStatus{Routes: []status.RouteStatus{{Route: "/v1/\x1b[2Jevil", Counts: status.Counts{Calls: 5}}}},
-		Refusals: []status.Refusals{
-			{
-				Tool:   "bot",
-				Reason: "queue_full",
-				Count:  721,
-				Latest: time.Unix(999_999, 0),
-				Last:   status.Call{Status: 429, ID: "GALBXRBDYMKKS4WZTKK47HGKH4"},
-			},
-		},
+		Refusals: []status.Refusals{{Tool: "bot", Reason: "queue_full", Count: 721, Latest: time.Unix(999_999, 0),
+			Last: status.Call{Status: 429, ID: "GALBXRBDYMKKS4WZTKK47HGKH4"}}},
 		Checks: []metrics.CheckResult{{Name: "credential org", Problem: "Roam answered 401 to it"}},
 	}
 	got := topPicture(s, 100)

@@ -173,22 +173,21 @@ func TestAnInvalidAddressIsOneMistake(t *testing.T) {
 func TestTheOriginOfEachValueIsNamed(t *testing.T) {
 	env := home()
 	env["ROAMPROXY_LOG_LEVEL"], env["PORT"] = "debug", "7000"
-	l, err := loadText(
-		t,
-		env,
-		"listen: 127.0.0.1:${PORT}\nadmin: {listen: \"127.0.0.1:${OTHER:-7001}\"}\nlog: {level: error}\nquotas: [{name: roam, rate: "+
-			"2}]\nbrowsers: http://a.example\nlimits: {max_body: 1.5MiB}\nredis: {url: "+
-			"\"rediss://ours:geheim@redis.example:6380/2?addr=other:6380\"}\ncache: {rules: [{match: GET /v1/$$x, ttl: origin}]}\n",
-	)
+	l, err := loadText(t, env, `listen: 127.0.0.1:${PORT}
+admin: {listen: "127.0.0.1:${OTHER:-7001}"}
+log: {level: error}
+quotas: [{name: roam, rate: 2}]
+browsers: http://a.example
+limits: {max_body: 1.5MiB}
+redis: {url: "rediss://ours:geheim@redis.example:6380/2?addr=other:6380"}
+cache: {rules: [{match: GET /v1/$$x, ttl: origin}]}
+`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if l.Listen != "127.0.0.1:7000" || l.Admin.Listen != "127.0.0.1:7001" || l.Log.Level != "debug" || l.Quotas[0].Rate != 2 ||
-		l.Quotas[0].Burst != 10 ||
-		l.Limits.MaxBody != 3<<19 ||
-		l.Cache.Rules[0].Match != "GET /v1/$x" ||
-		!l.Cache.Rules[0].TTL.Origin ||
-		l.Cache.Rules[0].Stale != nil {
+		l.Quotas[0].Burst != 10 || l.Limits.MaxBody != 3<<19 || l.Cache.Rules[0].Match != "GET /v1/$x" ||
+		!l.Cache.Rules[0].TTL.Origin || l.Cache.Rules[0].Stale != nil {
 		t.Errorf("loaded %+v", l.Config)
 	}
 	var out strings.Builder
@@ -206,11 +205,10 @@ func TestTheOriginOfEachValueIsNamed(t *testing.T) {
 
 // The output of check is a valid configuration, except for secrets.
 func TestPrintedConfigurationLoads(t *testing.T) {
-	l, err := loadText(
-		t,
-		home(),
-		"tools: [{name: a, token_sha256: ["+sum+"], allow: [GET /v1/*]}]\ncache: {drop: [{after: POST /v1/x, routes: [/v1/y]}]}\n",
-	)
+	l, err := loadText(t, home(), `
+tools: [{name: a, token_sha256: [`+sum+`], allow: [GET /v1/*]}]
+cache: {drop: [{after: POST /v1/x, routes: [/v1/y]}]}
+`)
 	if err != nil {
 		t.Fatal(err)
 	}

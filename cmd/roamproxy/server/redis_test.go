@@ -88,15 +88,8 @@ func TestRedisOverTLS(t *testing.T) {
 	ca.issue(t, "replica", &x509.Certificate{ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	other := newAuthority(t)
 	secure := func(name string) *redistest.Redis {
-		return redistest.NewTLSRedis(
-			t,
-			"--tls-cert-file",
-			ca.file(name, ".pem"),
-			"--tls-key-file",
-			ca.file(name, ".key"),
-			"--tls-ca-cert-file",
-			ca.file("ca", ".pem"),
-		)
+		return redistest.NewTLSRedis(t, "--tls-cert-file", ca.file(name, ".pem"), "--tls-key-file", ca.file(name, ".key"),
+			"--tls-ca-cert-file", ca.file("ca", ".pem"))
 	}
 	server, elsewhere := secure("server"), secure("elsewhere")
 	whole := config.Redis{URL: config.RedisURL(server.URL()), CAFile: ca.file("ca", ".pem"), CertFile: ca.both("replica")}
@@ -158,11 +151,10 @@ func TestAPasswordFileIsReadAgain(t *testing.T) {
 				t.Fatalf("%s: %v", command, err)
 			}
 		}
-		redistest.Eventually(
-			t,
-			name+": keeping us out",
-			func() bool { away := f.Away(); return away != nil && strings.Contains(away.Error(), "WRONGPASS") },
-		)
+		redistest.Eventually(t, name+": keeping us out", func() bool {
+			away := f.Away()
+			return away != nil && strings.Contains(away.Error(), "WRONGPASS")
+		})
 		write("second")
 		redistest.Eventually(t, name+": letting us in with the new password", func() bool { return f.Away() == nil })
 		if err := client.Do(t.Context(), client.B().Arbitrary("CONFIG", "SET", "requirepass", "first").Build()).Error(); err != nil {

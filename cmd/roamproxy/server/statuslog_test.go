@@ -77,11 +77,8 @@ func TestAFloodOfCallsIsSampled(t *testing.T) {
 	log.Info("paused")
 	lines := strings.Count(out.String(), `"call"`)
 	if lines+dropped != 1001 || lines < 109 || lines > 2*109 { // the thousand may fall into two seconds
-		t.Errorf(
-			"%d lines of 1001 were written and %d dropped; want the first hundred, one of a hundred of the rest, and the warning",
-			lines,
-			dropped,
-		)
+		t.Errorf("%d lines of 1001 were written and %d dropped; want the first hundred, one of a hundred of the rest, and the warning",
+			lines, dropped)
 	}
 	if !strings.Contains(out.String(), `"warn"`) || !strings.Contains(out.String(), "paused") {
 		t.Error("the warning or the change of state was left out")

@@ -37,10 +37,8 @@ func TestLinesOnATerminal(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var out bytes.Buffer
-			o := newObserver(
-				metrics.New(metrics.Options{Recorder: status.NewRecent()}),
-				NewLog(config.Log{Level: "info", Format: "console"}, &out).Logger,
-			)
+			log := NewLog(config.Log{Level: "info", Format: "console"}, &out)
+			o := newObserver(metrics.New(metrics.Options{Recorder: status.NewRecent()}), log.Logger)
 			tt.log(o)
 			line := out.String()
 			if len(line) < 10 || line[9:] != tt.want+"\n" || strings.Count(line, "\n") != 1 {

@@ -18,11 +18,8 @@ import (
 // Headers, metrics, pages, log and documents have one word for one thing. Cache, limiter and metrics do not import each other, so
 // their words meet here.
 func TestResultsAndOutcomesAreTheSameEverywhere(t *testing.T) {
-	if got, want := metrics.Results(), []string{string(cache.Hit), string(cache.Miss), string(cache.Shared), string(cache.Stale),
-		string(cache.Bypass)}; !slices.Equal(
-		got,
-		want,
-	) {
+	results := []string{string(cache.Hit), string(cache.Miss), string(cache.Shared), string(cache.Stale), string(cache.Bypass)}
+	if got, want := metrics.Results(), results; !slices.Equal(got, want) {
 		t.Errorf("results of the cache are %q in metrics, want %q", got, want)
 	}
 	if got, want := metrics.Outcomes(), []string{limiter.Sent, limiter.Refused, limiter.Canceled, limiter.Expired}; !slices.Equal(got, want) {
