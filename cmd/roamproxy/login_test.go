@@ -169,7 +169,8 @@ func TestALoginThatIsRefused(t *testing.T) {
 
 func TestALoginThatCannotBegin(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "c.yaml")
-	os.WriteFile(config, []byte("credentials: [{name: alice, oauth: {client_id: app, client_secret: app-secret}}]\nstate_dir: "+t.TempDir()), 0o600)
+	os.WriteFile(config, []byte(`credentials: [{name: alice, oauth: {client_id: app, client_secret: app-secret}}]
+state_dir: `+t.TempDir()), 0o600)
 	for _, tt := range []struct {
 		name string
 		args []string
