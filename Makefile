@@ -169,7 +169,7 @@ bench: ## the benchmarks, beside the figures that are kept (3 minutes); deploy/b
 	@$(GO) tool benchstat -ignore cpu kept=$(BENCHED) now=/tmp/roamproxy-bench.txt
 
 # A target whose time is over now and then fails in Go 1.26 with this line alone, and without an input that it failed for
-# (golang.org/issue/75804, mended in 1.27): that is no find.
+# (golang.org/issue/75804, fixed in 1.27): that is no finding.
 OVER := ' *context deadline exceeded'
 FUZZLOG := /tmp/roamproxy-fuzz.txt
 FUZZER := /tmp/roamproxy-fuzzer

@@ -149,7 +149,7 @@ func TestAWriteIsSeenThroughEveryReplica(t *testing.T) {
 	c, connection := client(t), redisClient(t, redis)
 	prompt := 0
 	for write := range 10 {
-		together(t, all)
+		awaitRedis(t, all)
 		subscribed(t, connection, int64(len(all)))
 		for _, r := range all {
 			get(t, c, r.base+"/v1/groups.list")

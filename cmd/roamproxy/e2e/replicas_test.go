@@ -36,7 +36,7 @@ func replicas(t *testing.T, n int, roam *roamtest.Server, redis *redistest.Redis
 		cmd.Env = append(os.Environ(), "ROAM_API_KEY="+roamtest.DefaultKey)
 		all = append(all, replica{begin(t, cmd)})
 	}
-	together(t, all)
+	awaitRedis(t, all)
 	return all
 }
 
@@ -59,8 +59,8 @@ func becomes(t *testing.T, all []replica, name, value string) {
 	}
 }
 
-// together waits until every replica reaches Redis.
-func together(t *testing.T, all []replica) {
+// awaitRedis waits until every replica reaches Redis.
+func awaitRedis(t *testing.T, all []replica) {
 	t.Helper()
 	becomes(t, all, "roamproxy_redis_up", "1")
 }
@@ -131,8 +131,8 @@ func TestThreeReplicasUseOneQuota(t *testing.T) {
 
 func TestReplicasContinueWithoutRedis(t *testing.T) {
 	for _, tt := range []struct {
-		name          string
-		breaks, mends func(*redistest.Redis)
+		name            string
+		breaks, repairs func(*redistest.Redis)
 	}{
 		{"it is killed and comes back empty", (*redistest.Redis).Kill, (*redistest.Redis).Start},
 		{"it hangs for a while", (*redistest.Redis).Hang, (*redistest.Redis).Resume},
@@ -156,8 +156,8 @@ func TestReplicasContinueWithoutRedis(t *testing.T) {
 			}
 			before := roam.Calls()
 			eventually(t, "calls go on without Redis", func() bool { return roam.Calls() >= before+40 }) // for more than two seconds
-			tt.mends(redis)
-			together(t, all)
+			tt.repairs(redis)
+			awaitRedis(t, all)
 			sent.Wait()
 			if answers[200] != 180 || roam.Refused() != 0 {
 				t.Errorf("180 writes were answered %v, and %d calls refused; want 200 for all and none", answers, roam.Refused())

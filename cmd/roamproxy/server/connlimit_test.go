@@ -37,6 +37,6 @@ func TestTheLongestIdleConnectionIsClosed(t *testing.T) {
 	c.closed(&a)
 	c.opened(&another)
 	if fresh.closed || another.closed || len(c.all) != 2 || c.order.Len() != 3 {
-		t.Errorf("a seat that became free was not given: %d taken, %d in the order", len(c.all), c.order.Len())
+		t.Errorf("a connection that ended still counts: %d counted, %d in the order", len(c.all), c.order.Len())
 	}
 }
