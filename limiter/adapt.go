@@ -1,9 +1,6 @@
 package limiter
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // AdaptState is what Roam's refusals say about a quota. A 429 although the bucket held a token means that another client spends the
 // quota, that Roam limits in another way than configured, or nothing at all.
@@ -55,18 +52,13 @@ const (
 	ready       = 0.3         // of the configured burst, after a pause
 )
 
-// limits returns what is in force at now.
-func (s AdaptState) limits(now time.Time, configured Limits) Limits {
+// Limits returns what is in force at now.
+func (s AdaptState) Limits(now time.Time, configured Limits) Limits {
 	if s.At.IsZero() {
 		return configured
 	}
-	return s.after(now.Sub(s.At), configured)
-}
-
-// after returns what is in force so long after At.
-func (s AdaptState) after(passed time.Duration, configured Limits) Limits {
-	grown := s.Burst + burstGrowth*configured.Rate*max(passed.Seconds(), 0)
-	is := Limits{Rate: configured.Rate, Burst: max(min(grown, configured.Burst), 1)}
+	passed := max(now.Sub(s.At), 0)
+	is := Limits{configured.Rate, max(min(s.Burst+burstGrowth*configured.Rate*passed.Seconds(), configured.Burst), 1)}
 	if is.Burst < configured.Burst {
 		is.Rate *= slack
 	}
@@ -81,15 +73,6 @@ func (s AdaptState) held(configured Limits) float64 {
 	return min(max(s.Rate, configured.Rate*floor), configured.Rate)
 }
 
-// believed returns the rate that seems to be left at now. A trial changes it when it is over.
-func (s AdaptState) believed(now time.Time, configured Limits) float64 {
-	rate := s.limits(now, configured).Rate
-	if s.Hold > 0 && !s.isOver(now, configured) {
-		return min(rate, s.held(configured))
-	}
-	return rate
-}
-
 // isOver reports whether the other client has stopped: no refusal came until now, and the trial has spent all that Roam can have
 // saved.
 func (s AdaptState) isOver(now time.Time, configured Limits) bool {
@@ -100,8 +83,8 @@ func (s AdaptState) isOver(now time.Time, configured Limits) bool {
 	return now.Sub(s.At).Seconds() >= max(s.Hold+saved, overload.Seconds())
 }
 
-// holds returns how long the hold still lasts at now.
-func (s AdaptState) holds(now time.Time) time.Duration {
+// Holds returns how long the hold still lasts at now.
+func (s AdaptState) Holds(now time.Time) time.Duration {
 	if s.At.IsZero() {
 		return 0
 	}
@@ -115,8 +98,8 @@ func (s AdaptState) whole(configured Limits) time.Time {
 
 // tokens returns how many come in from one time to another.
 func (s AdaptState) tokens(from, to time.Time, configured Limits) float64 {
-	held := min(s.holds(from), to.Sub(from))
-	return held.Seconds()*s.limits(from, configured).Rate + (to.Sub(from)-held).Seconds()*s.limits(to, configured).Rate
+	held := min(s.Holds(from), to.Sub(from))
+	return held.Seconds()*s.Limits(from, configured).Rate + (to.Sub(from)-held).Seconds()*s.Limits(to, configured).Rate
 }
 
 // measurement is how many calls Roam admitted in so many seconds, between two refusals. Zero: nothing was measured.
@@ -124,7 +107,7 @@ type measurement struct{ calls, seconds float64 }
 
 // refused returns the state after a refusal at now.
 func (s AdaptState) refused(now time.Time, configured Limits, m measurement) AdaptState {
-	is, holds := s.limits(now, configured), s.holds(now) > 0
+	is, holds := s.Limits(now, configured), s.Holds(now) > 0
 	next := AdaptState{Rate: is.Rate, Burst: max(is.Burst*halved, 1), At: now} // perhaps an accident
 	switch {
 	case m.seconds > 0 && min(m.calls, m.seconds) <= rare:
@@ -141,12 +124,4 @@ func (s AdaptState) refused(now time.Time, configured Limits, m measurement) Ada
 		next.Rate, next.Burst, next.Hold = s.Rate, is.Burst, s.Hold
 	}
 	return next
-}
-
-// Sound reports whether s may be the state after a refusal before now. The state that an earlier version wrote has no Hold.
-func (s AdaptState) Sound(now time.Time) bool {
-	if s.At.IsZero() {
-		return s == AdaptState{}
-	}
-	return s.Rate > 0 && s.Burst > 0 && s.Hold >= 0 && !math.IsInf(s.Rate+s.Burst+s.Hold, 0) && !s.At.After(now)
 }

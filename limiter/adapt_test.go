@@ -79,7 +79,7 @@ func TestLimitsOverTime(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			at := now.Add(time.Duration(tt.after * float64(time.Second)))
-			got, believed := s.limits(at, tt.configured), s.believed(at, tt.configured)
+			got, believed := s.Limits(at, tt.configured), s.believed(at, tt.configured)
 			if !near(got.Rate, tt.want.Rate) || !near(got.Burst, tt.want.Burst) || !near(believed, tt.believed) {
 				t.Errorf("got %+v, and %v seems to be left, want %+v and %v", got, believed, tt.want, tt.believed)
 			}
@@ -119,7 +119,7 @@ func TestAdaptStateStaysWithinItsBounds(t *testing.T) {
 			if !s.Sound(now) {
 				t.Fatalf("%+v is not sound", s)
 			}
-			is := s.limits(now, configured)
+			is := s.Limits(now, configured)
 			if is.Rate < configured.Rate*floor-1e-9 || is.Rate > configured.Rate || is.Burst < 1 || is.Burst > configured.Burst {
 				t.Fatalf("%+v is out of bounds for %+v", is, configured)
 			}
@@ -127,11 +127,11 @@ func TestAdaptStateStaysWithinItsBounds(t *testing.T) {
 				t.Fatalf("%+v holds for too long", s)
 			}
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "until the next")))
-			if later := s.limits(now, configured); later.Rate < is.Rate-1e-9 || later.Burst < is.Burst {
+			if later := s.Limits(now, configured); later.Rate < is.Rate-1e-9 || later.Burst < is.Burst {
 				t.Fatalf("it fell from %+v to %+v although nothing was refused", is, later)
 			}
-			if end := s.At.Add(seconds(s.Hold)); s.limits(end, configured).Rate < configured.Rate*slack-1e-9 {
-				t.Fatalf("at the very end of the hold the rate is %v, want the configured %v", s.limits(end, configured).Rate, configured.Rate)
+			if end := s.At.Add(seconds(s.Hold)); s.Limits(end, configured).Rate < configured.Rate*slack-1e-9 {
+				t.Fatalf("at the very end of the hold the rate is %v, want the configured %v", s.Limits(end, configured).Rate, configured.Rate)
 			}
 		}
 	})
@@ -172,7 +172,7 @@ func TestAdaptStateOfAnEarlierVersion(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"rate":0.4,"burst":4,"left":0.5,"at":"2026-01-02T03:04:05Z"}`), &s); err != nil || !s.Sound(now) {
 		t.Fatalf("%+v, %v: want it to be read", s, err)
 	}
-	if got, want := s.limits(s.At, Limits{1, 10}), (Limits{0.995, 4}); got != want {
+	if got, want := s.Limits(s.At, Limits{1, 10}), (Limits{0.995, 4}); got != want {
 		t.Errorf("the limits are %+v, want %+v", got, want)
 	}
 }
@@ -202,7 +202,7 @@ func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := r.Learned.limits(time.Now(), b.Limits()).Rate; !near(got, learned.Rate) {
+		if got := r.Learned.Limits(time.Now(), b.Limits()).Rate; !near(got, learned.Rate) {
 			t.Errorf("after a restart the rate is %v, want %v", got, learned.Rate)
 		}
 		f.queue.Reconfigure(Options{})

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// story plays calls and refusals to an Adaptive at a call a second, and a burst of ten. Its time is its own.
+// story plays calls and refusals to the state of a queue, at a call a second and a burst of ten. Its time is its own.
 type story struct {
-	*Adaptive
+	*state
 	now time.Time
 }
 
@@ -18,8 +18,25 @@ func newStory(t *testing.T) *story {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &story{NewAdaptive(b, false), time.Now()}
+	start := time.Now()
+	s := newState(Options{Bucket: b, Adapt: true, now: func() time.Time { return start }}.withDefaults())
+	s.wake = func() {}
+	return &story{&s, start}
 }
+
+// newReplicaStory is the story of one of several replicas.
+func newReplicaStory(t *testing.T) *story {
+	h := newStory(t)
+	h.sharing, h.bucket.shared = alone{}, true
+	return h
+}
+
+// alone is a Sharing whose other replicas do nothing.
+type alone struct{}
+
+func (alone) Publish(Event)     {}
+func (alone) Follow(func(News)) {}
+func (alone) Part() Part        { return Part{Rate: 1, Burst: 10, Replicas: 1} }
 
 func (h *story) passes(seconds float64) {
 	h.now = h.now.Add(time.Duration(seconds * float64(time.Second)))
@@ -27,30 +44,38 @@ func (h *story) passes(seconds float64) {
 
 // take takes a token as the dispatcher does, and returns how long to wait for it.
 func (h *story) take() time.Duration {
-	wait, again := h.Prepare(h.now)
-	if wait == 0 {
-		wait = h.bucket.Take(h.now, Demand{})
+	if wait := h.bucket.Wait(h.now, Demand{}); wait > 0 {
+		return wait
 	}
-	return min(wait, again)
+	return h.bucket.bucket.Take(h.now, Demand{})
+}
+
+func (h *story) sent() *Permit { return h.permit(h.now, nil, &call{entered: h.now}) }
+
+func (h *story) admits(p *Permit) {
+	h.answered(h.now, p)
+	h.released(h.now, p, false)
+}
+
+func (h *story) refuses(p *Permit) {
+	h.throttled(h.now, p, 10*time.Second)
+	h.released(h.now, p, false)
 }
 
 // calls has Roam admit so many calls, one a second, each with a token.
 func (h *story) calls(n int) {
 	for range n {
 		h.passes(1)
-		h.bucket.Take(h.now, Demand{})
-		h.Sent(h.now)
-		h.Answered()
+		h.bucket.bucket.Take(h.now, Demand{})
+		h.admits(h.sent())
 	}
 }
 
 // refusal has Roam refuse a call, and admit the probe that follows ten seconds later.
 func (h *story) refusal() {
-	h.Refused(h.now, h.Sent(h.now))
+	h.refuses(h.sent())
 	h.passes(10)
-	h.Sent(h.now)
-	h.Answered()
-	h.Resumed(h.now)
+	h.admits(h.sent())
 }
 
 func TestMeasurement(t *testing.T) {
@@ -79,38 +104,36 @@ func TestMeasurement(t *testing.T) {
 			h.calls(20)
 			h.refusal()
 		}, 21.0 / 50},
-		{"a bucket that was full for want of calls", func(h *story) { h.refusal(); h.Unmeasured(); h.calls(20); h.refusal() }, nothing},
+		{"a bucket that was full for want of calls", func(h *story) { h.refusal(); h.bucket.Unmeasured(); h.calls(20); h.refusal() }, nothing},
 		{"a call given back is none", func(h *story) {
 			h.refusal()
 			h.passes(15)
 			h.calls(15)
-			h.Sent(h.now)
-			h.Ended(true)
+			h.released(h.now, h.sent(), true)
 			h.refusal()
 		}, 16.0 / 40},
 		{"a call without an answer may have reached Roam", func(h *story) {
 			h.refusal()
 			h.passes(15)
 			h.calls(15)
-			h.Sent(h.now)
-			h.Ended(false)
+			h.released(h.now, h.sent(), false)
 			h.refusal()
 		}, 17.0 / 40},
 		{"calls refused in the same moment count as none", func(h *story) {
-			h.Sent(h.now)
-			h.Sent(h.now)
-			h.Refused(h.now, h.Sent(h.now))
-			h.RefusedToo()
-			h.RefusedToo()
-			h.passes(23)
-			h.calls(17)
+			for _, p := range []*Permit{h.sent(), h.sent(), h.sent()} {
+				h.refuses(p)
+			}
+			h.passes(10)
+			h.admits(h.sent())
+			h.passes(14)
+			h.calls(16)
 			h.refusal()
 		}, 17.0 / 40},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newStory(t)
 			tt.play(h)
-			switch s := h.Learned(); {
+			switch s := h.bucket.learned; {
 			case tt.want == nothing && s.Hold > 0:
 				t.Errorf("something was measured: %+v", s)
 			case tt.want != nothing && !near(s.Rate, tt.want*below):
@@ -121,28 +144,51 @@ func TestMeasurement(t *testing.T) {
 }
 
 // A trial begins when the hold ends, and not when the next token would have come at the rate of the hold.
-func TestTheDispatcherAsksAgainAtTheEndOfAHold(t *testing.T) {
+func TestWaitOverTheEndOfAHold(t *testing.T) {
 	h := newStory(t)
-	h.SetLearned(AdaptState{Rate: 0.1, Burst: 5, Hold: 20, At: h.now.Add(-15 * time.Second)})
-	h.Lower(h.now, 0)
-	if got := h.take(); got != 5*time.Second {
-		t.Errorf("the next call waits %v, want 5s", got)
-	}
-	h.passes(5)
-	if got, want := h.take().Seconds(), 0.5/0.995; !near(got, want) {
-		t.Errorf("then it waits %v s, want %v for half a token", got, want)
+	h.learn(h.now, AdaptState{Rate: 0.1, Burst: 5, Hold: 20, At: h.now.Add(-15 * time.Second)})
+	h.bucket.Lower(h.now, 0)
+	if got, want := h.take().Seconds(), 5+0.5/0.995; !near(got, want) {
+		t.Errorf("the next call waits %v s, want %v: five for half a token, and then at the configured rate", got, want)
 	}
 }
 
 // The configured rate is in force from the end of a hold on, although no call comes then.
 func TestTokensAfterAHoldWithoutCalls(t *testing.T) {
 	h := newStory(t)
-	h.SetLearned(AdaptState{Rate: 0.1, Burst: 5, Hold: 20, At: h.now.Add(-15 * time.Second)})
-	h.Lower(h.now, 0)
+	h.learn(h.now, AdaptState{Rate: 0.1, Burst: 5, Hold: 20, At: h.now.Add(-15 * time.Second)})
+	h.bucket.Lower(h.now, 0)
 	h.passes(7)
-	if got, want := h.Level(h.now), 0.5+2*0.995; !near(got, want) {
+	if got, want := h.bucket.Level(h.now), 0.5+2*0.995; !near(got, want) {
 		t.Errorf("after 7 s, of which 5 were a hold, the bucket holds %v tokens, want %v", got, want)
 	}
+}
+
+// Other limits take what does not fit into the burst, and add nothing. What came in before them came at the rate of before.
+func TestOtherLimitsAddNoTokens(t *testing.T) {
+	h := newStory(t)
+	other := func(l AdaptState) { l.At = h.now; h.learn(h.now, l) }
+	level := func(want float64) {
+		t.Helper()
+		if got := h.bucket.Level(h.now); !near(got, want) {
+			t.Errorf("the bucket holds %v tokens, want %v", got, want)
+		}
+	}
+	level(10)
+	other(AdaptState{Rate: 0.5, Burst: 2, Hold: 100})
+	level(2)
+	h.learn(h.now, AdaptState{})
+	level(2)
+	h.passes(3)
+	other(AdaptState{Rate: 0.5, Burst: 8, Hold: 100})
+	level(5)
+	h.passes(2)
+	h.learn(h.now, AdaptState{})
+	level(6)
+	h.bucket.Lower(h.now, 7)
+	level(6)
+	h.bucket.Lower(h.now, 1)
+	level(1)
 }
 
 // While the burst is not whole, no more calls than the burst leave in the time that the rate needs for as many.
@@ -159,16 +205,15 @@ func TestGuard(t *testing.T) {
 			h.now = h.now.Add(wait)
 			continue
 		}
-		h.Sent(h.now)
-		h.Answered()
+		h.admits(h.sent())
 		left = append(left, h.now)
-		if i := len(left) - 11; i >= 0 && h.Limits(h.now) != h.Configured() {
+		if i := len(left) - 11; i >= 0 && h.bucket.Limits(h.now) != h.bucket.bucket.Limits() {
 			if took := left[i+10].Sub(left[i]); took < 10050*time.Millisecond {
 				t.Fatalf("calls %d to %d left within %v, want 10.05s", i, i+10, took)
 			}
 		}
 	}
-	if is := h.Limits(h.now); is != h.Configured() {
+	if is := h.bucket.Limits(h.now); is != h.bucket.bucket.Limits() {
 		t.Errorf("after %d calls the limits are %+v, want what is configured", len(left), is)
 	}
 	if at := left[2].Sub(left[0]); at != 0 {
@@ -179,14 +224,13 @@ func TestGuard(t *testing.T) {
 		t.Errorf("%v calls a second left, want 0.99", rate)
 	}
 	h.refusal()
-	h.SetLearned(AdaptState{})
+	h.learn(h.now, AdaptState{})
 	h.passes(60)
 	for i := range 10 {
 		if wait := h.take(); wait != 0 {
 			t.Fatalf("forgotten, call %d of a burst waits %v", i, wait)
 		}
-		h.Sent(h.now)
-		h.Answered()
+		h.admits(h.sent())
 	}
 }
 
@@ -199,41 +243,41 @@ func TestTokensAfterAPause(t *testing.T) {
 		{"three after a measurement", func(h *story) { h.refusal() }, 3},
 		{"none while an overload goes on", func(h *story) { h.refusal(); h.refusal() }, 0},
 		{"no more than came in", func(h *story) {
-			h.Refused(h.now, h.Sent(h.now))
+			h.refuses(h.sent())
 			h.passes(1)
-			h.Resumed(h.now)
+			h.endPause(h.now)
 		}, 0.995},
-		{"all, where nothing was refused", func(h *story) { h.Resumed(h.now) }, 10},
-		{"all, where nothing is learned", func(h *story) { h.Switch(false); h.refusal() }, 10},
+		{"all, where nothing was refused", func(h *story) { h.bucket.Resumed(h.now) }, 10},
+		{"all but the probe's, where nothing is learned", func(h *story) { h.reconfigure(h.now, Options{}.withDefaults()); h.refusal() }, 9},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newStory(t)
-			if tt.play(h); !near(h.Level(h.now), tt.want) {
-				t.Errorf("the bucket holds %v tokens, want %v", h.Level(h.now), tt.want)
+			if tt.play(h); !near(h.bucket.Level(h.now), tt.want) {
+				t.Errorf("the bucket holds %v tokens, want %v", h.bucket.Level(h.now), tt.want)
 			}
 		})
 	}
 }
 
 // burst sends so many calls in the same moment.
-func (h *story) burst(n int) {
+func (h *story) burst(n int) (sent []*Permit) {
 	for range n {
-		h.Sent(h.now)
+		sent = append(sent, h.sent())
 	}
+	return sent
 }
 
 // refusedBurst sends ten calls in the same moment, of which Roam admits some.
 func (h *story) refusedBurst(admitted int) {
-	h.burst(10)
-	h.Refused(h.now, true)
-	for range 9 - admitted {
-		h.RefusedToo()
+	sent := h.burst(10)
+	for _, p := range sent[admitted:] {
+		h.refuses(p)
 	}
 	h.passes(10)
-	for range admitted {
-		h.Answered()
+	for _, p := range sent[:admitted] {
+		h.admits(p)
 	}
-	h.Resumed(h.now)
+	h.endPause(h.now)
 }
 
 func TestSlotsThatRefusalsTeach(t *testing.T) {
@@ -249,20 +293,20 @@ func TestSlotsThatRefusalsTeach(t *testing.T) {
 		{"so is one that follows at the rate", func(h *story) {
 			h.burst(1)
 			h.passes(1)
-			h.Refused(h.now, h.Sent(h.now))
+			h.refuses(h.sent())
 		}, 10},
 		{"one more after 200 answers", func(h *story) { h.refusedBurst(2); h.calls(198) }, 3},
 		{"and not before", func(h *story) { h.refusedBurst(2); h.calls(197) }, 2},
-		{"one more when calls wait although there are tokens", func(h *story) { h.refusedBurst(2); h.passes(20); h.burst(2) }, 3},
-		{"not when there are none", func(h *story) { h.refusedBurst(2); h.Lower(h.now, 0); h.burst(2) }, 2},
-		{"forgotten", func(h *story) { h.refusedBurst(2); h.SetLearned(AdaptState{}) }, 10},
+		{"one more when calls wait although there are tokens", func(h *story) { h.refusedBurst(2); h.burst(1); h.passes(20); h.burst(1) }, 3},
+		{"not when there are none", func(h *story) { h.refusedBurst(2); h.burst(1); h.bucket.Lower(h.now, 0); h.burst(1) }, 2},
+		{"forgotten", func(h *story) { h.refusedBurst(2); h.learn(h.now, AdaptState{}) }, 10},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := newStory(t)
-			if tt.play(h); h.Slots(10) != tt.want {
-				t.Errorf("%d slots, want %d", h.Slots(10), tt.want)
+			if tt.play(h); h.slots.of(10) != tt.want {
+				t.Errorf("%d slots, want %d", h.slots.of(10), tt.want)
 			}
-			if got := h.Slots(1); got != 1 {
+			if got := h.slots.of(1); got != 1 {
 				t.Errorf("%d slots of 1", got)
 			}
 		})
@@ -278,13 +322,13 @@ func TestNewsOfWhatIsLearned(t *testing.T) {
 		slots int
 		want  Limits
 	}{
-		{"known already", h.Learned(), 2, h.Limits(h.now)},
+		{"known already", h.bucket.learned, 2, h.bucket.Limits(h.now)},
 		{"another replica measured", AdaptState{Rate: 0.5, Burst: 2, Hold: 20, At: h.now}, 2, Limits{0.5, 2}},
-		{"another replica was told to forget", AdaptState{}, 10, h.Configured()},
+		{"another replica was told to forget", AdaptState{}, 10, h.bucket.bucket.Limits()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if h.SetLearned(tt.news); h.Slots(10) != tt.slots || h.Limits(h.now) != tt.want {
-				t.Errorf("%+v, %d slots, want %+v and %d", h.Limits(h.now), h.Slots(10), tt.want, tt.slots)
+			if h.learn(h.now, tt.news); h.slots.of(10) != tt.slots || h.bucket.Limits(h.now) != tt.want {
+				t.Errorf("%+v, %d slots, want %+v and %d", h.bucket.Limits(h.now), h.slots.of(10), tt.want, tt.slots)
 			}
 		})
 	}
@@ -304,19 +348,20 @@ func TestAPauseOfBeforeTheStart(t *testing.T) {
 
 // What replicas learn is estimated from the bucket that they share: none sees the calls of the others.
 func TestMeasurementOfAReplica(t *testing.T) {
-	h := newStory(t)
-	h.shared = true
+	h := newReplicaStory(t)
 	h.refusal()
 	h.passes(50) // in which the others may have sent all that the bucket gave
 	h.refusal()
-	if got, want := h.Learned().Rate, below*50*slack/60; !near(got, want) {
+	if got, want := h.bucket.learned.Rate, below*50*slack/60; !near(got, want) {
 		t.Errorf("the rate is %v, want %v: 50 of 60 seconds were no pause", got, want)
 	}
 	h.passes(30) // the hold of 20 s is over for 20 of them
 	h.refusal()
-	if got, want := h.Learned().Rate, below*(10*below*50*slack/60+20*slack)/40; !near(got, want) {
+	if got, want := h.bucket.learned.Rate, below*(10*below*50*slack/60+20*slack)/40; !near(got, want) {
 		t.Errorf("the rate is %v, want %v: a third of the time was a hold", got, want)
 	}
+	h.burst(10) // in the window of the guard
+	h.bucket.level = 1
 	if wait := h.take(); wait != 0 {
 		t.Errorf("the guard has a replica wait %v", wait)
 	}
@@ -326,27 +371,26 @@ func TestMeasurementOfAReplica(t *testing.T) {
 func TestMeasurementAfterOneOfAnotherReplica(t *testing.T) {
 	for _, pauseFirst := range []bool{true, false} {
 		t.Run(fmt.Sprintf("of the pause first: %v", pauseFirst), func(t *testing.T) {
-			h := newStory(t)
-			h.shared = true
+			h := newReplicaStory(t)
 			h.refusal()
 			h.passes(1000)
 			learned := AdaptState{Rate: 0.6, Burst: 5, Hold: 40, At: h.now}
 			h.passes(0.02)
 			if pauseFirst {
-				h.Paused(h.now)
-				h.SetLearned(learned)
+				h.bucket.Paused(h.now)
+				h.learn(h.now, learned)
 			} else {
-				h.SetLearned(learned)
-				h.Paused(h.now)
+				h.learn(h.now, learned)
+				h.bucket.Paused(h.now)
 			}
 			h.passes(10)
-			h.Resumed(h.now)
-			if got := h.Level(h.now); got > 3 {
+			h.bucket.Resumed(h.now)
+			if got := h.bucket.Level(h.now); got > 3 {
 				t.Errorf("after another's pause the bucket holds %v tokens, want 3 at most", got)
 			}
 			h.passes(70)
 			h.refusal()
-			if got, want := h.Learned().Rate, below*(30*0.6+40*slack)/80; !near(got, want) {
+			if got, want := h.bucket.learned.Rate, below*(30*0.6+40*slack)/80; !near(got, want) {
 				t.Errorf("the rate is %v, want %v: of 80 s ten were a pause, and 30 more a hold", got, want)
 			}
 		})

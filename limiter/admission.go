@@ -92,7 +92,7 @@ const keepsForCalls = 1
 
 // isIdle reports whether a background call may ask for a token.
 func (s *state) isIdle(now time.Time) bool {
-	return s.calls.Len() == 0 && len(s.inFlight) < s.bucket.Slots(s.MaxInFlight) && s.pause.isOpen(now)
+	return s.calls.Len() == 0 && len(s.inFlight) < s.slots.of(s.MaxInFlight) && s.pause.isOpen(now)
 }
 
 // busy returns why a background call gets no permit at now; nil when the bucket is to be asked.

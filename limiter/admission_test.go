@@ -213,7 +213,7 @@ func BenchmarkAdmission(b *testing.B) {
 				s.enter(c)
 			}
 			if learned {
-				s.bucket.SetLearned(AdaptState{Rate: 0.4, Burst: 4, Hold: 100, At: now})
+				s.learn(now, AdaptState{Rate: 0.4, Burst: 4, Hold: 100, At: now})
 			}
 			c := s.newCall(now, Caller{Tool: Tool{Name: "tool0"}, Urgency: Usual, Longest: 5 * time.Second})
 			b.Run(fmt.Sprint("admission/tools=", tools, "/learned=", learned), func(b *testing.B) {

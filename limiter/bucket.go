@@ -21,19 +21,16 @@ type Demand struct {
 }
 
 // Bucket holds a quota's tokens. Take is called by one goroutine at a time. The others may be called at any time, and do not wait.
+// What Roam's refusals show is not its affair, but the Adaptive's, which wraps it.
 type Bucket interface {
 	// Take spends one token at now and returns 0, or spends none and returns how long until it can.
 	Take(now time.Time, d Demand) time.Duration
 	// Return gives back a token whose call left the queue in the same moment.
 	Return(now time.Time)
-	// Lower removes tokens until there are no more than level, because Roam has no more.
-	Lower(now time.Time, level float64)
 	// Level returns how many tokens there are at now.
 	Level(now time.Time) float64
 	// Limits returns what was configured for the whole quota, less the jitter's part of the burst.
 	Limits() Limits
-	// SetLimits puts other limits in force from now on. The level stays, or what the burst leaves of it.
-	SetLimits(now time.Time, l Limits)
 }
 
 // unit is how many of x/time/rate's whole tokens make one call. Its burst is an integer. Ours is not, once the jitter's part is
@@ -46,10 +43,10 @@ const tolerance = 1e-6
 
 // Local is the Bucket of one process: arithmetic by x/time/rate, asked only at the moment of dispatch, always with an explicit now.
 type Local struct {
-	mu         sync.Mutex    // guards the following, and the level, which x/time/rate reads and spends in two calls
-	limiter    *rate.Limiter // at the limits in force
-	configured Limits
-	last       time.Time // the latest now that was used: a clock that goes back must not earn twice
+	mu      sync.Mutex    // guards the following, and the level, which x/time/rate reads and spends in two calls
+	limiter *rate.Limiter // at limits
+	limits  Limits
+	last    time.Time // the latest now that was used: a clock that goes back must not earn twice
 }
 
 var _ Bucket = (*Local)(nil)
@@ -65,7 +62,7 @@ func NewLocal(perSecond, burst float64, jitter time.Duration) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), parts(l.Burst)), configured: l}, nil
+	return &Local{limiter: rate.NewLimiter(rate.Limit(perSecond*unit), parts(l.Burst)), limits: l}, nil
 }
 
 // NewLimits returns the rate, and the burst less the jitter's part, in whole millionths of a call.
@@ -95,8 +92,9 @@ func (l *Local) Reconfigure(perSecond, burst float64, jitter time.Duration) erro
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.forward(time.Now())
-	l.configured = limits
-	l.enforce(now, now, limits)
+	l.limiter.SetLimitAt(now, rate.Limit(perSecond*unit))
+	l.limiter.SetBurstAt(now, parts(limits.Burst))
+	l.limits = limits
 	return nil
 }
 
@@ -122,14 +120,6 @@ func (l *Local) Return(now time.Time) {
 	l.set(now, l.limiter.TokensAt(now)+unit)
 }
 
-// Lower removes tokens until there are no more than level.
-func (l *Local) Lower(now time.Time, level float64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now = l.forward(now)
-	l.set(now, min(l.limiter.TokensAt(now), level*unit))
-}
-
 // Restore sets the level at now, for instance to what a state file says, between 0 and the burst.
 func (l *Local) Restore(now time.Time, level float64) {
 	l.mu.Lock()
@@ -148,7 +138,7 @@ func (l *Local) Level(now time.Time) float64 {
 func (l *Local) Limits() Limits {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.configured
+	return l.limits
 }
 
 // forward keeps time from going back.
@@ -160,29 +150,15 @@ func (l *Local) forward(now time.Time) time.Time {
 	return now
 }
 
-// SetLimits puts other limits in force. Tokens that accrued since the bucket was last asked did so at the earlier rate, and up to
-// the new burst: a burst that grows does so more slowly than a bucket fills.
-func (l *Local) SetLimits(now time.Time, limits Limits) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	last := l.last
-	l.enforce(last, l.forward(now), limits)
-}
-
-// enforce applies the burst from last on, and the rate from now on.
-func (l *Local) enforce(last, now time.Time, limits Limits) {
-	if burst := parts(limits.Burst); burst != l.limiter.Burst() {
-		l.limiter.SetBurstAt(last, burst)
-	}
-	if limit := rate.Limit(limits.Rate * unit); limit != l.limiter.Limit() {
-		l.limiter.SetLimitAt(now, limit)
-	}
-}
-
 // set makes the level tokens at now. A new limiter is full, and spending from it is the only way x/time/rate has to say less.
 // Fractions of a millionth are rounded down.
 func (l *Local) set(now time.Time, tokens float64) {
 	burst := l.limiter.Burst()
 	l.limiter = rate.NewLimiter(l.limiter.Limit(), burst)
 	l.limiter.AllowN(now, burst-int(min(max(tokens, 0), float64(burst))))
+}
+
+// seconds converts, rounded up and without overflow: at 0.001 calls a second a long queue is years long.
+func seconds(s float64) time.Duration {
+	return time.Duration(math.Ceil(min(s*float64(time.Second), math.MaxInt64/8)))
 }

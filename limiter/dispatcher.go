@@ -68,7 +68,7 @@ func (q *Queue) give(now time.Time, n step) bool {
 	case taken && !q.closed:
 		c = q.state.pop(q.now(), n.demand)
 	case n.take && !taken:
-		q.state.tokenAt, q.state.tokenFor = now.Add(min(n.wait, n.again)), n.demand.Reserve
+		q.state.tokenAt, q.state.tokenFor = now.Add(n.wait), n.demand.Reserve
 	}
 	if c != nil {
 		c.ready <- decision{permit: q.state.permit(q.now(), q, c)}
@@ -96,8 +96,7 @@ type step struct {
 	take     bool          // ask the bucket for a token
 	demand   Demand        // for this
 	refresh  *call         // the background call that the token is for; nil: the first queued call
-	wait     time.Duration // what the bucket answered, or the adaptive limit, which is asked first
-	again    time.Duration // ask after this long at most: the limits change then
+	wait     time.Duration // what the adaptive limit answered, or the bucket, which is asked next
 }
 
 // next decides what to do at now. A call whose token is there is dispatched even if its wait has just ended, or ended while the
@@ -111,14 +110,14 @@ func (s *state) next(now time.Time) (n step) {
 		n.refresh = s.refreshes[0]
 		s.refreshes = s.refreshes[1:]
 		n.take, n.demand = s.isIdle(now), s.demand(now)
-		n.wait, n.again = s.bucket.Prepare(now)
 		n.demand.Margin += min(keepsForCalls, s.bucket.Limits(now).Burst-1)
+		n.wait = s.bucket.Wait(now, n.demand)
 		return n
 	}
 	blocked, wait := s.blocked(now)
 	if n.take = !blocked; n.take {
 		n.demand = s.demand(now)
-		n.wait, n.again = s.bucket.Prepare(now)
+		n.wait = s.bucket.Wait(now, n.demand)
 	} else if n.returned == 0 {
 		s.expire(now)
 		n.sleep = s.sleep(now, wait)
@@ -148,7 +147,7 @@ func (s *state) reserve(now time.Time) float64 {
 // change that; 0 when neither would.
 func (s *state) blocked(now time.Time) (bool, time.Duration) {
 	switch {
-	case s.calls.Len() == 0 || len(s.inFlight) >= s.bucket.Slots(s.MaxInFlight) || s.pause.state == PauseProbing:
+	case s.calls.Len() == 0 || len(s.inFlight) >= s.slots.of(s.MaxInFlight) || s.pause.state == PauseProbing:
 		return true, 0
 	case s.pause.lasts(now) > 0:
 		return true, s.pause.lasts(now)

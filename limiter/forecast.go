@@ -37,7 +37,7 @@ func (s *state) forecastWithout(now time.Time) *forecast {
 	f := &s.latest
 	*f = forecast{
 		calls: f.calls, times: f.times[:0], plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
-		slots: s.bucket.Slots(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
+		slots: s.slots.of(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
 	}
 	if s.pause.state == PauseOpen {
 		for _, p := range s.inFlight {

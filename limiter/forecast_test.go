@@ -10,10 +10,11 @@ import (
 // stands is the state of a queue made by hand: the bucket holds so many tokens, and the calls in flight left so long ago.
 func stands(rate, burst, level float64, o Options, held time.Duration, left ...time.Duration) (*state, time.Time) {
 	b, _ := NewLocal(rate, burst, 0)
-	o.Bucket = b
+	now := time.Now()
+	b.Restore(now, level)
+	o.Bucket, o.now = b, func() time.Time { return now }
 	s := newState(o.withDefaults())
 	s.held, s.wake = mean(held), func() {}
-	b.Restore(s.epoch, level)
 	for _, ago := range left {
 		s.inFlight = append(s.inFlight, &Permit{left: s.epoch.Add(-ago)})
 	}
@@ -59,7 +60,7 @@ func TestAForecastByHand(t *testing.T) {
 // The rate of a hold is in force until its end, and the configured one from there on.
 func TestForecastOverTheEndOfAHold(t *testing.T) {
 	s, now := stands(2, 10, 0, Options{Adapt: true}, time.Second)
-	s.bucket.SetLearned(AdaptState{Rate: 1, Burst: 10, Hold: 2.5, At: now})
+	s.learn(now, AdaptState{Rate: 1, Burst: 10, Hold: 2.5, At: now})
 	for n, want := range []time.Duration{time.Second, 2 * time.Second, 2750 * time.Millisecond, 3250 * time.Millisecond} {
 		if got := s.forecast(now).nth(n); (got - want).Abs() > time.Microsecond {
 			t.Errorf("the call with %d before it leaves after %v, want %v", n, got, want)

@@ -30,12 +30,3 @@ func (g *guard) sent(at time.Time, n int) (after time.Duration) {
 
 // unsent takes the latest call back.
 func (g *guard) unsent() { g.times = g.times[:max(len(g.times)-1, 0)] }
-
-// free returns when the next call may be sent.
-func (g *guard) free(configured Limits) time.Time {
-	n := configured.calls()
-	if len(g.times) < n {
-		return time.Time{}
-	}
-	return g.times[len(g.times)-n].Add(configured.span())
-}

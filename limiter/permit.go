@@ -12,7 +12,7 @@ type Permit struct {
 	queue      *Queue
 	call       *call
 	bucket     *Adaptive // whose token it has
-	burst      bool      // Adaptive.Sent
+	soon       bool      // after the call before it: Adaptive.Sent
 	generation uint64
 	probe      bool
 	settled    bool // Roam has answered
@@ -90,8 +90,10 @@ func (p *Permit) timed() {
 
 // permit gives c leave to be sent.
 func (s *state) permit(now time.Time, q *Queue, c *call) *Permit {
+	full, soon := s.bucket.Sent(now)
+	s.slots.sent(full, s.unanswered()+1)
 	p := &Permit{
-		Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, burst: s.bucket.Sent(now),
+		Waited: now.Sub(c.entered), queue: q, call: c, bucket: s.bucket, generation: s.pause.generation, left: now, soon: soon,
 	}
 	if s.pause.state == PauseShut {
 		s.pause.state, p.probe = PauseProbing, true
@@ -99,6 +101,16 @@ func (s *state) permit(now time.Time, q *Queue, c *call) *Permit {
 	s.inFlight = append(s.inFlight, p)
 	s.Observer.Waited(c.tool.Name, Sent, p.Waited)
 	return p
+}
+
+// unanswered returns how many calls Roam has not answered yet.
+func (s *state) unanswered() (n int) {
+	for _, p := range s.inFlight {
+		if !p.settled {
+			n++
+		}
+	}
+	return n
 }
 
 // vacate frees the slot of p.
@@ -110,11 +122,13 @@ func (s *state) vacate(p *Permit) {
 // answered reports whether p was the probe that ends the pause.
 func (s *state) answered(now time.Time, p *Permit) bool {
 	p.settled = true
-	p.bucket.Answered()
+	p.bucket.Admitted()
+	s.slots.answered()
 	ends := p.probe && s.pause.state == PauseProbing && s.pause.generation == p.generation
 	if ends {
 		s.publish(EventAnswered)
 		s.endPause(now)
+		s.publish(EventLowered)
 	}
 	s.wake()
 	return ends
@@ -133,19 +147,22 @@ func (s *state) throttled(now time.Time, p *Permit, pause time.Duration) bool {
 	begins := s.pause.generation == p.generation
 	switch {
 	case !begins:
-		p.bucket.RefusedToo()
+		s.slots.refusedToo()
 		return false
 	case p.probe: // it shows only that the pause was too short
-		p.bucket.Ended(true)
+		p.bucket.Unsent(now)
 		p.bucket.Lower(now, 0)
 	default:
-		p.bucket.Refused(now, p.burst)
+		p.bucket.Refused(now)
+		if s.Adapt {
+			s.slots.refused(p.soon, s.unanswered())
+		}
 	}
 	pause = min(pause, s.MaxPause)
 	s.pause.begin(now, pause)
 	s.delays.longest = 0 // the level is what Roam says, from here on
 	s.publish(EventThrottled)
-	if s.bucket.Learned() != s.learned {
+	if s.bucket.learned != s.learned {
 		s.publish(EventLearned)
 	}
 	s.Observer.PauseBegan(pause)
@@ -160,11 +177,14 @@ func (s *state) released(now time.Time, p *Permit, unused bool) {
 		if p.bucket == s.bucket {
 			s.returned++
 		}
+		p.bucket.Unsent(now)
 	} else {
 		s.held.add(now.Sub(p.left))
 	}
 	if !p.settled {
-		p.bucket.Ended(unused)
+		if !unused {
+			p.bucket.Admitted() // perhaps it was
+		}
 		if p.probe && s.pause.state == PauseProbing && s.pause.generation == p.generation {
 			s.pause.state = PauseShut // it is over, so the next call is the probe
 			s.publish(EventUnsure)

@@ -1,15 +1,24 @@
 package limiter
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Plan returns the tokens to come, as known at now.
 func (a *Adaptive) Plan(now time.Time) Plan {
+	p := a.plan(now)
+	p.level = min(p.level, a.bucket.Level(now))
+	return p
+}
+
+// plan is Plan without the Bucket's own level.
+func (a *Adaptive) plan(now time.Time) Plan {
+	a.accrue(now)
 	p := Plan{
-		learned: a.learned, age: now.Sub(a.learned.At), configured: a.bucket.Limits(), limits: a.Limits(now),
-		held: a.learned.holds(now), whole: a.whole(now), level: a.Level(now), carryover: a.carryover(),
+		learned: a.learned, now: now, configured: a.bucket.Limits(), limits: a.Limits(now),
+		held: a.learned.Holds(now), level: a.level, carryover: a.carryover(),
+	}
+	// The guard is in force until the burst is whole, but not where replicas share the bucket: they do not know of each other's calls.
+	if !a.shared && !a.learned.At.IsZero() {
+		p.whole = max(a.learned.whole(p.configured).Sub(now), 0)
 	}
 	if p.whole > 0 {
 		p.calls, p.span = p.configured.calls(), p.configured.span()
@@ -24,7 +33,7 @@ func (a *Adaptive) Plan(now time.Time) Plan {
 // Plan is a forecast of when tokens can be spent. Times are from the moment it was made.
 type Plan struct {
 	learned    AdaptState
-	age        time.Duration // of what was learned
+	now        time.Time // the moment it was made
 	configured Limits
 	limits     Limits // at
 	at         time.Duration
@@ -95,12 +104,7 @@ func (p *Plan) pass(at time.Duration) {
 	p.level += p.limits.Rate * 1e-9 * float64(at-p.at)
 	p.at = at
 	if p.limits != p.configured {
-		p.limits = p.learned.after(p.age+at, p.configured)
+		p.limits = p.learned.Limits(p.now.Add(at), p.configured)
 	}
 	p.level = min(p.level, p.limits.Burst)
-}
-
-// seconds converts, rounded up and without overflow: at 0.001 calls a second a long queue is years long.
-func seconds(s float64) time.Duration {
-	return time.Duration(math.Ceil(min(s*float64(time.Second), math.MaxInt64/8)))
 }

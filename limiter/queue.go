@@ -231,7 +231,7 @@ func (q *Queue) Resume() bool {
 // Forget resets what was learned about the quota: the configured limits are in force again.
 func (q *Queue) Forget() {
 	q.mu.Lock()
-	q.state.bucket.SetLearned(AdaptState{})
+	q.state.learn(q.now(), AdaptState{})
 	q.state.publish(EventLearned)
 	q.state.changed()
 	q.mu.Unlock()

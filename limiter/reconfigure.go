@@ -62,10 +62,11 @@ func (q *Queue) follower(s Sharing) func(News) {
 
 // replace puts another bucket, which begins empty, in the place of the present one.
 func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
-	learned := s.bucket.Learned()
-	s.bucket, s.sharing = NewAdaptive(b, sharing != nil), sharing
-	s.bucket.Switch(s.Adapt)
+	learned := s.bucket.learned
+	s.bucket, s.sharing = NewAdaptive(now, b, sharing != nil), sharing
+	s.bucket.off = !s.Adapt
 	s.bucket.Lower(now, 0)
+	s.publish(EventLowered)
 	s.returned, s.tokenAt = 0, time.Time{}
 	s.pause.shared = 0
 	if s.pause.elsewhere {
@@ -75,7 +76,7 @@ func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
 		s.bucket.Paused(now)
 	}
 	if sharing == nil {
-		s.bucket.SetLearned(learned)
+		s.bucket.SetLearned(now, learned)
 	} else if s.pause.remaining(now) > 0 {
 		s.publish(EventHeld)
 	}
@@ -88,8 +89,10 @@ func (s *state) reconfigure(now time.Time, o Options) {
 	if latest := now.Add(o.MaxPause); s.pause.state == PauseShut && s.pause.until.After(latest) {
 		s.pause.until = latest
 	}
-	s.bucket.Switch(o.Adapt)
-	if s.bucket.Learned() != s.learned {
+	if s.bucket.off = !o.Adapt; s.bucket.off {
+		s.learn(now, AdaptState{})
+	}
+	if s.bucket.learned != s.learned {
 		s.publish(EventLearned)
 	}
 }

@@ -47,11 +47,12 @@ func TestWhatTheOldBucketGaveIsNotReturnedToTheNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		fresh, _ := NewLocal(1, 10, 0)
+		fresh.Restore(time.Now(), 0)
 		f.queue.Replace(fresh, nil)
 		permit.unused()
 		synctest.Wait()
-		if got := fresh.Level(time.Now()); got != 0 {
-			t.Errorf("the new bucket holds %v tokens, want none", got)
+		if got, there := fresh.Level(time.Now()), f.queue.State().Tokens; got != 0 || there != 0 {
+			t.Errorf("the new bucket holds %v tokens, and the queue has %v, want none", got, there)
 		}
 	})
 }

@@ -20,6 +20,7 @@ type board struct {
 	until  time.Time
 	prober *replica
 	all    []*replica
+	pool   *pool
 }
 
 // replica is the limiter.Sharing of one of them.
@@ -39,7 +40,10 @@ func (r *replica) Publish(e limiter.Event) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		switch e.Kind {
+		case limiter.EventLowered:
+			r.pool.Restore(time.Now(), min(r.pool.Level(time.Now()), e.Level))
 		case limiter.EventThrottled:
+			r.pool.Restore(time.Now(), 0)
 			r.news.State, r.until, r.prober = limiter.PauseShut, e.Until, r
 			r.news.Generation++
 		case limiter.EventAnswered:
@@ -60,6 +64,27 @@ func (r *replica) Publish(e limiter.Event) {
 	})
 }
 
+// pool is the limiter.Bucket of both. It imposes the limits in force on them together, as Redis does.
+type pool struct {
+	*limiter.Local
+	board      *board
+	configured limiter.Limits
+}
+
+func (p *pool) Limits() limiter.Limits { return p.configured }
+
+func (p *pool) Take(now time.Time, d limiter.Demand) time.Duration {
+	p.board.mu.Lock()
+	learned := p.board.news.Learned
+	p.board.mu.Unlock()
+	is, wait := learned.Limits(now, p.configured), time.Duration(0)
+	p.Reconfigure(is.Rate, is.Burst, 0)
+	if wait = p.Local.Take(now, d); learned.Holds(now) > 0 {
+		return min(wait, learned.Holds(now))
+	}
+	return wait
+}
+
 // twoReplicas share a bucket, and get every other call each.
 func twoReplicas() client {
 	return client{"two replicas", func(t *testing.T, l *lab) (func(context.Context) error, func()) {
@@ -68,10 +93,11 @@ func twoReplicas() client {
 			t.Fatal(err)
 		}
 		b := &board{news: limiter.News{State: limiter.PauseOpen}}
+		b.pool = &pool{bucket, b, bucket.Limits()}
 		b.all = []*replica{{board: b}, {board: b}}
 		var transports []*limiter.Transport
 		for _, r := range b.all {
-			q := limiter.New(limiter.Options{Bucket: bucket, Sharing: r, Adapt: true, MaxWait: time.Hour})
+			q := limiter.New(limiter.Options{Bucket: b.pool, Sharing: r, Adapt: true, MaxWait: time.Hour})
 			transports = append(transports, &limiter.Transport{Next: l, Queue: q, Bodies: limiter.NewBodies(0, "")})
 		}
 		var calls atomic.Int64

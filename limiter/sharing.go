@@ -24,6 +24,7 @@ const (
 	EventResumed   EventKind = "resume"    // an operator ended the pause
 	EventHeld      EventKind = "hold"      // there is a pause that the others may not know of
 	EventLearned   EventKind = "learned"   // the adaptive limit changed
+	EventLowered   EventKind = "lowered"   // Roam has no more tokens than Level
 )
 
 // Event is something that all replicas have to know.
@@ -32,6 +33,7 @@ type Event struct {
 	Generation uint64    // of the pause that the event is about
 	Until      time.Time // the end of the pause
 	Learned    AdaptState
+	Level      float64
 }
 
 // News is what the replicas know together at one moment.
@@ -58,9 +60,9 @@ func (s *state) publish(kind EventKind) {
 	if s.sharing == nil {
 		return
 	}
-	e := Event{Kind: kind, Generation: s.pause.shared, Until: s.pause.until}
+	e := Event{Kind: kind, Generation: s.pause.shared, Until: s.pause.until, Level: s.bucket.level}
 	if kind == EventLearned {
-		e.Learned = s.bucket.Learned()
+		e.Learned = s.bucket.learned
 		s.learned = e.Learned
 	}
 	s.sharing.Publish(e)
@@ -69,7 +71,7 @@ func (s *state) publish(kind EventKind) {
 // part returns this replica's part of the quota.
 func (s *state) part() Part {
 	if s.sharing == nil {
-		return Part{Rate: 1, Burst: s.bucket.Configured().Burst, Replicas: 1}
+		return Part{Rate: 1, Burst: s.bucket.bucket.Limits().Burst, Replicas: 1}
 	}
 	return s.sharing.Part()
 }
@@ -84,8 +86,10 @@ func (s *state) follow(now time.Time, n News) {
 		}
 	case !n.Pending:
 		s.followPause(now, n)
-		s.bucket.SetLearned(n.Learned)
 		s.learned = n.Learned
+		if s.learn(now, n.Learned); s.bucket.learned != n.Learned { // nothing is learned here: adapt is off
+			s.publish(EventLearned)
+		}
 	}
 	if n.Changed || s.pause.state != before {
 		s.changed()

@@ -5,10 +5,9 @@ package limiter
 // says so. It grows by one with 200 answers. Where slots, rather than tokens, hold calls up, it grows at once: a wrong guess costs
 // a few seconds.
 type slots struct {
-	inFlight int
-	most     int  // 0: unbounded
-	answers  int  // since most last changed
-	guessed  bool // by the present pause
+	most    int  // 0: unbounded
+	answers int  // since most last changed
+	guessed bool // by the present pause
 }
 
 const (
@@ -16,29 +15,24 @@ const (
 	slotAnswers = 200 // a refusal for each is 0.5 %
 )
 
-// sent reports a call that is sent. full: the bucket was full before it, so tokens were lost.
-func (s *slots) sent(full bool) {
-	s.inFlight++
-	if full && s.most > 0 && s.inFlight >= max(s.most, leastSlots) {
-		s.most, s.answers = s.inFlight+1, 0
+// sent reports a call that is sent, so that so many are in flight. full: the bucket was full before it, and tokens were lost.
+func (s *slots) sent(full bool, inFlight int) {
+	if full && s.most > 0 && inFlight >= max(s.most, leastSlots) {
+		s.most, s.answers = inFlight+1, 0
 	}
 }
 
-// ended reports the end of a call in flight.
-func (s *slots) ended() { s.inFlight-- }
-
-// answered is ended for a call that Roam admitted.
+// answered reports a call that Roam admitted.
 func (s *slots) answered() {
-	s.inFlight--
 	if s.answers++; s.most > 0 && s.answers >= slotAnswers {
 		s.most, s.answers = max(s.most, leastSlots)+1, 0
 	}
 }
 
-// refused reports a call, in a burst or not, whose refusal begins a pause. ended comes before it.
-func (s *slots) refused(burst bool) {
-	if s.guessed = burst && s.inFlight > 0; s.guessed {
-		s.most, s.answers = s.inFlight, 0
+// refused reports a call whose refusal begins a pause, and how many others are in flight. soon: it was sent in a burst.
+func (s *slots) refused(soon bool, inFlight int) {
+	if s.guessed = soon && inFlight > 0; s.guessed {
+		s.most, s.answers = inFlight, 0
 	}
 }
 

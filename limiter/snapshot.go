@@ -47,10 +47,11 @@ func (s *state) snapshot(now time.Time) State {
 
 // snapshotWithout returns the state without the queued calls.
 func (s *state) snapshotWithout(now time.Time) State {
-	limits, configured, part := s.bucket.Limits(now), s.bucket.Configured(), s.part()
+	limits, configured, part := s.bucket.Limits(now), s.bucket.bucket.Limits(), s.part()
 	is := State{
-		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: s.bucket.Believed(now), Burst: limits.Burst, Configured: configured,
-		Paused: s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
+		Tokens: max(s.bucket.Level(now)-s.margin(now), 0), Rate: s.bucket.learned.believed(now, configured), Burst: limits.Burst,
+		Configured: configured,
+		Paused:     s.pause.state != PauseOpen, PausedFor: s.pause.remaining(now), PauseTotal: s.pause.total(now), HeldFor: s.pause.heldFor(now),
 		Jitter: s.delays.width(), Capacity: s.MaxQueue, InFlight: len(s.inFlight),
 		Shared: s.sharing != nil, Replicas: part.Replicas,
 	}
@@ -59,6 +60,15 @@ func (s *state) snapshotWithout(now time.Time) State {
 		is.Burst, is.Configured.Burst = min(is.Burst, part.Burst), part.Burst
 	}
 	return is
+}
+
+// believed returns the rate that seems to be left at now. A trial changes it when it is over.
+func (s AdaptState) believed(now time.Time, configured Limits) float64 {
+	rate := s.Limits(now, configured).Rate
+	if s.Hold > 0 && !s.isOver(now, configured) {
+		return min(rate, s.held(configured))
+	}
+	return rate
 }
 
 // Forecast returns how many calls like caller's would go at once now, and how long the first one waits that would not.

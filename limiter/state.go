@@ -22,6 +22,7 @@ type state struct {
 	latest    forecast  // its memory is for the next one
 	refreshes []*call   // background calls that the dispatcher answers at once
 	inFlight  []*Permit // that hold a slot, the earliest first
+	slots     slots     // that Roam seems to have
 	held      mean      // how long a slot is held
 	delays    delays
 	pause     pause
@@ -36,10 +37,11 @@ type state struct {
 
 func newState(o Options) state {
 	now := o.now()
-	s := state{Options: o, bucket: NewAdaptive(o.Bucket, o.Sharing != nil), sharing: o.Sharing, epoch: now, calls: fairqueue.New[*call]()}
+	s := state{Options: o, sharing: o.Sharing, epoch: now, calls: fairqueue.New[*call]()}
+	s.bucket = NewAdaptive(now, o.Bucket, o.Sharing != nil)
 	s.latest.calls = fairqueue.New[*call]()
-	s.bucket.Switch(o.Adapt)
-	s.bucket.SetLearned(o.Learned)
+	s.bucket.off = !o.Adapt
+	s.learn(now, o.Learned)
 	s.pause.state = PauseOpen
 	if o.Paused != 0 {
 		paused := min(o.Paused, o.MaxPause)
@@ -50,9 +52,17 @@ func newState(o Options) state {
 	return s
 }
 
+// learn replaces what was learned, by what a state file or another replica says. The zero state forgets everything.
+func (s *state) learn(now time.Time, learned AdaptState) {
+	s.bucket.SetLearned(now, learned)
+	if s.bucket.learned.At.IsZero() {
+		s.slots.most = 0
+	}
+}
+
 // enter queues an admitted call. The dispatcher is woken only when it would otherwise sleep past something new.
 func (s *state) enter(c *call) {
-	if s.calls.Len() == 0 && s.bucket.IsFull(c.entered) {
+	if s.calls.Len() == 0 && s.bucket.Level(c.entered) > s.bucket.Limits(c.entered).Burst-lacks {
 		s.delays.longest = 0
 		if s.pause.state == PauseOpen {
 			s.bucket.Unmeasured()

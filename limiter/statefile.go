@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"time"
 
 	"roamproxy/limiter/statefile"
@@ -38,10 +39,18 @@ func decodeState(body []byte) (k Kept, err error) {
 	return k, nil
 }
 
+// Sound reports whether s may be the state after a refusal before now. The state that an earlier version wrote has no Hold.
+func (s AdaptState) Sound(now time.Time) bool {
+	if s.At.IsZero() {
+		return s == AdaptState{}
+	}
+	return s.Rate > 0 && s.Burst > 0 && s.Hold >= 0 && !math.IsInf(s.Rate+s.Burst+s.Hold, 0) && !s.At.After(now)
+}
+
 // kept returns the state at now.
 func (s *state) kept(now time.Time) Kept {
 	wall := time.Now().Round(0) // now is no date
-	k := Kept{At: wall, Paused: s.pause.state != PauseOpen, Level: s.bucket.Level(now), Learned: s.bucket.Learned()}
+	k := Kept{At: wall, Paused: s.pause.state != PauseOpen, Level: s.bucket.Level(now), Learned: s.bucket.learned}
 	if k.Paused {
 		k.Until = wall.Add(s.pause.until.Sub(now))
 	}
@@ -88,7 +97,7 @@ func (f *StateFile) Restore(b *Local) (r Restored, err error) {
 	}
 	passed := k.passed(now)
 	then := k.At.Add(passed)
-	b.Restore(now, min(k.Level+k.Learned.tokens(k.At, then, b.Limits()), k.Learned.limits(then, b.Limits()).Burst))
+	b.Restore(now, min(k.Level+k.Learned.tokens(k.At, then, b.Limits()), k.Learned.Limits(then, b.Limits()).Burst))
 	r.Learned = k.Learned
 	if k.Paused {
 		r.Paused = k.Until.Sub(k.At) - passed

@@ -94,7 +94,7 @@ func TestABudgetCountsQueuedCalls(t *testing.T) {
 func TestABudgetReleasesAbandonedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := bounded(t, roamtest.New(roamtest.Options{}), 1, opened(t, t.TempDir()))
-		h.bucket.Lower(time.Now(), 0)
+		h.bucket.Restore(time.Now(), 0)
 		h.roam.Spend(10)
 		for _, want := range []int{429, 200, 429} {
 			prefer := "wait=0"
@@ -128,7 +128,7 @@ func TestAToolsOwnLongestWait(t *testing.T) {
 			{5 * time.Minute, "bot", "wait=300", "wait=60", false}, // the quota's is shorter
 		} {
 			h.tools.configured[0].MaxWait = tt.longest
-			h.bucket.Lower(time.Now(), 0)
+			h.bucket.Restore(time.Now(), 0)
 			w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Authorization", "Bearer "+tt.tool, "Prefer", tt.prefer)
 			if got := w.Header().Get("Preference-Applied"); got != tt.applied || (w.Code == 429) != tt.refused {
 				t.Errorf("%s of %v, Prefer: %s is answered %d with %q, want %q and refused = %v", tt.tool, tt.longest, tt.prefer, w.Code, got,

@@ -96,7 +96,7 @@ func TestStaleAnswersWhileTheQueueIsLong(t *testing.T) {
 			time.Sleep(time.Second)
 		}, "roamproxy; hit; ttl=-31; detail=throttled"},
 		{"the wait is longer than the longest", "wait=2", func(h *harness) {
-			h.bucket.Lower(time.Now(), 0)
+			h.bucket.Restore(time.Now(), 0)
 			for range 5 {
 				go h.post(context.Background())
 			}
@@ -159,7 +159,7 @@ func TestABackgroundRefreshDelaysNoCall(t *testing.T) {
 func TestAFillHasThePlaceOfItsMostFavouredRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
-		h.bucket.Lower(time.Now(), 0)
+		h.bucket.Restore(time.Now(), 0)
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {

@@ -130,7 +130,7 @@ func TestAToolThatLeftIsNoFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Spend(10)
-		h.bucket.Lower(time.Now(), 0)
+		h.bucket.Restore(time.Now(), 0)
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, errors.New("left"))
 		defer cancel()
 		h.do(ctx, "POST", "/v1/chat.post", "{}")

@@ -96,7 +96,7 @@ func TestAWriteOfUnknownOutcomeInvalidates(t *testing.T) {
 				})
 				h.do(t.Context(), "GET", "/v1/groups.list", "")
 				if tt.spent {
-					h.bucket.Lower(time.Now(), 0)
+					h.bucket.Restore(time.Now(), 0)
 				}
 				e.answer = func(r *http.Request) (*http.Response, error) {
 					httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})

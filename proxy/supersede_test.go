@@ -38,7 +38,7 @@ func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*setu
 		}
 		return reply(r, 200, `{"ok":true}`), nil
 	}), changes...)
-	p.bucket.Lower(time.Now(), 0)
+	p.bucket.Restore(time.Now(), 0)
 	return p
 }
 

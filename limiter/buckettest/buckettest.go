@@ -41,36 +41,16 @@ func (s suite) run() {
 	s.take(0)
 	s.advance(time.Hour)
 	s.level(3)
-	s.otherLimits()
-	s.lowered()
-}
-
-func (s suite) otherLimits() {
-	s.Helper()
-	s.b.SetLimits(time.Now(), limiter.Limits{Rate: 0.5, Burst: 2})
-	s.level(2)
+	s.b.Return(time.Now()) // into a full bucket
+	s.level(3)
 	s.take(0)
-	s.take(0)
-	s.take(2 * time.Second)
-	s.b.SetLimits(time.Now(), s.b.Limits())
-	s.take(time.Second) // other limits add no tokens
-}
-
-func (s suite) lowered() {
-	s.Helper()
-	s.advance(2 * time.Second)
 	wait := s.b.Take(time.Now(), limiter.Demand{Reserve: 0.5, Margin: 1})
 	if want := 500 * time.Millisecond; wait > want || wait < want-s.ahead {
 		s.Errorf("with 1.5 tokens to be left the wait is %v, want %v", wait, want)
 	}
-	s.b.Lower(time.Now(), 5)
 	s.level(2)
-	s.b.Lower(time.Now(), 1)
-	s.level(1)
 	s.take(0)
-	s.take(time.Second)
-	s.b.Lower(time.Now(), 0)
-	s.level(0)
+	s.take(0)
 	s.take(time.Second)
 }
 

@@ -44,7 +44,7 @@ func TestProberThatDoesNotReport(t *testing.T) {
 			p.bucket.asking <- struct{}{}
 			defer func() { <-p.bucket.asking }()
 			p.bucket.mu.Lock()
-			asked, _, _ := p.bucket.request(time.Now(), func(q *request) { q.Calls = 1 })
+			asked, _ := p.bucket.request(time.Now(), func(q *request) { q.Calls = 1 })
 			p.bucket.mu.Unlock()
 			if r, err := p.session.run(t.Context(), p.bucket.key, asked); err != nil || !r.Mine {
 				t.Fatalf("no probe was given: %+v, %v", r, err)

@@ -19,7 +19,6 @@ type Bucket struct {
 
 	mu         sync.Mutex // guards the following; no other lock is taken under it but that of alone
 	configured limiter.Limits
-	limits     limiter.Limits // in force
 	maxPause   time.Duration
 	joined     bool
 	replied    time.Time     // when the last reply came
@@ -39,8 +38,7 @@ type Bucket struct {
 	learned  shared
 	events   []limiter.Event
 	returned int
-	lower    float64 // the level may be no more; below 0: it may
-	probing  bool    // the last token was that of a probe, and no event about it was published yet
+	probing  bool // the last token was that of a probe, and no event about it was published yet
 	follow   func(limiter.News)
 }
 
@@ -62,7 +60,7 @@ type shared struct {
 // A quota that is not in Redis starts empty: it may have been spent a moment ago by replicas whose Redis lost it.
 func (s *Session) Bucket(name string, perSecond, burst float64, jitter, maxPause time.Duration) (*Bucket, error) {
 	b := &Bucket{
-		session: s, key: "{" + s.o.Prefix + "}:quota:" + name, asking: make(chan struct{}, 1), lower: -1, follow: func(limiter.News) {},
+		session: s, key: "{" + s.o.Prefix + "}:quota:" + name, asking: make(chan struct{}, 1), follow: func(limiter.News) {},
 	}
 	if err := b.Reconfigure(perSecond, burst, jitter, maxPause); err != nil {
 		return nil, err
@@ -82,7 +80,7 @@ func (b *Bucket) Reconfigure(perSecond, burst float64, jitter, maxPause time.Dur
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.configured, b.limits, b.maxPause, b.next = limits, limits, maxPause, time.Time{}
+	b.configured, b.maxPause, b.next = limits, maxPause, time.Time{}
 	share := perSecond / float64(b.session.o.Replicas)
 	if b.alone != nil {
 		return b.alone.Reconfigure(share, 1, 0)
@@ -129,7 +127,9 @@ func (b *Bucket) Take(now time.Time, d limiter.Demand) time.Duration {
 			q.Reserve, q.Margin = d.Reserve*float64(q.Every), d.Margin*float64(q.Every)
 		})
 		if err == nil {
-			return micros(r.Wait)
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.whileHeld(limiter.Now(), micros(r.Wait))
 		}
 		b.session.lost(err)
 		b.session.soon()
@@ -137,6 +137,8 @@ func (b *Bucket) Take(now time.Time, d limiter.Demand) time.Duration {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	share := b.limits(now).Rate / float64(b.session.o.Replicas)
+	b.alone.Reconfigure(share, 1, 0) // cannot fail: above 0
 	early = max(b.earns.Sub(now), 0)
 	if wait := b.alone.Take(now.Add(early), limiter.Demand{}); wait > 0 {
 		return early + wait
@@ -159,24 +161,6 @@ func (b *Bucket) Return(now time.Time) {
 	b.session.soon()
 }
 
-// Lower removes tokens with the next request, which is sent at once.
-func (b *Bucket) Lower(now time.Time, level float64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.alone.Lower(now, level)
-	if !b.joined {
-		return
-	}
-	if b.lower < 0 || level < b.lower {
-		b.lower = max(level, 0)
-	}
-	b.next = time.Time{}
-	if full := now.Add(micros(b.last.Burst) - time.Duration(level*float64(micros(b.last.Every)))); full.After(b.full) {
-		b.full = full
-	}
-	b.session.soon()
-}
-
 // Level returns how many tokens there are, as far as is known: other replicas may have taken some since.
 func (b *Bucket) Level(now time.Time) float64 {
 	b.mu.Lock()
@@ -188,7 +172,7 @@ func (b *Bucket) Level(now time.Time) float64 {
 		return b.alone.Level(now)
 	}
 	missing := max(b.full.Sub(now).Microseconds(), 0)
-	return min(max(float64(b.last.Burst-missing)/float64(b.last.Every), 0), b.limits.Burst)
+	return min(max(float64(b.last.Burst-missing)/float64(b.last.Every), 0), b.limits(now).Burst)
 }
 
 // Limits returns the whole quota's, less the jitter's part of the burst.
@@ -198,14 +182,15 @@ func (b *Bucket) Limits() limiter.Limits {
 	return b.configured
 }
 
-// SetLimits puts other limits of the whole quota in force, with the next request. Alone this replica has its share of them.
-func (b *Bucket) SetLimits(now time.Time, l limiter.Limits) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.limits = l
-	if !b.joined {
-		b.alone.SetLimits(now, limiter.Limits{Rate: l.Rate / float64(b.session.o.Replicas), Burst: 1})
+// limits returns what is in force at now, for all replicas together. The lock is held.
+func (b *Bucket) limits(now time.Time) limiter.Limits { return b.learned.Limits(now, b.configured) }
+
+// whileHeld returns a wait, or what is left of a hold if that is less: other limits are in force from there on. The lock is held.
+func (b *Bucket) whileHeld(now time.Time, wait time.Duration) time.Duration {
+	if held := b.learned.Holds(now); held > 0 {
+		return min(wait, held)
 	}
+	return wait
 }
 
 // renew renews this replica's lease if that is due, and sends the events that wait. It returns when it is due again.
@@ -214,7 +199,7 @@ func (b *Bucket) renew() (again time.Duration, err error) {
 		b.mu.Lock()
 		interval, _ := b.interval(limiter.Now())
 		again = min(interval, b.every) - limiter.Now().Sub(b.replied)
-		waiting := !b.joined || len(b.events) > 0 || b.returned > 0 || b.lower >= 0
+		waiting := !b.joined || len(b.events) > 0 || b.returned > 0
 		b.mu.Unlock()
 		if !waiting && again > 0 {
 			return again, nil
@@ -231,7 +216,7 @@ func (b *Bucket) interval(now time.Time) (renewal, lease time.Duration) {
 	if now.After(b.active) {
 		return idleRenewal, idleLease
 	}
-	tokens := time.Duration(3 / b.limits.Rate * float64(time.Second))
+	tokens := time.Duration(3 / b.limits(now).Rate * float64(time.Second))
 	renewal = min(max(tokens, leastRenewal), mostRenewal)
 	return renewal, max(renewal*5/2, leastLease)
 }
@@ -240,9 +225,8 @@ func (b *Bucket) interval(now time.Time) (renewal, lease time.Duration) {
 func (b *Bucket) leave() {
 	b.mu.Lock()
 	left := b.joined
-	b.joined, b.returned, b.lower, b.next = false, 0, -1, time.Time{}
+	b.joined, b.returned, b.next = false, 0, time.Time{}
 	if left {
-		b.alone.SetLimits(limiter.Now(), limiter.Limits{Rate: b.limits.Rate / float64(b.session.o.Replicas), Burst: 1})
 		b.leaveAt(b.replied.Add(b.lease))
 		b.keepEvents()
 	}

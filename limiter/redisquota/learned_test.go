@@ -101,7 +101,7 @@ func TestNumbersOfAnOldLimitAreNotUsed(t *testing.T) {
 		b.asking <- struct{}{}
 		defer func() { <-b.asking }()
 		b.mu.Lock()
-		q, _, _ := b.request(time.Now(), change)
+		q, _ := b.request(time.Now(), change)
 		b.mu.Unlock()
 		r, err := f.run(context.Background(), b.key, q)
 		if err != nil {
@@ -129,6 +129,57 @@ func TestNumbersOfAnOldLimitAreNotUsed(t *testing.T) {
 	if got := left(more); got > left(before)+1 {
 		t.Errorf("%.2f calls are left where twice as many may go at once, want the %.2f of before: nothing was refilled", got, left(before))
 	}
+}
+
+// The bucket imposes what was learned on all replicas. Other limits take what does not fit into the burst, and add no tokens. An event
+// may lower the level, but never raises it.
+func TestTheBucketImposesWhatWasLearned(t *testing.T) {
+	f := replica(t, redistest.NewRedis(t), 1)
+	b := share(t, f, 1, 3)
+	joined(t, f)
+	advance := passes(t, b)
+	advance(time.Minute)
+	const ahead = 500 * time.Millisecond
+	level := func(want float64) {
+		t.Helper()
+		advance(0)
+		if got := b.Level(time.Now()); got < want-1e-3 || got > want+ahead.Seconds() {
+			t.Errorf("the level is %v, want %v", got, want)
+		}
+	}
+	take := func(want time.Duration) {
+		t.Helper()
+		if got := b.Take(time.Now(), limiter.Demand{}); got > want || got < want-2*ahead {
+			t.Errorf("the wait is %v, want %v", got, want)
+		}
+	}
+	lower := func(level float64) { b.Publish(limiter.Event{Kind: limiter.EventLowered, Level: level}) }
+	level(3)
+	learns(b, limiter.AdaptState{Rate: 0.5, Burst: 2, Hold: 600, At: time.Now()})
+	level(2)
+	take(0)
+	take(0)
+	take(2 * time.Second)
+	learns(b, limiter.AdaptState{})
+	level(0)
+	take(time.Second)
+	advance(2 * time.Second)
+	lower(5)
+	level(2)
+	lower(1)
+	level(1)
+	take(0)
+	take(time.Second)
+	advance(time.Minute)
+	lower(0)
+	level(0)
+	take(time.Second)
+	advance(time.Minute)
+	level(3)
+	learns(b, limiter.AdaptState{Rate: 0.1, Burst: 1, Hold: 3, At: time.Now()})
+	level(1)
+	take(0)
+	take(3 * time.Second) // and not ten: the hold is over then
 }
 
 // Whatever lies in Redis is a limit that refusals can have taught, or none; and what is written is read again.

@@ -21,7 +21,6 @@ type request struct {
 	Reserve   float64 `json:"reserve"`    // tokens, as time, that these tools leave to others
 	Margin    float64 `json:"margin"`     // tokens, as time, that have to be left for what is in flight
 	Returned  int     `json:"returned"`   // tokens given back
-	Lower     float64 `json:"lower"`      // the bucket holds no more tokens, as time; below 0: it may
 	Probing   bool    `json:"probing"`    // it knows that its call is the probe, and has no answer of Roam's yet
 	Bye       bool    `json:"bye"`        // it leaves
 
@@ -45,6 +44,7 @@ type event struct {
 	Remaining  int64             `json:"remaining"`
 	Learned    string            `json:"learned"`
 	Age        int64             `json:"age"` // of Learned
+	Level      float64           `json:"level"`
 }
 
 // reply is what the script answers. Its numbers are text, because they have more digits than Lua's JSON writes.

@@ -82,7 +82,6 @@ if request.returned > 0 then
   q.full = q.full - request.returned * q.every
   if q.prober == id then q.state, q.prober = 'shut', '' end
 end
-if request.lower >= 0 then q.full = math.max(q.full, now + q.burst - request.lower) end
 
 for _, e in ipairs(request.events) do
   local current = e.generation == q.generation
@@ -96,6 +95,8 @@ for _, e in ipairs(request.events) do
     q.generation, q.state, q.prober = math.max(now, q.generation + 1), 'shut', ''
     q['until'] = now + math.min(e.remaining, request.max_pause)
     q.full = now + q.burst
+  elseif e.kind == 'lowered' then
+    q.full = math.max(q.full, now + math.ceil(q.burst - e.level * q.every))
   elseif e.kind == 'answered' and current then
     q.state, q.prober = 'open', ''
   elseif e.kind == 'unsure' and current and q.prober == id then

@@ -59,7 +59,7 @@ func (s *scripted) passes(d time.Duration, replicas ...string) {
 func (s *scripted) ask(replica string, change ...func(*request)) (r reply) {
 	s.Helper()
 	q := request{
-		Replica: replica, Check: true, LastReply: s.replied[replica], Calls: -1, Lower: -1, Replicas: 2, Every: 1e6, Burst: 10e6,
+		Replica: replica, Check: true, LastReply: s.replied[replica], Calls: -1, Replicas: 2, Every: 1e6, Burst: 10e6,
 		Lease: lease.Microseconds(), Settling: settling.Microseconds(), Late: late.Microseconds(), Forget: forget.Microseconds(),
 		MaxPause: (5 * time.Minute).Microseconds(), Events: []event{},
 	}

@@ -8,11 +8,13 @@ import (
 )
 
 // Publish sends an event with the next request, which is sent at once. While Redis is away only the last pause, or its end by hand, is
-// kept for later, and what was learned.
+// kept for later, what was learned, and how many tokens Roam had at most.
 func (b *Bucket) Publish(e limiter.Event) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e.Kind != limiter.EventLearned {
+	switch e.Kind {
+	case limiter.EventLearned, limiter.EventLowered:
+	default:
 		b.probing = false // whatever the event is, the probe is over
 	}
 	switch e.Kind {
@@ -32,7 +34,7 @@ func (b *Bucket) Publish(e limiter.Event) {
 
 // keepEvents drops what is of no interest once Redis is back. The lock is held.
 func (b *Bucket) keepEvents() {
-	var pause, learned *limiter.Event
+	var pause, learned, lowered *limiter.Event
 	for _, e := range b.events {
 		switch e.Kind {
 		case limiter.EventThrottled, limiter.EventHeld:
@@ -42,12 +44,14 @@ func (b *Bucket) keepEvents() {
 			pause = &e
 		case limiter.EventLearned:
 			learned = &e
+		case limiter.EventLowered:
+			lowered = &e
 		default: // the pause is over
 			pause = nil
 		}
 	}
 	b.events = b.events[:0:0]
-	for _, e := range []*limiter.Event{pause, learned} {
+	for _, e := range []*limiter.Event{pause, learned, lowered} {
 		if e != nil {
 			b.events = append(b.events, *e)
 		}
@@ -69,7 +73,7 @@ func (b *Bucket) Part() limiter.Part {
 		return limiter.Part{Rate: 1 / float64(b.session.o.Replicas), Burst: 1}
 	}
 	own := float64(max(b.weight, 1))
-	return limiter.Part{Rate: own / (own + float64(b.last.Others)), Burst: b.limits.Burst, Replicas: max(b.last.Live, 1)}
+	return limiter.Part{Rate: own / (own + float64(b.last.Others)), Burst: b.limits(limiter.Now()).Burst, Replicas: max(b.last.Live, 1)}
 }
 
 // ask runs the script once, with all events that wait, and uses its reply. change makes it more than a renewal.
@@ -78,14 +82,14 @@ func (b *Bucket) ask(ctx context.Context, change func(*request)) (reply, error) 
 	defer func() { <-b.asking }()
 	b.mu.Lock()
 	now := limiter.Now()
-	q, events, lower := b.request(now, change)
+	q, events := b.request(now, change)
 	b.mu.Unlock()
 
 	r, err := b.session.run(ctx, b.key, q)
 
 	b.mu.Lock()
 	if err != nil { // perhaps it was understood: an event about an old generation is ignored
-		b.events, b.lower = append(events, b.events...), max(lower, b.lower)
+		b.events = append(events, b.events...)
 		b.mu.Unlock()
 		return r, err
 	}
@@ -97,16 +101,13 @@ func (b *Bucket) ask(ctx context.Context, change func(*request)) (reply, error) 
 }
 
 // request returns what there is to send now, which counts as sent. The lock is held.
-func (b *Bucket) request(now time.Time, change func(*request)) (q request, sent []limiter.Event, lower float64) {
-	every, burst := spacing(b.limits)
+func (b *Bucket) request(now time.Time, change func(*request)) (q request, sent []limiter.Event) {
+	every, burst := spacing(b.limits(now))
 	q = request{
 		Replica: b.session.id, Check: !b.joined || now.Sub(b.checked) > recheck, LastReply: b.last.Now, Calls: -1, Returned: b.returned,
-		Lower: -1, Probing: b.probing, Replicas: b.session.o.Replicas, Every: every, Burst: burst,
+		Probing: b.probing, Replicas: b.session.o.Replicas, Every: every, Burst: burst,
 		Settling: settling.Microseconds(), Late: late.Microseconds(), Forget: forget.Microseconds(), MaxPause: b.maxPause.Microseconds(),
 		LimitGeneration: b.learned.generation, Events: []event{},
-	}
-	if b.lower >= 0 {
-		q.Lower = b.lower * float64(every)
 	}
 	change(&q)
 	if q.Calls > 0 {
@@ -119,11 +120,11 @@ func (b *Bucket) request(now time.Time, change func(*request)) (q request, sent 
 	q.Lease = b.asked.Microseconds()
 	for _, e := range b.events {
 		learned, age := encode(e.Learned, now)
-		q.Events = append(q.Events, event{e.Kind, e.Generation, max(e.Until.Sub(now).Microseconds(), 0), learned, age.Microseconds()})
+		q.Events = append(q.Events, event{e.Kind, e.Generation, max(e.Until.Sub(now).Microseconds(), 0), learned, age.Microseconds(), e.Level})
 	}
-	sent, lower = b.events, b.lower
-	b.events, b.returned, b.lower = nil, 0, -1
-	return q, sent, lower
+	sent = b.events
+	b.events, b.returned = nil, 0
+	return q, sent
 }
 
 // reply uses what the script answered to q, and returns what is new. The lock is held.
@@ -135,7 +136,7 @@ func (b *Bucket) reply(now time.Time, q request, r reply) limiter.News {
 	}
 	b.full = now.Add(micros(r.Full))
 	if q.Calls > 0 {
-		b.next = now.Add(micros(r.Next))
+		b.next = now.Add(b.whileHeld(now, micros(r.Next)))
 		if wait := max(r.Wait, r.Next); wait > 0 {
 			b.active = now.Add(micros(wait) + late)
 		}
