@@ -57,6 +57,9 @@ const (
 	Bypass Result = "bypass" // from Roam; the cache takes no part
 )
 
+// Results returns every Result.
+func Results() []Result { return []Result{Hit, Miss, Shared, Stale, Bypass} }
+
 // Detail is why an answer is stale, as Cache-Status reports it.
 type Detail string
 

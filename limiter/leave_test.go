@@ -13,7 +13,7 @@ type leaver struct {
 	leave context.CancelFunc
 }
 
-func (l *leaver) Waited(_, outcome string, _ time.Duration) {
+func (l *leaver) Waited(_ string, outcome Outcome, _ time.Duration) {
 	if outcome == Sent {
 		l.leave()
 	}

@@ -90,19 +90,25 @@ const (
 	mildest = 7
 )
 
-// The outcomes that an Observer gets.
+// Outcome is how a call's wait in the queue ended.
+type Outcome string
+
+// The outcomes.
 const (
-	Sent     = "sent"     // got a permit
-	Refused  = "refused"  // was not admitted
-	Canceled = "canceled" // its tool left, or the queue was closed
-	Expired  = "expired"  // its longest wait ended first
+	Sent     Outcome = "sent"     // got a permit
+	Refused  Outcome = "refused"  // was not admitted
+	Canceled Outcome = "canceled" // its tool left, or the queue was closed
+	Expired  Outcome = "expired"  // its longest wait ended first
 )
+
+// Outcomes returns every Outcome.
+func Outcomes() []Outcome { return []Outcome{Sent, Refused, Canceled, Expired} }
 
 // Observer gets what happens to calls. Its methods are called one at a time, with the queue's lock held: they must be quick and must
 // not call the Queue.
 type Observer interface {
 	// Waited reports how long a call was queued and how that ended.
-	Waited(tool, outcome string, wait time.Duration)
+	Waited(tool string, outcome Outcome, wait time.Duration)
 	// Throttled reports that Roam answered 429.
 	Throttled()
 	// PauseBegan reports that the queue stopped, for this long unless it is resumed.
@@ -114,7 +120,7 @@ type Observer interface {
 // noObserver ignores everything.
 type noObserver struct{}
 
-func (noObserver) Waited(string, string, time.Duration) {}
-func (noObserver) Throttled()                           {}
-func (noObserver) PauseBegan(time.Duration)             {}
-func (noObserver) PauseEnded()                          {}
+func (noObserver) Waited(string, Outcome, time.Duration) {}
+func (noObserver) Throttled()                            {}
+func (noObserver) PauseBegan(time.Duration)              {}
+func (noObserver) PauseEnded()                           {}

@@ -12,12 +12,12 @@ import (
 // recorder is a metrics.Recorder that keeps nothing. In roamproxy it is status.Recent.
 type recorder struct{}
 
-func (recorder) AddQuota(string)                               {}
-func (recorder) Answered(metrics.Answer, string, string, bool) {}
-func (recorder) Waited(string, string, string, time.Duration)  {}
-func (recorder) Throttled(string)                              {}
-func (recorder) PauseBegan(string)                             {}
-func (recorder) PauseEnded(string)                             {}
+func (recorder) AddQuota(string)                                       {}
+func (recorder) Answered(metrics.Answer, string, string, bool)         {}
+func (recorder) Waited(string, string, metrics.Outcome, time.Duration) {}
+func (recorder) Throttled(string)                                      {}
+func (recorder) PauseBegan(string)                                     {}
+func (recorder) PauseEnded(string)                                     {}
 
 // A tool was refused once because the queue was full.
 func Example() {

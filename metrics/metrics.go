@@ -66,7 +66,7 @@ type Recorder interface {
 	// Answered reports a request of a tool, with the labels under which it was counted, and whether roamproxy refused it.
 	Answered(a Answer, tool, route string, refused bool)
 	// Waited reports the end of a wait in the queue.
-	Waited(quota, tool, outcome string, d time.Duration)
+	Waited(quota, tool string, outcome Outcome, d time.Duration)
 	// Throttled reports an answer 429 by Roam.
 	Throttled(quota string)
 	// PauseBegan and PauseEnded report a pause. A pause that is extended begins more than once.
@@ -136,18 +136,21 @@ func New(o Options) *Metrics {
 	build.WithLabelValues(o.Version, o.Revision, runtime.Version()).Set(1)
 	m.collector = newCollector(m)
 	m.registry.MustRegister(m.collector, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, result := range Results() {
-		m.cacheResults.WithLabelValues(result)
+	for _, result := range CacheResults() {
+		m.cacheResults.WithLabelValues(string(result))
 	}
 	for _, kind := range RepeatKinds() {
-		m.repeats.WithLabelValues(kind)
+		m.repeats.WithLabelValues(string(kind))
 	}
 	m.superseded.WithLabelValues(other)
 	for _, result := range WebhookResults() {
-		m.webhooks.WithLabelValues(result)
+		m.webhooks.WithLabelValues(string(result))
 	}
-	for _, by := range []string{Hit, Shared, Stale, savedByPage} {
-		m.saved.WithLabelValues(by)
+	m.saved.WithLabelValues(savedByPage)
+	for _, result := range CacheResults() {
+		if saves(result) {
+			m.saved.WithLabelValues(string(result))
+		}
 	}
 	return m
 }

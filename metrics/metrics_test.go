@@ -21,12 +21,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // nullRecorder is a Recorder that keeps nothing.
 type nullRecorder struct{}
 
-func (nullRecorder) AddQuota(string)                              {}
-func (nullRecorder) Answered(Answer, string, string, bool)        {}
-func (nullRecorder) Waited(string, string, string, time.Duration) {}
-func (nullRecorder) Throttled(string)                             {}
-func (nullRecorder) PauseBegan(string)                            {}
-func (nullRecorder) PauseEnded(string)                            {}
+func (nullRecorder) AddQuota(string)                               {}
+func (nullRecorder) Answered(Answer, string, string, bool)         {}
+func (nullRecorder) Waited(string, string, Outcome, time.Duration) {}
+func (nullRecorder) Throttled(string)                              {}
+func (nullRecorder) PauseBegan(string)                             {}
+func (nullRecorder) PauseEnded(string)                             {}
 
 // sample has one of everything.
 func sample() *Metrics {
@@ -50,18 +50,18 @@ func sample() *Metrics {
 	m.Repeated(RepeatUnknown)
 	m.Repeated("again")
 	m.Superseded("/v1/chat.typing")
-	q.Waited("bot", "sent", 1200*time.Millisecond)
-	q.Waited("unknown", "refused", 0)
+	q.Waited("bot", Sent, 1200*time.Millisecond)
+	q.Waited("unknown", Refused, 0)
 	q.Throttled()
 	q.PauseBegan(10 * time.Second)
 	q.Sent("/v1/groups.list", 200, 150*time.Millisecond)
 	q.Sent("/v1/groups.list", 0, time.Second)
 	q.Sent("/wp-login.php", 404, time.Millisecond)
-	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "miss", Duration: 160 * time.Millisecond})
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: Miss, Duration: 160 * time.Millisecond})
 	m.Answered(Answer{Tool: "\xff", Route: "\xfe", Code: 999, Cache: "\xfd"})
-	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 429, Cache: "bypass", Reason: "queue_full"})
-	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 418, Cache: "bypass", Reason: "teapot"})
-	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "hit"})
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 429, Cache: Bypass, Reason: "queue_full"})
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 418, Cache: Bypass, Reason: "teapot"})
+	m.Answered(Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: Hit})
 	m.CacheState(func() (int64, int) { return 4096, 3 })
 	m.Credential("org", func() bool { return true })
 	m.RedisState(func() bool { return true })
@@ -132,8 +132,8 @@ func TestLabelsAreBounded(t *testing.T) {
 	for i := range 10_000 {
 		q.Sent(fmt.Sprintf("/v1/route%d", i), 200, 0)
 		m.Tool(fmt.Sprintf("tool%d", i))
-		m.Answered(Answer{Tool: fmt.Sprintf("tool%d", i), Route: fmt.Sprintf("/v1/route%d", i), Code: 200, Cache: "hit"})
-		q.Waited("stranger"+fmt.Sprint(i), "sent", 0)
+		m.Answered(Answer{Tool: fmt.Sprintf("tool%d", i), Route: fmt.Sprintf("/v1/route%d", i), Code: 200, Cache: Hit})
+		q.Waited("stranger"+fmt.Sprint(i), Sent, 0)
 	}
 	for _, route := range []string{"/v1/\xff", "/v1/" + strings.Repeat("x", MaxName)} { // the first would be a panic, as a label
 		n := newLabels(1)
@@ -145,7 +145,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	if got := testutil.CollectAndCount(m.upstream); got != maxRoutes+1 {
 		t.Errorf("%d routes, want %d and other", got, maxRoutes)
 	}
-	if got, most := testutil.CollectAndCount(m.requests), (maxTools+1)*(1+len(Results())); got > most {
+	if got, most := testutil.CollectAndCount(m.requests), (maxTools+1)*(1+len(CacheResults())); got > most {
 		t.Errorf("%d series for requests, want at most %d", got, most)
 	}
 	if got := testutil.CollectAndCount(m.queueWait); got != 1 {
@@ -156,8 +156,8 @@ func TestLabelsAreBounded(t *testing.T) {
 func TestTraceIsAnExemplar(t *testing.T) {
 	m := sample()
 	trace := strings.Repeat("4b", 16)
-	m.Answered(Answer{Tool: "bot", Code: 200, Cache: "miss", Duration: time.Second, TraceID: trace})
-	m.Answered(Answer{Tool: "bot", Code: 200, Cache: "miss", Duration: time.Second, TraceID: "no trace\xff"})
+	m.Answered(Answer{Tool: "bot", Code: 200, Cache: Miss, Duration: time.Second, TraceID: trace})
+	m.Answered(Answer{Tool: "bot", Code: 200, Cache: Miss, Duration: time.Second, TraceID: "no trace\xff"})
 	if got := scrape(t, m, "application/openmetrics-text"); !strings.Contains(got, `trace_id="`+trace+`"`) {
 		t.Error("the trace id is not in the exposition")
 	}
@@ -230,7 +230,7 @@ func TestAQuantileIsOffByATenthOfTheLongestWait(t *testing.T) {
 
 func BenchmarkAnswered(b *testing.B) {
 	m := sample()
-	a := Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: "hit", Duration: time.Millisecond}
+	a := Answer{Tool: "bot", Route: "/v1/groups.list", Code: 200, Cache: Hit, Duration: time.Millisecond}
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Answered(a)

@@ -24,7 +24,7 @@ func (m *Metrics) Quota(name string, tools []string) *Quota {
 	}
 	for _, tool := range tools {
 		m.Tool(tool)
-		m.queueWait.WithLabelValues(name, m.tools.label(tool), Sent)
+		m.queueWait.WithLabelValues(name, m.tools.label(tool), string(Sent))
 	}
 	m.upstream.WithLabelValues(name, other, "200")
 	m.recorder.AddQuota(name)
@@ -41,15 +41,15 @@ func (m *Metrics) Tool(name string) {
 			m.refused.WithLabelValues(label, r.Code)
 		}
 	}
-	for _, cache := range Results() {
-		m.requests.WithLabelValues(label, other, "200", cache)
+	for _, cache := range CacheResults() {
+		m.requests.WithLabelValues(label, other, "200", string(cache))
 	}
 }
 
 // Waited counts the end of a wait in the queue.
-func (q *Quota) Waited(tool, outcome string, d time.Duration) {
-	tool, outcome = q.metrics.tools.label(tool), knownOr(outcome, Outcomes())
-	q.metrics.queueWait.WithLabelValues(q.name, tool, outcome).Observe(d.Seconds())
+func (q *Quota) Waited(tool string, outcome Outcome, d time.Duration) {
+	tool = q.metrics.tools.label(tool)
+	q.metrics.queueWait.WithLabelValues(q.name, tool, labelOf(outcome, Outcomes())).Observe(d.Seconds())
 	q.metrics.recorder.Waited(q.name, tool, outcome, d)
 }
 

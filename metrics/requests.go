@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -16,7 +15,7 @@ type Answer struct {
 	Quota               string
 	Code                int
 	Reason              string // code of roamproxy's own answer; "": it is Roam's
-	Cache               string // hit, miss, shared, stale or bypass
+	Cache               CacheResult
 	Queue, Upstream     time.Duration
 	Duration            time.Duration
 	Attempts            int  // how often the call was sent to Roam
@@ -25,7 +24,7 @@ type Answer struct {
 
 // Answered counts an answered request. The label of a route is "other" until Roam has answered a call for it with success.
 func (m *Metrics) Answered(a Answer) {
-	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), knownOr(a.Cache, Results())
+	tool, route, cache := m.tools.label(a.Tool), m.routes.label(a.Route), labelOf(a.Cache, CacheResults())
 	s := m.series(seriesKey{tool, route, cache, a.Code, a.Paged, a.Reason == ""})
 	reason, refused := m.refusal(a.Reason)
 	s.requests.Inc()
@@ -59,6 +58,9 @@ type series struct {
 	duration                prometheus.Observer
 }
 
+// saves reports whether a request with this result cost Roam no call.
+func saves(r CacheResult) bool { return r == Hit || r == Shared || r == Stale }
+
 // maxSeries bounds seriesOf. Few tools use all routes with all results.
 const maxSeries = 10_000
 
@@ -76,7 +78,7 @@ func (m *Metrics) series(k seriesKey) series {
 	if k.roams {
 		s.cached = m.cacheResults.WithLabelValues(k.cache)
 		switch {
-		case k.cache != Hit && k.cache != Shared && k.cache != Stale:
+		case !saves(CacheResult(k.cache)):
 		case k.paged:
 			s.saved = m.saved.WithLabelValues(savedByPage)
 		default:
@@ -92,31 +94,14 @@ func (m *Metrics) series(k seriesKey) series {
 	return s
 }
 
-// The kinds of repeated writes that were not sent to Roam again.
-const (
-	RepeatUnknown  = "unknown"  // the outcome of the first is unknown: it was answered 502 or 504
-	RepeatReplayed = "replayed" // it was answered with the first answer, by its Idempotency-Key
-)
-
-// RepeatKinds returns every kind, in the words of package proxy. A test of package server compares them.
-func RepeatKinds() []string { return []string{RepeatUnknown, RepeatReplayed} }
-
 // Repeated counts a write that was not sent to Roam again.
-func (m *Metrics) Repeated(kind string) {
-	m.repeats.WithLabelValues(knownOr(kind, RepeatKinds())).Inc()
+func (m *Metrics) Repeated(kind RepeatKind) {
+	m.repeats.WithLabelValues(labelOf(kind, RepeatKinds())).Inc()
 }
 
 // Superseded counts a queued call that a newer one replaced.
 func (m *Metrics) Superseded(route string) {
 	m.superseded.WithLabelValues(m.routes.label(route)).Inc()
-}
-
-// knownOr returns v if it is one of values, else other.
-func knownOr(v string, values []string) string {
-	if slices.Contains(values, v) {
-		return v
-	}
-	return other
 }
 
 // code returns a status code as a label.

@@ -1,30 +1,85 @@
 package metrics
 
-import "strings"
-
-// The results of the cache and the outcomes of a wait in the queue, in the words of packages cache and limiter. metrics does not import
-// them; a test of package server compares the words.
-const (
-	Hit    = "hit"
-	Miss   = "miss"
-	Shared = "shared"
-	Stale  = "stale"
-	Bypass = "bypass"
-
-	Sent     = "sent"
-	Refused  = "refused"
-	Canceled = "canceled"
-	Expired  = "expired"
+import (
+	"slices"
+	"strings"
 )
+
+// The types below have the words of packages cache, limiter, proxy and webhook, which metrics does not import. A test of package server
+// compares them with the originals.
+
+// CacheResult is what the cache did for a request, a cache.Result.
+type CacheResult string
+
+// The results of the cache.
+const (
+	Hit    CacheResult = "hit"
+	Miss   CacheResult = "miss"
+	Shared CacheResult = "shared"
+	Stale  CacheResult = "stale"
+	Bypass CacheResult = "bypass"
+)
+
+// CacheResults returns every CacheResult.
+func CacheResults() []CacheResult { return []CacheResult{Hit, Miss, Shared, Stale, Bypass} }
 
 // savedByPage is the label of a call that a wide page saved, besides Hit, Shared and Stale.
 const savedByPage = "page"
 
-// Results returns every result of the cache.
-func Results() []string { return []string{Hit, Miss, Shared, Stale, Bypass} }
+// Outcome is how a wait in the queue ended, a limiter.Outcome.
+type Outcome string
 
-// Outcomes returns every outcome of a wait in the queue.
-func Outcomes() []string { return []string{Sent, Refused, Canceled, Expired} }
+// The outcomes of a wait.
+const (
+	Sent     Outcome = "sent"
+	Refused  Outcome = "refused"
+	Canceled Outcome = "canceled"
+	Expired  Outcome = "expired"
+)
+
+// Outcomes returns every Outcome.
+func Outcomes() []Outcome { return []Outcome{Sent, Refused, Canceled, Expired} }
+
+// RepeatKind says why a repeated write was not sent to Roam again, a proxy.RepeatKind.
+type RepeatKind string
+
+// The kinds of a repeat.
+const (
+	RepeatUnknown  RepeatKind = "unknown"  // the outcome of the first is unknown: it was answered 502 or 504
+	RepeatReplayed RepeatKind = "replayed" // it was answered with the first answer, by its Idempotency-Key
+)
+
+// RepeatKinds returns every RepeatKind.
+func RepeatKinds() []RepeatKind { return []RepeatKind{RepeatUnknown, RepeatReplayed} }
+
+// WebhookResult is what became of a delivery, a webhook.Result.
+type WebhookResult string
+
+// The results of a delivery.
+const (
+	WebhookAccepted   WebhookResult = "accepted"
+	WebhookFailed     WebhookResult = "failed"
+	WebhookRepeated   WebhookResult = "repeated"
+	WebhookChallenged WebhookResult = "challenged"
+	WebhookForged     WebhookResult = "forged"
+	WebhookOutdated   WebhookResult = "outdated"
+	WebhookMalformed  WebhookResult = "malformed"
+	WebhookNotFound   WebhookResult = "not_found"
+)
+
+// WebhookResults returns every WebhookResult.
+func WebhookResults() []WebhookResult {
+	return []WebhookResult{WebhookAccepted, WebhookFailed, WebhookRepeated, WebhookChallenged, WebhookForged, WebhookOutdated,
+		WebhookMalformed, WebhookNotFound}
+}
+
+// labelOf returns a word as a label: itself if it is one of known, else other.
+func labelOf[T ~string](word T, known []T) string {
+	if slices.Contains(known, word) {
+		return string(word)
+	}
+	return other
+}
 
 // Reason is the meaning of a code of roamproxy's own answers.
 type Reason struct {

@@ -5,11 +5,6 @@ import (
 	"time"
 )
 
-// WebhookResults returns every result of a delivery, in the words of package proxy/webhook. A test of package server compares them.
-func WebhookResults() []string {
-	return []string{"accepted", "failed", "repeated", "challenged", "forged", "outdated", "malformed", "not_found"}
-}
-
 // WebhookState counts the deliveries of Roam's webhooks since the start.
 type WebhookState struct {
 	On       bool      // there is a listener for webhooks
@@ -41,21 +36,21 @@ func (w *webhookState) change(f func(*WebhookState)) {
 func (m *Metrics) WebhooksOn() { m.webhookState.change(func(w *WebhookState) { w.On = true }) }
 
 // Webhook counts a delivery. forwarded is how long the receivers took.
-func (m *Metrics) Webhook(result string, forwarded time.Duration) {
-	m.webhooks.WithLabelValues(knownOr(result, WebhookResults())).Inc()
+func (m *Metrics) Webhook(result WebhookResult, forwarded time.Duration) {
+	m.webhooks.WithLabelValues(labelOf(result, WebhookResults())).Inc()
 	m.webhookState.change(func(w *WebhookState) {
 		switch result {
-		case "accepted":
+		case WebhookAccepted:
 			w.Last = time.Now()
 			w.Accepted++
-		case "failed":
+		case WebhookFailed:
 			w.Last = time.Now()
 			w.Failed++
-		case "forged", "outdated", "malformed":
+		case WebhookForged, WebhookOutdated, WebhookMalformed:
 			w.Refused++
 		}
 	})
-	if result == "accepted" || result == "failed" {
+	if result == WebhookAccepted || result == WebhookFailed {
 		m.webhookForward.Observe(forwarded.Seconds())
 		m.webhookLast.SetToCurrentTime()
 	}

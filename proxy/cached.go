@@ -139,7 +139,7 @@ func (f *fill) Fetch(ctx context.Context, how cache.Call) (*http.Response, error
 
 // give sends an answer to the tool, or 304 if the tool has it already.
 func (p *Proxy) give(rq *request, a *cache.Answer) {
-	rq.Cache, rq.Status, rq.Code = a.Result, a.Status, a.Header.Get("Roamproxy-Error")
+	rq.Cache, rq.Status, rq.Code = a.Result, a.Status, Code(a.Header.Get("Roamproxy-Error"))
 	if a.Status == http.StatusUnauthorized {
 		p.credentialRefused(rq)
 	}

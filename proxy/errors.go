@@ -156,7 +156,7 @@ func (p *Proxy) fail(rq *request, err error) {
 		err = context.Canceled
 	}
 	status, code, kind := describe(err)
-	rq.Status, rq.Code, rq.Err = status, string(code), err
+	rq.Status, rq.Code, rq.Err = status, code, err
 	p.invalidateUnanswered(rq, err)
 	body := map[string]any{"ok": false, "error": roamCode(code), "message": sentence(err, code), "reason": code}
 	var roams *paging.Error

@@ -60,7 +60,7 @@ func (p *Proxy) upload(rq *request) io.ReadCloser {
 
 // modifyResponse changes Roam's response for the tool, before its header is written.
 func (p *Proxy) modifyResponse(rq *request, res *http.Response) {
-	rq.Status, rq.Code = res.StatusCode, res.Header.Get("Roamproxy-Error")
+	rq.Status, rq.Code = res.StatusCode, Code(res.Header.Get("Roamproxy-Error"))
 	rq.recordCall(rq.call)
 	if rq.write != nil {
 		rq.write.Answered(res)

@@ -22,7 +22,7 @@ func TestAWaitIsReportedHoweverItEnds(t *testing.T) {
 		prefer string // how long the tool would wait
 		end    func(h *harness, throttle, leave func())
 		status int
-		code   string
+		code   Code
 		wait   time.Duration
 	}{
 		{"sent", "60", func(*harness, func(), func()) {}, 200, "", 10 * time.Second},

@@ -21,8 +21,8 @@ type Report struct {
 	Quota               string
 	Status              int // 499: the tool left before an answer began
 	Cache               cache.Result
-	Paged               bool   // the answer was cut out of a cached wide page, which saved a call
-	Code                string // a Code, where roamproxy itself answered; "": Roam did
+	Paged               bool // the answer was cut out of a cached wide page, which saved a call
+	Code                Code // where roamproxy itself answered; "": Roam did
 	Queue, Upstream     time.Duration
 	Attempts            int // how often the call was sent; 0: never, or the request got the answer of another one's call
 	Total               time.Duration

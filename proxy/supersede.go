@@ -216,7 +216,7 @@ func (p *Proxy) giveSuperseded(rq *request, q *pulse) {
 		p.fail(rq, q.err)
 		return
 	}
-	rq.Status, rq.Code = q.response.StatusCode, q.response.Header.Get("Roamproxy-Error")
+	rq.Status, rq.Code = q.response.StatusCode, Code(q.response.Header.Get("Roamproxy-Error"))
 	if newest {
 		rq.recordCall(q.call)
 		p.invalidateAnswered(rq)

@@ -207,7 +207,7 @@ func TestTheGateIsBeforeWhatIsNotANumber(t *testing.T) {
 
 func TestStatusIsReadBackAsItWas(t *testing.T) {
 	m, _, q := quiet("bot")
-	q.Waited("bot", "sent", time.Second)
+	q.Waited("bot", metrics.Sent, time.Second)
 	s := admin(t, m)
 	res, err := s.Client().Get(s.URL + "/api/status?history")
 	if err != nil {
@@ -228,7 +228,7 @@ func TestStatusIsReadBackAsItWas(t *testing.T) {
 func BenchmarkPage(b *testing.B) {
 	m, _, q := quiet("bot")
 	for range maxSamples {
-		q.Waited("bot", "sent", 0)
+		q.Waited("bot", metrics.Sent, 0)
 		m.sample()
 	}
 	p := newPage(m)
@@ -254,10 +254,10 @@ func TestThePageShowsWebhooks(t *testing.T) {
 		{"none has arrived", func(m *metrics.Metrics) { m.WebhooksOn() }, "none has arrived yet."},
 		{"some have", func(m *metrics.Metrics) {
 			m.WebhooksOn()
-			m.Webhook("accepted", time.Second)
-			m.Webhook("accepted", time.Second)
-			m.Webhook("failed", time.Second)
-			m.Webhook("forged", 0)
+			m.Webhook(metrics.WebhookAccepted, time.Second)
+			m.Webhook(metrics.WebhookAccepted, time.Second)
+			m.Webhook(metrics.WebhookFailed, time.Second)
+			m.Webhook(metrics.WebhookForged, 0)
 		}, "2 forwarded, 1 not accepted by a receiver, 1 refused as not genuine."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -21,20 +21,20 @@ const (
 
 // Call is a request whose call was sent, that got the answer of another one's call, or that was refused. Times are in seconds.
 type Call struct {
-	ID       string    `json:"id"`
-	TraceID  string    `json:"trace_id,omitempty"`
-	Tool     string    `json:"tool"`
-	Method   string    `json:"method"`
-	Route    string    `json:"route"`
-	Quota    string    `json:"quota,omitempty"`
-	Status   int       `json:"status"`
-	Cache    string    `json:"cache"`
-	Reason   string    `json:"reason,omitempty"` // the code of roamproxy's own answer
-	Attempts int       `json:"attempts"`
-	Arrived  time.Time `json:"arrived"`
-	Queue    float64   `json:"queue_seconds"`
-	Upstream float64   `json:"upstream_seconds"`
-	Total    float64   `json:"total_seconds"`
+	ID       string              `json:"id"`
+	TraceID  string              `json:"trace_id,omitempty"`
+	Tool     string              `json:"tool"`
+	Method   string              `json:"method"`
+	Route    string              `json:"route"`
+	Quota    string              `json:"quota,omitempty"`
+	Status   int                 `json:"status"`
+	Cache    metrics.CacheResult `json:"cache"`
+	Reason   string              `json:"reason,omitempty"` // the code of roamproxy's own answer
+	Attempts int                 `json:"attempts"`
+	Arrived  time.Time           `json:"arrived"`
+	Queue    float64             `json:"queue_seconds"`
+	Upstream float64             `json:"upstream_seconds"`
+	Total    float64             `json:"total_seconds"`
 }
 
 // permit is the dispatch of a queued call.
@@ -165,7 +165,7 @@ func (r *Recent) Answered(a metrics.Answer, tool, route string, refused bool) {
 func truncate(s string) string { return strings.Clone(s[:min(len(s), metrics.MaxName)]) }
 
 // Waited adds the end of a wait in the queue.
-func (r *Recent) Waited(quota, tool, outcome string, d time.Duration) {
+func (r *Recent) Waited(quota, tool string, outcome metrics.Outcome, d time.Duration) {
 	if outcome != metrics.Sent {
 		return
 	}

@@ -44,11 +44,11 @@ func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, q := quiet("bot")
 		for range 15 { // one a minute
-			q.Waited("bot", "sent", 2*time.Second)
-			counted.Answered(metrics.Answer{Tool: "bot", Cache: "miss", Code: 200})
+			q.Waited("bot", metrics.Sent, 2*time.Second)
+			counted.Answered(metrics.Answer{Tool: "bot", Cache: metrics.Miss, Code: 200})
 			time.Sleep(time.Minute)
 		}
-		q.Waited("bot", "sent", 4*time.Second)
+		q.Waited("bot", metrics.Sent, 4*time.Second)
 		tool := m.Status(false).Tools[0]
 		if tool.Sent != 10 || tool.Calls != 9 || tool.Longest != 4 || tool.Mean != 2.2 || tool.Share != 1 {
 			t.Errorf("after 15 minutes at a call a minute: %+v, want 10 sent, 9 answered, 2.2 s in the mean and 4 s the longest", tool)
@@ -63,13 +63,13 @@ func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
 func TestToolsShareTheQuota(t *testing.T) {
 	m, counted, q := quiet("bot", "idle")
 	for range 3 {
-		q.Waited("exporter", "sent", 0) // nobody configured it
+		q.Waited("exporter", metrics.Sent, 0) // nobody configured it
 	}
-	q.Waited("bot", "sent", 0)
-	q.Waited("bot", "refused", 0)
-	counted.Answered(metrics.Answer{Tool: "bot", Cache: "hit", Code: 200, Route: "/v1/groups.list", Paged: true})
-	counted.Answered(metrics.Answer{Tool: "bot", Cache: "bypass", Code: 503})
-	counted.Answered(metrics.Answer{Tool: "bot", Cache: "bypass", Code: 429, Reason: "queue_full"})
+	q.Waited("bot", metrics.Sent, 0)
+	q.Waited("bot", metrics.Refused, 0)
+	counted.Answered(metrics.Answer{Tool: "bot", Cache: metrics.Hit, Code: 200, Route: "/v1/groups.list", Paged: true})
+	counted.Answered(metrics.Answer{Tool: "bot", Cache: metrics.Bypass, Code: 503})
+	counted.Answered(metrics.Answer{Tool: "bot", Cache: metrics.Bypass, Code: 429, Reason: "queue_full"})
 	var got []string
 	for _, tool := range m.Status(false).Tools {
 		got = append(got, fmt.Sprintf("%s %.2f sent %d saved %d failed %d refused %d",
@@ -95,7 +95,7 @@ func TestHistoryIsTenMinutesOfSeconds(t *testing.T) {
 		go m.Watch(ctx, func(before, now Status) { watched++ })
 		time.Sleep(time.Second / 2)
 		for i := range 700 {
-			q.Waited("bot", "sent", 0)
+			q.Waited("bot", metrics.Sent, 0)
 			if i == 690 {
 				q.Throttled()
 			}
@@ -128,28 +128,28 @@ func explained(t *testing.T) (seen *Monitor) {
 		seen = m
 		// bot's call comes, three of exporter's and one of bot's go first, Roam pauses for 2 s in between
 		time.Sleep(time.Second)
-		q.Waited("exporter", "sent", 0)
-		q.Waited("exporter", "sent", 0)
+		q.Waited("exporter", metrics.Sent, 0)
+		q.Waited("exporter", metrics.Sent, 0)
 		time.Sleep(time.Second)
 		q.PauseBegan(time.Second)
 		time.Sleep(time.Second)
 		q.PauseBegan(time.Second) // its probe was refused: the same pause, made longer
 		time.Sleep(time.Second)
 		q.PauseEnded()
-		q.Waited("exporter", "sent", 0)
-		q.Waited("bot", "sent", 0)
+		q.Waited("exporter", metrics.Sent, 0)
+		q.Waited("bot", metrics.Sent, 0)
 		time.Sleep(time.Second)
-		q.Waited("bot", "sent", 5*time.Second)
+		q.Waited("bot", metrics.Sent, 5*time.Second)
 		counted.Answered(metrics.Answer{
-			ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: "miss",
+			ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: metrics.Miss,
 			Queue: 5 * time.Second, Duration: 5 * time.Second, Attempts: 1,
 		})
-		q.Waited("exporter", "sent", 0) // after it
-		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: "bypass", Reason: "wait_too_long"})
-		counted.Answered(metrics.Answer{ID: "c", Tool: "bot", Quota: "roam", Code: 200, Cache: "shared", Duration: 3 * time.Second})
-		counted.Answered(metrics.Answer{ID: "d", Tool: "bot", Quota: "roam", Code: 200, Cache: "hit"})
+		q.Waited("exporter", metrics.Sent, 0) // after it
+		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: metrics.Bypass, Reason: "wait_too_long"})
+		counted.Answered(metrics.Answer{ID: "c", Tool: "bot", Quota: "roam", Code: 200, Cache: metrics.Shared, Duration: 3 * time.Second})
+		counted.Answered(metrics.Answer{ID: "d", Tool: "bot", Quota: "roam", Code: 200, Cache: metrics.Hit})
 		counted.Answered(metrics.Answer{
-			ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout",
+			ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: metrics.Bypass, Reason: "upstream_timeout",
 			Upstream: 30 * time.Second, Duration: 30 * time.Second, Attempts: 2,
 		})
 	})
@@ -195,8 +195,8 @@ func TestWhyACallWaited(t *testing.T) {
 func TestOnlyRefusalsAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, _ := quiet("bot")
-		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: "bypass", Reason: "wait_too_long"})
-		counted.Answered(metrics.Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: "bypass", Reason: "upstream_timeout"})
+		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: metrics.Bypass, Reason: "wait_too_long"})
+		counted.Answered(metrics.Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: metrics.Bypass, Reason: "upstream_timeout"})
 		if got := m.Status(false).Refusals; len(got) != 1 || got[0].Last.ID != "b" {
 			t.Errorf("refusals %+v, want b alone: roamproxy did not refuse the other", got)
 		}
@@ -210,7 +210,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		counted.Answered(metrics.Answer{
 			ID: fmt.Sprint(i), Tool: fmt.Sprint("tool", i), Route: strings.Repeat("x", 10_000), Code: 429, Reason: "queue_full",
 		})
-		q.Waited(fmt.Sprint("tool", i), "sent", 0)
+		q.Waited(fmt.Sprint("tool", i), metrics.Sent, 0)
 		q.PauseBegan(0)
 		q.PauseEnded()
 	}
@@ -239,17 +239,17 @@ func TestTheExplanationCountsFromTheQueueOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, q := quiet("bot", "migration", "exporter")
 		time.Sleep(time.Second)
-		q.Waited("migration", "sent", 0) // while the body of bot's call still comes
-		q.Waited("migration", "sent", 0)
+		q.Waited("migration", metrics.Sent, 0) // while the body of bot's call still comes
+		q.Waited("migration", metrics.Sent, 0)
 		time.Sleep(4 * time.Second)
 		time.Sleep(time.Second) // queued since a second
-		q.Waited("exporter", "sent", 0)
+		q.Waited("exporter", metrics.Sent, 0)
 		time.Sleep(2 * time.Second)
-		q.Waited("bot", "sent", 3*time.Second)
+		q.Waited("bot", metrics.Sent, 3*time.Second)
 		time.Sleep(2 * time.Second) // Roam answers, and the tool reads
-		q.Waited("migration", "sent", 0)
+		q.Waited("migration", metrics.Sent, 0)
 		counted.Answered(metrics.Answer{
-			ID: "slow", Tool: "bot", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 1,
+			ID: "slow", Tool: "bot", Quota: "roam", Code: 200, Cache: metrics.Bypass, Attempts: 1,
 			Queue: 3 * time.Second, Upstream: time.Second, Duration: 10 * time.Second,
 		})
 		explanation, _ := m.Explain("slow")
@@ -264,7 +264,7 @@ func TestRefusalsAreGroupedByToolAndReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, _ := quiet("bot", "migration")
 		refused := func(tool, id, reason string) {
-			counted.Answered(metrics.Answer{ID: id, Tool: tool, Quota: "roam", Code: 429, Cache: "bypass", Reason: reason})
+			counted.Answered(metrics.Answer{ID: id, Tool: tool, Quota: "roam", Code: 429, Cache: metrics.Bypass, Reason: reason})
 		}
 		refused("bot", "b", "wait_too_long")
 		time.Sleep(time.Minute)
@@ -326,10 +326,10 @@ func TestTheExplanationNamesTheToolsInTheSlots(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go m.Watch(ctx, func(_, _ Status) {})
 		time.Sleep(3500 * time.Millisecond)
-		q.Waited("flood", "sent", 0)
-		q.Waited("calm", "sent", 3*time.Second)
+		q.Waited("flood", metrics.Sent, 0)
+		q.Waited("calm", metrics.Sent, 3*time.Second)
 		counted.Answered(metrics.Answer{
-			ID: "calm", Tool: "calm", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 1, Queue: 3 * time.Second, Duration: 3 * time.Second,
+			ID: "calm", Tool: "calm", Quota: "roam", Code: 200, Cache: metrics.Bypass, Attempts: 1, Queue: 3 * time.Second, Duration: 3 * time.Second,
 		})
 		stop()
 		synctest.Wait()
@@ -355,9 +355,9 @@ func TestTheExplanationKnowsAPauseByHand(t *testing.T) {
 		go m.Watch(ctx, func(_, _ Status) {})
 		time.Sleep(5500 * time.Millisecond)
 		held.Store(0)
-		q.Waited("bot", "sent", 5*time.Second)
+		q.Waited("bot", metrics.Sent, 5*time.Second)
 		counted.Answered(metrics.Answer{
-			ID: "a", Tool: "bot", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 1, Queue: 5 * time.Second, Duration: 5 * time.Second,
+			ID: "a", Tool: "bot", Quota: "roam", Code: 200, Cache: metrics.Bypass, Attempts: 1, Queue: 5 * time.Second, Duration: 5 * time.Second,
 		})
 		stop()
 		synctest.Wait()
@@ -377,16 +377,16 @@ func TestACallDoesNotWaitForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, counted, q := quiet("bot", "exporter")
 		time.Sleep(time.Second)
-		q.Waited("bot", "sent", 0)
+		q.Waited("bot", metrics.Sent, 0)
 		q.PauseBegan(time.Second)
 		time.Sleep(2 * time.Second)
 		q.PauseEnded()
-		q.Waited("exporter", "sent", 0)
+		q.Waited("exporter", metrics.Sent, 0)
 		time.Sleep(time.Second)
-		q.Waited("bot", "sent", 3*time.Second)
+		q.Waited("bot", metrics.Sent, 3*time.Second)
 		time.Sleep(time.Second)
 		counted.Answered(metrics.Answer{
-			ID: "a", Tool: "bot", Quota: "roam", Code: 200, Cache: "bypass", Attempts: 2,
+			ID: "a", Tool: "bot", Quota: "roam", Code: 200, Cache: metrics.Bypass, Attempts: 2,
 			Queue: 3 * time.Second, Upstream: time.Second, Duration: 4 * time.Second,
 		})
 		explanation, _ := m.Explain("a")

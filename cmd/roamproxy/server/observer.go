@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"roamproxy/limiter"
 	"roamproxy/metrics"
 	"roamproxy/proxy"
 	"roamproxy/proxy/webhook"
@@ -41,17 +42,25 @@ func (o snapshotObserver) Sent(quota, route string, status int, d time.Duration)
 	}
 }
 
+// queueObserver counts the events of a queue.
+type queueObserver struct{ *metrics.Quota }
+
+// Waited implements limiter.Observer.
+func (o queueObserver) Waited(tool string, outcome limiter.Outcome, wait time.Duration) {
+	o.Quota.Waited(tool, metrics.Outcome(outcome), wait)
+}
+
 // Answered counts an answered request, and logs it.
 func (o *observer) Answered(v proxy.Report) {
 	o.metrics.Answered(metrics.Answer{
-		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: v.Code,
-		Cache: string(v.Cache), Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
+		ID: v.ID, TraceID: v.TraceID, Tool: v.Tool, Method: v.Method, Route: v.Route, Quota: v.Quota, Code: v.Status, Reason: string(v.Code),
+		Cache: metrics.CacheResult(v.Cache), Queue: v.Queue, Upstream: v.Upstream, Duration: v.Total, Attempts: v.Attempts, Paged: v.Paged,
 	})
 	if line := o.log.Check(zap.DebugLevel, "decisions of a call"); line != nil {
 		line.Write(decisions(v)...)
 	}
 	if v.Repeat != "" {
-		o.metrics.Repeated(string(v.Repeat))
+		o.metrics.Repeated(metrics.RepeatKind(v.Repeat))
 	}
 	if v.Superseded {
 		o.metrics.Superseded(v.Route)
@@ -72,7 +81,7 @@ func (o *observer) Answered(v proxy.Report) {
 		zap.Int("attempts", v.Attempts), zap.String("peer", v.Peer), zap.String("user_agent", short(v.Agent)),
 	}
 	if v.Code != "" {
-		fields = append(fields, zap.String("code", v.Code))
+		fields = append(fields, zap.String("code", string(v.Code)))
 	}
 	if v.Repeat != "" {
 		fields = append(fields, zap.String("repeat", string(v.Repeat)))
@@ -95,13 +104,13 @@ func decisions(v proxy.Report) []zap.Field {
 		zap.String("request_id", v.ID), zap.String("tool", v.Tool), zap.String("route", short(v.Route)), zap.String("rule", v.Decisions.Rule),
 		zap.String("cache_status", v.Decisions.CacheStatus), zap.String("quota", v.Quota), zap.Int("urgency", v.Decisions.Urgency),
 		zap.Int64("longest_wait_ms", v.Decisions.LongestWait.Milliseconds()), zap.Int64("queue_ms", v.Queue.Milliseconds()),
-		zap.Int("attempts", v.Attempts), zap.String("code", v.Code),
+		zap.Int("attempts", v.Attempts), zap.String("code", string(v.Code)),
 	}
 }
 
 // webhook counts a delivery of Roam, and logs it: as a warning if it failed or was forged.
 func (o *observer) webhook(result webhook.Result, e webhook.Event, forwarded time.Duration) {
-	o.metrics.Webhook(string(result), forwarded)
+	o.metrics.Webhook(metrics.WebhookResult(result), forwarded)
 	level := zap.InfoLevel
 	if result == webhook.Failed || result == webhook.Forged {
 		level = zap.WarnLevel

@@ -55,7 +55,7 @@ func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Sess
 	}
 	o := bounds(c, q)
 	o.Bucket, o.Sharing, o.Paused, o.Learned = l.bucket.Bucket, l.bucket.sharing, restored.Paused, restored.Learned
-	o.Keeper, o.Observer = state, l.counts(a.metrics, c.Tools)
+	o.Keeper, o.Observer = state, queueObserver{l.counts(a.metrics, c.Tools)}
 	l.queue = limiter.New(o)
 	return l, nil
 }

@@ -15,36 +15,30 @@ import (
 	"roamproxy/proxy/webhook"
 )
 
-// Headers, metrics, pages, log and documents have one word for one thing. Cache, limiter and metrics do not import each other, so
-// their words meet here.
-func TestResultsAndOutcomesAreTheSameEverywhere(t *testing.T) {
-	results := []string{string(cache.Hit), string(cache.Miss), string(cache.Shared), string(cache.Stale), string(cache.Bypass)}
-	if got, want := metrics.Results(), results; !slices.Equal(got, want) {
-		t.Errorf("results of the cache are %q in metrics, want %q", got, want)
-	}
-	if got, want := metrics.Outcomes(), []string{limiter.Sent, limiter.Refused, limiter.Canceled, limiter.Expired}; !slices.Equal(got, want) {
-		t.Errorf("outcomes of a wait are %q in metrics, want %q", got, want)
-	}
-}
-
-func TestRepeatKindsAreTheSameEverywhere(t *testing.T) {
-	var want []string
-	for _, kind := range proxy.RepeatKinds() {
-		want = append(want, string(kind))
-	}
-	if got := metrics.RepeatKinds(); !slices.Equal(got, want) {
-		t.Errorf("kinds of a repeat are %q in metrics, want %q", got, want)
+// Headers, metrics, pages, log and documents have one word for one thing. Package metrics does not import those that define the words.
+func TestMetricsHaveTheWordsOfTheOtherPackages(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		got, want []string
+	}{
+		{"results of the cache", words(metrics.CacheResults()), words(cache.Results())},
+		{"outcomes of a wait", words(metrics.Outcomes()), words(limiter.Outcomes())},
+		{"kinds of a repeat", words(metrics.RepeatKinds()), words(proxy.RepeatKinds())},
+		{"results of a webhook", words(metrics.WebhookResults()), words(webhook.Results())},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if !slices.Equal(tt.got, tt.want) {
+				t.Errorf("metrics has %q, want %q", tt.got, tt.want)
+			}
+		})
 	}
 }
 
-func TestWebhookResultsAreTheSameEverywhere(t *testing.T) {
-	var want []string
-	for _, r := range webhook.Results() {
-		want = append(want, string(r))
+func words[T ~string](all []T) (words []string) {
+	for _, word := range all {
+		words = append(words, string(word))
 	}
-	if got := metrics.WebhookResults(); !slices.Equal(got, want) {
-		t.Errorf("results of a webhook are %q in metrics, want %q", got, want)
-	}
+	return words
 }
 
 // Seen to fail with a code that deploy/TOOLS.md did not have.
