@@ -84,8 +84,8 @@ vet:
 	$(GO) tool staticcheck ./...
 	@staticcheck=$$($(GO) tool -n staticcheck) && cd deploy/verify && $(GO) vet ./... && "$$staticcheck" ./...
 
-# The imports allowed between packages. A line that is missing here is a change of the design. Tests may import
-# proxy/roamtest, proxy/roamtest/redistest and cmd/roamproxy/server/servertest as well; nothing that is shipped imports the last two.
+# The imports allowed between packages. A line that is missing here is a change of the design. Tests may also import proxy/roamtest with
+# redistest and usage below it, and cmd/roamproxy/server/servertest; nothing that is shipped imports the last three.
 define ARROWS
 cmd/roamproxy cmd/roamproxy/config
 deploy/bench/compare proxy/roamtest
@@ -122,7 +122,10 @@ cmd/roamproxy/e2e cmd/roamproxy/e2e/faultnet
 cmd/roamproxy/e2e cmd/roamproxy/server
 cmd/roamproxy/e2e metrics/status
 cmd/roamproxy/e2e proxy/credential
+cache cache/cachetest
+cache/cachetest cache
 cache/rediscache cache
+cache/rediscache cache/cachetest
 proxy cache
 proxy limiter
 proxy limiter/statefile
@@ -158,7 +161,7 @@ export ARROWS
 
 arrows:
 	@list() { $(GO) list -f "{{\$$p := .ImportPath}}{{range $$1}}{{\$$p}} {{.}}{{\"\n\"}}{{end}}" ./... | sed -n 's,^roamproxy/\(.*\) roamproxy/\(.*\)$$,\1 \2,p' | sort -u; }; \
-	{ list .Imports; { list .TestImports; list .XTestImports; } | awk '$$1 != $$2 && $$2 !~ "^(proxy/roamtest(/redistest)?|cmd/roamproxy/server/servertest)$$"'; } \
+	{ list .Imports; { list .TestImports; list .XTestImports; } | awk '$$1 != $$2 && $$2 !~ "^(proxy/roamtest(/redistest|/usage)?|cmd/roamproxy/server/servertest)$$"'; } \
 	  | while read -r arrow; do echo "$$ARROWS" | grep -qxF "$$arrow" || { echo "not an allowed import: $$arrow"; exit 1; }; done
 
 # Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
+
+	"roamproxy/proxy/roamtest/usage"
 )
 
 // The memory in use for bodies, header fields and keys stays within the bound, for every kind of answer.
@@ -25,44 +26,34 @@ func TestMemoryInUseStaysWithinTheBound(t *testing.T) {
 		{"long header fields", 10, 60, 40},
 		{"long keys", 10, 2, 4000},
 	} {
-		before := heap()
-		c, err := New(Options{MaxSize: bound})
-		if err != nil {
-			t.Fatal(err)
-		}
-		enough := 2*bound/(tt.body+tt.key+80*tt.fields) + 100
-		for i := range enough {
-			q := groups()
-			q.Key = Key(fmt.Sprint(i, strings.Repeat("k", tt.key)))
-			fill := func(context.Context, Call) (*http.Response, error) {
-				res := response(200, fmt.Sprintf("%0*d", tt.body, i), "Content-Type", "text/plain")
-				for f := range tt.fields {
-					res.Header.Set(fmt.Sprint("X-", f), strings.Repeat("v", 1+f))
+		t.Run(tt.name, func(t *testing.T) {
+			before := usage.Heap()
+			c := open(t, Options{MaxSize: bound})
+			enough := 2*bound/(tt.body+tt.key+80*tt.fields) + 100
+			for i := range enough {
+				q := groups()
+				q.Key = Key(fmt.Sprint(i, strings.Repeat("k", tt.key)))
+				fill := func(context.Context, Call) (*http.Response, error) {
+					res := response(200, fmt.Sprintf("%0*d", tt.body, i), "Content-Type", "text/plain")
+					for f := range tt.fields {
+						res.Header.Set(fmt.Sprint("X-", f), strings.Repeat("v", 1+f))
+					}
+					if i%2 == 0 { // of a length that is not known before
+						res.ContentLength, res.TransferEncoding = -1, []string{"chunked"}
+						res.Body = io.NopCloser(strings.NewReader(fmt.Sprintf("%0*d", tt.body, i)))
+					}
+					return res, nil
 				}
-				if i%2 == 0 { // of a length that is not known before
-					res.ContentLength, res.TransferEncoding = -1, []string{"chunked"}
-					res.Body = io.NopCloser(strings.NewReader(fmt.Sprintf("%0*d", tt.body, i)))
+				if a, err := c.Do(t.Context(), q, fillFunc(fill)); err != nil || !a.Stored {
+					t.Fatalf("answer %d is not stored (%v)", i, err)
 				}
-				return res, nil
 			}
-			if a, err := c.Do(t.Context(), q, fillFunc(fill)); err != nil || !a.Stored {
-				t.Fatalf("%s: answer %d is not stored (%v)", tt.name, i, err)
+			bytes, entries := c.Size()
+			held := usage.Heap() - before
+			if held > bound || bytes > bound || bytes < bound/2 || held < bytes/3 {
+				t.Errorf("%d KiB are held and %d KiB counted in %d entries, want at most %d KiB, and half of it counted", held>>10, bytes>>10,
+					entries, bound>>10)
 			}
-		}
-		bytes, entries := c.Size()
-		held := heap() - before
-		if held > bound || bytes > bound || bytes < bound/2 || held < bytes/3 {
-			t.Errorf("%s: %d KiB are held and %d KiB counted in %d entries, want at most %d", tt.name, held>>10, bytes>>10, entries, bound>>10)
-		}
-		c.Close()
+		})
 	}
-}
-
-func heap() int64 {
-	var m runtime.MemStats
-	for range 3 {
-		runtime.GC()
-	}
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

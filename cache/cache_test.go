@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// roam answers fills and counts them.
+// roam is a request whose fills are answered and counted.
 type roam struct {
 	mu     sync.Mutex
 	calls  int
@@ -103,6 +103,11 @@ func open(t testing.TB, o Options) *Cache {
 	return c
 }
 
+// inBubble runs a subtest in simulated time.
+func inBubble(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
 func groups(header ...string) Lookup {
 	h := http.Header{}
 	for i := 0; i+1 < len(header); i += 2 {
@@ -126,7 +131,7 @@ func ask(t testing.TB, c *Cache, q Lookup, r *roam) string {
 	return strings.TrimPrefix(a.CacheStatus(), "roamproxy; ") + " " + string(body)
 }
 
-func TestAnswersAreFreshForTheirTime(t *testing.T) {
+func TestAnAnswerIsFreshForItsTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := open(t, Options{}), &roam{}
 		for _, step := range []struct {
@@ -163,7 +168,7 @@ func TestAWriteInvalidatesWhatItAffects(t *testing.T) {
 			t.Errorf("after the write: %s", got)
 		}
 		if got := ask(t, c, other, r); !strings.HasPrefix(got, "hit") {
-			t.Errorf("what the write did not touch: %s", got)
+			t.Errorf("a route that the write does not affect: %s, want a hit", got)
 		}
 	})
 }
@@ -178,14 +183,14 @@ func TestAFillThatAWriteInvalidatedIsNotStored(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			if got := ask(t, c, groups(), r); got != `fwd=uri-miss {"ok":true,"call":1}` {
-				t.Errorf("the read of before: %s", got)
+				t.Errorf("the read that began before the write: %s, want the first answer, not stored", got)
 			}
 		})
 		time.Sleep(time.Second)
 		c.Invalidate(func(string) bool { return true })
 		all.Go(func() {
 			if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":2}` {
-				t.Errorf("the read of after: %s", got)
+				t.Errorf("the read that began after it: %s, want the second answer, stored", got)
 			}
 		})
 		all.Wait()
@@ -213,7 +218,7 @@ func BenchmarkHit(b *testing.B) {
 	}
 }
 
-// BenchmarkLookup finds one of so many small answers.
+// BenchmarkLookup finds an entry among 100 and among 100,000 small ones.
 func BenchmarkLookup(b *testing.B) {
 	for _, n := range []int{100, 100_000} {
 		b.Run(fmt.Sprint(n, "entries"), func(b *testing.B) {

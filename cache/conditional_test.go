@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -14,7 +15,7 @@ const (
 	tuesday = "Tue, 06 Jan 2026 09:00:00 GMT"
 )
 
-// unchanged is a 304 with these header fields, and without a type.
+// unchanged returns a 304 with these header fields, and without a Content-Type.
 func unchanged(header ...string) *http.Response {
 	res := response(304, "", header...)
 	res.Header.Del("Content-Type")
@@ -31,16 +32,16 @@ func TestSection4_3_1_SendingAValidationRequest(t *testing.T) {
 		{"a weak tag", []string{"Etag", `W/"a"`}, http.Header{"If-None-Match": {`W/"a"`}}},
 		{"a date", []string{"Last-Modified", monday}, http.Header{"If-Modified-Since": {monday}}},
 		{"both", []string{"Etag", `"a"`, "Last-Modified", monday}, http.Header{"If-None-Match": {`"a"`}, "If-Modified-Since": {monday}}},
-		{"nothing: our own tag is nothing to Roam", nil, nil},
+		{"nothing: our own tag is not sent to Roam", nil, nil},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{})
 			r := &roam{answer: func(int) (*http.Response, error) { return response(200, "{}", tt.header...), nil }}
 			ask(t, c, groups(), r)
 			time.Sleep(70 * time.Second)
 			ask(t, c, groups(), r)
 			if got := r.asked[1].Conditions; !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("%s: asked with %v, want %v", tt.name, got, tt.want)
+				t.Errorf("asked with %v, want %v", got, tt.want)
 			}
 		})
 	}
@@ -48,7 +49,7 @@ func TestSection4_3_1_SendingAValidationRequest(t *testing.T) {
 
 // Sections 3.2, 4.3.3 and 4.3.4: a 304 makes the entry fresh again, with the header fields of the 304.
 func TestSection4_3_4_FresheningStoredResponses(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{})
 		r := &roam{answer: func(n int) (*http.Response, error) {
 			if n == 1 {
@@ -93,7 +94,7 @@ func TestSection4_3_3_HandlingAValidationResponse(t *testing.T) {
 			3},
 		{"a 304 that must not be stored", unchanged("Cache-Control", "no-store"), nil, `fwd=stale; fwd-status=304 {"old":1}`, true, 2},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{})
 			r := &roam{answer: func(n int) (*http.Response, error) {
 				return []*http.Response{response(200, `{"old":1}`, "Etag", `"a"`), tt.second, tt.third}[n-1], nil
@@ -101,10 +102,10 @@ func TestSection4_3_3_HandlingAValidationResponse(t *testing.T) {
 			ask(t, c, groups(), r)
 			time.Sleep(70 * time.Second)
 			if got := ask(t, c, groups(), r); got != tt.want || r.calls != tt.calls {
-				t.Errorf("%s: %s after %d calls, want %s after %d", tt.name, got, r.calls, tt.want, tt.calls)
+				t.Errorf("%s after %d calls, want %s after %d", got, r.calls, tt.want, tt.calls)
 			}
 			if len(r.asked) == 3 && r.asked[2].Conditions != nil {
-				t.Errorf("%s: the second call had conditions too", tt.name)
+				t.Errorf("the call after that has the conditions %v, want none", r.asked[2].Conditions)
 			}
 		})
 	}
@@ -112,7 +113,7 @@ func TestSection4_3_3_HandlingAValidationResponse(t *testing.T) {
 
 // A 304 to a request without conditions would be an empty answer to a tool that has no entry.
 //
-// Seen to fail with such a 304 taken for an answer.
+// Seen to fail with such a 304 as an answer.
 func TestSection4_3_3_AnUnexpected304IsAnError(t *testing.T) {
 	c := open(t, Options{})
 	r := &roam{answer: func(int) (*http.Response, error) { return unchanged(), nil }}
@@ -121,7 +122,7 @@ func TestSection4_3_3_AnUnexpected304IsAnError(t *testing.T) {
 	}
 }
 
-// Seen to fail with any tag taken for the one, with a 404 that is unchanged, and with a date that goes before a tag.
+// Seen to fail if any tag matches, with a 304 for a 404, and with a date that overrides a tag.
 func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 	own := Tag([]byte("{}"))
 	for _, tt := range []struct {
@@ -147,21 +148,23 @@ func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 		{"what is no date", []string{"Last-Modified", monday}, []string{"If-Modified-Since", "now"}, false},
 		{"a tag before a date", []string{"Last-Modified", monday}, []string{"If-None-Match", `"x"`, "If-Modified-Since", tuesday}, false},
 	} {
-		c := open(t, Options{})
-		r := &roam{answer: func(int) (*http.Response, error) { return response(200, "{}", tt.header...), nil }}
-		q := groups(tt.condition...)
-		for _, result := range []Result{Miss, Hit} {
-			a, err := c.Do(t.Context(), q, r)
-			if err != nil || a.Result != result || a.IsNotModified(q.Request) != tt.want {
-				t.Errorf("%s, on a %s: unchanged = %v (%v), want %v", tt.name, result, a.IsNotModified(q.Request), err, tt.want)
+		t.Run(tt.name, func(t *testing.T) {
+			c := open(t, Options{})
+			r := &roam{answer: func(int) (*http.Response, error) { return response(200, "{}", tt.header...), nil }}
+			q := groups(tt.condition...)
+			for _, result := range []Result{Miss, Hit} {
+				a, err := c.Do(t.Context(), q, r)
+				if err != nil || a.Result != result || a.IsNotModified(q.Request) != tt.want {
+					t.Errorf("a %s: unchanged = %v (%v), want %v", result, a.IsNotModified(q.Request), err, tt.want)
+				}
 			}
-		}
+		})
 	}
 	wrong := &Answer{Status: 404, Header: http.Header{"Etag": {`"a"`}}}
 	stream := &Answer{Status: 200, Header: http.Header{"Etag": {`"a"`}}, Stream: io.NopCloser(strings.NewReader(""))}
 	for _, a := range []*Answer{wrong, stream} {
 		if a.IsNotModified(http.Header{"If-None-Match": {"*"}}) {
-			t.Errorf("%d is unchanged", a.Status)
+			t.Errorf("an answer with %d is not modified, want it sent whole", a.Status)
 		}
 	}
 }
@@ -179,14 +182,16 @@ func TestOwnTagsAreNotForwarded(t *testing.T) {
 		{"a range of our answer", http.Header{"If-Range": {own}, "Range": {"bytes=0-1"}}, nil},
 		{"a range of Roam's", http.Header{"If-Range": {`"a"`}, "Range": {"bytes=0-1"}}, []string{"If-Range", "Range"}},
 	} {
-		RemoveOwnTags(tt.header)
-		if len(tt.header) != len(tt.want) {
-			t.Errorf("%s: %v is left, want %v", tt.name, tt.header, tt.want)
-		}
-		for _, name := range tt.want {
-			if tt.header[name] == nil {
-				t.Errorf("%s: %s is gone", tt.name, name)
+		t.Run(tt.name, func(t *testing.T) {
+			RemoveOwnTags(tt.header)
+			if len(tt.header) != len(tt.want) {
+				t.Errorf("the fields %v are left, want %v", tt.header, tt.want)
 			}
-		}
+			for _, name := range tt.want {
+				if tt.header[name] == nil {
+					t.Errorf("%s is gone, want it kept", name)
+				}
+			}
+		})
 	}
 }

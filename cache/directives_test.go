@@ -22,9 +22,11 @@ func TestSection5_2_CacheControl(t *testing.T) {
 		{"empty elements", []string{",, ,no-store,,"}, directives{"no-store": ""}},
 		{"one that is there twice", []string{"max-age=1, max-age=9"}, directives{"max-age": "1"}},
 	} {
-		if got := parseDirectives(tt.values); !maps.Equal(got, tt.want) {
-			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			if got := parseDirectives(tt.values); !maps.Equal(got, tt.want) {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
 	}
 }
 
@@ -32,9 +34,11 @@ func TestSection1_2_2_DeltaSeconds(t *testing.T) {
 	for digits, want := range map[string]time.Duration{
 		"60": time.Minute, "0": 0, "": 0, "-1": 0, "+5": 0, "1.5": 0, "soon": 0, " 7": 0, "2147483648": forever, "99999999999999999999": forever,
 	} {
-		if got := delta(digits); got != want {
-			t.Errorf("%q is %v, want %v", digits, got, want)
-		}
+		t.Run(digits, func(t *testing.T) {
+			if got := delta(digits); got != want {
+				t.Errorf("%q is %v, want %v", digits, got, want)
+			}
+		})
 	}
 }
 

@@ -4,31 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"roamproxy/cache"
+	"roamproxy/cache/cachetest"
 )
-
-// upstream is a tool's request and its call to Roam in one. In roamproxy, package proxy implements both.
-type upstream struct{ calls int }
-
-func (u *upstream) NewFill() cache.Fill         { return u }
-func (*upstream) MaxWait() time.Duration        { return time.Minute }
-func (*upstream) Queue() (idle, paused bool)    { return true, false }
-func (*upstream) Join(cache.Requester)          {}
-func (*upstream) Expired(cache.Requester) error { return nil }
-
-func (u *upstream) Fetch(context.Context, cache.Call) (*http.Response, error) {
-	u.calls++
-	body := fmt.Sprintf(`{"ok":true,"call":%d}`, u.calls)
-	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
-		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
-	}, nil
-}
 
 // A repeated read is answered from the cache, until a write invalidates its route.
 func ExampleCache_Do() {
@@ -42,7 +24,7 @@ func ExampleCache_Do() {
 		Key: cache.NewKey("org", r, nil), Route: "/v1/groups.list", Request: r.Header,
 		Rule: cache.Rule{TTL: 30 * time.Second, Stale: 10 * time.Minute},
 	}
-	roam := &upstream{}
+	roam := &cachetest.Upstream{}
 	read := func() {
 		a, err := c.Do(context.Background(), lookup, roam)
 		if err != nil {
@@ -70,7 +52,7 @@ func ExampleErrOnlyIfCached() {
 	}
 	defer c.Close()
 	lookup := cache.Lookup{Key: "k", Rule: cache.Rule{TTL: time.Minute}, Request: http.Header{"Cache-Control": {"only-if-cached"}}}
-	_, err = c.Do(context.Background(), lookup, &upstream{})
+	_, err = c.Do(context.Background(), lookup, &cachetest.Upstream{})
 	fmt.Println(errors.Is(err, cache.ErrOnlyIfCached))
 	// Output: true
 }

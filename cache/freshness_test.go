@@ -6,11 +6,8 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
-
-func bubble(t *testing.T, f func(*testing.T)) { t.Helper(); synctest.Test(t, f) }
 
 func origin() Lookup {
 	q := groups()
@@ -47,14 +44,14 @@ func TestSection4_2_1_CalculatingFreshnessLifetime(t *testing.T) {
 		{"no-cache (section 5.2.2.4)", []string{"Cache-Control", "no-cache, max-age=60"}, "fwd=uri-miss {"},
 		{"no heuristics from Last-Modified (section 4.2.2)", []string{"Last-Modified", nine}, "fwd=stale; stored {"},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{})
 			r := &roam{answer: func(int) (*http.Response, error) { return response(200, `{}`, tt.header...), nil }}
 			ask(t, c, origin(), r)
 			q := origin()
 			q.Rule.Stale = 0
 			if got := ask(t, c, q, r); !strings.HasPrefix(got, tt.want) {
-				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
 	}
@@ -74,7 +71,7 @@ func TestSection4_2_3_CalculatingAge(t *testing.T) {
 		{"what is no number", "old", 2 * time.Second},
 		{"what is below zero", "-5", 2 * time.Second},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{})
 			res := response(200, "{}", "Age", tt.age)
 			fill := func(ctx context.Context, _ Call) (*http.Response, error) {
@@ -85,11 +82,11 @@ func TestSection4_2_3_CalculatingAge(t *testing.T) {
 			}
 			first, err := c.Do(t.Context(), groups(), fillFunc(fill))
 			if err != nil || first.Age != tt.want {
-				t.Fatalf("%s: age %v on arrival (%v), want %v", tt.name, first.Age, err, tt.want)
+				t.Fatalf("age %v on arrival (%v), want %v", first.Age, err, tt.want)
 			}
 			time.Sleep(5 * time.Second)
 			if a, err := c.Do(t.Context(), groups(), fillFunc(fill)); err != nil || a.Age != tt.want+5*time.Second || a.TTL != 30*time.Second-a.Age {
-				t.Errorf("%s: age %v and ttl %v 5 s later, want %v", tt.name, a.Age, a.TTL, tt.want+5*time.Second)
+				t.Errorf("age %v and ttl %v 5 s later, want %v", a.Age, a.TTL, tt.want+5*time.Second)
 			}
 		})
 	}
@@ -120,7 +117,7 @@ func TestSection4_2_4_ServingStaleResponses(t *testing.T) {
 		{"not with s-maxage", 70 * time.Second, "s-maxage=60", "", throttled, `paused`},
 		{"not with no-cache", 70 * time.Second, "no-cache", "", throttled, `paused`},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{Throttled: func(err error) bool { return err == errQuota }})
 			r := &roam{answer: func(int) (*http.Response, error) {
 				return response(200, `{"ok":true,"call":1}`, "Cache-Control", tt.control), nil
@@ -129,7 +126,7 @@ func TestSection4_2_4_ServingStaleResponses(t *testing.T) {
 			time.Sleep(tt.after)
 			r.answer = tt.answer
 			if got := ask(t, c, groups("Cache-Control", tt.header), r); got != tt.want {
-				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
 	}
@@ -156,12 +153,12 @@ func TestSection5_2_1_RequestDirectives(t *testing.T) {
 		{"a state that only Roam knows (section 4.3.2)", "If-Match", `"x"`, "fwd=bypass"},
 		{"another such state", "If-Unmodified-Since", "Mon, 05 Jan 2026 09:00:00 GMT", "fwd=bypass"},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c, r := open(t, Options{}), &roam{}
 			ask(t, c, groups(), r)
 			time.Sleep(10 * time.Second)
 			if got := ask(t, c, groups(tt.header, tt.value), r); !strings.HasPrefix(got, tt.want) {
-				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
 	}
@@ -175,13 +172,13 @@ func TestSection5_2_1_2_MaxStale(t *testing.T) {
 		{"any, of what Roam forbids", "must-revalidate", "max-stale", "fwd=stale; stored {"},
 		{"any, and only from the cache", "", "max-stale, only-if-cached", "hit; ttl=-40 {"},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{})
 			r := &roam{answer: func(int) (*http.Response, error) { return response(200, "{}", "Cache-Control", tt.control), nil }}
 			ask(t, c, groups(), r)
 			time.Sleep(70 * time.Second)
 			if got := ask(t, c, groups("Cache-Control", tt.value), r); !strings.HasPrefix(got, tt.want) {
-				t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
 	}

@@ -48,7 +48,7 @@ func TestOKField(t *testing.T) {
 	}
 }
 
-// repeated is a text that is as long as wanted and takes no memory.
+// repeated is a text of any length that takes no memory.
 type repeated struct{ left int }
 
 func (r *repeated) Read(p []byte) (int, error) {
@@ -62,7 +62,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// However long a string is, it is not held.
+// A string is not held in memory, whatever its length.
 //
 // Seen to fail with json.Decoder, which holds every string: 224 MB for one of 60.
 func TestALongStringIsNotBuffered(t *testing.T) {
@@ -77,7 +77,7 @@ func TestALongStringIsNotBuffered(t *testing.T) {
 	}
 }
 
-// FuzzOKField: of what is JSON, encoding/json finds the same.
+// FuzzOKField demands that okField finds the same as encoding/json in all valid JSON.
 func FuzzOKField(f *testing.F) {
 	for _, seed := range []string{`{"ok":true}`, `{"a":[{}],"ok":false}`, `{"a":"\\\"","b":-1.5e3}`, `[]`, `{"ok":{}}`} {
 		f.Add([]byte(seed))

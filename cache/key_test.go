@@ -53,21 +53,25 @@ func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 		{"the parts of one field in two", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Accept", "a", "Accept", "b"), nil), false},
 		{"another encoding", NewKey("org", request("GET", "/v1/user.list?a=1&b=2", "Accept-Encoding", "gzip"), nil), false},
 	} {
-		if same := tt.key == base; same != tt.same {
-			t.Errorf("%s: same key = %v, want %v", tt.name, same, tt.same)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			if same := tt.key == base; same != tt.same {
+				t.Errorf("same key = %v, want %v", same, tt.same)
+			}
+		})
 	}
 	if NewKey("org", request("GET", "/?a=1&a=2"), nil) == NewKey("org", request("GET", "/?a=2&a=1"), nil) {
-		t.Error("the order of repeats does not matter")
+		t.Error("the order of repeats does not change the key, want another key")
 	}
 	if NewKey("org", request("GET", "/?a=1&%61=2"), nil) == NewKey("org", request("GET", "/?%61=2&a=1"), nil) {
-		t.Error("the order of repeats does not matter when one is encoded")
+		t.Error("the order of repeats does not change the key when one is encoded, want another key")
 	}
 	for _, pair := range [][2]string{{"/v1/a%2Fb|", "/v1/a/b|"}, {"/v1/é", "/v1/%C3%A9"}, {"/v1/x", "/v1/x?"}} {
-		one, two := httptest.NewRequest("GET", pair[0], nil), httptest.NewRequest("GET", pair[1], nil)
-		if NewKey("org", one, nil) == NewKey("org", two, nil) {
-			t.Errorf("%s and %s, which Roam gets as they are, share a key", pair[0], pair[1])
-		}
+		t.Run(pair[0]+" and "+pair[1], func(t *testing.T) {
+			one, two := httptest.NewRequest("GET", pair[0], nil), httptest.NewRequest("GET", pair[1], nil)
+			if NewKey("org", one, nil) == NewKey("org", two, nil) {
+				t.Error("both have one key, want two, because Roam gets them unchanged")
+			}
+		})
 	}
 }
 

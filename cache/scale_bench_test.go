@@ -3,14 +3,14 @@ package cache
 import (
 	"fmt"
 	"net/http"
-	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"roamproxy/proxy/roamtest/usage"
 )
 
-// BenchmarkScaleEntries keeps so many small answers of a hundred routes, finds each, invalidates one route, and then all. Neither the time
+// BenchmarkScaleEntries stores many small answers of a hundred routes, finds each, invalidates one route, and then all. Neither the time
 // nor the memory of an entry may grow with their number.
 func BenchmarkScaleEntries(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
@@ -23,19 +23,20 @@ func BenchmarkScaleEntries(b *testing.B) {
 			}
 			body := []byte(`{"ok":true,"x":"` + strings.Repeat("x", 1<<10) + `"}`)
 			var set, get, one, all time.Duration
-			var heap, counted float64
+			var heap int64
+			var counted float64
 			for b.Loop() {
 				m, err := NewMemory(max(int64(n)*4<<10, 64<<20))
 				if err != nil {
 					b.Fatal(err)
 				}
-				before := heapInUse()
+				before := usage.Heap()
 				set += took(func() {
 					for i, k := range keys {
 						m.Set(k, &Entry{Route: of[i], Status: 200, Header: http.Header{"Etag": {`"rp-1"`}}, Body: append([]byte(nil), body...)})
 					}
 				})
-				heap += heapInUse() - before
+				heap += usage.Heap() - before
 				bytes, entries := m.Size()
 				counted += float64(bytes)
 				if entries != n {
@@ -56,7 +57,7 @@ func BenchmarkScaleEntries(b *testing.B) {
 				m.Close()
 			}
 			total := float64(b.N * n)
-			b.ReportMetric(heap/total, "heap-B/entry")
+			b.ReportMetric(float64(heap)/total, "heap-B/entry")
 			b.ReportMetric(counted/total, "counted-B/entry")
 			b.ReportMetric(float64(set)/total, "set-cpu-ns/entry")
 			b.ReportMetric(float64(get)/total, "get-cpu-ns/entry")
@@ -66,24 +67,9 @@ func BenchmarkScaleEntries(b *testing.B) {
 	}
 }
 
+// took returns the processor time of do.
 func took(do func()) time.Duration {
-	used := processorTime()
+	used := usage.ProcessorTime()
 	do()
-	return processorTime() - used
-}
-
-// processorTime is what this process has used so far: on a machine that does other things, too, it scatters less than the time that passed.
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
-}
-
-// heapInUse is what is in use once what is not has been collected, in bytes.
-func heapInUse() float64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc)
+	return usage.ProcessorTime() - used
 }

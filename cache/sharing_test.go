@@ -32,7 +32,7 @@ func TestAHundredEqualRequestsCostOneCall(t *testing.T) {
 		all.Wait()
 		want := map[string]int{`fwd=uri-miss; stored {"ok":true,"call":1}`: 1, `fwd=uri-miss; collapsed {"ok":true,"call":1}`: 99}
 		if r.calls != 1 || !maps.Equal(seen, want) {
-			t.Errorf("%d calls, answers %v", r.calls, seen)
+			t.Errorf("%d calls, answers %v, want one call and %v", r.calls, seen, want)
 		}
 	})
 }
@@ -62,7 +62,7 @@ func TestAWaiterThatLeavesFailsNoOther(t *testing.T) {
 	})
 }
 
-// Seen to fail with a fill that goes on when all have left.
+// Seen to fail with a fill that continues when all its waiters have left.
 func TestAFillWithoutWaitersIsCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{})
@@ -78,7 +78,7 @@ func TestAFillWithoutWaitersIsCanceled(t *testing.T) {
 		c.Do(ctx, groups(), fillFunc(stuck))
 		<-ended
 		if got := time.Since(start); got != time.Second {
-			t.Errorf("called off after %v, want 1s", got)
+			t.Errorf("canceled after %v, want 1s", got)
 		}
 		if got := ask(t, c, groups(), &roam{}); !strings.Contains(got, "stored") {
 			t.Errorf("the next: %s", got)
@@ -88,33 +88,33 @@ func TestAFillWithoutWaitersIsCanceled(t *testing.T) {
 
 // Seen to fail with a fill that never ends.
 func TestAFailedFillDoesNotBlockItsKey(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := open(t, Options{FillTimeout: 5 * time.Second})
-		for _, tt := range []struct {
-			name string
-			fill fillFunc
-			want string
-		}{
-			{"a panic", func(context.Context, Call) (*http.Response, error) { panic("oh") }, "panicked with a string at sharing_test.go:"},
-			{"a stall", func(ctx context.Context, _ Call) (*http.Response, error) { <-ctx.Done(); return nil, ctx.Err() }, "deadline"},
-			{"a failure", func(context.Context, Call) (*http.Response, error) { return nil, errors.New("refused") }, "refused"},
-			{"a broken body", func(context.Context, Call) (*http.Response, error) {
-				res := response(200, "x")
-				res.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), broken{}))
-				return res, nil
-			}, "is incomplete"},
-		} {
+	for _, tt := range []struct {
+		name string
+		fill fillFunc
+		want string
+	}{
+		{"a panic", func(context.Context, Call) (*http.Response, error) { panic("oh") }, "panicked with a string at sharing_test.go:"},
+		{"a stall", func(ctx context.Context, _ Call) (*http.Response, error) { <-ctx.Done(); return nil, ctx.Err() }, "deadline"},
+		{"a failure", func(context.Context, Call) (*http.Response, error) { return nil, errors.New("refused") }, "refused"},
+		{"a broken body", func(context.Context, Call) (*http.Response, error) {
+			res := response(200, "x")
+			res.Body = io.NopCloser(io.MultiReader(strings.NewReader("x"), broken{}))
+			return res, nil
+		}, "is incomplete"},
+	} {
+		inBubble(t, tt.name, func(t *testing.T) {
+			c := open(t, Options{FillTimeout: 5 * time.Second})
 			if _, err := c.Do(t.Context(), groups(), tt.fill); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+				t.Errorf("the failed fill: %v, want %q", err, tt.want)
 			}
-		}
-		if got := ask(t, c, groups(), &roam{}); !strings.Contains(got, "stored") {
-			t.Errorf("the next: %s", got)
-		}
-		if len(c.fills) != 0 || len(c.fetches) != 0 {
-			t.Errorf("%d fills and %d fetches are left", len(c.fills), len(c.fetches))
-		}
-	})
+			if got := ask(t, c, groups(), &roam{}); !strings.Contains(got, "stored") {
+				t.Errorf("the next fill: %s, want it stored", got)
+			}
+			if len(c.fills) != 0 || len(c.fetches) != 0 {
+				t.Errorf("%d fills and %d fetches are left, want none", len(c.fills), len(c.fetches))
+			}
+		})
+	}
 }
 
 type broken struct{}
@@ -186,7 +186,7 @@ func TestAStreamWithoutReaderIsClosed(t *testing.T) {
 	})
 }
 
-// Seen to fail with the first one's refusal given to all.
+// Seen to fail with the refusal of the first waiter given to all.
 func TestTheLongestWaitOfTheFirstWaiterIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := open(t, Options{Throttled: func(err error) bool { return err == errQuota }})

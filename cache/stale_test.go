@@ -13,7 +13,7 @@ import (
 type testQueue struct {
 	mu           sync.Mutex
 	idle, paused bool
-	away         bool // whether fills have been sent
+	sent         bool // fills have left the queue
 	joined       int
 }
 
@@ -32,7 +32,7 @@ func (l *testQueue) join() {
 func (l *testQueue) expired() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.away {
+	if l.sent {
 		return nil
 	}
 	return errQuota
@@ -71,25 +71,25 @@ func TestStaleAnswersAreServedAtOnce(t *testing.T) {
 		{"or with no-cache", &testQueue{idle: true, paused: true}, 45 * time.Second, "no-cache", `fwd=request; stored {"ok":true,"call":2}`,
 			time.Second, 2},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c, r := throttled(t), &roam{takes: time.Second, queue: tt.queue}
 			ask(t, c, groups(), r)
 			time.Sleep(tt.after - time.Second)
 			start := time.Now()
 			got := ask(t, c, groups("Cache-Control", tt.header), r)
 			if took := time.Since(start); got != tt.want || took != tt.takes {
-				t.Errorf("%s: %s after %v, want %s after %v", tt.name, got, took, tt.want, tt.takes)
+				t.Errorf("%s after %v, want %s after %v", got, took, tt.want, tt.takes)
 			}
 			time.Sleep(5 * time.Second)
 			synctest.Wait()
 			if r.calls != tt.calls {
-				t.Errorf("%s: %d calls, want %d", tt.name, r.calls, tt.calls)
+				t.Errorf("%d calls, want %d", r.calls, tt.calls)
 			}
 		})
 	}
 }
 
-// However many requests read it, one refresh is sent, and only while the queue is idle. Without a reader none is sent.
+// Any number of requests cause one refresh, and only while the queue is idle. Without a request none is sent.
 func TestARefreshInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := throttled(t), &roam{queue: &testQueue{idle: true}}
@@ -148,25 +148,25 @@ func TestARefreshThatFailsChangesNothing(t *testing.T) {
 		{"Roam answered 404", status(404)},
 		{"a panic", func(int) (*http.Response, error) { panic("oh") }},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c, r := throttled(t), &roam{queue: &testQueue{idle: true}}
 			ask(t, c, groups(), r)
 			time.Sleep(40 * time.Second)
 			r.answer = tt.answer
 			for range 2 {
 				if got := ask(t, c, groups(), r); !strings.HasPrefix(got, "hit; ttl=-10; detail=revalidating") {
-					t.Errorf("%s: %s", tt.name, got)
+					t.Errorf("%s, want the stale answer", got)
 				}
 				synctest.Wait()
 			}
 			if r.calls != 3 || len(c.fills) != 0 || len(c.fetches) != 0 {
-				t.Errorf("%s: %d calls, and %d fills are left", tt.name, r.calls, len(c.fills))
+				t.Errorf("%d calls, and %d fills are left; want 3, and none", r.calls, len(c.fills))
 			}
 		})
 	}
 }
 
-// A write during a refresh: the old answer must not come back by it.
+// A refresh that runs during a write must not store the answer from before the write.
 func TestARefreshThatAWriteInvalidatedIsNotStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := throttled(t), &roam{takes: time.Second, queue: &testQueue{idle: true}}
@@ -186,15 +186,15 @@ func TestARefreshThatAWriteInvalidatedIsNotStored(t *testing.T) {
 func TestEachWaiterHasItsOwnLongestWait(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		away  bool
+		sent  bool
 		after time.Duration // when waiters with a short longest wait have an answer
 		want  string
 	}{
 		{"a fill in the queue", false, 3 * time.Second, "paused"},
 		{"a fill that has left it", true, 10 * time.Second, `{"ok":true,"call":1}`},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			l := &testQueue{away: tt.away}
+		inBubble(t, tt.name, func(t *testing.T) {
+			l := &testQueue{sent: tt.sent}
 			c, r := throttled(t), &roam{takes: 10 * time.Second, queue: l}
 			start := time.Now()
 			var all sync.WaitGroup
@@ -217,14 +217,14 @@ func TestEachWaiterHasItsOwnLongestWait(t *testing.T) {
 						want, after = tt.want, tt.after
 					}
 					if got != want || took != after {
-						t.Errorf("%s, with a short longest wait = %v: %s after %v, want %s after %v", tt.name, short, got, took, want, after)
+						t.Errorf("with a short longest wait = %v: %s after %v, want %s after %v", short, got, took, want, after)
 					}
 				})
 				synctest.Wait()
 			}
 			all.Wait()
 			if r.calls != 1 || l.joined != 3 {
-				t.Errorf("%s: %d calls, %d joined; want 1 and 3", tt.name, r.calls, l.joined)
+				t.Errorf("%d calls, %d joined; want 1 and 3", r.calls, l.joined)
 			}
 		})
 	}

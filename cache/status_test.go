@@ -28,39 +28,32 @@ func TestSection3_StatusCodesThatAreStored(t *testing.T) {
 		{204, origins, fresh, false},
 		{404, rule, fresh, false}, {301, rule, fresh, false}, {203, rule, fresh, false},
 	} {
-		t.Run(strconv.Itoa(tt.status)+" with "+tt.says, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				c := open(t, Options{})
-				r := &roam{answer: func(int) (*http.Response, error) {
-					return response(tt.status, `{"ok":false,"error":"not_found"}`, "Cache-Control", tt.says, "Location", "/elsewhere", "Etag", `"1"`), nil
-				}}
-				q := groups("If-None-Match", `"1"`)
-				q.Rule = tt.rule
-				for _, step := range []struct {
-					after  time.Duration
-					stored bool
-				}{{0, false}, {10 * time.Second, tt.stored}, {time.Minute, false}} {
-					time.Sleep(step.after)
-					a, err := c.Do(t.Context(), q, r)
-					if err != nil || a.Status != tt.status || a.Header.Get("Location") != "/elsewhere" || !strings.Contains(string(a.Body), "not_found") {
-						t.Fatalf("after %v: %+v (%v), want %d as Roam gave it", step.after, a, err, tt.status)
-					}
-					if hit := a.Result == Hit; hit != step.stored || a.IsNotModified(q.Request) {
-						t.Errorf(
-							"after %v: %s, unchanged %v; want a hit = %v, and no 304",
-							step.after,
-							a.CacheStatus(),
-							a.IsNotModified(q.Request),
-							step.stored,
-						)
-					}
+		inBubble(t, strconv.Itoa(tt.status)+" with "+tt.says, func(t *testing.T) {
+			c := open(t, Options{})
+			r := &roam{answer: func(int) (*http.Response, error) {
+				return response(tt.status, `{"ok":false,"error":"not_found"}`, "Cache-Control", tt.says, "Location", "/elsewhere", "Etag", `"1"`), nil
+			}}
+			q := groups("If-None-Match", `"1"`)
+			q.Rule = tt.rule
+			for _, step := range []struct {
+				after  time.Duration
+				stored bool
+			}{{0, false}, {10 * time.Second, tt.stored}, {time.Minute, false}} {
+				time.Sleep(step.after)
+				a, err := c.Do(t.Context(), q, r)
+				if err != nil || a.Status != tt.status || a.Header.Get("Location") != "/elsewhere" || !strings.Contains(string(a.Body), "not_found") {
+					t.Fatalf("after %v: %+v (%v), want %d as Roam gave it", step.after, a, err, tt.status)
 				}
-				for _, call := range r.asked {
-					if call.Conditions != nil {
-						t.Errorf("Roam is asked with %v, want no conditions for a status other than 200", call.Conditions)
-					}
+				if hit := a.Result == Hit; hit != step.stored || a.IsNotModified(q.Request) {
+					t.Errorf("after %v: %s, unchanged %v; want a hit = %v, and no 304", step.after, a.CacheStatus(), a.IsNotModified(q.Request),
+						step.stored)
 				}
-			})
+			}
+			for _, call := range r.asked {
+				if call.Conditions != nil {
+					t.Errorf("Roam is asked with %v, want no conditions for a status other than 200", call.Conditions)
+				}
+			}
 		})
 	}
 }

@@ -67,13 +67,15 @@ func TestSection3_StoringResponses(t *testing.T) {
 		{"varying with what the key holds", response(200, ok, "Vary", "accept-encoding, Origin"), true},
 		{"a body without an end", endless, false},
 	} {
-		c := open(t, Options{})
-		r := &roam{answer: func(int) (*http.Response, error) { return tt.res, nil }}
-		first := ask(t, c, groups(), r)
-		_, e := c.find(groups())
-		if stored := e != nil; stored != tt.stored || strings.Contains(first, "stored") != tt.stored {
-			t.Errorf("%s: stored = %v (%s), want %v", tt.name, stored, first, tt.stored)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			c := open(t, Options{})
+			r := &roam{answer: func(int) (*http.Response, error) { return tt.res, nil }}
+			first := ask(t, c, groups(), r)
+			_, e := c.find(groups())
+			if stored := e != nil; stored != tt.stored || strings.Contains(first, "stored") != tt.stored {
+				t.Errorf("%s, and an entry = %v; want it stored = %v", first, stored, tt.stored)
+			}
+		})
 	}
 }
 
@@ -94,22 +96,8 @@ func TestSection3_3_IncompleteResponses(t *testing.T) {
 func TestSection3_1_StoringHeaderFields(t *testing.T) {
 	c := open(t, Options{})
 	r := &roam{answer: func(int) (*http.Response, error) {
-		return response(
-			200,
-			"{}",
-			"Connection",
-			"close, X-Hop",
-			"X-Hop",
-			"1",
-			"Keep-Alive",
-			"5",
-			"Proxy-Authenticate",
-			"x",
-			"Age",
-			"3",
-			"X-Roam",
-			"1",
-		), nil
+		return response(200, "{}", "Connection", "close, X-Hop", "X-Hop", "1", "Keep-Alive", "5", "Proxy-Authenticate", "x", "Age", "3",
+			"X-Roam", "1"), nil
 	}}
 	ask(t, c, groups(), r)
 	a, _ := c.Do(t.Context(), groups(), r)
@@ -125,7 +113,7 @@ func TestSection4_2_3_DateIsAddedOnce(t *testing.T) {
 		{"none", "", "Sat, 01 Jan 2000 00:00:00 GMT"},
 		{"Roam's", "Mon, 05 Jan 2026 09:00:00 GMT", "Mon, 05 Jan 2026 09:00:00 GMT"},
 	} {
-		bubble(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{})
 			res := response(200, "{}")
 			if tt.date != "" {
@@ -135,7 +123,7 @@ func TestSection4_2_3_DateIsAddedOnce(t *testing.T) {
 			for range 2 {
 				a, err := c.Do(t.Context(), groups(), r)
 				if err != nil || !slices.Equal(a.Header["Date"], []string{tt.want}) {
-					t.Errorf("%s: %v (%v), want %s", tt.name, a.Header["Date"], err, tt.want)
+					t.Errorf("%v (%v), want %s", a.Header["Date"], err, tt.want)
 				}
 				time.Sleep(10 * time.Second)
 			}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// testStore holds for every Store.
+// testStore checks what every Store must do.
 func testStore(t *testing.T, s Store, max int64) {
 	entry := func(n int) *Entry {
 		return &Entry{Route: "/v1/some.list", Header: http.Header{"X": {"y"}}, Body: make([]byte, n)}

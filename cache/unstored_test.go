@@ -24,41 +24,39 @@ func TestOnlyJSONIsSharedWhereNothingIsStored(t *testing.T) {
 		{"text of a route that is stored", "text/vtt", Rule{TTL: 1}, 1},
 		{"events of a route that is stored", "text/event-stream", Rule{TTL: 1}, 2},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := open(t, Options{})
-				calls := 0
-				begin := make(chan struct{})
-				by := fillFunc(func(context.Context, Call) (*http.Response, error) {
-					calls++
-					<-begin
-					return &http.Response{
-						StatusCode:    200,
-						Header:        http.Header{"Content-Type": {tt.kind}},
-						Body:          io.NopCloser(strings.NewReader(`{}`)),
-						ContentLength: 2,
-					}, nil
-				})
-				q := Lookup{Key: "k", Route: "/v1/x", Rule: tt.rule, Shares: true}
-				answers := make(chan *Answer, 2)
-				for range 2 {
-					go func() {
-						a, err := c.Do(t.Context(), q, by)
-						if err != nil {
-							t.Error(err)
-						}
-						answers <- a
-					}()
-				}
-				synctest.Wait()
-				close(begin)
-				for range 2 {
-					(<-answers).close()
-				}
-				if calls != tt.calls {
-					t.Errorf("%d calls, want %d", calls, tt.calls)
-				}
+		inBubble(t, tt.name, func(t *testing.T) {
+			c := open(t, Options{})
+			calls := 0
+			begin := make(chan struct{})
+			by := fillFunc(func(context.Context, Call) (*http.Response, error) {
+				calls++
+				<-begin
+				return &http.Response{
+					StatusCode:    200,
+					Header:        http.Header{"Content-Type": {tt.kind}},
+					Body:          io.NopCloser(strings.NewReader(`{}`)),
+					ContentLength: 2,
+				}, nil
 			})
+			q := Lookup{Key: "k", Route: "/v1/x", Rule: tt.rule, Shares: true}
+			answers := make(chan *Answer, 2)
+			for range 2 {
+				go func() {
+					a, err := c.Do(t.Context(), q, by)
+					if err != nil {
+						t.Error(err)
+					}
+					answers <- a
+				}()
+			}
+			synctest.Wait()
+			close(begin)
+			for range 2 {
+				(<-answers).close()
+			}
+			if calls != tt.calls {
+				t.Errorf("%d calls, want %d", calls, tt.calls)
+			}
 		})
 	}
 }

@@ -44,12 +44,12 @@ func TestSection4_1_CalculatingCacheKeysWithVary(t *testing.T) {
 	if n := c.Invalidate(func(string) bool { return true }); n != 5 {
 		t.Errorf("%d answers were invalidated, want 5", n)
 	}
-	if got := ask(t, c, groups("User-Agent", "a"), r); got != "fwd=uri-miss; stored 6" {
-		t.Errorf("after the invalidation: %s", got)
+	if got, want := ask(t, c, groups("User-Agent", "a"), r), "fwd=uri-miss; stored 6"; got != want {
+		t.Errorf("after the invalidation: %s, want %s", got, want)
 	}
 }
 
-// Section 4: an answer for one request alone is shared with no other. One that varies is shared by requests with the same fields.
+// Section 4: an answer that is for one request alone is not shared. An answer with Vary is shared by requests with the same fields.
 func TestSection4_1_SharingWhatVaries(t *testing.T) {
 	for _, tt := range []struct {
 		name, control, vary string
@@ -61,7 +61,7 @@ func TestSection4_1_SharingWhatVaries(t *testing.T) {
 		{"for no other", "no-store", "", 4},
 		{"for that user", "private", "", 4},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, tt.name, func(t *testing.T) {
 			c := open(t, Options{})
 			r := &roam{takes: time.Second, answer: func(int) (*http.Response, error) {
 				return response(200, "{}", "Vary", tt.vary, "Cache-Control", tt.control), nil
@@ -70,20 +70,20 @@ func TestSection4_1_SharingWhatVaries(t *testing.T) {
 			for i := range 4 {
 				all.Go(func() {
 					if got := ask(t, c, groups("User-Agent", string(rune('a'+i%2))), r); !strings.HasSuffix(got, " {}") {
-						t.Errorf("%s: %s", tt.name, got)
+						t.Errorf("%s, want the body {}", got)
 					}
 				})
 				synctest.Wait()
 			}
 			all.Wait()
 			if r.calls != tt.calls {
-				t.Errorf("%s: %d calls for four requests at once, want %d", tt.name, r.calls, tt.calls)
+				t.Errorf("%d calls for four requests at once, want %d", r.calls, tt.calls)
 			}
 		})
 	}
 }
 
-// For any Vary and any two requests: they share an answer exactly if they get the same variant.
+// For any Vary, two requests share an answer if and only if they select the same variant.
 //
 // Seen to fail with a key whose parts have no lengths.
 func FuzzVary(f *testing.F) {

@@ -187,17 +187,20 @@ func TestTheForecastWhereSlotsBecomeTheBound(t *testing.T) {
 // the queue of now is not late enough.
 func TestRetryAfterBesideFiftyBusyTools(t *testing.T) {
 	for _, longest := range []time.Duration{0, 5 * time.Second, 20 * time.Second, 60 * time.Second} {
-		synctest.Test(t, func(t *testing.T) {
-			c := crowd{
-				perSecond: 1, burst: 1, options: Options{MaxWait: time.Hour},
-				tools: []Tool{{Name: "busy0"}}, caller: within(longest, "idle").Caller, comes: 30 * time.Second,
-			}
-			for n := range 500 {
-				c.before = append(c.before, plannedCall{tool: Tool{Name: fmt.Sprint("busy", n%50), Weight: 1 + n%3}, urgency: Usual})
-			}
-			if first, again := c.play(t); again.err != nil || first.err == nil && longest < 50*time.Second {
-				t.Errorf("willing to wait %v: %v, and when it came back: %v", longest, first.err, again.err)
-			}
+		t.Run(fmt.Sprint("willing to wait ", longest), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := crowd{
+					perSecond: 1, burst: 1, options: Options{MaxWait: time.Hour},
+					tools: []Tool{{Name: "busy0"}}, caller: within(longest, "idle").Caller, comes: 30 * time.Second,
+				}
+				for n := range 500 {
+					c.before = append(c.before, plannedCall{tool: Tool{Name: fmt.Sprint("busy", n%50), Weight: 1 + n%3}, urgency: Usual})
+				}
+				if first, again := c.play(t); again.err != nil || first.err == nil && longest < 50*time.Second {
+					t.Errorf("at first: %v, and when it came back: %v; want it admitted then, and at first refused if it waits less than 50 s",
+						first.err, again.err)
+				}
+			})
 		})
 	}
 }

@@ -24,32 +24,34 @@ func TestACallWithoutABodyOnTheWire(t *testing.T) {
 		{"DELETE", "", 1},
 		{"POST", "Content-Length: 0", 1},
 	} {
-		heads := make(chan string, 10)
-		l := listening(t, heads)
-		local, _ := NewLocal(1, 10, 0)
-		queue := New(Options{Bucket: local})
-		network := &http.Transport{DisableCompression: true}
-		rt := &Transport{Next: network, Queue: queue, Bodies: NewBodies(0, "")}
-		call := func() *Call {
-			made := from("bot")
-			req, _ := http.NewRequestWithContext(WithCall(t.Context(), made), tt.method, "http://"+l, nil)
-			if res, err := rt.RoundTrip(req); err == nil {
-				io.Copy(io.Discard, res.Body)
-				res.Body.Close()
+		t.Run(tt.method, func(t *testing.T) {
+			heads := make(chan string, 10)
+			l := listening(t, heads)
+			local, _ := NewLocal(1, 10, 0)
+			queue := New(Options{Bucket: local})
+			network := &http.Transport{DisableCompression: true}
+			rt := &Transport{Next: network, Queue: queue, Bodies: NewBodies(0, "")}
+			call := func() *Call {
+				made := from("bot")
+				req, _ := http.NewRequestWithContext(WithCall(t.Context(), made), tt.method, "http://"+l, nil)
+				if res, err := rt.RoundTrip(req); err == nil {
+					io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+				}
+				return made
 			}
-			return made
-		}
-		call()
-		if got := call().Attempts; got != tt.attempts || len(heads) != 1+got {
-			t.Errorf("%s: %d attempts and %d calls on the wire after the first, want %d of each", tt.method, got, len(heads)-1, tt.attempts)
-		}
-		for head := range strings.SplitSeq(<-heads, "\r\n") {
-			if name, _, _ := strings.Cut(head, ":"); (name == "Content-Length" || name == "Transfer-Encoding") && head != tt.framing {
-				t.Errorf("%s: went out with %q, want %q", tt.method, head, tt.framing)
+			call()
+			if got := call().Attempts; got != tt.attempts || len(heads) != 1+got {
+				t.Errorf("%d attempts and %d calls on the wire after the first, want %d of each", got, len(heads)-1, tt.attempts)
 			}
-		}
-		network.CloseIdleConnections()
-		queue.Close()
+			for head := range strings.SplitSeq(<-heads, "\r\n") {
+				if name, _, _ := strings.Cut(head, ":"); (name == "Content-Length" || name == "Transfer-Encoding") && head != tt.framing {
+					t.Errorf("went out with %q, want %q", head, tt.framing)
+				}
+			}
+			network.CloseIdleConnections()
+			queue.Close()
+		})
 	}
 }
 

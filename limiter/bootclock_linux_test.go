@@ -30,23 +30,25 @@ func TestTheWallClockIsSetWhileNoProcessRuns(t *testing.T) {
 		{"back by an hour", -time.Hour, boot, 0, 0, "future"},
 		{"and the machine was started anew, an hour later", time.Hour, "another", 10, -time.Hour + 27*time.Second, ""},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			dir := t.TempDir()
-			openState(t, dir).Keep(Kept{Level: 0, At: time.Now(), Paused: true, Until: time.Now().Add(30 * time.Second)})
-			time.Sleep(3 * time.Second)
-			body, _ := openState(t, dir).record.Read()
-			k, err := decodeState(body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			k.At, k.Until, k.Boot = k.At.Add(-tt.forward), k.Until.Add(-tt.forward), tt.boot
-			writeState(t, dir, stateVersion, k)
-			b, _ := NewLocal(1, 10, 0)
-			r, err := openState(t, dir).Restore(b)
-			wanted := err == nil && tt.says == "" || err != nil && tt.says != "" && strings.Contains(err.Error(), tt.says)
-			if got := b.Level(time.Now()); got != tt.level || r.Paused != tt.pause || !wanted {
-				t.Errorf("%s: the level is %v and the pause %v (%v), want %v, %v and %q", tt.name, got, r.Paused, err, tt.level, tt.pause, tt.says)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				openState(t, dir).Keep(Kept{Level: 0, At: time.Now(), Paused: true, Until: time.Now().Add(30 * time.Second)})
+				time.Sleep(3 * time.Second)
+				body, _ := openState(t, dir).record.Read()
+				k, err := decodeState(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				k.At, k.Until, k.Boot = k.At.Add(-tt.forward), k.Until.Add(-tt.forward), tt.boot
+				writeState(t, dir, stateVersion, k)
+				b, _ := NewLocal(1, 10, 0)
+				r, err := openState(t, dir).Restore(b)
+				wanted := err == nil && tt.says == "" || err != nil && tt.says != "" && strings.Contains(err.Error(), tt.says)
+				if got := b.Level(time.Now()); got != tt.level || r.Paused != tt.pause || !wanted {
+					t.Errorf("the level is %v and the pause %v (%v), want %v, %v and %q", got, r.Paused, err, tt.level, tt.pause, tt.says)
+				}
+			})
 		})
 	}
 }

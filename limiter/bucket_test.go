@@ -18,13 +18,15 @@ func TestJitterHoldsBackItsShareOfTheBurst(t *testing.T) {
 		jitter      time.Duration
 		want        float64
 	}{{1, 10, 200 * time.Millisecond, 9.8}, {40, 10, 10 * time.Millisecond, 9.6}, {1, 1, 0, 1}} {
-		b, err := NewLocal(tt.rate, tt.burst, tt.jitter)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := b.Limits().Burst; got < tt.want-1e-9 || got > tt.want+1e-9 {
-			t.Errorf("%v at once with %v of jitter leave %v, want %v", tt.burst, tt.jitter, got, tt.want)
-		}
+		t.Run(fmt.Sprint(tt.jitter, " at ", tt.rate, " a second"), func(t *testing.T) {
+			b, err := NewLocal(tt.rate, tt.burst, tt.jitter)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := b.Limits().Burst; got < tt.want-1e-9 || got > tt.want+1e-9 {
+				t.Errorf("%v at once with %v of jitter leave %v, want %v", tt.burst, tt.jitter, got, tt.want)
+			}
+		})
 	}
 	if _, err := NewLocal(1, 1, 100*time.Millisecond); err == nil {
 		t.Error("a jitter that leaves less than one call was taken")

@@ -24,28 +24,30 @@ func TestABackgroundCallTakesOnlyAFreeToken(t *testing.T) {
 		{"a pause", func(f *fixture) { f.script = append(f.script, says(429, "Retry-After", "60")); go f.post("bot") }, ErrPaused},
 		{"shutting down", func(f *fixture) { f.queue.Close() }, ErrClosed},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, 1, 3, 0, Options{MaxInFlight: 1})
-			tt.bring(f)
-			synctest.Wait()
-			before, start := f.calls(), time.Now()
-			made := from("refresh")
-			made.Background = true
-			_, err := f.call(t.Context(), "GET", made, "")
-			if time.Since(start) != 0 && tt.want != nil {
-				t.Errorf("%s: refused after %v, want at once", tt.name, time.Since(start))
-			}
-			if tt.want == nil && (err != nil || f.calls() != before+1) {
-				t.Errorf("%s: %v after %d sends, want it sent", tt.name, err, f.calls()-before)
-			}
-			if tt.want != nil {
-				refusalOf(t, err, tt.want)
-				if f.calls() != before {
-					t.Errorf("%s: refused, and %d sent", tt.name, f.calls()-before)
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 3, 0, Options{MaxInFlight: 1})
+				tt.bring(f)
+				synctest.Wait()
+				before, start := f.calls(), time.Now()
+				made := from("refresh")
+				made.Background = true
+				_, err := f.call(t.Context(), "GET", made, "")
+				if time.Since(start) != 0 && tt.want != nil {
+					t.Errorf("refused after %v, want at once", time.Since(start))
 				}
-			}
-			f.queue.Close()
-			time.Sleep(2 * time.Hour)
+				if tt.want == nil && (err != nil || f.calls() != before+1) {
+					t.Errorf("%v after %d sends, want it sent once", err, f.calls()-before)
+				}
+				if tt.want != nil {
+					refusalOf(t, err, tt.want)
+					if f.calls() != before {
+						t.Errorf("refused, and %d sent, want none", f.calls()-before)
+					}
+				}
+				f.queue.Close()
+				time.Sleep(2 * time.Hour)
+			})
 		})
 	}
 }
@@ -132,32 +134,34 @@ func TestAFavouredCallHasTheBestPlaceOfItsCallers(t *testing.T) {
 			[]Caller{caller("flood", 7, -1), caller("calm", 5, -1), caller("flood", 2, -1)}, 1 * time.Second,
 		},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, 1, 1, 0, Options{})
-			f.post("flood")
-			for range 20 {
-				go f.post("flood")
-			}
-			synctest.Wait()
-			start := time.Now()
-			made := from("flood")
-			if tt.early {
-				for _, c := range tt.joins {
-					made.Favour(c)
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 1, 0, Options{})
+				f.post("flood")
+				for range 20 {
+					go f.post("flood")
 				}
-			}
-			done := make(chan time.Duration)
-			go func() { f.call(t.Context(), "POST", made, "{}"); done <- time.Since(start) }()
-			time.Sleep(500 * time.Millisecond)
-			if !tt.early {
-				for _, c := range tt.joins {
-					made.Favour(c)
+				synctest.Wait()
+				start := time.Now()
+				made := from("flood")
+				if tt.early {
+					for _, c := range tt.joins {
+						made.Favour(c)
+					}
 				}
-			}
-			if got := <-done; got != tt.want {
-				t.Errorf("%s: its permit came after %v, want %v", tt.name, got, tt.want)
-			}
-			f.queue.Close()
+				done := make(chan time.Duration)
+				go func() { f.call(t.Context(), "POST", made, "{}"); done <- time.Since(start) }()
+				time.Sleep(500 * time.Millisecond)
+				if !tt.early {
+					for _, c := range tt.joins {
+						made.Favour(c)
+					}
+				}
+				if got := <-done; got != tt.want {
+					t.Errorf("its permit came after %v, want %v", got, tt.want)
+				}
+				f.queue.Close()
+			})
 		})
 	}
 }
@@ -167,23 +171,25 @@ func TestAFavouredCallWaitsAsLongAsItsMostPatientCaller(t *testing.T) {
 		name  string
 		early bool
 	}{{"joined while it was queued", false}, {"joined before it was queued", true}} {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, 1, 5, 0, Options{})
-			f.script = append(f.script, says(429, "Retry-After", "30"))
-			go f.post("bot")
-			synctest.Wait()
-			made := within(time.Minute, "bot")
-			if tt.early { // on its own it would be refused at once
-				made = within(time.Second, "bot")
-				made.Favour(within(time.Minute, "other").Caller)
-			}
-			done := make(chan error)
-			go func() { _, err := f.call(t.Context(), "POST", made, "{}"); done <- err }()
-			time.Sleep(10 * time.Second)
-			made.Favour(Caller{Tool: Tool{Name: "third"}, Longest: 0})
-			if err := <-done; err != nil {
-				t.Errorf("%s: %v, want a permit after the pause", tt.name, err)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 5, 0, Options{})
+				f.script = append(f.script, says(429, "Retry-After", "30"))
+				go f.post("bot")
+				synctest.Wait()
+				made := within(time.Minute, "bot")
+				if tt.early { // on its own it would be refused at once
+					made = within(time.Second, "bot")
+					made.Favour(within(time.Minute, "other").Caller)
+				}
+				done := make(chan error)
+				go func() { _, err := f.call(t.Context(), "POST", made, "{}"); done <- err }()
+				time.Sleep(10 * time.Second)
+				made.Favour(Caller{Tool: Tool{Name: "third"}, Longest: 0})
+				if err := <-done; err != nil {
+					t.Errorf("%v, want a permit after the pause", err)
+				}
+			})
 		})
 	}
 }

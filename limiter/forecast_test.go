@@ -44,16 +44,17 @@ func TestAForecastByHand(t *testing.T) {
 			[]time.Duration{900 * ms, 300 * ms, 200 * ms}, []time.Duration{0, 100 * ms, 700 * ms, 800 * ms, 1000 * ms, 1100 * ms}, 0,
 		},
 	} {
-		burst := max(tt.level, 1)
-		for n, want := range tt.want {
-			s, now := stands(tt.rate, burst, tt.level, tt.o, time.Second, tt.left...)
-			f := s.forecast(now)
-			rough := f.rough
-			if got := f.nth(n); (got-want).Abs() > time.Microsecond || rough != moment+tt.rough {
-				t.Errorf("%s: the call with %d before it leaves after %v, give or take %v, want %v and %v",
-					tt.name, n, got, rough, want, moment+tt.rough)
+		t.Run(tt.name, func(t *testing.T) {
+			burst := max(tt.level, 1)
+			for n, want := range tt.want {
+				s, now := stands(tt.rate, burst, tt.level, tt.o, time.Second, tt.left...)
+				f := s.forecast(now)
+				rough := f.rough
+				if got := f.nth(n); (got-want).Abs() > time.Microsecond || rough != moment+tt.rough {
+					t.Errorf("the call with %d before it leaves after %v, give or take %v, want %v and %v", n, got, rough, want, moment+tt.rough)
+				}
 			}
-		}
+		})
 	}
 }
 

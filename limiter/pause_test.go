@@ -234,11 +234,13 @@ func TestAPauseOfBeforeTheStartIsReported(t *testing.T) {
 		{30 * time.Second, []time.Duration{30 * time.Second}},
 		{time.Hour, []time.Duration{5 * time.Minute}}, // the longest without a probe
 	} {
-		var began []time.Duration
-		b, _ := NewLocal(1, 10, 0)
-		New(Options{Bucket: b, Paused: tt.paused, Observer: pauses{began: &began}}).Close()
-		if !slices.Equal(began, tt.want) {
-			t.Errorf("paused for %v before the start: reported are %v, want %v", tt.paused, began, tt.want)
-		}
+		t.Run(tt.paused.String(), func(t *testing.T) {
+			var began []time.Duration
+			b, _ := NewLocal(1, 10, 0)
+			New(Options{Bucket: b, Paused: tt.paused, Observer: pauses{began: &began}}).Close()
+			if !slices.Equal(began, tt.want) {
+				t.Errorf("paused for %v before the start: reported are %v, want %v", tt.paused, began, tt.want)
+			}
+		})
 	}
 }

@@ -22,11 +22,13 @@ func TestTheReasonOfARefusal(t *testing.T) {
 		{"expired while one probes", PauseProbing, 0, longest, ErrPaused},
 		{"came while one probes", PauseProbing, 0, 0, ErrWaitTooLong},
 	} {
-		s, now := stands(1, 10, 0, Options{}, 0)
-		s.pause.state, s.pause.until = tt.state, now.Add(tt.lasts)
-		if r := s.refusal(now, &call{tool: Tool{Name: "bot"}, urgency: Usual}, longest, tt.waited); !errors.Is(r, tt.want) {
-			t.Errorf("%s: refused because %v, want %v", tt.name, r.Reason, tt.want)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			s, now := stands(1, 10, 0, Options{}, 0)
+			s.pause.state, s.pause.until = tt.state, now.Add(tt.lasts)
+			if r := s.refusal(now, &call{tool: Tool{Name: "bot"}, urgency: Usual}, longest, tt.waited); !errors.Is(r, tt.want) {
+				t.Errorf("refused because %v, want %v", r.Reason, tt.want)
+			}
+		})
 	}
 }
 

@@ -21,24 +21,26 @@ func TestBurstThenOnePerSecond(t *testing.T) {
 		{"the whole burst when the network is still", 0, 10, 15 * time.Second},
 		{"a fifth of a call held back for 200 ms of jitter", 200 * time.Millisecond, 9, 15200 * time.Millisecond},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, 1, 10, tt.jitter, Options{})
-			start := time.Now()
-			var calls sync.WaitGroup
-			for range 25 {
-				calls.Go(func() { f.post("exporter") })
-			}
-			synctest.Wait()
-			if got := f.calls(); got != tt.atOnce {
-				t.Errorf("%s: %d calls at once, want %d", tt.name, got, tt.atOnce)
-			}
-			calls.Wait()
-			if got := time.Since(start); got != tt.in {
-				t.Errorf("%s: 25 calls took %v, want %v", tt.name, got, tt.in)
-			}
-			if f.refused != 0 {
-				t.Errorf("%s: Roam refused %d calls, want none", tt.name, f.refused)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 10, tt.jitter, Options{})
+				start := time.Now()
+				var calls sync.WaitGroup
+				for range 25 {
+					calls.Go(func() { f.post("exporter") })
+				}
+				synctest.Wait()
+				if got := f.calls(); got != tt.atOnce {
+					t.Errorf("%d calls at once, want %d", got, tt.atOnce)
+				}
+				calls.Wait()
+				if got := time.Since(start); got != tt.in {
+					t.Errorf("25 calls took %v, want %v", got, tt.in)
+				}
+				if f.refused != 0 {
+					t.Errorf("Roam refused %d calls, want none", f.refused)
+				}
+			})
 		})
 	}
 }

@@ -22,27 +22,29 @@ func TestAReloadLeavesTheLevelAlone(t *testing.T) {
 		{"a higher rate refills from the same level", 2, 4, 10, 2, 0, time.Second / 4},
 		{"jitter holds its share back", 10, 1, 10, 9, time.Second, time.Second},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			b, _ := NewLocal(1, 10, 0)
-			b.Restore(time.Now(), tt.level)
-			if err := b.Reconfigure(tt.rate, tt.burst, tt.jitter); err != nil {
-				t.Fatalf("%s: %v", tt.name, err)
-			}
-			if got := b.Level(time.Now()); got != tt.want {
-				t.Errorf("%s: level = %v, want %v", tt.name, got, tt.want)
-			}
-			for b.Level(time.Now()) >= 1 {
-				take(b)
-			}
-			if got := take(b); got != tt.next {
-				t.Errorf("%s: the next token comes in %v, want %v", tt.name, got, tt.next)
-			}
-			if err := b.Reconfigure(0, 10, 0); err == nil {
-				t.Errorf("%s: a rate of 0 was taken", tt.name)
-			}
-			if got := b.Limits().Rate; got != tt.rate {
-				t.Errorf("%s: after a refused change the rate is %v, want %v", tt.name, got, tt.rate)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, _ := NewLocal(1, 10, 0)
+				b.Restore(time.Now(), tt.level)
+				if err := b.Reconfigure(tt.rate, tt.burst, tt.jitter); err != nil {
+					t.Fatal(err)
+				}
+				if got := b.Level(time.Now()); got != tt.want {
+					t.Errorf("level = %v, want %v", got, tt.want)
+				}
+				for b.Level(time.Now()) >= 1 {
+					take(b)
+				}
+				if got := take(b); got != tt.next {
+					t.Errorf("the next token comes in %v, want %v", got, tt.next)
+				}
+				if err := b.Reconfigure(0, 10, 0); err == nil {
+					t.Error("a rate of 0 was taken, want an error")
+				}
+				if got := b.Limits().Rate; got != tt.rate {
+					t.Errorf("after a refused change the rate is %v, want %v", got, tt.rate)
+				}
+			})
 		})
 	}
 }
@@ -109,22 +111,24 @@ func TestAReloadDuringAPause(t *testing.T) {
 		{"the pause goes on", 5 * time.Minute, 60 * time.Second},
 		{"a shorter longest pause counts from now", 10 * time.Second, 30 * time.Second},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, 1, 5, 0, Options{MaxWait: time.Hour})
-			f.script = append(f.script, says(429, "Retry-After", "60"))
-			start := time.Now()
-			done := make(chan time.Duration)
-			go func() { f.post("bot"); done <- time.Since(start) }()
-			time.Sleep(20 * time.Second)
-			f.queue.Reconfigure(Options{MaxWait: time.Hour, MaxPause: tt.maxPause, DefaultPause: 7 * time.Second})
-			if got := <-done; got != tt.want {
-				t.Errorf("%s: the refused call went again after %v, want %v", tt.name, got, tt.want)
-			}
-			f.script = append(f.script, says(429))
-			again := time.Now()
-			if f.post("bot"); time.Since(again) != 7*time.Second {
-				t.Errorf("%s: a 429 without Retry-After paused for %v, want the new default of 7s", tt.name, time.Since(again))
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 5, 0, Options{MaxWait: time.Hour})
+				f.script = append(f.script, says(429, "Retry-After", "60"))
+				start := time.Now()
+				done := make(chan time.Duration)
+				go func() { f.post("bot"); done <- time.Since(start) }()
+				time.Sleep(20 * time.Second)
+				f.queue.Reconfigure(Options{MaxWait: time.Hour, MaxPause: tt.maxPause, DefaultPause: 7 * time.Second})
+				if got := <-done; got != tt.want {
+					t.Errorf("the refused call went again after %v, want %v", got, tt.want)
+				}
+				f.script = append(f.script, says(429))
+				again := time.Now()
+				if f.post("bot"); time.Since(again) != 7*time.Second {
+					t.Errorf("a 429 without Retry-After paused for %v, want the new default of 7s", time.Since(again))
+				}
+			})
 		})
 	}
 }

@@ -2,9 +2,10 @@ package limiter
 
 import (
 	"fmt"
-	"syscall"
 	"testing"
 	"time"
+
+	"roamproxy/proxy/roamtest/usage"
 )
 
 // BenchmarkScaleQueued queues so many calls of so many tools, has one more refused, and dispatches all. Of none of the three may the time
@@ -20,7 +21,7 @@ func BenchmarkScaleQueued(b *testing.B) {
 			var admit, refuse, leave time.Duration
 			for b.Loop() {
 				s, now := stands(1, 10, 0, Options{MaxQueue: n.calls, MaxWait: 24 * time.Hour}, 0)
-				used := processorTime()
+				used := usage.ProcessorTime()
 				for i := range n.calls {
 					c := s.newCall(now, Caller{Tool: tools[i%n.tools], Urgency: i % (mildest + 1), Longest: -1})
 					if r := s.admit(now, c); r != nil {
@@ -28,21 +29,21 @@ func BenchmarkScaleQueued(b *testing.B) {
 					}
 					s.enter(c)
 				}
-				admit += processorTime() - used
-				used = processorTime()
+				admit += usage.ProcessorTime() - used
+				used = usage.ProcessorTime()
 				for range refused {
 					if s.admit(now, s.newCall(now, Caller{Tool: tools[0], Urgency: Usual, Longest: time.Second})) == nil {
 						b.Fatal("admitted to a full queue")
 					}
 				}
-				refuse += processorTime() - used
-				used = processorTime()
+				refuse += usage.ProcessorTime() - used
+				used = usage.ProcessorTime()
 				for range n.calls {
 					if s.pop(now, s.demand(now)) == nil {
 						b.Fatal("no call was dispatched")
 					}
 				}
-				leave += processorTime() - used
+				leave += usage.ProcessorTime() - used
 			}
 			calls := float64(b.N * n.calls)
 			b.ReportMetric(float64(admit)/calls, "admit-cpu-ns/call")
@@ -50,11 +51,4 @@ func BenchmarkScaleQueued(b *testing.B) {
 			b.ReportMetric(float64(refuse)/float64(b.N*refused), "refuse-cpu-ns/call")
 		})
 	}
-}
-
-// processorTime is what this process has used so far: on a machine that does other things, too, it scatters less than the time that passed.
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

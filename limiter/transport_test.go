@@ -67,20 +67,22 @@ func TestOnlyReadsAreSentOnceMoreWhenTheConnectionDies(t *testing.T) {
 		{"a DELETE whose connection ends", "DELETE", io.EOF, 1, false},
 		{"a GET that was not answered in time", "GET", silence{}, 1, false},
 	} {
-		synctest.Test(t, func(t *testing.T) {
-			f := newFixture(t, 1, 5, 0, Options{})
-			f.script = append(f.script, fails(tt.err))
-			_, err := f.call(t.Context(), tt.method, from("bot"), "")
-			var e *SendError
-			if tt.ok != (err == nil) || err != nil && (!errors.As(err, &e) || !e.Sent) {
-				t.Errorf("%s: error = %v", tt.name, err)
-			}
-			if got := f.calls(); got != tt.sends {
-				t.Errorf("%s: sent %d times, want %d", tt.name, got, tt.sends)
-			}
-			if got := f.queue.State(); got.InFlight != 0 || got.Tokens != float64(5-tt.sends) {
-				t.Errorf("%s: %d slots taken and %v tokens left, want 0 and %d", tt.name, got.InFlight, got.Tokens, 5-tt.sends)
-			}
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 5, 0, Options{})
+				f.script = append(f.script, fails(tt.err))
+				_, err := f.call(t.Context(), tt.method, from("bot"), "")
+				var e *SendError
+				if tt.ok != (err == nil) || err != nil && (!errors.As(err, &e) || !e.Sent) {
+					t.Errorf("error = %v, want none = %v, or a SendError of a call that was sent", err, tt.ok)
+				}
+				if got := f.calls(); got != tt.sends {
+					t.Errorf("sent %d times, want %d", got, tt.sends)
+				}
+				if got := f.queue.State(); got.InFlight != 0 || got.Tokens != float64(5-tt.sends) {
+					t.Errorf("%d slots taken and %v tokens left, want 0 and %d", got.InFlight, got.Tokens, 5-tt.sends)
+				}
+			})
 		})
 	}
 }

@@ -3,36 +3,17 @@ package rediscache_test
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/rueidis"
 
 	"roamproxy/cache"
+	"roamproxy/cache/cachetest"
 	"roamproxy/cache/rediscache"
 	"roamproxy/proxy/roamtest/redistest"
 )
-
-// upstream is a tool's request and its call to Roam in one. In roamproxy, package proxy implements both.
-type upstream struct{ calls int }
-
-func (u *upstream) NewFill() cache.Fill         { return u }
-func (*upstream) MaxWait() time.Duration        { return time.Minute }
-func (*upstream) Queue() (idle, paused bool)    { return true, false }
-func (*upstream) Join(cache.Requester)          {}
-func (*upstream) Expired(cache.Requester) error { return nil }
-
-func (u *upstream) Fetch(context.Context, cache.Call) (*http.Response, error) {
-	u.calls++
-	body := fmt.Sprintf(`{"ok":true,"call":%d}`, u.calls)
-	return &http.Response{
-		StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
-		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), ProtoMajor: 1,
-	}, nil
-}
 
 // lookup is the same read of every replica. Seal is derived from the secret of the credential.
 func lookup() cache.Lookup {
@@ -41,7 +22,7 @@ func lookup() cache.Lookup {
 
 // An answer that one replica stored is a hit at another one.
 func TestReplicasShareAnAnswer(t *testing.T) {
-	redis, roam := redistest.NewRedis(t), &upstream{}
+	redis, roam := redistest.NewRedis(t), &cachetest.Upstream{}
 	for _, want := range []cache.Result{cache.Miss, cache.Hit} {
 		o, err := rueidis.ParseURL(redis.URL())
 		if err != nil {
@@ -75,7 +56,7 @@ func Example() {
 		panic(err)
 	}
 	defer c.Close()
-	roam := &upstream{}
+	roam := &cachetest.Upstream{}
 	for range 2 {
 		a, err := c.Do(context.Background(), lookup(), roam)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"roamproxy/cache/cachetest"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
@@ -37,14 +38,14 @@ func TestOldEntriesAreIgnoredAfterAFailover(t *testing.T) {
 		r.timeout, r.ackTimeout = 20*time.Second, 20*time.Second
 		return r
 	}
-	c, roam := open(t, replica()), &roam{}
+	c, roam := open(t, replica()), &cachetest.Upstream{}
 	ask(t, c, groups(), roam)
 	other := replica()
 	if other.Claim("k", groups().Route, seal, false).Entry == nil {
 		t.Fatal("the answer is not there for the other replica")
 	}
 	key, do := other.entryKey("k"), *copied
-	redistest.Eventually(t, "copying", func() bool {
+	redistest.Eventually(t, "the entry is copied", func() bool {
 		there, _ := do.Do(t.Context(), do.B().Exists().Key(key).Build()).AsInt64()
 		return there == 1
 	})
@@ -55,5 +56,5 @@ func TestOldEntriesAreIgnoredAfterAFailover(t *testing.T) {
 	if got := other.Claim("k", groups().Route, seal, false).Entry; got != nil {
 		t.Errorf("the copy has %q, want no entry from before the failover", got.Body)
 	}
-	redistest.Eventually(t, "the memory of the first forgetting it too", func() bool { return !inMemory(t, c) })
+	redistest.Eventually(t, "the first replica removes it from its memory, too", func() bool { return !inMemory(t, c) })
 }

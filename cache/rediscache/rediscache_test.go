@@ -13,10 +13,11 @@ import (
 	"github.com/redis/rueidis"
 
 	"roamproxy/cache"
+	"roamproxy/cache/cachetest"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// replicas is the caches of several replicas with one Redis.
+// replicas are the caches of several replicas with one Redis.
 type replicas struct {
 	client rueidis.Client
 	away   atomic.Bool // for the last replica
@@ -78,7 +79,7 @@ func (f *replicas) listening(t *testing.T) (n int) {
 func ofGroups(route string) bool { return strings.HasPrefix(route, "/v1/groups.") }
 
 func TestAnAnswerIsAvailableToAllReplicas(t *testing.T) {
-	f, r := newReplicas(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &cachetest.Upstream{}
 	if got := ask(t, f.caches[0], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":1}`) {
 		t.Errorf("the first replica: %s", got)
 	}
@@ -94,7 +95,7 @@ func TestAnAnswerIsAvailableToAllReplicas(t *testing.T) {
 }
 
 func TestEqualRequestsOfAllReplicasCostOneCall(t *testing.T) {
-	f, r := newReplicas(t, 3), &roam{takes: 300 * time.Millisecond}
+	f, r := newReplicas(t, 3), &cachetest.Upstream{Takes: 300 * time.Millisecond}
 	var mu sync.Mutex
 	seen := map[string]int{}
 	var all sync.WaitGroup
@@ -110,8 +111,8 @@ func TestEqualRequestsOfAllReplicasCostOneCall(t *testing.T) {
 	}
 	all.Wait()
 	want := map[string]int{`fwd=uri-miss; stored {"ok":true,"call":1}`: 1, `fwd=uri-miss; collapsed {"ok":true,"call":1}`: 59}
-	if r.calls != 1 || !maps.Equal(seen, want) {
-		t.Errorf("%d calls, answers %v, want one call and %v", r.calls, seen, want)
+	if r.Calls() != 1 || !maps.Equal(seen, want) {
+		t.Errorf("%d calls, answers %v, want one call and %v", r.Calls(), seen, want)
 	}
 }
 
@@ -122,13 +123,13 @@ func TestAnInvalidationReachesEveryMemoryBeforeItReturns(t *testing.T) {
 		"a Cluster":  func() redisServer { return redistest.NewCluster(t, 3) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, r := newReplicasOn(t, redis(), 3, 20*time.Second), &roam{}
+			f, r := newReplicasOn(t, redis(), 3, 20*time.Second), &cachetest.Upstream{}
 			for round := range 20 {
 				for _, c := range f.caches {
 					ask(t, c, groups(), r)
 				}
-				if r.calls != round+1 {
-					t.Fatalf("round %d: %d calls, want one for all replicas", round, r.calls)
+				if r.Calls() != round+1 {
+					t.Fatalf("round %d: %d calls, want one for all replicas", round, r.Calls())
 				}
 				f.caches[round%3].Invalidate(ofGroups)
 				for i, c := range f.caches {
@@ -142,7 +143,7 @@ func TestAnInvalidationReachesEveryMemoryBeforeItReturns(t *testing.T) {
 }
 
 func TestAnInvalidationWithoutMessageIsNoticed(t *testing.T) {
-	f, r := newReplicas(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &cachetest.Upstream{}
 	ask(t, f.caches[0], groups(), r)
 	ask(t, f.caches[1], groups(), r)
 	shared := f.tiers[0]
@@ -153,7 +154,7 @@ func TestAnInvalidationWithoutMessageIsNoticed(t *testing.T) {
 	}
 	start := time.Now()
 	for i, c := range f.caches {
-		redistest.Eventually(t, fmt.Sprint("replica ", i, " forgetting"), func() bool { return !inMemory(t, c) })
+		redistest.Eventually(t, fmt.Sprint("replica ", i, " removes it"), func() bool { return !inMemory(t, c) })
 	}
 	t.Logf("noticed after %v", time.Since(start))
 }
@@ -161,18 +162,18 @@ func TestAnInvalidationWithoutMessageIsNoticed(t *testing.T) {
 func TestAnAnswerFromBeforeAWriteElsewhereIsNotStored(t *testing.T) {
 	f := newReplicas(t, 2)
 	asked, answered := make(chan struct{}), make(chan struct{})
-	slow := func() *http.Response {
+	slow := &cachetest.Upstream{Answer: func(int) string {
 		close(asked)
 		<-answered
-		return response(`{"ok":true,"before":true}`)
-	}
+		return `{"ok":true,"before":true}`
+	}}
 	var all sync.WaitGroup
-	all.Go(func() { f.caches[0].Do(t.Context(), groups(), fillFunc(slow)) })
+	all.Go(func() { f.caches[0].Do(t.Context(), groups(), slow) })
 	<-asked
 	f.caches[1].Invalidate(ofGroups)
 	close(answered)
 	all.Wait()
-	r := &roam{}
+	r := &cachetest.Upstream{}
 	for i, c := range f.caches {
 		if got := ask(t, c, groups(), r); strings.Contains(got, "before") {
 			t.Errorf("replica %d: %s, which is of before the write", i, got)
@@ -181,7 +182,7 @@ func TestAnAnswerFromBeforeAWriteElsewhereIsNotStored(t *testing.T) {
 }
 
 func TestTheLockOfADeadReplicaExpires(t *testing.T) {
-	f, r := newReplicas(t, 1), &roam{}
+	f, r := newReplicas(t, 1), &cachetest.Upstream{}
 	dead := f.tiers[0]
 	if c := dead.Claim("k", groups().Route, seal, true); c.Lock == "" {
 		t.Fatal("no lock")
@@ -194,7 +195,7 @@ func TestTheLockOfADeadReplicaExpires(t *testing.T) {
 }
 
 func TestWithoutRedisTheMemoryIsUsed(t *testing.T) {
-	f, r := newReplicas(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &cachetest.Upstream{}
 	ask(t, f.caches[1], groups(), r)
 	ask(t, f.caches[0], groups(), r)
 	f.away.Store(true)
@@ -209,12 +210,12 @@ func TestWithoutRedisTheMemoryIsUsed(t *testing.T) {
 		t.Errorf("the other replica, which could not be notified: %s", got)
 	}
 	f.away.Store(false)
-	redistest.Eventually(t, "telling of it", func() bool { return !inMemory(t, f.caches[0]) })
+	redistest.Eventually(t, "the other replica removes it", func() bool { return !inMemory(t, f.caches[0]) })
 }
 
 func TestAHangingRedisDelaysNoCall(t *testing.T) {
 	server := redistest.NewRedis(t)
-	f, r := newReplicasOn(t, server, 1, redisTimeout), &roam{}
+	f, r := newReplicasOn(t, server, 1, redisTimeout), &cachetest.Upstream{}
 	server.Hang()
 	defer server.Resume()
 	var all sync.WaitGroup
@@ -232,7 +233,7 @@ func TestAHangingRedisDelaysNoCall(t *testing.T) {
 }
 
 func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
-	f, r := newReplicas(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &cachetest.Upstream{}
 	ask(t, f.caches[0], groups(), r)
 	key := f.tiers[0].entryKey("k")
 	whole, err := f.client.Do(t.Context(), f.client.B().Hget().Key(key).Field("entry").Build()).AsBytes()
@@ -241,10 +242,12 @@ func TestForeignAndDamagedEntriesAreMisses(t *testing.T) {
 	}
 	for name, data := range map[string]string{"another version": "\x01" + string(whole[1:]), "cut": string(whole[:len(whole)-1]), "empty": "",
 		"a turned bit": string(whole[:20]) + "\x00" + string(whole[21:])} {
-		f.client.Do(t.Context(), f.client.B().Hset().Key(key).FieldValue().FieldValue("entry", data).Build())
-		if c := f.tiers[1].Claim("k", groups().Route, seal, false); c.Entry != nil || c.Generation == "" {
-			t.Errorf("%s: %+v, want nothing", name, c.Entry)
-		}
+		t.Run(name, func(t *testing.T) {
+			f.client.Do(t.Context(), f.client.B().Hset().Key(key).FieldValue().FieldValue("entry", data).Build())
+			if c := f.tiers[1].Claim("k", groups().Route, seal, false); c.Entry != nil || c.Generation == "" {
+				t.Errorf("%+v, want nothing", c.Entry)
+			}
+		})
 	}
 }
 
@@ -290,7 +293,7 @@ func TestAForgedEntryIsAMiss(t *testing.T) {
 
 // Without a secret to seal with, replicas share nothing.
 func TestWithoutASealNoEntryIsShared(t *testing.T) {
-	f, r := newReplicas(t, 2), &roam{}
+	f, r := newReplicas(t, 2), &cachetest.Upstream{}
 	q := groups()
 	q.Seal = nil
 	for i, c := range f.caches {
@@ -354,7 +357,7 @@ func FuzzEntry(f *testing.F) {
 
 func BenchmarkSharedHit(b *testing.B) {
 	c := open(b, New(Options{Client: func() rueidis.Client { return nil }, Prefix: "test"}))
-	r := &roam{}
+	r := &cachetest.Upstream{}
 	ask(b, c, groups(), r)
 	b.ReportAllocs()
 	for b.Loop() {

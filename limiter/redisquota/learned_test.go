@@ -201,8 +201,10 @@ func TestWhatIsLearnedIsReadAsItWasWritten(t *testing.T) {
 	for _, damaged := range []string{
 		"", "[1,2]", `{"rate":1}`, `{"rate":0,"burst":1,"hold":1}`, `{"rate":1,"burst":1,"hold":-1}`, `{"rate":1e999,"burst":1,"hold":1}`,
 	} {
-		if got := decode(damaged, now); got != (limiter.AdaptState{}) {
-			t.Errorf("%s is read as %+v, want nothing", damaged, got)
-		}
+		t.Run(damaged, func(t *testing.T) {
+			if got := decode(damaged, now); got != (limiter.AdaptState{}) {
+				t.Errorf("read as %+v, want nothing", got)
+			}
+		})
 	}
 }

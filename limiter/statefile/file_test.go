@@ -73,19 +73,21 @@ func TestADraftThatIsDiscarded(t *testing.T) {
 // Seen to fail with a file of another version that is overwritten.
 func TestAFileOfALaterVersionIsSetAside(t *testing.T) {
 	for _, later := range []string{`{"version":2}`, `{"used":[],"version":9}`, "roamproxy-state-2 00000000 \n"} {
-		f := open(t, t.TempDir()).File("f", 1)
-		os.WriteFile(f.Path(), []byte(later), 0o600)
-		if _, err := f.Read(); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), f.Path()) {
-			t.Errorf("%s: %v, want ErrNewer and the path", later, err)
-		}
-		if err := f.Replace([]byte(`{"version":1}`)); err != nil {
-			t.Fatal(err)
-		}
-		if aside, _ := os.ReadFile(f.Path() + ".other-version"); string(aside) != later {
-			t.Errorf("set aside: %q, want %q", aside, later)
-		}
-		if got, err := f.Read(); string(got) != `{"version":1}` || err != nil {
-			t.Errorf("read %q, %v", got, err)
-		}
+		t.Run(later, func(t *testing.T) {
+			f := open(t, t.TempDir()).File("f", 1)
+			os.WriteFile(f.Path(), []byte(later), 0o600)
+			if _, err := f.Read(); !errors.Is(err, ErrNewer) || !strings.Contains(err.Error(), f.Path()) {
+				t.Errorf("%v, want ErrNewer and the path", err)
+			}
+			if err := f.Replace([]byte(`{"version":1}`)); err != nil {
+				t.Fatal(err)
+			}
+			if aside, _ := os.ReadFile(f.Path() + ".other-version"); string(aside) != later {
+				t.Errorf("set aside: %q, want %q", aside, later)
+			}
+			if got, err := f.Read(); string(got) != `{"version":1}` || err != nil {
+				t.Errorf("read %q, %v, want what was written last", got, err)
+			}
+		})
 	}
 }

@@ -110,10 +110,12 @@ func TestAnOwnerThatCannotBeRead(t *testing.T) {
 	}
 	defer lock.Unlock()
 	for _, content := range []string{"", "{", `{"pid":"x"}`, "\x00\x00"} {
-		os.WriteFile(d.Path()+"/lock", []byte(content), 0o600)
-		_, err := d.Lock(t.Context(), "", 0)
-		if want := "statefile: " + d.Path() + " is in use by another process"; err == nil || err.Error() != want {
-			t.Errorf("with %q: %v, want %q", content, err, want)
-		}
+		t.Run(fmt.Sprintf("%q", content), func(t *testing.T) {
+			os.WriteFile(d.Path()+"/lock", []byte(content), 0o600)
+			_, err := d.Lock(t.Context(), "", 0)
+			if want := "statefile: " + d.Path() + " is in use by another process"; err == nil || err.Error() != want {
+				t.Errorf("%v, want %q", err, want)
+			}
+		})
 	}
 }

@@ -5,36 +5,36 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
 	"roamproxy/metrics"
+	"roamproxy/proxy/roamtest/usage"
 )
 
-// BenchmarkScaleTools has so many tools, each of which has called ten routes, and has calls queued. It measures their memory, a scrape, the
+// BenchmarkScaleTools has many tools, each of which has called ten routes and has calls queued. It measures their memory, a scrape, the
 // status API and the status page. None may grow faster than the number of tools.
 func BenchmarkScaleTools(b *testing.B) {
 	for _, n := range []int{100, 1000} {
 		b.Run(fmt.Sprint("tools=", n), func(b *testing.B) {
-			before := heapInUse()
+			before := usage.Heap()
 			m := busyTools(n)
-			heap := heapInUse() - before
+			heap := usage.Heap() - before
 			pages := m.Admin(func(next http.Handler) http.Handler { return next })
 			spent := make(map[string]time.Duration)
 			paths := []string{"/metrics", "/api/status", "/"}
 			for b.Loop() {
 				for _, path := range paths {
 					w, r := httptest.NewRecorder(), httptest.NewRequest("GET", path, nil)
-					used := processorTime()
+					used := usage.ProcessorTime()
 					if pages.ServeHTTP(w, r); w.Code != http.StatusOK {
 						b.Fatal(path, w.Code)
 					}
-					spent[path] += processorTime() - used
+					spent[path] += usage.ProcessorTime() - used
 				}
 			}
 			runtime.KeepAlive(m)
-			b.ReportMetric(heap/float64(n), "heap-B/tool")
+			b.ReportMetric(float64(heap)/float64(n), "heap-B/tool")
 			for i, unit := range []string{"scrape-cpu-ns/tool", "api-cpu-ns/tool", "page-cpu-ns/tool"} {
 				b.ReportMetric(float64(spent[paths[i]])/float64(b.N*n), unit)
 			}
@@ -42,7 +42,7 @@ func BenchmarkScaleTools(b *testing.B) {
 	}
 }
 
-// busyTools returns a monitor of so many tools that were used.
+// busyTools returns a monitor that has recorded calls of n tools.
 func busyTools(n int) *Monitor {
 	tools, length := make([]string, n), make(map[string]int, n)
 	for i := range tools {
@@ -68,20 +68,4 @@ func busyTools(n int) *Monitor {
 	}
 	m.sample()
 	return m
-}
-
-// heapInUse is what is in use once what is not has been collected, in bytes.
-func heapInUse() float64 {
-	var m runtime.MemStats
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return float64(m.HeapAlloc)
-}
-
-// processorTime is what this process has used so far: on a machine that does other things, too, it scatters less than the time that passed.
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
