@@ -28,7 +28,7 @@ func (nullRecorder) Throttled(string)                              {}
 func (nullRecorder) PauseBegan(string)                             {}
 func (nullRecorder) PauseEnded(string)                             {}
 
-// sample has one of everything.
+// sample returns Metrics with one event of every kind.
 func sample() *Metrics {
 	m := New(Options{Version: "1.2.3", Revision: "abcdef", Recorder: nullRecorder{}, MaxWaits: []time.Duration{time.Minute}, Reasons: []Reason{
 		{Code: "queue_full", Refusal: true, Limit: true}, {Code: "wait_too_long", Refusal: true, Limit: true},
@@ -81,7 +81,7 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 	return w.Body.String()
 }
 
-func TestExpositionIsClean(t *testing.T) {
+func TestExpositionPassesPromlint(t *testing.T) {
 	problems, err := promlint.New(strings.NewReader(scrape(t, sample(), ""))).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -93,11 +93,11 @@ func TestExpositionIsClean(t *testing.T) {
 	}
 }
 
-// The exposition is a contract with dashboards and alerts: a change of it shows in testdata and is made on purpose, with
-// go test ./metrics -update.
+// Dashboards and alerts depend on the exposition, so a change of it must be made on purpose: go test ./metrics -update writes it to
+// testdata.
 //
 // Seen to fail with a metric by another name.
-func TestExpositionIsTheAgreedOne(t *testing.T) {
+func TestExpositionMatchesTestdata(t *testing.T) {
 	const loaded = "roamproxy_config_last_reload_success_timestamp_seconds "
 	var ours []string
 	for line := range strings.Lines(scrape(t, sample(), "")) {
@@ -149,7 +149,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		t.Errorf("%d series for requests, want at most %d", got, most)
 	}
 	if got := testutil.CollectAndCount(m.queueWait); got != 1 {
-		t.Errorf("%d waiting tools that nobody configured, want other alone", got)
+		t.Errorf("%d labels of tools that are not configured, want other alone", got)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestTraceIsAnExemplar(t *testing.T) {
 	}
 }
 
-func TestTableNamesWhatIsExposed(t *testing.T) {
+func TestTableListsEveryExposedMetric(t *testing.T) {
 	m := sample()
 	exposed := scrape(t, m, "")
 	for line := range strings.Lines(exposed) {
@@ -185,7 +185,7 @@ func TestTableNamesWhatIsExposed(t *testing.T) {
 }
 
 // The table of metrics in deploy/OPERATING.md is this package's own; go test ./metrics -update writes it.
-func TestOperatingHasTheTable(t *testing.T) {
+func TestOperatingDocumentHasTheTableOfMetrics(t *testing.T) {
 	const file, from, to = "../deploy/OPERATING.md", "<!-- metrics -->\n", "<!-- /metrics -->"
 	document, err := os.ReadFile(file)
 	if err != nil {
@@ -205,10 +205,10 @@ func TestOperatingHasTheTable(t *testing.T) {
 	}
 }
 
-// The quantile of a wait that nobody exceeds is exact to a tenth of the longest one, whatever that is set to.
+// The error of a quantile of waits is at most a tenth of the longest wait, for any configured longest wait.
 //
 // Seen to fail with the bounds 30 and 60, between which a p99 of 40 s became 59.6 s.
-func TestAQuantileIsOffByATenthOfTheLongestWait(t *testing.T) {
+func TestWaitBucketsBoundTheErrorOfAQuantile(t *testing.T) {
 	for _, maxWait := range []time.Duration{3 * time.Second, 40 * time.Second, time.Minute, 97 * time.Second, 5 * time.Minute} {
 		t.Run(maxWait.String(), func(t *testing.T) {
 			bounds := waitBuckets([]time.Duration{maxWait, time.Minute})

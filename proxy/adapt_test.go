@@ -12,17 +12,17 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// otherClient uses the same credential. It makes some calls at once, every so often, and repeats none that Roam refuses.
+// otherClient uses the same credential. It makes atOnce calls at regular intervals, and repeats none that Roam refuses.
 type otherClient struct {
 	share  float64 // of the rate of 1 a second
 	atOnce int
-	wobble float64 // of the time between, at random
+	jitter float64 // of the interval, at random
 	random *rand.Rand
 }
 
-// spends makes calls until end, and returns how many Roam admitted. It begins soon after a second has begun, as our own calls do, and
-// so gets the tokens before us: a later client is refused itself.
-func (s otherClient) spends(roam *roamtest.Roam, end time.Time) (got int) {
+// run makes calls until end, and returns how many Roam admitted. It begins up to 60 ms after a full second, as our own calls do. So it
+// gets tokens before us; a later client would be refused itself.
+func (s otherClient) run(roam *roamtest.Roam, end time.Time) (got int) {
 	if s.share == 0 {
 		return 0
 	}
@@ -30,13 +30,13 @@ func (s otherClient) spends(roam *roamtest.Roam, end time.Time) (got int) {
 	time.Sleep(time.Duration(1+s.random.IntN(60)) * time.Millisecond)
 	for time.Now().Before(end) {
 		got += roam.Spend(s.atOnce)
-		time.Sleep(time.Duration(every * (1 + s.wobble*(s.random.Float64()-0.5))))
+		time.Sleep(time.Duration(every * (1 + s.jitter*(s.random.Float64()-0.5))))
 	}
 	return got
 }
 
-// busy keeps the queue of h full until end. Then all queued calls are abandoned.
-func (h *harness) busy(t *testing.T, end time.Time) {
+// keepQueueFull keeps the queue of h full until end. Then all queued calls are abandoned.
+func (h *harness) keepQueueFull(t *testing.T, end time.Time) {
 	ctx, leave := context.WithDeadline(t.Context(), end)
 	defer leave()
 	var tools sync.WaitGroup
@@ -52,13 +52,13 @@ func (h *harness) busy(t *testing.T, end time.Time) {
 	tools.Wait()
 }
 
-// A single refusal without a reason is forgotten: the same 500 calls take no longer than its pause, and the burst that was saved.
+// After a single refusal that nothing explains, the same 500 calls take longer by the pause and the time of one burst at most.
 //
 // Seen to fail with a first refusal that costs a fifth of the rate.
-func TestARefusalByAccidentCostsItsPause(t *testing.T) {
+func TestASingleRefusalCostsOnlyItsPause(t *testing.T) {
 	for _, after := range []int{0, 5, 200} {
 		t.Run(fmt.Sprintf("after %d calls", after), func(t *testing.T) {
-			cost := manyCalls(t, after, true) - manyCalls(t, after, false)
+			cost := durationOfCalls(t, after, true) - durationOfCalls(t, after, false)
 			if t.Logf("it costs %v", cost); cost > 20*time.Second {
 				t.Errorf("a refusal costs %v, want at most its pause of 10s, and ten calls of a burst", cost)
 			}
@@ -66,8 +66,8 @@ func TestARefusalByAccidentCostsItsPause(t *testing.T) {
 	}
 }
 
-// manyCalls returns how long 500 calls take, of which Roam may refuse one, and all after it wait for those before.
-func manyCalls(t *testing.T, before int, refused bool) (took time.Duration) {
+// durationOfCalls returns how long 500 calls take. Roam refuses one of them if refused is set: that after the given number of calls.
+func durationOfCalls(t *testing.T, before int, refused bool) (took time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Latency: 100 * time.Millisecond})
 		h := newHarness(t, roam, nil, func(p *setup) { p.queue.Adapt = true; p.queue.MaxWait = time.Hour })
@@ -88,9 +88,9 @@ func manyCalls(t *testing.T, before int, refused bool) (took time.Duration) {
 	return took
 }
 
-// What another client leaves is found, used and kept to, from ten minutes after a cold start, on average over some ways in which
-// chance has it. Of an even use little is refused. In groups it leaves little to measure: beside ten at once, seven tenths to all is
-// used, and 0 to 5 % refused, as the groups meet our own calls or miss them.
+// From ten minutes after a cold start roamproxy uses what another client leaves of the quota, on average over several random seeds. Beside
+// a client with regular calls, few calls are refused. A client that makes ten calls at once leaves less to measure: depending on whether
+// its calls coincide with ours, 70 to 100 % of the rest is used, and 0 to 5 % is refused.
 func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 	for _, tt := range []struct {
 		share         float64
@@ -110,7 +110,7 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 			for chance := range tt.chances {
 				synctest.Test(t, func(t *testing.T) {
 					s := otherClient{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
-					r, u := shared(t, s, 10*time.Minute, time.Hour)
+					r, u := besideOtherClient(t, s, 10*time.Minute, time.Hour)
 					t.Logf("%.1f %% refused, %.1f %% of what was left used", 100*r, 100*u)
 					refused += r / float64(tt.chances)
 					used += u / float64(tt.chances)
@@ -124,21 +124,21 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 	}
 }
 
-// shared keeps the queue full beside s, and looks at so long after a beginning: which part of our calls was refused, and which part
-// of what s left was used.
-func shared(t *testing.T, s otherClient, begins, lasts time.Duration) (refused, used float64) {
+// besideOtherClient keeps the queue full while s uses the quota too, and measures for the time lasts, beginning after begins. It returns
+// which share of our calls was refused, and which share of what s left was used.
+func besideOtherClient(t *testing.T, s otherClient, begins, lasts time.Duration) (refused, used float64) {
 	roam := roamtest.New(roamtest.Options{Latency: 100 * time.Millisecond})
 	h := newHarness(t, roam, nil, func(p *setup) { p.jitter, p.queue.Adapt = 200*time.Millisecond, true })
 	from := time.Now().Add(begins)
 	end := from.Add(lasts)
 	others := make(chan int)
 	go func() {
-		s.spends(roam, from)
-		others <- s.spends(roam, end)
+		s.run(roam, from)
+		others <- s.run(roam, end)
 	}()
 	var calls, no int
 	time.AfterFunc(begins, func() { calls, no = roam.Calls(), roam.Refused() })
-	h.busy(t, end)
+	h.keepQueueFull(t, end)
 	left := lasts.Seconds() - float64(<-others)
 	calls, no = roam.Calls()-calls, roam.Refused()-no
 	return float64(no) / float64(calls), float64(calls-no) / left

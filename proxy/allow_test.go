@@ -10,15 +10,15 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// onlyFor makes a tool with the token "token", and what it may do.
-func onlyFor(allow ...string) func(*setup) {
+// allowOnly configures one tool, with the token "token" and this allow-list.
+func allowOnly(allow ...string) func(*setup) {
 	return func(p *setup) {
 		p.proxy.Tools = []Tool{{Name: "agent", Tokens: [][32]byte{sha256.Sum256([]byte("token"))}, Allow: allow}}
 	}
 }
 
 // A tool with allow may send nothing else, alone or in a batch.
-func TestMessagesThatAToolMaySend(t *testing.T) {
+func TestAllowDecidesOnMCPMessages(t *testing.T) {
 	const addCall = `{"jsonrpc":"2.0","id":8,"method":"tools/call","params":{"name":"reaction_add","arguments":{}}}`
 	reads := []string{"GET /mcp", "POST /mcp tools/list", "POST /mcp tools/call meeting_*"}
 	for _, tt := range []struct {
@@ -57,7 +57,7 @@ func TestMessagesThatAToolMaySend(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := &recordingUpstream{}
-			h := newHarness(t, nil, e, unmetered, onlyFor(tt.allow...))
+			h := newHarness(t, nil, e, unmetered, allowOnly(tt.allow...))
 			w := h.do(t.Context(), "POST", "/mcp", tt.body, append(tt.h, "Authorization", "Bearer token")...)
 			if sent := e.req != nil; sent != tt.sent || sent && e.body != tt.body {
 				t.Errorf("sent: %v (%q), want %v", sent, e.body, tt.sent)
@@ -69,12 +69,12 @@ func TestMessagesThatAToolMaySend(t *testing.T) {
 	}
 }
 
-// Messages are posted to /mcp and to nothing that looks like it.
-func TestPathsBesideMCP(t *testing.T) {
+// A pattern for messages allows a POST to /mcp, and to no other method or path.
+func TestOnlyTheExactMCPPathTakesMessages(t *testing.T) {
 	for _, call := range []string{"POST /mcp/", "POST /MCP", "POST /%6dcp", "PUT /mcp", "GET /mcp", "DELETE /mcp", "POST /v1/chat.post"} {
 		t.Run(call, func(t *testing.T) {
 			e := &recordingUpstream{}
-			h := newHarness(t, nil, e, unmetered, onlyFor("POST /mcp tools/list"))
+			h := newHarness(t, nil, e, unmetered, allowOnly("POST /mcp tools/list"))
 			method, path, _ := strings.Cut(call, " ")
 			if w := h.do(t.Context(), method, path, listCall, "Authorization", "Bearer token"); w.Code != 403 || e.req != nil {
 				t.Errorf("answered %d, want 403", w.Code)
@@ -83,7 +83,7 @@ func TestPathsBesideMCP(t *testing.T) {
 	}
 }
 
-func TestEntriesOfMessagesThatNeverMatch(t *testing.T) {
+func TestAllowRefusesMessagePatternsThatNeverMatch(t *testing.T) {
 	for _, entry := range []string{"GET /mcp tools/list", "POST /v1/x tools/list", "POST /mcp tools/list a", "POST /mcp tools/call a b",
 		"POST /mcp *", "POST /mcp x/y"} {
 		t.Run(entry, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestEntriesOfMessagesThatNeverMatch(t *testing.T) {
 	}
 }
 
-// An agent of Go's SDK that may only read has a whole session, and cannot write.
+// An agent of Go's SDK that may only read can open and use a session, and cannot write.
 func TestAnAgentThatMayOnlyRead(t *testing.T) {
 	for _, allow := range [][]string{
 		{"POST /mcp tools/list", "POST /mcp tools/call meeting_*"},
@@ -104,7 +104,7 @@ func TestAnAgentThatMayOnlyRead(t *testing.T) {
 		t.Run(fmt.Sprint(allow), func(t *testing.T) {
 			roam := newMCPRoam(t)
 			roam.change("meeting_search")
-			_, base := beforeRoam(t, roam.url, onlyFor(allow...))
+			_, base := newHarnessOnSocket(t, roam.url, allowOnly(allow...))
 			session := connect(t, base, "Authorization", "Bearer token")
 			if tools, err := session.ListTools(t.Context(), nil); err != nil || len(tools.Tools) == 0 {
 				t.Errorf("the tools: %v, %v", tools, err)

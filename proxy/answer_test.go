@@ -2,21 +2,17 @@ package proxy
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"roamproxy/proxy/credential"
 	"roamproxy/proxy/roamtest"
 )
 
-// Seen to fail with a host that only begins like Roam's, with a name before it, and with redirects handed on as they are.
-func TestWhereARedirectLeads(t *testing.T) {
+// Seen to fail with a host that only begins like Roam's, with a user name before it, and with redirects passed on unchanged.
+func TestARedirectWithinRoamLeadsToRoamproxy(t *testing.T) {
 	for _, tt := range []struct{ name, location, want string }{
 		{"within Roam", "http://roam.example/v1/a%2fb?x=1#y", "http://127.0.0.1:8080/v1/a%2fb?x=1#y"},
 		{"within Roam, written otherwise", "HTTP://ROAM.example:80//evil.example", "http://127.0.0.1:8080//evil.example"},
@@ -47,14 +43,14 @@ func TestWhereARedirectLeads(t *testing.T) {
 	}
 }
 
-// Which pages may read an answer is for us to say, and once: a browser heeds neither of two.
-func TestRoamDoesNotSayWhichPagesMayRead(t *testing.T) {
+// roamproxy decides which pages may read an answer. Roam's CORS fields are removed: a browser accepts no answer with two.
+func TestCORSFieldsOfRoamAreReplaced(t *testing.T) {
 	const page = "http://localhost:3000"
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "Access-Control-Allow-Origin", "*", "Access-Control-Allow-Credentials", "true"), nil
 	}}
 	h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.Browsers = []string{page} })
-	for _, method := range []string{"GET", "GET", "POST"} { // asked for, kept, and passed through
+	for _, method := range []string{"GET", "GET", "POST"} { // a miss, a hit, and passed through
 		for _, origin := range []string{page, ""} {
 			var header []string
 			if origin != "" {
@@ -75,9 +71,9 @@ func TestOnlyIfCachedNeverAsksRoam(t *testing.T) {
 		name, method, target, header string
 		status                       int
 	}{
-		{"what is kept, but not yet", "GET", "/v1/user.list", "", 504},
-		{"a part of it", "GET", "/v1/user.list", "Range", 504},
-		{"what is never kept", "GET", "/v1/meeting.search", "", 504},
+		{"a read that is not in the cache yet", "GET", "/v1/user.list", "", 504},
+		{"a range of it", "GET", "/v1/user.list", "Range", 504},
+		{"a read that is never cached", "GET", "/v1/meeting.search", "", 504},
 		{"its HEAD", "HEAD", "/v1/meeting.search", "", 504},
 		{"a write, which no cache could answer", "POST", "/v1/chat.post", "", 200},
 	} {
@@ -88,34 +84,36 @@ func TestOnlyIfCachedNeverAsksRoam(t *testing.T) {
 				header = append(header, tt.header, "bytes=0-1")
 			}
 			if w := h.do(t.Context(), tt.method, tt.target, "", header...); w.Code != tt.status || (e.req != nil) != (tt.status == 200) {
-				t.Errorf("%s: %d, reached Roam = %v; want %d", tt.name, w.Code, e.req != nil, tt.status)
+				t.Errorf("%d, reached Roam = %v; want %d", w.Code, e.req != nil, tt.status)
 			}
 		})
 	}
 }
 
-// Seen to fail with what the tool accepts handed on.
-func TestWhichEncodingsRoamIsAskedFor(t *testing.T) {
+// Seen to fail with the tool's own Accept-Encoding passed on.
+func TestAcceptEncodingThatRoamGets(t *testing.T) {
 	for given, want := range map[string]string{
 		"": "", "gzip": "gzip", "gzip, deflate, br, zstd": "gzip", "br;q=1.0, gzip;q=0.5": "gzip", "*": "gzip", "br": "", "gzip;q=0": "",
 		"gzip; q=0.0, br": "", "identity": "",
 	} {
-		e := &recordingUpstream{}
-		h := newHarness(t, nil, e, unmetered)
-		for _, method := range []string{"GET", "POST"} {
-			var header []string
-			if given != "" {
-				header = []string{"Accept-Encoding", given}
+		t.Run("Accept-Encoding: "+given, func(t *testing.T) {
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, unmetered)
+			for _, method := range []string{"GET", "POST"} {
+				var header []string
+				if given != "" {
+					header = []string{"Accept-Encoding", given}
+				}
+				h.do(t.Context(), method, "/v1/user.list", "", header...)
+				if got := e.req.Header.Get("Accept-Encoding"); got != want {
+					t.Errorf("%s: Roam is asked for %q, want %q", method, got, want)
+				}
 			}
-			h.do(t.Context(), method, "/v1/user.list", "", header...)
-			if got := e.req.Header.Get("Accept-Encoding"); got != want {
-				t.Errorf("%s with %q: Roam is asked for %q, want %q", method, given, got, want)
-			}
-		}
+		})
 	}
 }
 
-// A key that Roam refuses costs two calls a minute besides the first, whatever the tools do, and is noticed to be good again.
+// Calls with a refused key cost one call and then two a minute, whatever the tools do. Once Roam accepts the key, calls are sent again.
 func TestARefusedKeySpendsNoQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{})
@@ -140,16 +138,16 @@ func TestARefusedKeySpendsNoQuota(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		if got := h.post(t.Context()); got != 200 || h.Problems()["org"] != nil {
-			t.Errorf("Roam lets it pass again: %d, %v", got, h.Problems())
+			t.Errorf("once Roam accepts the key: %d, %v; want 200 and no problem", got, h.Problems())
 		}
 		if got := h.post(t.Context()); got != 200 {
-			t.Errorf("and the next one: %d", got)
+			t.Errorf("the call after that: %d, want 200", got)
 		}
 	})
 }
 
-// Of those that come when it is time to ask again, one asks.
-func TestOneCallAsksWhetherAKeyIsGoodAgain(t *testing.T) {
+// When it is time to try a refused key again, only one of the concurrent calls is sent.
+func TestOneCallProbesARefusedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Keys: []string{"another"}})
 		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
@@ -158,15 +156,7 @@ func TestOneCallAsksWhetherAKeyIsGoodAgain(t *testing.T) {
 		}))
 		h.post(t.Context())
 		time.Sleep(30 * time.Second)
-		var all sync.WaitGroup
-		for range 8 {
-			all.Go(func() {
-				if got := h.post(t.Context()); got != 401 {
-					t.Errorf("answered %d, want 401", got)
-				}
-			})
-		}
-		all.Wait()
+		h.postAtOnce(t, 8, 401)
 		if roam.Calls() != 3 {
 			t.Errorf("%d calls, want the first, token.info, and one that asked again", roam.Calls())
 		}
@@ -186,11 +176,11 @@ func TestA401BelongsToItsRoute(t *testing.T) {
 		{"two routes in turn", []string{"/scim/v2/Users", "/mcp"}},
 		{"many routes", []string{"/v1/a.get", "/v1/b.get", "/v1/c.get", "/v0/d", "/scim/v2/Groups/1"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) { routesThatRefuse(t, tt.paths) })
+		t.Run(tt.name, func(t *testing.T) { checkRoutesThatRefuse(t, tt.paths) })
 	}
 }
 
-func routesThatRefuse(t *testing.T, paths []string) {
+func checkRoutesThatRefuse(t *testing.T, paths []string) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
 		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
@@ -221,7 +211,7 @@ func routesThatRefuse(t *testing.T, paths []string) {
 	})
 }
 
-// If token.info does not decide, a second route does.
+// Where token.info does not say whether the key is good, a 401 of a second route shows that it is not.
 func TestASecondRouteShowsThatAKeyIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
@@ -239,8 +229,8 @@ func TestASecondRouteShowsThatAKeyIsRefused(t *testing.T) {
 	})
 }
 
-// A method that a good key may not use does not close the others.
-func TestARefusalThatIsNotAboutTheKey(t *testing.T) {
+// A 401 that says that a scope is missing does not stop calls to other methods.
+func TestA401ForAMissingScopeLeavesTheKeyUsable(t *testing.T) {
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 401, `{"ok":false,"error":"missing_scope"}`), nil
 	}}
@@ -248,18 +238,12 @@ func TestARefusalThatIsNotAboutTheKey(t *testing.T) {
 	h.post(t.Context())
 	e.answer = nil
 	if got := h.post(t.Context()); got != 200 || h.Problems()["org"] != nil {
-		t.Errorf("the next call: %d, %v", got, h.Problems())
+		t.Errorf("the next call: %d, %v; want 200 and no problem", got, h.Problems())
 	}
 }
 
-// A write that meets the old key while the file has a new one already is sent once more, with a token of its own.
+// A write that Roam refuses because of the old key is sent again if the file has a new key by then. That costs a second token.
 func TestAKeyThatIsReplacedDuringACall(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "key")
-	put := func(key string) {
-		if err := os.WriteFile(path, []byte(key), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for _, tt := range []struct {
 		name, refusal string
 		replaced      bool
@@ -270,38 +254,36 @@ func TestAKeyThatIsReplacedDuringACall(t *testing.T) {
 		{"the file has the same key", `{"ok":false,"error":"invalid_token"}`, false, 401, 2, true}, // and token.info
 		{"the grant is revoked", `{"ok":false,"error":"token_revoked"}`, true, 401, 2, true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				put("old")
-				e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
-					if strings.HasSuffix(r.Header.Get("Authorization"), "old") || r.Method == http.MethodGet {
-						return reply(r, 401, tt.refusal), nil
-					}
-					return reply(r, 200, `{"ok":true}`), nil
-				}}
-				calls := 0
-				h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) { calls++; return e.RoundTrip(r) }), func(p *setup) {
-					p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
-				})
-				h.Problems() // reads the file
-				if tt.replaced {
-					put("new")
+		inBubble(t, tt.name, func(t *testing.T) {
+			source, replace := newKeyFile(t, "old")
+			e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.Header.Get("Authorization"), "old") || r.Method == http.MethodGet {
+					return reply(r, 401, tt.refusal), nil
 				}
-				before := h.queue.State().Tokens
-				w := h.do(t.Context(), "POST", "/v1/chat.post", "the body")
-				if w.Code != tt.status || calls != tt.calls || tt.status == 200 && e.body != "the body" {
-					t.Errorf("%s: %d after %d calls, the last with %q; want %d after %d", tt.name, w.Code, calls, e.body, tt.status, tt.calls)
-				}
-				if got := before - h.queue.State().Tokens; got != float64(tt.calls) {
-					t.Errorf("%s: %v tokens were spent, want one a call", tt.name, got)
-				}
-				if problem := h.Problems()["org"]; (problem != nil) != tt.problem {
-					t.Errorf("%s: %v, want a problem = %v", tt.name, problem, tt.problem)
-				}
-				if h.queue.State().InFlight != 0 {
-					t.Errorf("%s: a slot is still taken", tt.name)
-				}
+				return reply(r, 200, `{"ok":true}`), nil
+			}}
+			calls := 0
+			h := newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) { calls++; return e.RoundTrip(r) }), func(p *setup) {
+				p.proxy.Credentials = []Credential{{Name: "org", Source: source, Quota: "roam"}}
 			})
+			h.Problems() // reads the file
+			if tt.replaced {
+				replace("new")
+			}
+			before := h.queue.State().Tokens
+			w := h.do(t.Context(), "POST", "/v1/chat.post", "the body")
+			if w.Code != tt.status || calls != tt.calls || tt.status == 200 && e.body != "the body" {
+				t.Errorf("%d after %d calls, the last with %q; want %d after %d", w.Code, calls, e.body, tt.status, tt.calls)
+			}
+			if got := before - h.queue.State().Tokens; got != float64(tt.calls) {
+				t.Errorf("%v tokens were spent, want one a call", got)
+			}
+			if problem := h.Problems()["org"]; (problem != nil) != tt.problem {
+				t.Errorf("%v, want a problem = %v", problem, tt.problem)
+			}
+			if h.queue.State().InFlight != 0 {
+				t.Error("a slot is still taken")
+			}
 		})
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// bounded returns a harness with one tool that may make a number of calls a day. The tool's token is its name.
-func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *budget.Counts, changes ...func(*setup)) *harness {
+// newBudgetHarness returns a harness with two tools: bot, which may make perDay calls a day, and free. A tool's token is its name.
+func newBudgetHarness(t *testing.T, roam *roamtest.Roam, perDay int, budgets *budget.Counts, changes ...func(*setup)) *harness {
 	return newHarness(t, roam, nil, append(changes, func(p *setup) {
 		p.proxy.Budgets = budgets
 		p.proxy.Tools = []Tool{
@@ -21,7 +21,7 @@ func bounded(t *testing.T, roam *roamtest.Roam, perDay int, budgets *budget.Coun
 	})...)
 }
 
-func opened(t *testing.T, dir string) *budget.Counts {
+func openBudgets(t *testing.T, dir string) *budget.Counts {
 	t.Helper()
 	b, err := budget.Open(stateDir(t, dir))
 	if err != nil {
@@ -35,7 +35,7 @@ func TestABudgetOfCallsADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // which begins at midnight UTC
 		time.Sleep(20 * time.Hour)
 		roam := roamtest.New(roamtest.Options{Rate: 100, Burst: 100})
-		h := bounded(t, roam, 5, opened(t, dir), unmetered)
+		h := newBudgetHarness(t, roam, 5, openBudgets(t, dir), unmetered)
 		call := func(h *harness, when, tool, target string, want int) {
 			t.Helper()
 			w := h.do(t.Context(), "GET", target, "", "Authorization", "Bearer "+tool)
@@ -47,19 +47,19 @@ func TestABudgetOfCallsADay(t *testing.T) {
 			}
 		}
 		roam.Script(roamtest.Throttle("0"), roamtest.ResetBefore())
-		call(h, "a call that was refused, then cut", "bot", "/v1/meeting.search", 200) // three attempts, and a second of quiet
+		call(h, "a call that was refused, then cut", "bot", "/v1/meeting.search", 200) // three attempts, and a pause of a second
 		call(h, "the fourth", "bot", "/v1/user.list", 200)
 		call(h, "a hit costs nothing", "bot", "/v1/user.list", 200)
-		call(h, "nor does what is not allowed in", "bot", "http://x/v1/meeting.search", 400)
+		call(h, "a refused request costs nothing", "bot", "http://x/v1/meeting.search", 400)
 		call(h, "the fifth", "bot", "/v1/meeting.search", 200)
 		before := roam.Calls()
 		call(h, "the sixth", "bot", "/v1/meeting.search", 429)
-		call(h, "a tool without a bound", "free", "/v1/meeting.search", 200)
-		call(h, "what is kept", "bot", "/v1/user.list", 200)
+		call(h, "a tool without a limit", "free", "/v1/meeting.search", 200)
+		call(h, "a hit after the limit", "bot", "/v1/user.list", 200)
 		if got := roam.Calls() - before; got != 1 {
-			t.Errorf("%d calls reached Roam, want that of the tool without a bound", got)
+			t.Errorf("%d calls reached Roam, want that of the tool without a limit", got)
 		}
-		call(bounded(t, roam, 5, opened(t, dir), unmetered), "after a restart", "bot", "/v1/meeting.search", 429)
+		call(newBudgetHarness(t, roam, 5, openBudgets(t, dir), unmetered), "after a restart", "bot", "/v1/meeting.search", 429)
 		time.Sleep(4*time.Hour + time.Second)
 		call(h, "after midnight", "bot", "/v1/meeting.search", 200)
 	})
@@ -68,7 +68,7 @@ func TestABudgetOfCallsADay(t *testing.T) {
 // Queued calls count: no call waits for a permit that it may not use.
 func TestABudgetCountsQueuedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := bounded(t, roamtest.New(roamtest.Options{}), 12, opened(t, t.TempDir()))
+		h := newBudgetHarness(t, roamtest.New(roamtest.Options{}), 12, openBudgets(t, t.TempDir()))
 		answers := make(chan int, 20)
 		for range 20 {
 			go func() {
@@ -93,7 +93,7 @@ func TestABudgetCountsQueuedCalls(t *testing.T) {
 // A call that leaves the queue no longer counts.
 func TestABudgetReleasesAbandonedCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := bounded(t, roamtest.New(roamtest.Options{}), 1, opened(t, t.TempDir()))
+		h := newBudgetHarness(t, roamtest.New(roamtest.Options{}), 1, openBudgets(t, t.TempDir()))
 		h.bucket.Restore(time.Now(), 0)
 		h.roam.Spend(10)
 		for _, want := range []int{429, 200, 429} {
@@ -113,27 +113,27 @@ func TestABudgetReleasesAbandonedCalls(t *testing.T) {
 }
 
 func TestAToolsOwnLongestWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := bounded(t, roamtest.New(roamtest.Options{}), 0, nil, func(p *setup) { p.rate = 0.05 })
-		for _, tt := range []struct {
-			longest               time.Duration
-			tool, prefer, applied string
-			refused               bool
-		}{ // the forecast wait is 20 s
-			{15 * time.Second, "bot", "", "", true},
-			{15 * time.Second, "bot", "wait=60", "wait=15", true},
-			{15 * time.Second, "free", "", "", false},
-			{25 * time.Second, "bot", "wait=5", "wait=5", true},
-			{25 * time.Second, "bot", "", "", false},
-			{5 * time.Minute, "bot", "wait=300", "wait=60", false}, // the quota's is shorter
-		} {
+	for _, tt := range []struct {
+		name                  string
+		longest               time.Duration
+		tool, prefer, applied string
+		refused               bool
+	}{ // the forecast wait is 20 s
+		{"shorter than the forecast", 15 * time.Second, "bot", "", "", true},
+		{"shorter than what the request prefers", 15 * time.Second, "bot", "wait=60", "wait=15", true},
+		{"of another tool", 15 * time.Second, "free", "", "", false},
+		{"longer than what the request prefers", 25 * time.Second, "bot", "wait=5", "wait=5", true},
+		{"longer than the forecast", 25 * time.Second, "bot", "", "", false},
+		{"longer than the quota's", 5 * time.Minute, "bot", "wait=300", "wait=60", false},
+	} {
+		inBubble(t, tt.name, func(t *testing.T) {
+			h := newBudgetHarness(t, roamtest.New(roamtest.Options{}), 0, nil, func(p *setup) { p.rate = 0.05 })
 			h.tools.configured[0].MaxWait = tt.longest
 			h.bucket.Restore(time.Now(), 0)
 			w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Authorization", "Bearer "+tt.tool, "Prefer", tt.prefer)
 			if got := w.Header().Get("Preference-Applied"); got != tt.applied || (w.Code == 429) != tt.refused {
-				t.Errorf("%s of %v, Prefer: %s is answered %d with %q, want %q and refused = %v", tt.tool, tt.longest, tt.prefer, w.Code, got,
-					tt.applied, tt.refused)
+				t.Errorf("answered %d with %q, want %q and refused = %v", w.Code, got, tt.applied, tt.refused)
 			}
-		}
-	})
+		})
+	}
 }

@@ -8,8 +8,8 @@ import (
 	"roamproxy/proxy/peer"
 )
 
-// What is known of a caller decides its name and its flow: what it says, its program, its owner, its address, its User-Agent.
-func TestCallersHaveANameAndAFlow(t *testing.T) {
+// A caller's name and flow come from the first of these that is known: its own header, its program, its owner, its address, its User-Agent.
+func TestNameAndFlowOfACaller(t *testing.T) {
 	exporter := peer.Peer{Name: "exporter.py", Flow: "program exporter.py of 0 in 7", Process: "12 since 34"}
 	hidden := peer.Peer{Flow: "user 1001", Shared: true}
 	unit := peer.Peer{Name: "standup", Flow: "cgroup 77", Shared: true}
@@ -46,7 +46,7 @@ func TestCallersHaveANameAndAFlow(t *testing.T) {
 	}
 }
 
-// Names share what one process gets; processes of one program that have different names do not.
+// Different names of one process share a flow. Processes of one program with different names have a flow each.
 func TestFlowsOfNamedProcesses(t *testing.T) {
 	const program = "program worker.js of 0 in 7"
 	flow := func(c *callers, process, given string) string {
@@ -75,7 +75,7 @@ func TestFlowsOfNamedProcesses(t *testing.T) {
 	}
 }
 
-// Names become labels, and programs come and go: both are bounded, and calls under way are counted by program.
+// Names become labels of metrics, and new programs may call at any time: both are bounded. Calls in progress are counted by program.
 func TestCallersAreBounded(t *testing.T) {
 	met := map[string]int{}
 	c := newCallers(func(name string) { met[name]++ })

@@ -13,8 +13,8 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// A poller of a list that does not change moves no bytes, and Roam never sees the tag that is ours.
-func TestAPollerOfWhatDoesNotChange(t *testing.T) {
+// A tool that polls an unchanged list gets 304 without a body. roamproxy's own tag is not forwarded to Roam.
+func TestAConditionalReadOfAnUnchangedListIs304(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{}
 		h := newHarness(t, nil, e, unmetered)
@@ -29,9 +29,9 @@ func TestAPollerOfWhatDoesNotChange(t *testing.T) {
 			want   string
 			forget bool
 		}{
-			{"a kept answer", 5 * time.Second, "roamproxy; hit; ttl=25", false},
+			{"a cached answer", 5 * time.Second, "roamproxy; hit; ttl=25", false},
 			{"an expired one", 2 * time.Minute, "roamproxy; fwd=stale; stored", false},
-			{"one that is not kept any more", 0, "roamproxy; fwd=uri-miss; stored", true},
+			{"one that was purged", 0, "roamproxy; fwd=uri-miss; stored", true},
 		} {
 			time.Sleep(step.after)
 			if step.forget {
@@ -82,8 +82,8 @@ func TestRoamsOwnValidatorsAreUsed(t *testing.T) {
 	})
 }
 
-// While Roam asks for quiet, and when the wait would be too long, what is old is served at once.
-func TestStaleAnswersWhileTheQueueIsLong(t *testing.T) {
+// In a pause, and when the wait would be too long, a stale answer is served immediately.
+func TestStaleAnswersWhileCallsWouldWait(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		prefer string
@@ -104,19 +104,17 @@ func TestStaleAnswersWhileTheQueueIsLong(t *testing.T) {
 		}, "roamproxy; hit; ttl=-30; detail=throttled"},
 		{"no call is queued", "", func(*harness) {}, "roamproxy; fwd=stale; stored"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
-				h.do(t.Context(), "GET", "/v1/groups.list", "")
-				time.Sleep(time.Minute)
-				tt.occupy(h)
-				start := time.Now()
-				w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Prefer", tt.prefer)
-				if got := w.Header().Get("Cache-Status"); w.Code != 200 || got != tt.want || time.Since(start) != 0 || w.Header().Get("Age") == "0" {
-					t.Errorf("%s: %d %s after %v, age %s; want %s at once", tt.name, w.Code, got, time.Since(start), w.Header().Get("Age"), tt.want)
-				}
-				time.Sleep(time.Minute)
-			})
+		inBubble(t, tt.name, func(t *testing.T) {
+			h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
+			h.do(t.Context(), "GET", "/v1/groups.list", "")
+			time.Sleep(time.Minute)
+			tt.occupy(h)
+			start := time.Now()
+			w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Prefer", tt.prefer)
+			if got := w.Header().Get("Cache-Status"); w.Code != 200 || got != tt.want || time.Since(start) != 0 || w.Header().Get("Age") == "0" {
+				t.Errorf("%d %s after %v, age %s; want %s at once", w.Code, got, time.Since(start), w.Header().Get("Age"), tt.want)
+			}
+			time.Sleep(time.Minute)
 		})
 	}
 }
@@ -133,30 +131,28 @@ func TestABackgroundRefreshDelaysNoCall(t *testing.T) {
 		{"two tokens", 2, "roamproxy; hit; ttl=-5; detail=revalidating", 1},
 		{"one token: the tool asks for itself", 1, "roamproxy; fwd=stale; stored", 1},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
-				h.do(t.Context(), "GET", "/v1/groups.list", "")
-				time.Sleep(35 * time.Second)
-				for range 10 - tt.tokens {
-					h.post(t.Context())
-				}
-				before := h.roam.Calls()
-				w := h.do(t.Context(), "GET", "/v1/groups.list", "")
-				synctest.Wait()
-				if got := w.Header().Get("Cache-Status"); got != tt.want || h.roam.Calls()-before != tt.calls {
-					t.Errorf("%s: %s with %d calls, want %s with %d", tt.name, got, h.roam.Calls()-before, tt.want, tt.calls)
-				}
-				if got := h.last(); got.Attempts != 0 && strings.Contains(tt.want, "hit") {
-					t.Errorf("%s: the report of a stale answer counts %d attempts, want none", tt.name, got.Attempts)
-				}
-			})
+		inBubble(t, tt.name, func(t *testing.T) {
+			h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
+			h.do(t.Context(), "GET", "/v1/groups.list", "")
+			time.Sleep(35 * time.Second)
+			for range 10 - tt.tokens {
+				h.post(t.Context())
+			}
+			before := h.roam.Calls()
+			w := h.do(t.Context(), "GET", "/v1/groups.list", "")
+			synctest.Wait()
+			if got := w.Header().Get("Cache-Status"); got != tt.want || h.roam.Calls()-before != tt.calls {
+				t.Errorf("%s with %d calls, want %s with %d", got, h.roam.Calls()-before, tt.want, tt.calls)
+			}
+			if got := h.last(); got.Attempts != 0 && strings.Contains(tt.want, "hit") {
+				t.Errorf("the report of a stale answer counts %d attempts, want none", got.Attempts)
+			}
 		})
 	}
 }
 
-// A fill waits at the place of the most favoured of the requests that share it. Each request gives up after its own longest wait.
-func TestAFillHasThePlaceOfItsMostFavouredRequest(t *testing.T) {
+// A fill has the best place in the queue that any of its requests would have. Each request stops waiting after its own longest wait.
+func TestAFillHasTheBestPlaceOfItsRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.bucket.Restore(time.Now(), 0)

@@ -31,7 +31,7 @@ func (p *pipeListener) Accept() (net.Conn, error) {
 func (p *pipeListener) Close() error   { return nil }
 func (p *pipeListener) Addr() net.Addr { return &net.IPAddr{} }
 
-// connected serves h on one connection.
+// connected returns a connection that h serves.
 func connected(t *testing.T, h http.Handler) net.Conn {
 	l := &pipeListener{conns: make(chan net.Conn, 1), done: make(chan struct{})}
 	server := &http.Server{Handler: h}
@@ -46,8 +46,8 @@ func connected(t *testing.T, h http.Handler) net.Conn {
 	return ours
 }
 
-// A deadline of one answer must not be that of the next, on a connection that stays.
-func TestAConnectionOutlivesItsDeadlines(t *testing.T) {
+// The deadlines of one response must not end the next one on the same connection.
+func TestDeadlinesOfOneResponseLeaveTheConnectionOpen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := connected(t, newHarness(t, roamtest.New(roamtest.Options{}), nil))
 		in := bufio.NewReader(conn)
@@ -70,10 +70,10 @@ func TestAConnectionOutlivesItsDeadlines(t *testing.T) {
 	})
 }
 
-// A tool that asks for a long answer and does not read it must not hold its connections for ever.
+// A tool that requests a long answer and does not read it must not keep its connection open for ever.
 //
 // Seen to fail without a deadline for the reader.
-func TestAToolThatDoesNotReadIsGivenUp(t *testing.T) {
+func TestAToolThatDoesNotReadIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
 		h := newHarness(t, nil, e)
@@ -90,8 +90,8 @@ func TestAToolThatDoesNotReadIsGivenUp(t *testing.T) {
 	})
 }
 
-// A tool that sends its body very slowly, or not at all, is given up too. Its call is not queued yet.
-func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
+// A tool that does not send its body is disconnected, too. Its call is not queued yet.
+func TestAToolThatDoesNotSendIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil, &recordingUpstream{})
 		conn := connected(t, h)
@@ -107,15 +107,15 @@ func TestAToolThatDoesNotSendIsGivenUp(t *testing.T) {
 	})
 }
 
-// Nor may one that reads drop by drop, each drop in time.
-func TestAToolThatReadsTooSlowlyIsGivenUp(t *testing.T) {
+// A tool that reads a little before each deadline is disconnected if its rate is below the least.
+func TestAToolThatReadsTooSlowlyIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, strings.Repeat("x", 10<<20)), nil }}
 		h := newHarness(t, nil, e)
 		conn := connected(t, h)
 		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
 		start := time.Now()
-		for piece := make([]byte, 4<<10); ; time.Sleep(time.Second) { // a sixteenth of the least pace
+		for piece := make([]byte, 4<<10); ; time.Sleep(time.Second) { // a sixteenth of the least rate
 			if _, err := io.ReadFull(conn, piece); err != nil {
 				break
 			}
@@ -127,16 +127,16 @@ func TestAToolThatReadsTooSlowlyIsGivenUp(t *testing.T) {
 	})
 }
 
-// One that reads at the least pace gets all, however long that takes, of what passes through and of what is kept.
+// A tool that reads at the least rate gets the whole answer, however long that takes, passed through or cached.
 //
 // Seen to fail with one deadline around the whole answer.
-func TestAToolWithASlowConnectionGetsAll(t *testing.T) {
+func TestAToolWithASlowConnectionGetsTheWholeResponse(t *testing.T) {
 	for request, size := range map[string]int{"POST /v1/chat.post": 10 << 20, "GET /v1/meeting.info": 3 << 20} {
-		synctest.Test(t, func(t *testing.T) { thinly(t, request, size) })
+		inBubble(t, request, func(t *testing.T) { checkSlowRead(t, request, size) })
 	}
 }
 
-func thinly(t *testing.T, request string, size int) {
+func checkSlowRead(t *testing.T, request string, size int) {
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `"`+strings.Repeat("x", size-2)+`"`), nil
 	}}
@@ -160,7 +160,7 @@ func (l *slowConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestAToolThatSendsTooSlowlyIsGivenUp(t *testing.T) {
+func TestAToolThatSendsTooSlowlyIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, nil, &recordingUpstream{})
 		conn := connected(t, h)
@@ -182,14 +182,14 @@ func TestAToolThatSendsTooSlowlyIsGivenUp(t *testing.T) {
 			t.Errorf("%s after %v, want 400 within %v", res.Status, took, 2*toolIdleTimeout)
 		}
 		conn.Close()
-		time.Sleep(2 * time.Second) // for the one that drips to notice
+		time.Sleep(2 * time.Second) // so that the writer sees the end
 	})
 }
 
-// Nor may one that is refused and never sends the rest of its body.
+// A tool that is refused and does not send the rest of its body is disconnected.
 //
 // Seen to fail with net/http's own wait for the rest, which has no end.
-func TestARefusedToolThatDoesNotSendIsGivenUp(t *testing.T) {
+func TestARefusedToolThatDoesNotSendIsDisconnected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn := connected(t, newHarness(t, nil, &recordingUpstream{}))
 		fmt.Fprint(conn, "POST /v1/chat.post HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 20\r\n\r\n{")

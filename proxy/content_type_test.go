@@ -9,7 +9,7 @@ import (
 // Roam's response without a Content-Type has none for the tool either: a guess could make a body a web page.
 //
 // Seen to fail with net/http's guess, on every row but the empty one.
-func TestNoContentTypeIsInvented(t *testing.T) {
+func TestNoContentTypeIsGuessed(t *testing.T) {
 	for name, body := range map[string]string{
 		"JSON": `{"ok":true}`, "a picture": "\x89PNG\r\n\x1a\n", "a script": "<script>alert(1)</script>", "text": "hello", "nothing": "",
 	} {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// silentRelay forwards connections to an address until it is made to forward nothing more on open connections, without closing
-// them: what a changed network or a forgetful firewall looks like.
+// silentRelay forwards connections to an address. After silence it forwards nothing more on the open ones, and does not close them. That is
+// how a changed network or a firewall that lost its state looks.
 type silentRelay struct {
 	net.Listener
 	to string
@@ -96,7 +96,7 @@ func (r *silentRelay) silence() int {
 	return len(r.open)
 }
 
-// together makes n calls that are all under way at once.
+// together makes n calls at the same time.
 func together(n int, call func()) {
 	var all sync.WaitGroup
 	for range n {
@@ -105,7 +105,7 @@ func together(n int, call func()) {
 	all.Wait()
 }
 
-// gathering answers once n requests are there, so that each has a connection of its own.
+// gathering answers requests once n of them have arrived, so that each has a connection of its own.
 func gathering(n int) http.HandlerFunc {
 	var there sync.WaitGroup
 	there.Add(n)
@@ -120,7 +120,7 @@ func gathering(n int) http.HandlerFunc {
 }
 
 // Seen to fail with idle connections that stay after a call was lost, in every row with ten.
-func TestConnectionsThatDiedInSilence(t *testing.T) {
+func TestDeadConnectionsFailAtMostOneCall(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string
 		kept         int
@@ -133,11 +133,7 @@ func TestConnectionsThatDiedInSilence(t *testing.T) {
 			roam := httptest.NewServer(gathering(tt.kept))
 			defer roam.Close()
 			relay := newSilentRelay(t, roam.URL)
-			transport, err := NewTransport(TransportOptions{MaxInFlight: 10})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer transport.CloseIdleConnections()
+			transport := newTransport(t, 10)
 			h := newHarness(t, nil, transport, unmetered, func(p *setup) {
 				p.proxy.Upstream, p.proxy.Timeout = mustParse("http://"+relay.Addr().String()), time.Second
 			})
@@ -159,15 +155,11 @@ func TestConnectionsThatDiedInSilence(t *testing.T) {
 }
 
 // The OAuth endpoint is called through the same Transport, by a client with a time limit.
-func TestATokenEndpointWhoseConnectionsDiedInSilence(t *testing.T) {
+func TestDeadConnectionsFailAtMostOneTokenRequest(t *testing.T) {
 	roam := httptest.NewServer(gathering(10))
 	defer roam.Close()
 	relay := newSilentRelay(t, roam.URL)
-	transport, err := NewTransport(TransportOptions{MaxInFlight: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer transport.CloseIdleConnections()
+	transport := newTransport(t, 10)
 	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	post := func(header string) error {
 		req, _ := http.NewRequest("POST", "http://"+relay.Addr().String()+"/oauth/token", strings.NewReader("grant_type=refresh_token"))

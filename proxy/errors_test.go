@@ -15,7 +15,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-func TestProblemsOnTheWay(t *testing.T) {
+func TestErrorsOfTheUpstreamAreAnswered(t *testing.T) {
 	refused := func(*http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("dial tcp 10.0.0.1:443: %w", syscall.ECONNREFUSED)
 	}
@@ -36,22 +36,20 @@ func TestProblemsOnTheWay(t *testing.T) {
 				r.Context().Err()
 		}, 504, "upstream_timeout", "", 30 * time.Second},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
-				start := time.Now()
-				w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
-				if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) ||
-					time.Since(start) != tt.after {
-					t.Errorf("%d after %v, want %d %s after %v: %s", w.Code, time.Since(start), tt.status, tt.code, tt.after, w.Body)
-				}
-				if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "10.0.0.1") {
-					t.Errorf("the answer shows an address: %s", w.Body)
-				}
-				if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Cache-Control", "only-if-cached"); w.Code != 504 {
-					t.Errorf("only-if-cached: %d, want 504", w.Code)
-				}
-			})
+		inBubble(t, tt.name, func(t *testing.T) {
+			h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
+			start := time.Now()
+			w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
+			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) ||
+				time.Since(start) != tt.after {
+				t.Errorf("%d after %v, want %d %s after %v: %s", w.Code, time.Since(start), tt.status, tt.code, tt.after, w.Body)
+			}
+			if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "10.0.0.1") {
+				t.Errorf("the answer shows an address: %s", w.Body)
+			}
+			if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Cache-Control", "only-if-cached"); w.Code != 504 {
+				t.Errorf("only-if-cached: %d, want 504", w.Code)
+			}
 		})
 	}
 }
@@ -60,11 +58,7 @@ func TestProblemsOnTheWay(t *testing.T) {
 func TestFaultsOfTheConnection(t *testing.T) {
 	server := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
 	defer server.Close()
-	base, err := NewTransport(TransportOptions{MaxInFlight: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer base.CloseIdleConnections()
+	base := newTransport(t, 10)
 	h := newHarness(t, server.Roam, base, unmetered, func(p *setup) {
 		p.proxy.Upstream, p.proxy.Timeout = mustParse(server.URL), 3*time.Second
 	})
@@ -105,13 +99,15 @@ func TestLargeBodies(t *testing.T) {
 	for _, tt := range []struct {
 		size, status int
 	}{{1000, 200}, {1001, 413}} {
-		if w := h.do(t.Context(), "POST", "/v1/item.upload", strings.Repeat("x", tt.size)); w.Code != tt.status {
-			t.Errorf("a body of %d: %d, want %d", tt.size, w.Code, tt.status)
-		}
+		t.Run(fmt.Sprint(tt.size, " bytes"), func(t *testing.T) {
+			if w := h.do(t.Context(), "POST", "/v1/item.upload", strings.Repeat("x", tt.size)); w.Code != tt.status {
+				t.Errorf("answered %d, want %d", w.Code, tt.status)
+			}
+		})
 	}
 }
 
-func TestACredentialThatIsGone(t *testing.T) {
+func TestAMissingCredentialFileIsAnswered502(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile("/nonexistent/key"), Quota: "roam"}}
@@ -126,7 +122,7 @@ func TestACredentialThatIsGone(t *testing.T) {
 }
 
 // Seen to fail with a tool that left answered 502.
-func TestAToolThatLeftIsNoFailure(t *testing.T) {
+func TestAToolThatLeftIsRecordedAs499(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Spend(10)

@@ -14,7 +14,7 @@ import (
 
 const listens = "application/json, text/event-stream"
 
-// eventsOf answers with an event stream of these pieces, each a minute after the last.
+// eventsOf answers with an event stream of these pieces, a minute apart.
 func eventsOf(pieces ...string) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		r, w := io.Pipe()
@@ -35,7 +35,7 @@ func eventsOf(pieces ...string) func(*http.Request) (*http.Response, error) {
 	}
 }
 
-// An event stream that is silent for a minute is neither ended nor left without a comment, and loses nothing.
+// An event stream that is silent for a minute stays open, gets keep-alive comments, and loses no event.
 func TestAnEventStreamPassesWithComments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{answer: eventsOf("id: 1\ndata: a\n\n", "data: b\n\n")}
@@ -60,8 +60,8 @@ func TestAnEventStreamPassesWithComments(t *testing.T) {
 	})
 }
 
-// What SDKs do when Roam offers no stream, or keeps closing it: how many calls that costs in ten minutes.
-func TestWhatStreamsCost(t *testing.T) {
+// SDKs open a stream again when Roam offers none, or closes it. That costs a bounded number of calls in ten minutes.
+func TestStreamsThatEndAreReopenedWithFewCalls(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		answer func(*http.Request) (*http.Response, error)
@@ -72,27 +72,25 @@ func TestWhatStreamsCost(t *testing.T) {
 		{"Roam closes it at once", eventsOf(), 200, 30},
 		{"Roam closes it after an event", eventsOf("data: a\n\n"), 200, 30},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := &recordingUpstream{answer: tt.answer}
-				h := newHarness(t, nil, e, unmetered, func(p *setup) { p.queue = limiter.Options{MaxWait: time.Minute} })
-				for start := time.Now(); time.Since(start) < 10*time.Minute-time.Second; time.Sleep(time.Second) {
-					if w := h.do(t.Context(), "GET", "/mcp", "", "Accept", "text/event-stream", "Mcp-Session-Id", "s-1"); w.Code != tt.status {
-						t.Fatalf("answered %d %s, want %d", w.Code, w.Body, tt.status)
-					}
+		inBubble(t, tt.name, func(t *testing.T) {
+			e := &recordingUpstream{answer: tt.answer}
+			h := newHarness(t, nil, e, unmetered, func(p *setup) { p.queue = limiter.Options{MaxWait: time.Minute} })
+			for start := time.Now(); time.Since(start) < 10*time.Minute-time.Second; time.Sleep(time.Second) {
+				if w := h.do(t.Context(), "GET", "/mcp", "", "Accept", "text/event-stream", "Mcp-Session-Id", "s-1"); w.Code != tt.status {
+					t.Fatalf("answered %d %s, want %d", w.Code, w.Body, tt.status)
 				}
-				h.mu.Lock()
-				defer h.mu.Unlock()
-				if h.sent > tt.most {
-					t.Errorf("%d calls in ten minutes, want at most %d", h.sent, tt.most)
-				}
-			})
+			}
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if h.sent > tt.most {
+				t.Errorf("%d calls in ten minutes, want at most %d", h.sent, tt.most)
+			}
 		})
 	}
 }
 
-// At the stop a stream that waits to be opened is refused as any call is, and one that is open ends.
-func TestStreamsAtTheStop(t *testing.T) {
+// At shutdown an open stream ends, a new one is refused as any call is, and a call that is answered in events is finished.
+func TestShutdownEndsStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{answer: eventsOf("data: a\n\n", "data: b\n\n")}
 		h := newHarness(t, nil, e, unmetered)

@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// socketHarness is a proxy between two real sockets: what a tool wrote, byte for byte, and what Roam read, byte for byte.
+// socketHarness is a proxy between two real sockets. It shows the exact bytes that Roam reads for the bytes that a tool writes.
 type socketHarness struct {
 	*harness
 	addr string
@@ -32,8 +32,8 @@ func (w *socketHarness) heads() (seen []string) {
 	return seen
 }
 
-// newWire builds one with a tool, whose token is "token" and which may read what lies directly below /v1.
-func newWire(t testing.TB) *socketHarness {
+// newSocketHarness returns a socketHarness with one tool. Its token is "token", and it may read what is directly below /v1.
+func newSocketHarness(t testing.TB) *socketHarness {
 	w := &socketHarness{}
 	roam, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,10 +49,7 @@ func newWire(t testing.TB) *socketHarness {
 			serving.Go(func() { w.answer(conn) })
 		}
 	})
-	base, err := NewTransport(TransportOptions{MaxInFlight: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := newTransport(t, 4)
 	w.harness = newHarness(t, nil, base, unmetered, func(p *setup) {
 		p.rate, p.burst = 1e6, 1e6
 		p.proxy.Upstream = mustParse("http://" + roam.Addr().String())
@@ -70,7 +67,7 @@ func newWire(t testing.TB) *socketHarness {
 	return w
 }
 
-// answer keeps the head of each request on a connection, and says that all is well.
+// answer records the head of each request on a connection, and answers 200.
 func (w *socketHarness) answer(conn net.Conn) {
 	defer conn.Close()
 	for in := bufio.NewReader(conn); ; {
@@ -110,8 +107,8 @@ func (w *socketHarness) send(t testing.TB, request string) string {
 	return string(answer)
 }
 
-// Whatever a tool writes as its target, what reaches Roam is what was allowed, in the same bytes, or nothing.
-func forwards(t testing.TB, w *socketHarness, method, target string) {
+// checkForwarded sends a request, and demands that Roam gets nothing, or exactly the target that was allowed.
+func checkForwarded(t testing.TB, w *socketHarness, method, target string) {
 	if strings.ContainsAny(method+target, " \r\n") || method == "" || target == "" {
 		return // another request, or none
 	}
@@ -162,13 +159,15 @@ func targets() []string {
 	}
 }
 
-// Seen to fail with a path that may be read in two ways let in, with one that is decoded only once, and with one that is cleaned
-// on the way.
+// Seen to fail with a path accepted that servers may read in two ways, with one that is decoded only once, and with one that is cleaned
+// before it is forwarded.
 func TestWhatIsAllowedIsWhatIsForwarded(t *testing.T) {
-	w := newWire(t)
+	w := newSocketHarness(t)
 	for _, target := range targets() {
 		for _, method := range []string{"GET", "HEAD", "POST", "DELETE", "get", "PATCH"} {
-			forwards(t, w, method, target)
+			t.Run(method+" "+target, func(t *testing.T) {
+				checkForwarded(t, w, method, target)
+			})
 		}
 	}
 	w.send(t, "GET /v1/groups.list HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nConnection: close\r\n\r\n")
@@ -184,20 +183,20 @@ func FuzzForwarded(f *testing.F) {
 		f.Add("GET", target)
 	}
 	f.Add("POST", "/v1/chat.post")
-	w := newWire(f)
+	w := newSocketHarness(f)
 	f.Fuzz(func(t *testing.T, method, target string) {
 		if len(target) < 4096 {
-			forwards(t, w, method, target)
+			checkForwarded(t, w, method, target)
 		}
 	})
 }
 
-// Header fields by which a tool could pass for another client, or change its request into another one, do not reach Roam.
+// Fields with which a tool could pretend to be another client, or turn its request into another one, do not reach Roam.
 //
-// Seen to fail with a cookie and with a method override that are handed on, with the Host that the tool called, and with the body of a
+// Seen to fail with a cookie and with a method override that are passed on, with the Host that the tool called, and with the body of a
 // read.
-func TestWhatAToolMayNotSay(t *testing.T) {
-	w := newWire(t)
+func TestFieldsThatChangeTheCallerOrTheRequestAreRemoved(t *testing.T) {
+	w := newSocketHarness(t)
 	for _, field := range []string{
 		"X-Forwarded-For: 1.2.3.4", "x-forwarded-host: evil.example", "X-FORWARDED-PROTO: https", "Forwarded: for=1.2.3.4", "X-Real-IP: 1.2.3.4",
 		"baggage: user=me",
@@ -207,22 +206,23 @@ func TestWhatAToolMayNotSay(t *testing.T) {
 		"Trailer: X-End", "Prefer: wait=5", "Priority: u=1",
 		"Roamproxy-Tool: bot", "Roamproxy-Anything: 1", "Connection: Authorization", "Connection: Host, Content-Length",
 	} {
-		name, _, _ := strings.Cut(field[strings.LastIndex(field, "\n")+1:], ": ")
-		w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\n"+field+"\r\nContent-Length: "+
-			"2\r\nConnection: close\r\n\r\n{}")
-		heads := w.heads()
-		if len(heads) != 1 {
-			t.Errorf("%s: %d calls reached Roam", field, len(heads))
-			continue
-		}
-		if strings.Contains(strings.ToLower(heads[0]), strings.ToLower("\n"+name+":")) || strings.Contains(heads[0], "marked") {
-			t.Errorf("%s reached Roam: %q", field, heads[0])
-		}
-		if !strings.Contains(heads[0], "\r\nAuthorization: Bearer rmk-test\r\n") || strings.Count(heads[0], "Authorization") != 1 ||
-			!strings.Contains(heads[0], "Content-Length: 2\r\n") ||
-			!strings.Contains(heads[0], "\r\nHost: "+w.o.Upstream.Host+"\r\n") {
-			t.Errorf("%s: Roam got %q", field, heads[0])
-		}
+		t.Run(field, func(t *testing.T) {
+			name, _, _ := strings.Cut(field[strings.LastIndex(field, "\n")+1:], ": ")
+			w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\n"+field+"\r\nContent-Length: "+
+				"2\r\nConnection: close\r\n\r\n{}")
+			heads := w.heads()
+			if len(heads) != 1 {
+				t.Fatalf("%d calls reached Roam, want 1", len(heads))
+			}
+			if strings.Contains(strings.ToLower(heads[0]), strings.ToLower("\n"+name+":")) || strings.Contains(heads[0], "marked") {
+				t.Errorf("Roam got %q, want it without %s", heads[0], name)
+			}
+			if !strings.Contains(heads[0], "\r\nAuthorization: Bearer rmk-test\r\n") || strings.Count(heads[0], "Authorization") != 1 ||
+				!strings.Contains(heads[0], "Content-Length: 2\r\n") ||
+				!strings.Contains(heads[0], "\r\nHost: "+w.o.Upstream.Host+"\r\n") {
+				t.Errorf("Roam got %q, want its own credential, host and length", heads[0])
+			}
+		})
 	}
 	w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nTransfer-Encoding: chunked\r\nTrailer: "+
 		"X-End\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\nX-End: marked\r\nAuthorization: Bearer stolen\r\n\r\n")
@@ -261,15 +261,15 @@ func FuzzTokenIn(f *testing.F) {
 	})
 }
 
-// Whatever a page sends, it is let in only with an origin that is named, and only under a name that is ours.
+// Whatever a page sends, it is accepted only with a configured origin, and only with a Host that is roamproxy's.
 //
-// Seen to fail with any Host let in, and with any Origin.
+// Seen to fail with any Host accepted, and with any Origin.
 func FuzzGuard(f *testing.F) {
 	f.Add("localhost:8080", "", "", "/")
 	f.Add("evil.example", "null", "cross-site", "http://x/")
 	f.Add("[::1]:80", "http://localhost:3000", "same-site", "/v1/x")
 	f.Add("127.0.0.1.evil.example", "", "none", "//x")
-	f.Add("evil.example", "", "", "/v1/x") // and what is wrong in one thing alone
+	f.Add("evil.example", "", "", "/v1/x") // from here on only one thing is wrong
 	f.Add("localhost", "http://evil.example", "", "/v1/x")
 	f.Add("localhost", "", "cross-site", "/v1/x")
 	f.Add("localhost", "", "", "//x")
@@ -288,7 +288,7 @@ func FuzzGuard(f *testing.F) {
 			return
 		}
 		if origin != "" && origin != "http://localhost:3000" || origin == "" && site != "" && site != "none" && site != "same-origin" {
-			t.Errorf("Origin %q and Sec-Fetch-Site %q are let in", origin, site)
+			t.Errorf("Origin %q and Sec-Fetch-Site %q are accepted, want them refused", origin, site)
 		}
 		name := strings.ToLower(host)
 		if h, _, err := net.SplitHostPort(host); err == nil {
@@ -298,15 +298,15 @@ func FuzzGuard(f *testing.F) {
 		addr, err := netip.ParseAddr(name)
 		if err == nil && (!addr.IsLoopback() || addr.Is4In6()) || err != nil && name != "localhost" && !strings.HasSuffix(name, ".localhost") &&
 			name != "proxy.example" && (host != "" || site != "") {
-			t.Errorf("Host %q is let in", host)
+			t.Errorf("Host %q is accepted, want it refused", host)
 		}
 		if !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") {
-			t.Errorf("the target %q is let in", target)
+			t.Errorf("the target %q is accepted, want it refused", target)
 		}
 	})
 }
 
-// Seen to fail with no path taken for ambiguous.
+// Seen to fail if no path counts as ambiguous.
 func FuzzAmbiguous(f *testing.F) {
 	for _, seed := range []string{"/v1/groups.list", "/v1/%2e%2e/x", "/v1//x", "/%", "/v1/a%2fb"} {
 		f.Add(seed)

@@ -15,7 +15,7 @@ import (
 // and readiness says why. Once there is space, a refresh follows without a call.
 //
 // Seen to fail with a draft that fails unheeded, and with a source that tries again for a call alone.
-func TestNoTokenIsSpentWithoutRoomForTheNext(t *testing.T) {
+func TestNoRefreshWhileItsResultCannotBeStored(t *testing.T) {
 	for _, tt := range []struct{ name, obstacle string }{
 		{"a directory that cannot be made", ""},
 		{"a lock that cannot be taken", "oauth-alice.json.lock"},
@@ -30,30 +30,30 @@ func TestNoTokenIsSpentWithoutRoomForTheNext(t *testing.T) {
 				os.MkdirAll(filepath.Join(obstacle, "in the way"), 0o700)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+				f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
 				for range 3 {
 					if w := f.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`); w.Code != 502 ||
 						w.Header().Get("Roamproxy-Error") != "credential" {
-						t.Errorf("%s: a call is answered %d %s, want 502 credential", tt.name, w.Code, w.Header().Get("Roamproxy-Error"))
+						t.Errorf("a call is answered %d %s, want 502 credential", w.Code, w.Header().Get("Roamproxy-Error"))
 					}
 					time.Sleep(time.Minute)
 				}
 				if err := f.Problems()["alice"]; err == nil || tt.obstacle != "" &&
 					!strings.Contains(err.Error(), "state_dir cannot be written, and a rotated refresh token must be kept") {
-					t.Errorf("%s: the problem is %v, want that state_dir cannot be written", tt.name, err)
+					t.Errorf("the problem is %v, want that state_dir cannot be written", err)
 				}
 				synctest.Wait()
-				f.asked(t, tt.name, 0, 0)
+				f.expectRefreshes(t, tt.name, 0, 0)
 				os.RemoveAll(obstacle)
 				time.Sleep(time.Minute)
 				f.Problems() // as readiness asks every second
 				synctest.Wait()
 				if err := f.Problems()["alice"]; err != nil {
-					t.Errorf("%s: once there is room: %v", tt.name, err)
+					t.Errorf("once there is room: %v", err)
 				}
-				f.asked(t, tt.name+", and is gone", 1, 1)
+				f.expectRefreshes(t, tt.name+", and is gone", 1, 1)
 				if got := f.post(t.Context()); got != 200 {
-					t.Errorf("%s: once there is room a call is answered %d", tt.name, got)
+					t.Errorf("once there is room a call is answered %d", got)
 				}
 			})
 		})

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// What follows a chunked request on its connection is never a request: a server before roamproxy may have found another end of
-// the first one, by its Content-Length (RFC 9112 section 6.1). That holds after Roam's interim answers too.
+// Bytes after a chunked request on its connection are never read as another request. A server in front of roamproxy may have found
+// another end of the first one, by its Content-Length (RFC 9112 section 6.1). This holds after interim responses of Roam, too.
 //
-// Seen to fail with a connection that is kept after a chunked request.
+// Seen to fail with a connection that stays open after a chunked request.
 func TestNothingIsSmuggledBehindAChunkedRequest(t *testing.T) {
 	var calls atomic.Int32
 	roam := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -24,11 +24,7 @@ func TestNothingIsSmuggledBehindAChunkedRequest(t *testing.T) {
 		io.WriteString(w, "{}")
 	}))
 	defer roam.Close()
-	base, err := NewTransport(TransportOptions{MaxInFlight: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer base.CloseIdleConnections()
+	base := newTransport(t, 4)
 	tools := served(t, newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) }))
 	pages := served(t, Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }),
 		Reach{Loopback: true}))
@@ -50,7 +46,7 @@ func TestNothingIsSmuggledBehindAChunkedRequest(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					conn.SetDeadline(time.Now().Add(5 * time.Second)) // where the connection is kept
+					conn.SetDeadline(time.Now().Add(5 * time.Second)) // if the connection stays open
 					io.WriteString(conn, first+" HTTP/1.1\r\nHost: localhost\r\n"+framing+"\r\n0\r\n\r\n"+smuggled)
 					answers, err := io.ReadAll(conn)
 					conn.Close()
@@ -64,7 +60,7 @@ func TestNothingIsSmuggledBehindAChunkedRequest(t *testing.T) {
 	}
 }
 
-// Seen to fail with any Host let in, and with any Origin.
+// Seen to fail with any Host accepted, and with any Origin.
 func TestWhichRequestsTheGuardRefuses(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered, func(p *setup) {
@@ -127,10 +123,10 @@ func TestWhichRequestsTheGuardRefuses(t *testing.T) {
 			e.req = nil
 			w := h.do(t.Context(), tt.method, tt.target, "", tt.header...)
 			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code {
-				t.Errorf("%s: %d %q, want %d %q", tt.name, w.Code, w.Header().Get("Roamproxy-Error"), tt.status, tt.code)
+				t.Errorf("%d %q, want %d %q", w.Code, w.Header().Get("Roamproxy-Error"), tt.status, tt.code)
 			}
 			if (e.req != nil) != (tt.status == 200) {
-				t.Errorf("%s: reached Roam = %v", tt.name, e.req != nil)
+				t.Errorf("reached Roam = %v", e.req != nil)
 			}
 		})
 	}
@@ -145,10 +141,10 @@ func TestWhichRequestsTheGuardRefuses(t *testing.T) {
 	}
 }
 
-// Every address form, on a listener of this machine, of a network, and of a Unix socket. A browser marks what its page loads from
-// 127.0.0.0/8 and ::1, and from no other form that leads to the same place.
+// Every form of an address in Host, on a listener of the loopback interface, of a network, and of a Unix socket. Browsers send
+// Sec-Fetch-Site to 127.0.0.0/8 and ::1, and to no other form of a loopback address.
 //
-// Seen to fail with IPv4-mapped addresses let in.
+// Seen to fail with IPv4-mapped addresses accepted.
 func TestAddressesInHost(t *testing.T) {
 	for _, tt := range []struct {
 		host              string
@@ -190,11 +186,11 @@ func TestAddressesInHost(t *testing.T) {
 			r.Host = tt.host
 			for name, want := range map[string]bool{"loopback": tt.loopback, "network": tt.network} {
 				if err := (guard{reach: Reach{Loopback: name == "loopback"}}).check(r); (err == nil) != want || err != nil && !errors.Is(err, errHost) {
-					t.Errorf("a listener of the %s: %v, want it let in = %v", name, err, want)
+					t.Errorf("a listener of the %s: %v, want it accepted = %v", name, err, want)
 				}
 			}
 			if err := (guard{reach: Reach{Socket: true, Loopback: true}}).check(r); err != nil {
-				t.Errorf("a Unix socket: %v, want it let in", err)
+				t.Errorf("a Unix socket: %v, want it accepted", err)
 			}
 		})
 	}

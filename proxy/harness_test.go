@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -29,6 +33,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// inBubble runs a subtest in simulated time.
+func inBubble(t *testing.T, name string, test func(*testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, test) })
+}
+
 func stateDir(t testing.TB, path string) *statefile.Dir {
 	t.Helper()
 	dir, err := statefile.Open(path)
@@ -38,7 +47,7 @@ func stateDir(t testing.TB, path string) *statefile.Dir {
 	return dir
 }
 
-// harness is a whole proxy in front of a simulated Roam.
+// harness is a complete proxy in front of a simulated Roam, and its Observer.
 type harness struct {
 	*Proxy
 	roam   *roamtest.Roam
@@ -69,7 +78,7 @@ func (h *harness) last() Report {
 	return h.reports[len(h.reports)-1]
 }
 
-// endedRequests is how many requests have ended.
+// endedRequests returns how many requests have ended.
 func (h *harness) endedRequests() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -158,7 +167,65 @@ func (h *harness) post(ctx context.Context) int {
 	return h.do(ctx, "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`).Code
 }
 
-// recordingUpstream is an upstream that remembers what came, without a quota.
+// served returns the URL of h on a server.
+func served(t testing.TB, h http.Handler) string {
+	return "http://" + serve(t, h, func(_ *http.Server, l net.Listener) net.Listener { return l })
+}
+
+// servedToTools returns the address of h on a server for tools.
+func servedToTools(t testing.TB, h http.Handler) string { return serve(t, h, Attach) }
+
+func serve(t testing.TB, h http.Handler, attach func(*http.Server, net.Listener) net.Listener) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: h}
+	go server.Serve(attach(server, l))
+	t.Cleanup(func() { server.Close() })
+	return l.Addr().String()
+}
+
+// postAtOnce makes n calls at the same time, and demands that each is answered with this status.
+func (h *harness) postAtOnce(t *testing.T, n, want int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if got := h.post(t.Context()); got != want {
+				t.Errorf("a call is answered %d, want %d", got, want)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// newTransport returns a Transport whose idle connections are closed at the end of the test.
+func newTransport(t testing.TB, maxInFlight int) *Transport {
+	t.Helper()
+	transport, err := NewTransport(TransportOptions{MaxInFlight: maxInFlight})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
+// newKeyFile returns a file of a key, and a function that replaces the key in it.
+func newKeyFile(t *testing.T, key string) (source *credential.File, replace func(string)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "key")
+	replace = func(key string) {
+		if err := os.WriteFile(path, []byte(key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(key)
+	return credential.NewFile(path), replace
+}
+
+// recordingUpstream is an upstream without a quota that records the latest request.
 type recordingUpstream struct {
 	mu     sync.Mutex
 	req    *http.Request

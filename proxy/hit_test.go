@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// nullWriter is a connection that takes everything, and counts.
+// nullWriter is a ResponseWriter that discards the response and counts its writes and bytes.
 type nullWriter struct {
 	header http.Header
 	status int
@@ -28,7 +28,7 @@ func (q *nullWriter) Header() http.Header                { return q.header }
 func (q *nullWriter) WriteHeader(status int)             { q.status = status }
 func (q *nullWriter) SetWriteDeadline(_ time.Time) error { return nil }
 
-// ReadFrom copies through memory that is there, as net/http's does.
+// ReadFrom copies through a buffer that is used again, as net/http's does.
 func (q *nullWriter) ReadFrom(r io.Reader) (int64, error) {
 	if q.buffer == nil {
 		q.buffer = make([]byte, copySize)
@@ -42,12 +42,12 @@ func (q *nullWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// answering is a harness that keeps a list of this size, and a request for it.
+// answering returns a harness with a cached list of this size, and a request for the list.
 func answering(t testing.TB, size int, changes ...func(*setup)) (*harness, *http.Request) {
 	body := `{"ok":true,"x":"` + strings.Repeat("x", size-18) + `"}`
 	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, body), nil }},
 		append(changes, unmetered)...)
-	h.o.Observer = nullObserver{} // which does not gather reports
+	h.o.Observer = nullObserver{} // which keeps no reports
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/groups.list?limit=10&expand=a", nil)
 	r.Host, r.Header = "127.0.0.1:8080", http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"bot/1"},
 		"Accept": {"application/json"}, "Accept-Encoding": {"gzip, deflate"}, "Roamproxy-Tool": {"bot"}}
@@ -61,23 +61,25 @@ func (nullObserver) NewTool(string)                           {}
 func (nullObserver) Answered(Report)                          {}
 func (nullObserver) Sent(_, _ string, _ int, _ time.Duration) {}
 
-// A body over 4 KiB that goes out in pieces is two system calls, and two packets.
+// A hit is one write. In pieces, a body over 4 KiB would be two system calls and two packets.
 func TestAHitIsOneWrite(t *testing.T) {
 	for _, size := range []int{1 << 10, 16 << 10, 1 << 20} {
-		h, r := answering(t, size)
-		q := &nullWriter{header: make(http.Header)}
-		h.ServeHTTP(q, r)
-		if q.status != 200 || q.writes != 1 || q.bytes != size || q.header.Get("Content-Length") != fmt.Sprint(size) ||
-			!strings.HasPrefix(q.header.Get("Cache-Status"), "roamproxy; hit") {
-			t.Errorf("%d bytes went out in %d writes: %d %v", q.bytes, q.writes, q.status, q.header)
-		}
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			h, r := answering(t, size)
+			q := &nullWriter{header: make(http.Header)}
+			h.ServeHTTP(q, r)
+			if q.status != 200 || q.writes != 1 || q.bytes != size || q.header.Get("Content-Length") != fmt.Sprint(size) ||
+				!strings.HasPrefix(q.header.Get("Cache-Status"), "roamproxy; hit") {
+				t.Errorf("%d bytes went out in %d writes: %d %v; want a hit of %d in 1", q.bytes, q.writes, q.status, q.header, size)
+			}
+		})
 	}
 }
 
 // Two requests that share an answer read it at their own rate, and what roamproxy adds to the header of one does not appear in the other.
 //
 // Seen to fail with a field added to the header that is shared.
-func TestTwoSlowReadersOfOneAnswer(t *testing.T) {
+func TestReadersOfOneAnswerDoNotAffectEachOther(t *testing.T) {
 	body := strings.Repeat("0123456789abcdef", 64<<10)
 	asked := make(chan struct{})
 	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
@@ -112,7 +114,7 @@ func TestTwoSlowReadersOfOneAnswer(t *testing.T) {
 	all.Wait()
 }
 
-// What a hit takes without net/http and the kernel. The header is as python-requests sends it, and new for each request.
+// BenchmarkHit measures a hit without net/http's server and the kernel. The header is that of python-requests, and new for each request.
 func BenchmarkHit(b *testing.B) {
 	sent := http.Header{"Authorization": {"Bearer token-of-a-usual-length-00001"}, "User-Agent": {"python-requests/2.32"}, "Accept": {"*/*"},
 		"Accept-Encoding": {"gzip, deflate"}}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Seen to fail with interim answers that are not handed on, that leave their fields to the final one or take its own away, that bring a
-// cookie or what belongs to Roam's connection, and that come to a tool of HTTP/1.0.
+// Seen to fail with interim responses that are not passed on; whose fields appear in the final response, or replace its own; with a cookie
+// or a hop-by-hop field; and that an HTTP/1.0 tool gets.
 func TestInterimAnswers(t *testing.T) {
 	roam := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusContinue)
@@ -24,10 +24,7 @@ func TestInterimAnswers(t *testing.T) {
 		io.WriteString(w, "{}")
 	}))
 	defer roam.Close()
-	base, err := NewTransport(TransportOptions{MaxInFlight: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
+	base := newTransport(t, 4)
 	h := newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) })
 	addr := strings.TrimPrefix(served(t, h), "http://")
 	const passed = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
@@ -35,7 +32,7 @@ func TestInterimAnswers(t *testing.T) {
 		{"HTTP/1.1", "POST /v1/chat.post", passed},
 		{"HTTP/1.0", "POST /v1/chat.post", ""},
 		{"HTTP/1.1", "GET /v1/group.list", passed},
-		{"HTTP/1.1", "GET /v1/group.list", ""}, // it is kept now
+		{"HTTP/1.1", "GET /v1/group.list", ""}, // a hit
 	} {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -56,8 +53,8 @@ func TestInterimAnswers(t *testing.T) {
 	}
 }
 
-// Seen to fail with interim answers that are handed on for ever.
-func TestInterimAnswersEnd(t *testing.T) {
+// Seen to fail with any number of interim responses passed on.
+func TestInterimAnswersAreBounded(t *testing.T) {
 	passed := 0
 	early := &interimWriter{p: &Proxy{}, rq: &request{w: headerCounter{httptest.NewRecorder(), &passed},
 		r: httptest.NewRequest("POST", "/v1/chat.post", nil)}}
@@ -65,16 +62,16 @@ func TestInterimAnswersEnd(t *testing.T) {
 		early.pass(http.StatusProcessing, http.Header{})
 	}
 	if passed != maxInterim {
-		t.Errorf("of a flood %d are handed on, want %d", passed, maxInterim)
+		t.Errorf("%d interim responses are passed on, want %d", passed, maxInterim)
 	}
 	late := &interimWriter{p: early.p, rq: early.rq}
 	late.end()
 	if late.pass(http.StatusProcessing, http.Header{}); passed != maxInterim {
-		t.Error("one is handed on when the final answer may be under way")
+		t.Error("one is passed on after the final response began, want none")
 	}
 }
 
-// headerCounter counts the headers that are written.
+// headerCounter counts calls of WriteHeader.
 type headerCounter struct {
 	http.ResponseWriter
 	n *int

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// One row for every event that Roam documents, on v0 and v1, and for those that it does not.
+// There is a row for every event that Roam documents on v0 and v1, and for unknown ones.
 func TestWhatEachEventInvalidates(t *testing.T) {
 	const (
 		messages = "chat.history chat.list conversation.list reaction.list"

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// Seen to fail with a write that drops only what is configured.
+// Seen to fail with a write that invalidates only what is configured.
 func TestWritesInvalidateWhatTheyAffect(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, write, read string
 		status                    int
-		dropped                   bool
+		invalidated               bool
 	}{
 		{"a rename and its groups", "POST", "/v1/group.rename", "/v1/groups.list", 204, true},
 		{"a rename and its group, on another version", "POST", "/v1/group.rename", "/v0/group.members", 200, true},
@@ -37,8 +37,8 @@ func TestWritesInvalidateWhatTheyAffect(t *testing.T) {
 			h.do(t.Context(), tt.method, tt.write, "")
 			e.answer = nil
 			got := h.do(t.Context(), "GET", tt.read, "").Header().Get("Cache-Status")
-			if dropped := !strings.Contains(got, "hit"); dropped != tt.dropped {
-				t.Errorf("Cache-Status %s: invalidated = %v, want %v", got, dropped, tt.dropped)
+			if invalidated := !strings.Contains(got, "hit"); invalidated != tt.invalidated {
+				t.Errorf("Cache-Status %s: invalidated = %v, want %v", got, invalidated, tt.invalidated)
 			}
 		})
 	}

@@ -10,10 +10,10 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// Two tools with a credential each, on many paths at once: every call comes to Roam as it was made, under its own tool's credential.
+// Two tools with a credential each make many different calls at the same time. Roam gets each call unchanged, with its tool's credential.
 //
 // Seen to fail with the credential put on a request that all calls share.
-func TestCallsAtOnceAreNotMixedUp(t *testing.T) {
+func TestConcurrentCallsKeepTheirCredentials(t *testing.T) {
 	var mu sync.Mutex // guards seen
 	seen := make(map[string]int)
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {

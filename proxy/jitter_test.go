@@ -11,7 +11,7 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// delayTransport is a network on which each call takes a random part of most to arrive.
+// delayTransport delays each call by a random time below most.
 type delayTransport struct {
 	next http.RoundTripper
 	most time.Duration
@@ -30,13 +30,13 @@ func (d *delayTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.next.RoundTrip(r)
 }
 
-// What is held back for jitter is enough, costs nothing of the rate, and is needed, whether it was set or is measured.
+// The part of the burst that is held back for jitter, configured or measured, is needed, is enough, and costs nothing of the rate.
 func TestJitterOfTheNetwork(t *testing.T) {
 	const most = 200 * time.Millisecond
-	const measureNothing = time.Second // no longer delay is measured, so one that is held back already adds nothing
+	const measureNothing = time.Second // so much is held back already that nothing measured exceeds it
 	for _, tt := range []struct {
 		name             string
-		held, configured time.Duration // back by the bucket, and as the queue is told
+		held, configured time.Duration // held back by the bucket, and configured for the queue
 		refused          bool
 	}{
 		{"set", most, measureNothing, false},
@@ -50,7 +50,7 @@ func TestJitterOfTheNetwork(t *testing.T) {
 					roam := roamtest.New(roamtest.Options{RetryAfter: time.Second})
 					network := &delayTransport{next: roam.Transport(), most: most, random: rand.New(rand.NewPCG(seed, 1))}
 					h := newHarness(t, roam, network, func(p *setup) { p.jitter, p.queue.Jitter = tt.held, tt.configured })
-					h.keepBusy(t, 15, 10*time.Minute) // always more than the quota
+					h.keepBusy(t, 15, 10*time.Minute) // more calls than the quota allows
 					refused += roam.Refused()
 					steady := roam.Journal()[20:]
 					took := steady[len(steady)-1].Time.Sub(steady[0].Time)

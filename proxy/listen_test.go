@@ -9,47 +9,40 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 )
 
-// listening serves h on a socket.
-func listening(t *testing.T, h http.Handler) *httptest.Server {
-	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
-	return server
-}
-
 func TestAHitOfAnySizeOnTheWire(t *testing.T) {
 	for _, size := range []int{100, 4000, 4 << 10, 5000, 8 << 10, 8<<10 + 1, 16 << 10, 1 << 20} {
-		h, _ := answering(t, size)
-		server := listening(t, h)
-		c, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		hit := "GET /v1/groups.list?limit=10&expand=a HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: " +
-			"application/json\r\nAccept-Encoding: gzip, deflate\r\nRoamproxy-Tool: bot\r\n\r\n"
-		fmt.Fprint(c, hit, strings.Replace(hit, "GET", "HEAD", 1), strings.Replace(hit, "\r\n\r\n", "\r\nIf-None-Match: *\r\n\r\n", 1), hit)
-		in := bufio.NewReader(c)
-		for i, want := range []struct{ status, bytes int }{{200, size}, {200, 0}, {304, 0}, {200, size}} {
-			res, err := http.ReadResponse(in, &http.Request{Method: []string{"GET", "HEAD", "GET", "GET"}[i]})
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			h, _ := answering(t, size)
+			c, err := net.Dial("tcp", strings.TrimPrefix(served(t, h), "http://"))
 			if err != nil {
-				t.Fatalf("%d bytes, answer %d: %v", size, i, err)
+				t.Fatal(err)
 			}
-			body, err := io.ReadAll(res.Body)
-			if res.StatusCode != want.status || len(body) != want.bytes || err != nil || bytes.Count(body, []byte("x")) < want.bytes-17 {
-				t.Errorf("%d bytes, answer %d: %d with %d bytes (%v), want %d with %d", size, i, res.StatusCode, len(body), err, want.status,
-					want.bytes)
+			defer c.Close()
+			hit := "GET /v1/groups.list?limit=10&expand=a HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: " +
+				"application/json\r\nAccept-Encoding: gzip, deflate\r\nRoamproxy-Tool: bot\r\n\r\n"
+			fmt.Fprint(c, hit, strings.Replace(hit, "GET", "HEAD", 1), strings.Replace(hit, "\r\n\r\n", "\r\nIf-None-Match: *\r\n\r\n", 1), hit)
+			in := bufio.NewReader(c)
+			for i, want := range []struct{ status, bytes int }{{200, size}, {200, 0}, {304, 0}, {200, size}} {
+				res, err := http.ReadResponse(in, &http.Request{Method: []string{"GET", "HEAD", "GET", "GET"}[i]})
+				if err != nil {
+					t.Fatalf("answer %d: %v", i, err)
+				}
+				body, err := io.ReadAll(res.Body)
+				if res.StatusCode != want.status || len(body) != want.bytes || err != nil || bytes.Count(body, []byte("x")) < want.bytes-17 {
+					t.Errorf("answer %d: %d with %d bytes (%v), want %d with %d", i, res.StatusCode, len(body), err, want.status,
+						want.bytes)
+				}
 			}
-		}
+		})
 	}
 }
 
-// On one connection, each request has the tool of its own token, in the configuration of its moment.
+// Each request of a connection is identified by its own token, in the configuration that is in force when it arrives.
 func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 	tool := func(name string) Tool { return Tool{Name: name, Tokens: [][32]byte{sha256.Sum256([]byte(name))}} }
 	with := func(tools ...Tool) *harness {
@@ -59,7 +52,7 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 	var now atomic.Pointer[harness]
 	first, second := with(tool("bot"), tool("bridge")), with(tool("bridge"))
 	now.Store(first)
-	server := listening(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { now.Load().ServeHTTP(w, r) }))
+	base := served(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { now.Load().ServeHTTP(w, r) }))
 	conns := 0
 	client := &http.Client{Transport: &http.Transport{MaxIdleConns: 1,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -68,7 +61,7 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 		}}}
 	defer client.CloseIdleConnections()
 	for i, tt := range []struct {
-		house *harness
+		in    *harness
 		token string
 		want  int
 		tool  string
@@ -80,12 +73,12 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 		{first, "bridgf", 401, "other"},
 		{first, "", 401, "other"},
 		{first, "bot", 200, "bot"},
-		{second, "bot", 401, "other"}, // a reload took it away
+		{second, "bot", 401, "other"}, // a reload removed it
 		{second, "bridge", 200, "bridge"},
 		{first, "bridge", 200, "bridge"},
 	} {
-		now.Store(tt.house)
-		req, _ := http.NewRequest("GET", server.URL+"/v1/groups.list", nil)
+		now.Store(tt.in)
+		req, _ := http.NewRequest("GET", base+"/v1/groups.list", nil)
 		if tt.token != "" {
 			req.Header.Set("Authorization", "Bearer "+tt.token)
 		}
@@ -95,7 +88,7 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 		}
 		io.Copy(io.Discard, res.Body)
 		res.Body.Close()
-		if got := tt.house.last().Tool; res.StatusCode != tt.want || got != tt.tool {
+		if got := tt.in.last().Tool; res.StatusCode != tt.want || got != tt.tool {
 			t.Errorf("request %d with token %q: %d as %s, want %d as %s", i, tt.token, res.StatusCode, got, tt.want, tt.tool)
 		}
 	}

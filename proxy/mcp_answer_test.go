@@ -18,9 +18,9 @@ const (
 	initNotice = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
 )
 
-// A refusal of an agent's messages is one that its model can read.
+// A refused JSON-RPC message is answered in a form that the model of an agent can read.
 //
-// Seen to fail when the answer to each was 429 and Roam's form of an error.
+// Seen to fail with 429 and an error in Roam's form for each message.
 func TestARefusalOfMessages(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
@@ -38,34 +38,32 @@ func TestARefusalOfMessages(t *testing.T) {
 		{"a batch without one", "[" + listCall + "]", 429, `[{"jsonrpc":"2.0","id":"b","error":{"code":429,`},
 		{"what is no message", "tools/call", 429, `{"error":"ratelimited",`},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := newHarness(t, nil, &recordingUpstream{}, func(p *setup) { p.rate, p.burst = 0.1, 1 })
-				h.post(t.Context())
-				w := h.do(t.Context(), "POST", "/mcp", tt.body, "Prefer", "wait=1", "Content-Type", "application/json")
-				again := w.Header().Get("Retry-After")
-				if seconds, _ := strconv.Atoi(again); seconds < 8 || w.Header().Get("Roamproxy-Error") != "wait_too_long" {
-					t.Errorf("header %v, want Retry-After of 8 s or more, and the code", w.Header())
-				}
-				want := strings.ReplaceAll(tt.want, "SECONDS", again)
-				if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), want) || (want == "") != (w.Body.Len() == 0) {
-					t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, tt.status, want)
-				}
-				if strings.Contains(want, `"error":{`) && !strings.Contains(w.Body.String(), `"retryAfterSeconds":`+again) {
-					t.Errorf("%s does not say retryAfterSeconds", w.Body)
-				}
-				if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
-					t.Errorf("%s is no JSON", w.Body)
-				}
-				if got := h.last(); got.Code != "wait_too_long" || got.Status != tt.status {
-					t.Errorf("reported as %d %s", got.Status, got.Code)
-				}
-			})
+		inBubble(t, tt.name, func(t *testing.T) {
+			h := newHarness(t, nil, &recordingUpstream{}, func(p *setup) { p.rate, p.burst = 0.1, 1 })
+			h.post(t.Context())
+			w := h.do(t.Context(), "POST", "/mcp", tt.body, "Prefer", "wait=1", "Content-Type", "application/json")
+			again := w.Header().Get("Retry-After")
+			if seconds, _ := strconv.Atoi(again); seconds < 8 || w.Header().Get("Roamproxy-Error") != "wait_too_long" {
+				t.Errorf("header %v, want Retry-After of 8 s or more, and the code", w.Header())
+			}
+			want := strings.ReplaceAll(tt.want, "SECONDS", again)
+			if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), want) || (want == "") != (w.Body.Len() == 0) {
+				t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, tt.status, want)
+			}
+			if strings.Contains(want, `"error":{`) && !strings.Contains(w.Body.String(), `"retryAfterSeconds":`+again) {
+				t.Errorf("%s does not say retryAfterSeconds", w.Body)
+			}
+			if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
+				t.Errorf("%s is no JSON", w.Body)
+			}
+			if got := h.last(); got.Code != "wait_too_long" || got.Status != tt.status {
+				t.Errorf("reported as %d %s", got.Status, got.Code)
+			}
 		})
 	}
 }
 
-// A tool that has too many requests is refused before its messages are read, and its model can read that, too.
+// A tool with too many requests in progress is refused before its messages are read, in the same form.
 func TestARefusalBeforeMessagesAreRead(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
@@ -74,28 +72,26 @@ func TestARefusalBeforeMessagesAreRead(t *testing.T) {
 		{"a call", searchCall, 200},
 		{"a call of 64 KiB", strings.Replace(searchCall, `"x"`, `"`+strings.Repeat("x", maxRefusedBody)+`"`, 1), 429},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				release := make(chan struct{})
-				e := &recordingUpstream{answer: func(req *http.Request) (*http.Response, error) { <-release; return reply(req, 200, "{}"), nil }}
-				h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.MaxCalls = 1 })
-				done := make(chan int)
-				go func() { done <- h.post(t.Context()) }()
-				synctest.Wait()
-				if w := h.do(t.Context(), "POST", "/mcp", tt.body); w.Code != tt.status || w.Header().Get("Roamproxy-Error") != "queue_full" {
-					t.Errorf("answered %d %s %v, want %d", w.Code, w.Body, w.Header(), tt.status)
-				}
-				close(release)
-				<-done
-			})
+		inBubble(t, tt.name, func(t *testing.T) {
+			release := make(chan struct{})
+			e := &recordingUpstream{answer: func(req *http.Request) (*http.Response, error) { <-release; return reply(req, 200, "{}"), nil }}
+			h := newHarness(t, nil, e, unmetered, func(p *setup) { p.proxy.MaxCalls = 1 })
+			done := make(chan int)
+			go func() { done <- h.post(t.Context()) }()
+			synctest.Wait()
+			if w := h.do(t.Context(), "POST", "/mcp", tt.body); w.Code != tt.status || w.Header().Get("Roamproxy-Error") != "queue_full" {
+				t.Errorf("answered %d %s %v, want %d", w.Code, w.Body, w.Header(), tt.status)
+			}
+			close(release)
+			<-done
 		})
 	}
 }
 
-// An agent of Go's SDK goes on after a refusal: its model reads it, and the session is whole.
+// An agent of Go's SDK continues its session after a refusal, which its model can read.
 func TestAnAgentReadsARefusal(t *testing.T) {
 	roam := newMCPRoam(t)
-	h, base := beforeRoam(t, roam.url)
+	h, base := newHarnessOnSocket(t, roam.url)
 	session := connect(t, base)
 	h.queue.Pause(time.Minute)
 	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}})
@@ -112,7 +108,7 @@ func TestAnAgentReadsARefusal(t *testing.T) {
 	}
 }
 
-// connect begins a session of Go's SDK.
+// connect opens a session with Go's SDK.
 func connect(t *testing.T, base string, headers ...string) *mcp.ClientSession {
 	t.Helper()
 	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1.0.0"}, nil)

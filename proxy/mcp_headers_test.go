@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A server that believes the header would do something else than what allow, repeats and metrics read in the body.
+// A server that reads the header would do something else than allow, repeats and metrics found in the body. So that is refused.
 func TestHeadersThatContradictMessages(t *testing.T) {
 	resource := `{"id":1,"method":"resources/read","params":{"uri":"roam://a"}}`
 	for _, tt := range []struct {

@@ -8,17 +8,17 @@ import (
 	"roamproxy/cache"
 )
 
-// What a list of tools says of a tool counts for more than its name, for what it invalidates and for its repeats.
-func TestListsSayWhichToolsRead(t *testing.T) {
+// A tool's readOnlyHint in a list of tools overrides what its name suggests, for what it invalidates and for its repeats.
+func TestReadOnlyHintDecidesWhetherAToolReads(t *testing.T) {
 	const list = `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"group_peek","annotations":{"readOnlyHint":true}},` +
 		`{"name":"group_list","annotations":{"readOnlyHint":false}},{"name":"group_rename","annotations":{}}]}}`
 	for _, tt := range []struct {
 		tool    string
-		before  bool // it is taken for one that reads by its name
+		before  bool // by its name it counts as one that reads
 		after   bool // and by the list
 		comment string
 	}{
-		{"group_peek", false, true, "a name of no known reading"},
+		{"group_peek", false, true, "a name that does not show it"},
 		{"group_list", true, false, "a name that reads"},
 		{"group_rename", false, false, "no hint"},
 		{"group_info", true, true, "no tool of the list"},
@@ -37,11 +37,11 @@ func TestListsSayWhichToolsRead(t *testing.T) {
 				return h.last().Cache == cache.Hit
 			}
 			if got := reads(); got != tt.before {
-				t.Errorf("before the list it only reads: %v, want %v", got, tt.before)
+				t.Errorf("before the list, it counts as one that reads: %v, want %v", got, tt.before)
 			}
 			h.do(t.Context(), "POST", "/mcp", listMessage("7", "{}"), "Accept", listens)
 			if got := reads(); got != tt.after {
-				t.Errorf("after the list it only reads: %v, want %v", got, tt.after)
+				t.Errorf("after the list, it counts as one that reads: %v, want %v", got, tt.after)
 			}
 		})
 	}

@@ -15,7 +15,7 @@ func toolCall(name, arguments string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":%s}}`, name, arguments)
 }
 
-// What an agent changes is not read from the cache any more.
+// A tool call that changes something invalidates the cached answers about it.
 func TestCallsOfToolsInvalidate(t *testing.T) {
 	const chatA, chatB = "/v1/chat.history?chatId=C-a", "/v1/chat.history?chatId=C-b"
 	for _, tt := range []struct {
@@ -47,9 +47,10 @@ func TestCallsOfToolsInvalidate(t *testing.T) {
 	}
 }
 
-// A call that is answered in events changes something after its header. Who reads meanwhile gets what was before, and it is not kept.
+// A tool call that is answered in events changes something after its response header. A read in between may be answered from the cache; the
+// end of the call invalidates.
 //
-// Seen to fail while the header alone invalidated.
+// Seen to fail with an invalidation at the response header alone.
 func TestCallsAnsweredInEventsInvalidateAtTheirResult(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := eventsOf("data: progress\n\n", "data: result\n\n")

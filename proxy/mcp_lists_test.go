@@ -6,13 +6,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"roamproxy/proxy/roamtest/redistest"
 )
 
-// listOf answers every message with a list of two tools, by its own id 7, and with these fields besides.
+// listOf answers every message with a list of two tools, the id 7, and these additional fields.
 func listOf(fields, kind string) func(*http.Request) (*http.Response, error) {
 	return func(req *http.Request) (*http.Response, error) {
 		text := `{"jsonrpc":"2.0","id":7,"result":{` + fields + `"tools":[{"name":"meeting_search"},{"name":"reaction_add"}]}}`
@@ -29,8 +30,8 @@ func listMessage(id, params string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/list","params":%s}`, id, params)
 }
 
-// Two agents with the same token and the same list cost one call.
-func TestListsAreKept(t *testing.T) {
+// Equal list requests of agents with the same token cost one call.
+func TestToolListsAreCached(t *testing.T) {
 	const kind = "application/json"
 	for _, tt := range []struct {
 		name, fields, kind string
@@ -54,35 +55,33 @@ func TestListsAreKept(t *testing.T) {
 		{"after its own time", `"ttlMs":5000,`, kind, listMessage("7", `{}`), 6 * time.Second, nil, 2},
 		{"never", `"ttlMs":0,`, kind, listMessage("7", `{}`), 0, nil, 2},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				h := newHarness(t, nil, &recordingUpstream{answer: listOf(tt.fields, tt.kind)}, unmetered)
-				for i, body := range []string{listMessage("7", `{}`), tt.second} {
-					w := h.do(t.Context(), "POST", "/mcp", body, append(tt.header[:len(tt.header)*i:len(tt.header)*i], "Accept", listens)...)
-					if w.Code != 200 || !strings.Contains(w.Body.String(), "meeting_search") {
-						t.Errorf("answered %d %s", w.Code, w.Body)
-					}
-					if i == 1 && tt.calls == 1 && (!strings.Contains(w.Body.String(), `"id":"b"`) && strings.Contains(body, `"b"`) ||
-						!strings.Contains(w.Header().Get("Cache-Status"), "hit")) {
-						t.Errorf("the kept list is answered %v %s", w.Header(), w.Body)
-					}
-					time.Sleep(tt.after)
+		inBubble(t, tt.name, func(t *testing.T) {
+			h := newHarness(t, nil, &recordingUpstream{answer: listOf(tt.fields, tt.kind)}, unmetered)
+			for i, body := range []string{listMessage("7", `{}`), tt.second} {
+				w := h.do(t.Context(), "POST", "/mcp", body, append(tt.header[:len(tt.header)*i:len(tt.header)*i], "Accept", listens)...)
+				if w.Code != 200 || !strings.Contains(w.Body.String(), "meeting_search") {
+					t.Errorf("answered %d %s", w.Code, w.Body)
 				}
-				if h.mu.Lock(); h.sent != tt.calls {
-					t.Errorf("%d calls, want %d", h.sent, tt.calls)
+				if i == 1 && tt.calls == 1 && (!strings.Contains(w.Body.String(), `"id":"b"`) && strings.Contains(body, `"b"`) ||
+					!strings.Contains(w.Header().Get("Cache-Status"), "hit")) {
+					t.Errorf("the cached list is answered %v %s, want a hit with the id of the request", w.Header(), w.Body)
 				}
-				h.mu.Unlock()
-			})
+				time.Sleep(tt.after)
+			}
+			if h.mu.Lock(); h.sent != tt.calls {
+				t.Errorf("%d calls, want %d", h.sent, tt.calls)
+			}
+			h.mu.Unlock()
 		})
 	}
 }
 
-// A tool sees what it may call, also in a list that another one fetched.
+// A list shows a tool only what it may call, also a cached one.
 func TestListsShowWhatIsAllowed(t *testing.T) {
 	for _, kind := range []string{"application/json", "text/event-stream"} {
 		t.Run(kind, func(t *testing.T) {
 			h := newHarness(t, nil, &recordingUpstream{answer: listOf("", kind)}, unmetered,
-				onlyFor("POST /mcp tools/list", "POST /mcp tools/call meeting_*"))
+				allowOnly("POST /mcp tools/list", "POST /mcp tools/call meeting_*"))
 			for range 2 {
 				w := h.do(t.Context(), "POST", "/mcp", listMessage("7", `{}`), "Accept", listens, "Authorization", "Bearer token")
 				if want := `{"jsonrpc":"2.0","id":7,"result":{"tools":[{"name":"meeting_search"}]}}`; strings.TrimSpace(w.Body.String()) != want {
@@ -93,8 +92,8 @@ func TestListsShowWhatIsAllowed(t *testing.T) {
 	}
 }
 
-// What is no list passes byte by byte, and is not kept.
-func TestWhatIsNoListPasses(t *testing.T) {
+// An answer that is no list is passed on unchanged, and is not cached.
+func TestOtherAnswersToAListRequestAreNotCached(t *testing.T) {
 	for _, tt := range []struct{ name, kind, text string }{
 		{"an error", "application/json", `{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"m"}}`},
 		{"another id", "application/json", `{"jsonrpc":"2.0","id":8,"result":{"tools":[]}}`},
@@ -122,10 +121,10 @@ func TestWhatIsNoListPasses(t *testing.T) {
 	}
 }
 
-// Agents of Go's SDK share a list until Roam says that it has changed.
+// Agents of Go's SDK share a cached list until Roam notifies them of a change.
 func TestAgentsShareAListUntilItChanges(t *testing.T) {
 	roam := newMCPRoam(t)
-	_, base := beforeRoam(t, roam.url)
+	_, base := newHarnessOnSocket(t, roam.url)
 	changed := make(chan struct{}, 10)
 	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1.0.0"}, &mcp.ClientOptions{
 		ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { changed <- struct{}{} },
@@ -136,7 +135,7 @@ func TestAgentsShareAListUntilItChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listening.Close() })
-	comes(t, "its stream is open", func() bool { return roam.open.Load() == 1 })
+	redistest.Eventually(t, "its stream is open", func() bool { return roam.open.Load() == 1 })
 	other := connect(t, base)
 	tools := func(s *mcp.ClientSession) int {
 		all, err := s.ListTools(t.Context(), nil)

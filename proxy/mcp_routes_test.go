@@ -8,8 +8,8 @@ import (
 	"roamproxy/proxy/rpc"
 )
 
-// Metrics, log and page show what an agent does, and not only that it posts to /mcp.
-func TestRoutesOfMessages(t *testing.T) {
+// The route of a message, for metrics, log and status page, names its method and tool.
+func TestRouteLabelsOfMessages(t *testing.T) {
 	named := func(name string) string { return strings.Replace(searchCall, "meeting_search", name, 1) }
 	for _, tt := range []struct{ name, body, want string }{
 		{"a call of a tool", searchCall, "/mcp tools/call meeting_search"},
@@ -34,8 +34,8 @@ func TestRoutesOfMessages(t *testing.T) {
 	}
 }
 
-// Any agent may name tools that do not exist: the routes are bounded, and those that are known stay.
-func TestRoutesOfMessagesAreBounded(t *testing.T) {
+// An agent may name any number of tools. The number of routes is bounded, and known ones keep their label.
+func TestRouteLabelsOfMessagesAreBounded(t *testing.T) {
 	var l mcpRoutes
 	all := make(map[string]bool)
 	call := func(name string) string {
@@ -48,6 +48,6 @@ func TestRoutesOfMessagesAreBounded(t *testing.T) {
 		t.Errorf("%d routes, want %d and other", len(all), maxMCPTools)
 	}
 	if got := call("tool_0"); got != "/mcp tools/call tool_0" {
-		t.Errorf("a tool that is known has route %q", got)
+		t.Errorf("a known tool has route %q, want its own", got)
 	}
 }

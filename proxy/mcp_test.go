@@ -19,7 +19,7 @@ import (
 	"roamproxy/proxy/roamtest/redistest"
 )
 
-// mcpRoam is a Roam of MCP with Go's SDK, and of nothing else.
+// mcpRoam is Roam's MCP server alone, built with Go's SDK.
 type mcpRoam struct {
 	server *mcp.Server
 	open   atomic.Int64 // requests that it answers now
@@ -73,14 +73,10 @@ func (r *mcpRoam) change(name string) {
 		})
 }
 
-// beforeRoam is a proxy on a socket before a Roam on another.
-func beforeRoam(t *testing.T, url string, changes ...func(*setup)) (*harness, string) {
+// newHarnessOnSocket returns a proxy that listens on a socket, in front of a Roam with this URL, and the proxy's own URL.
+func newHarnessOnSocket(t *testing.T, url string, changes ...func(*setup)) (*harness, string) {
 	t.Helper()
-	transport, err := NewTransport(TransportOptions{MaxInFlight: 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(transport.CloseIdleConnections)
+	transport := newTransport(t, 10)
 	h := newHarness(t, nil, transport, append(changes, unmetered,
 		func(p *setup) { p.queue.MaxInFlight = 10; p.proxy.Upstream = mustParse(url) })...)
 	server := httptest.NewServer(h)
@@ -88,17 +84,7 @@ func beforeRoam(t *testing.T, url string, changes ...func(*setup)) (*harness, st
 	return h, server.URL
 }
 
-// comes waits for what another goroutine or process does.
-func comes(t *testing.T, what string, true func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !true(); <-time.After(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 20 s: %s", what)
-		}
-	}
-}
-
-// dispatchedNow demands that a bot's call is sent, and not refused because it would wait for more than a second.
+// dispatchedNow demands that a bot's call is sent within a second.
 func dispatchedNow(t *testing.T, h *harness) {
 	t.Helper()
 	if w := h.do(t.Context(), "POST", "/v1/chat.post", `{"chat":"C-1"}`, "Prefer", "wait=1", "Roamproxy-Tool", "bot"); w.Code != 200 {
@@ -108,14 +94,14 @@ func dispatchedNow(t *testing.T, h *harness) {
 
 const sessions = 12 // more than max_in_flight
 
-// Agents with open streams hold up no other tool, and their events come at once. Both generations of MCP.
+// Open event streams of agents delay no other tool, and their events arrive immediately, in both versions of MCP.
 //
 // Seen to fail with streams that hold a slot.
-func TestAgentsOfGoBesideABot(t *testing.T) {
+func TestStreamsOfGoAgentsDelayNoCall(t *testing.T) {
 	for _, version := range []string{"2025-11-25", "2026-07-28"} {
 		t.Run(version, func(t *testing.T) {
 			roam := newMCPRoam(t)
-			h, base := beforeRoam(t, roam.url)
+			h, base := newHarnessOnSocket(t, roam.url)
 			var notified sync.WaitGroup
 			notified.Add(sessions)
 			var all []*mcp.ClientSession
@@ -131,8 +117,8 @@ func TestAgentsOfGoBesideABot(t *testing.T) {
 				}
 				all = append(all, session)
 			}
-			comes(t, "twelve streams are open", func() bool { return roam.open.Load() == sessions })
-			comes(t, "no stream holds a slot", func() bool { return h.queue.State().InFlight == 0 })
+			redistest.Eventually(t, "twelve streams are open", func() bool { return roam.open.Load() == sessions })
+			redistest.Eventually(t, "no stream holds a slot", func() bool { return h.queue.State().InFlight == 0 })
 			dispatchedNow(t, h)
 			roam.change("meeting_search")
 			notified.Wait()
@@ -143,12 +129,12 @@ func TestAgentsOfGoBesideABot(t *testing.T) {
 			for _, session := range all {
 				session.Close()
 			}
-			comes(t, "streams end at Roam when their clients leave", func() bool { return roam.open.Load() == 0 })
+			redistest.Eventually(t, "streams end at Roam when their clients leave", func() bool { return roam.open.Load() == 0 })
 		})
 	}
 }
 
-// script is a program of Node that runs until its stdin ends.
+// script is a Node program that runs until its stdin is closed.
 type script struct {
 	stdin io.WriteCloser
 	lines chan string
@@ -207,11 +193,11 @@ func (p *script) says(t *testing.T, want string) string {
 	}
 }
 
-// The SDK for TypeScript at both ends.
-func TestAgentsOfNodeBesideABot(t *testing.T) {
+// The same with the SDK for TypeScript, as the server and as the agents.
+func TestStreamsOfNodeAgentsDelayNoCall(t *testing.T) {
 	roam := run(t, "mcp-server.js")
 	port := roam.says(t, "")
-	h, base := beforeRoam(t, "http://127.0.0.1:"+port)
+	h, base := newHarnessOnSocket(t, "http://127.0.0.1:"+port)
 	agents := run(t, "mcp-client.js", base+"/mcp", "12")
 	for range sessions {
 		if got := agents.says(t, "called"); got != "called added progress 1,2" {
@@ -219,7 +205,7 @@ func TestAgentsOfNodeBesideABot(t *testing.T) {
 		}
 	}
 	agents.says(t, "connected")
-	comes(t, "no call holds a slot", func() bool { return h.queue.State().InFlight == 0 })
+	redistest.Eventually(t, "no call holds a slot", func() bool { return h.queue.State().InFlight == 0 })
 	dispatchedNow(t, h)
 	io.WriteString(roam.stdin, "changed\n")
 	for range sessions {
@@ -227,7 +213,7 @@ func TestAgentsOfNodeBesideABot(t *testing.T) {
 	}
 }
 
-// Node's fetch gives up on a body that is silent for 300 s; here for two.
+// Node's fetch ends a response whose body is silent for 300 s. The test sets that to two seconds.
 //
 // Seen to fail without comments: the SDK reports that the stream was terminated.
 func TestASilentStreamOutlastsNodesTimeout(t *testing.T) {
@@ -238,11 +224,11 @@ func TestASilentStreamOutlastsNodesTimeout(t *testing.T) {
 	}{{"with comments", 500 * time.Millisecond, "notified"}, {"without, to show that the test can fail", time.Hour, "error"}} {
 		t.Run(tt.name, func(t *testing.T) {
 			roam := newMCPRoam(t)
-			_, base := beforeRoam(t, roam.url, func(p *setup) { p.proxy.KeepAlive = tt.keepAlive })
+			_, base := newHarnessOnSocket(t, roam.url, func(p *setup) { p.proxy.KeepAlive = tt.keepAlive })
 			agent := run(t, "mcp-client.js", base+"/mcp", "1", "2000")
 			agent.says(t, "connected")
 			if tt.want == "notified" {
-				<-time.After(6 * time.Second) // thrice what fetch bears
+				<-time.After(6 * time.Second) // three times fetch's limit
 				roam.change("meeting_search")
 			}
 			agent.says(t, tt.want)

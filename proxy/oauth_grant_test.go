@@ -13,14 +13,14 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// The new refresh token is on disk before the new access token is used.
-func TestAGrantIsKeptBeforeItIsUsed(t *testing.T) {
+// The new refresh token is on disk before the access token that came with it is used.
+func TestARefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var f *oauthHarness
-		f = granted(t, roamtest.OAuthOptions{}, dir, func(roam *roamtest.Roam) http.RoundTripper {
+		f = newOAuthHarness(t, roamtest.OAuthOptions{}, dir, func(roam *roamtest.Roam) http.RoundTripper {
 			return roundTrips(func(r *http.Request) (*http.Response, error) {
-				if access := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); !strings.Contains(f.kept(), access) {
+				if access := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); !strings.Contains(f.stored(), access) {
 					t.Error("a call carries a token that is not on disk")
 				}
 				return roam.Transport().RoundTrip(r)
@@ -30,16 +30,16 @@ func TestAGrantIsKeptBeforeItIsUsed(t *testing.T) {
 			f.post(t.Context())
 			time.Sleep(day)
 		}
-		if strings.Contains(f.kept(), f.first) {
+		if strings.Contains(f.stored(), f.first) {
 			t.Error("the spent refresh token is still on disk")
 		}
 	})
 }
 
-func TestADeadGrant(t *testing.T) {
+func TestARevokedGrantCostsNoCalls(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+		f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
 		f.server.Revoke()
 		for range 600 {
 			if w := f.do(t.Context(), "POST", "/v1/chat.post", "{}"); w.Code != 502 || w.Header().Get("Roamproxy-Error") != "credential" {
@@ -47,7 +47,7 @@ func TestADeadGrant(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 		}
-		f.asked(t, "ten minutes of calls", 1, 0)
+		f.expectRefreshes(t, "ten minutes of calls", 1, 0)
 		if f.roam.Calls() != 0 || f.queue.State().Tokens < 1000 {
 			t.Errorf("%d calls, %v tokens left; want nothing spent", f.roam.Calls(), f.queue.State().Tokens)
 		}
@@ -62,7 +62,7 @@ func TestADeadGrant(t *testing.T) {
 	})
 }
 
-// login does what a person does with a browser.
+// login makes the requests of a browser login.
 func (f *oauthHarness) login(t *testing.T) {
 	t.Helper()
 	l, err := credential.NewLogin(t.Context(), credential.LoginOptions{
@@ -93,73 +93,75 @@ func (f *oauthHarness) login(t *testing.T) {
 
 // A stored access token that no header field can carry, because the file was edited, is replaced by a refresh.
 //
-// Seen to fail: every call failed, and readiness was green.
-func TestAKeptTokenThatCannotBeSent(t *testing.T) {
+// Seen to fail before: every call failed, and readiness was green.
+func TestAStoredTokenThatNoHeaderCarriesIsReplaced(t *testing.T) {
 	for name, token := range map[string]string{"a line break": `rma-x\n`, "an inner space": "rma x", "nothing": "",
 		"a letter beyond ASCII": "rma-\u00e9", "Bearer": "Bearer rma-x"} {
-		dir := t.TempDir()
-		synctest.Test(t, func(t *testing.T) {
-			f := granted(t, roamtest.OAuthOptions{}, dir, nil)
-			content := `{"version":1,"access_token":"` + token + `","refresh_token":"` + f.first + `","had":"2000-01-01T00:00:00Z"}`
-			if err := os.WriteFile(filepath.Join(dir, "oauth-alice.json"), []byte(content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if s, err := f.opened(t, "").Secret(t.Context()); err != nil || !strings.HasPrefix(s.Reveal(), "rma-") ||
-				credential.CheckValue(s.Reveal()) != nil {
-				t.Errorf("%s: %v, want a new token", name, err)
-			}
-			f.asked(t, name, 1, 1)
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
+				content := `{"version":1,"access_token":"` + token + `","refresh_token":"` + f.first + `","had":"2000-01-01T00:00:00Z"}`
+				if err := os.WriteFile(filepath.Join(dir, "oauth-alice.json"), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if s, err := f.newSource(t, "").Secret(t.Context()); err != nil || !strings.HasPrefix(s.Reveal(), "rma-") ||
+					credential.CheckValue(s.Reveal()) != nil {
+					t.Errorf("%v, want a new token", err)
+				}
+				f.expectRefreshes(t, name, 1, 1)
+			})
 		})
 	}
 }
 
-func TestWhichRefreshTokenCounts(t *testing.T) {
+func TestWhichRefreshTokenIsUsed(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+		f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
 		f.source.Secret(t.Context())
 		second := f.server.Grant()
-		newer := f.opened(t, second)
+		newer := f.newSource(t, second)
 		if _, err := newer.Secret(t.Context()); err != nil {
 			t.Errorf("a refresh token that is configured anew: %v", err)
 		}
-		f.asked(t, "a refresh token that is configured anew", 2, 2)
-		if _, err := f.opened(t, "").Secret(t.Context()); err != nil {
+		f.expectRefreshes(t, "a refresh token that is configured anew", 2, 2)
+		if _, err := f.newSource(t, "").Secret(t.Context()); err != nil {
 			t.Errorf("none configured, and one kept: %v", err)
 		}
-		f.asked(t, "none configured, and one kept", 2, 2)
+		f.expectRefreshes(t, "none configured, and one kept", 2, 2)
 		f.dir = filepath.Join(dir, "other")
-		if _, err := f.opened(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "roamproxy login alice") {
+		if _, err := f.newSource(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "roamproxy login alice") {
 			t.Errorf("none configured, and none kept: %v", err)
 		}
 		os.WriteFile(filepath.Join(f.dir, "oauth-alice.json"), []byte(`{"refresh_token":"rmr-`), 0o600)
-		if _, err := f.opened(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") ||
+		if _, err := f.newSource(t, "").Secret(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") ||
 			strings.Contains(err.Error(), "rmr-") {
 			t.Errorf("a damaged one: %v", err)
 		}
 	})
 }
 
-// Whoever goes back to an older version finds the grant of the newer one untouched, and does not spend the first refresh token,
-// which that one has used already.
+// A grant that a newer roamproxy wrote stays unchanged. The configured refresh token is not spent, because the newer one has used it
+// already. A login sets the file aside.
 func TestAGrantOfALaterVersion(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		const later = `{"version":2,"access_token":{"of":"another kind"},"refresh_token":"rmr-later"}`
-		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+		f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
 		path := filepath.Join(dir, "oauth-alice.json")
 		os.WriteFile(path, []byte(later), 0o600)
 		if got := f.post(t.Context()); got != 502 {
 			t.Errorf("answered %d, want 502", got)
 		}
-		f.asked(t, "with a grant of a later version", 0, 0)
+		f.expectRefreshes(t, "with a grant of a later version", 0, 0)
 		if err := f.Problems()["alice"]; err == nil || !strings.Contains(err.Error(), "later roamproxy") ||
-			strings.Contains(err.Error(), "rmr-") || f.kept() != later {
-			t.Errorf("the problem: %v, and the file: %s; want what to do, and the file unchanged", err, f.kept())
+			strings.Contains(err.Error(), "rmr-") || f.stored() != later {
+			t.Errorf("the problem: %v, and the file: %s; want what to do, and the file unchanged", err, f.stored())
 		}
 		f.login(t)
-		if aside, _ := os.ReadFile(path + ".other-version"); string(aside) != later || !strings.Contains(f.kept(), `"version":1`) {
-			t.Errorf("after a login the later one is %q and the file %q, want it set aside", aside, f.kept())
+		if aside, _ := os.ReadFile(path + ".other-version"); string(aside) != later || !strings.Contains(f.stored(), `"version":1`) {
+			t.Errorf("after a login the later one is %q and the file %q, want it set aside", aside, f.stored())
 		}
 	})
 }

@@ -14,43 +14,35 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// Seen to fail with a refresh for each.
-func TestOneRefreshForAll(t *testing.T) {
+// Seen to fail with a refresh for each call.
+func TestConcurrentCallsShareOneRefresh(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
-		var all sync.WaitGroup
-		for range 50 {
-			all.Go(func() {
-				if got := f.post(t.Context()); got != 200 {
-					t.Errorf("a call is answered %d", got)
-				}
-			})
-		}
-		all.Wait()
-		f.asked(t, "50 at once", 1, 1)
-		again := f.opened(t, f.first)
+		f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
+		f.postAtOnce(t, 50, 200)
+		f.expectRefreshes(t, "50 at once", 1, 1)
+		again := f.newSource(t, f.first)
 		if s, err := again.Secret(t.Context()); err != nil || s.Reveal() != f.source.Last().Reveal() {
 			t.Errorf("after a restart: %v, and another token than before = %v", err, s.Reveal() != f.source.Last().Reveal())
 		}
-		f.asked(t, "after a restart", 1, 1)
+		f.expectRefreshes(t, "after a restart", 1, 1)
 	})
 	if info, err := os.Stat(filepath.Join(dir, "oauth-alice.json")); err != nil || info.Mode() != 0o600 {
 		t.Errorf("the kept grant: %v (%v), want mode 0600", info, err)
 	}
 }
 
-// Over three weeks with a call every six hours, no call waits for a token or is refused, and no refresh is superfluous.
-func TestTokensAreReplacedAheadOfTheirEnd(t *testing.T) {
+// In three weeks with a call every 15 minutes no call is refused, and there is no refresh that is not needed.
+func TestTokensAreRefreshedBeforeTheyExpire(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+		f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
 		for start := time.Now(); time.Since(start) < 21*day; time.Sleep(15 * time.Minute) {
 			if got := f.post(t.Context()); got != 200 || f.Problems()["alice"] != nil {
 				t.Fatalf("after %v: %d, %v", time.Since(start), got, f.Problems())
 			}
 		}
-		f.asked(t, "after three weeks", 4, 4)
+		f.expectRefreshes(t, "after three weeks", 4, 4)
 		for _, c := range f.roam.Journal() {
 			if c.Status != 200 {
 				t.Errorf("Roam answered %d", c.Status)
@@ -59,13 +51,13 @@ func TestTokensAreReplacedAheadOfTheirEnd(t *testing.T) {
 	})
 }
 
-// Those that began together do not ask together.
+// Sources that got their tokens at the same time refresh them at different times.
 func TestRefreshesAreSpread(t *testing.T) {
 	moments := map[time.Duration]bool{}
 	for range 5 {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
-			f := granted(t, roamtest.OAuthOptions{Lifetime: 10 * time.Hour}, dir, nil)
+			f := newOAuthHarness(t, roamtest.OAuthOptions{Lifetime: 10 * time.Hour}, dir, nil)
 			start := time.Now()
 			for calls := 0; calls < 2; calls, _ = f.server.Asked() {
 				f.post(t.Context())
@@ -83,11 +75,11 @@ func TestRefreshesAreSpread(t *testing.T) {
 	}
 }
 
-// While the server is unreachable, the old token is used until it expires, and the server is not flooded.
-func TestATokenEndpointThatIsAway(t *testing.T) {
+// While the token endpoint fails, the old token is used until it expires, and the endpoint gets few requests.
+func TestAnUnreachableTokenEndpoint(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{Lifetime: 10 * time.Hour}, dir, nil)
+		f := newOAuthHarness(t, roamtest.OAuthOptions{Lifetime: 10 * time.Hour}, dir, nil)
 		f.post(t.Context())
 		for range 10_000 {
 			f.server.Fail(503)
@@ -116,12 +108,12 @@ func TestATokenEndpointThatIsAway(t *testing.T) {
 	})
 }
 
-// Two processes, or two configurations of one, use the refresh token once.
+// Several processes, or configurations of one process, use each refresh token once.
 func TestTwoProcessesShareAGrant(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{Lifetime: time.Hour}, dir, nil)
-		all := []*credential.OAuth{f.source, f.opened(t, f.first), f.opened(t, f.first)}
+		f := newOAuthHarness(t, roamtest.OAuthOptions{Lifetime: time.Hour}, dir, nil)
+		all := []*credential.OAuth{f.source, f.newSource(t, f.first), f.newSource(t, f.first)}
 		for range 30 {
 			var asking sync.WaitGroup
 			for _, s := range all {

@@ -24,11 +24,12 @@ type oauthHarness struct {
 	first  string // the refresh token that is configured
 }
 
-func granted(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamtest.Roam) http.RoundTripper) *oauthHarness {
+// newOAuthHarness returns a harness in front of roam, or of what base makes of it. The grant is stored in dir.
+func newOAuthHarness(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamtest.Roam) http.RoundTripper) *oauthHarness {
 	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000, Keys: []string{"none"}})
 	f := &oauthHarness{server: roam.NewOAuth(o), dir: dir}
 	f.first = f.server.Grant()
-	f.source = f.opened(t, f.first)
+	f.source = f.newSource(t, f.first)
 	var b http.RoundTripper
 	if base != nil {
 		b = base(roam)
@@ -42,8 +43,8 @@ func granted(t *testing.T, o roamtest.OAuthOptions, dir string, base func(*roamt
 	return f
 }
 
-// opened is the source of another process.
-func (f *oauthHarness) opened(t *testing.T, first string) *credential.OAuth {
+// newSource returns the source that another process with this refresh token would have; "": none is configured.
+func (f *oauthHarness) newSource(t *testing.T, first string) *credential.OAuth {
 	o := credential.OAuthOptions{
 		Name: "alice", ClientID: "app", ClientSecret: credential.Key{Value: credential.NewSecret("app-secret")},
 		TokenURL: "https://ro.example/oauth/token", Dir: stateDir(t, f.dir), Client: &http.Client{Transport: f.server.Transport()},
@@ -54,14 +55,16 @@ func (f *oauthHarness) opened(t *testing.T, first string) *credential.OAuth {
 	return credential.NewOAuth(o)
 }
 
-func (f *oauthHarness) asked(t *testing.T, when string, calls, rotated int) {
+// expectRefreshes demands how often the token endpoint was called, and how many refresh tokens it replaced.
+func (f *oauthHarness) expectRefreshes(t *testing.T, when string, calls, rotated int) {
 	t.Helper()
 	if c, r := f.server.Asked(); c != calls || r != rotated {
 		t.Errorf("%s: the token endpoint was asked %d times and gave %d times, want %d and %d", when, c, r, calls, rotated)
 	}
 }
 
-func (f *oauthHarness) kept() string {
+// stored returns the file of the grant.
+func (f *oauthHarness) stored() string {
 	content, _ := os.ReadFile(filepath.Join(f.dir, "oauth-alice.json"))
 	return string(content)
 }
@@ -76,12 +79,12 @@ func TestRoamRefusesAnAccessToken(t *testing.T) {
 	}{
 		{"before its time", (*roamtest.OAuth).Expire, 200, 2, 2, ""},
 		{"because the grant is revoked", (*roamtest.OAuth).Revoke, 401, 2, 1, "revoked"}, // with token.info
-		{"and the server is away", func(a *roamtest.OAuth) { a.Expire(); a.Fail(500) }, 401, 2, 1, "401"},
+		{"and the token endpoint fails", func(a *roamtest.OAuth) { a.Expire(); a.Fail(500) }, 401, 2, 1, "401"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				f := granted(t, roamtest.OAuthOptions{}, dir, nil)
+				f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
 				f.post(t.Context())
 				time.Sleep(day)
 				tt.happens(f.server)
@@ -109,11 +112,11 @@ func TestRoamRefusesAnAccessToken(t *testing.T) {
 	}
 }
 
-// A token that Roam refuses although it is new is not replaced for every call.
-func TestNewTokensThatRoamRefuses(t *testing.T) {
+// A new token that Roam refuses is not refreshed for every call.
+func TestARefusedNewTokenIsNotRefreshedForEachCall(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		f := granted(t, roamtest.OAuthOptions{}, dir, func(*roamtest.Roam) http.RoundTripper {
+		f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, func(*roamtest.Roam) http.RoundTripper {
 			return roundTrips(func(r *http.Request) (*http.Response, error) {
 				return reply(r, 401, `{"ok":false,"error":"invalid_token"}`), nil
 			})

@@ -16,8 +16,8 @@ import (
 	"roamproxy/limiter"
 )
 
-// slowly reads at so many bytes a second until the connection ends.
-func slowly(conn net.Conn, rate int) {
+// readSlowly reads rate bytes a second until the connection ends.
+func readSlowly(conn net.Conn, rate int) {
 	for piece := make([]byte, 4<<10); ; {
 		n, err := conn.Read(piece)
 		if err != nil {
@@ -43,7 +43,7 @@ func TestAToolThatReadsSlowlyDelaysNoOther(t *testing.T) {
 			conn := connected(t, h)
 			conns = append(conns, conn)
 			fmt.Fprint(conn, "POST /v1/messageevent.export HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Tool: slow\r\nContent-Length: 2\r\n\r\n{}")
-			go slowly(conn, 75_000)
+			go readSlowly(conn, 75_000)
 		}
 		time.Sleep(time.Second)
 		for range 100 {
@@ -76,7 +76,7 @@ func streams(r *http.Request) (*http.Response, error) {
 	return reply(r, 200, "{}"), nil
 }
 
-// openStream opens a stream and returns the response's header, and its end.
+// openStream opens a stream, and returns its response and a function that closes it.
 func openStream(t *testing.T, h http.Handler, tool string) (*http.Response, func()) {
 	conn := connected(t, h)
 	fmt.Fprintf(conn, "GET /mcp HTTP/1.1\r\nHost: localhost\r\nRoamproxy-Tool: %s\r\n\r\n", tool)
@@ -120,7 +120,7 @@ func TestOpenResponsesAreBoundedAndShared(t *testing.T) {
 		if got := open.Open(); got["greedy"] != 4 || got["other"] != 2 || len(open.Calls()) != 0 {
 			t.Errorf("open are %v, and %v without a header; want 4 and 2, and none", got, open.Calls())
 		}
-		time.Sleep(time.Hour) // a stream that says nothing stays
+		time.Sleep(time.Hour) // a silent stream stays open
 		if got := open.Open(); got["greedy"] != 4 {
 			t.Errorf("after an hour open are %v, want 4 of greedy", got)
 		}

@@ -20,14 +20,14 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// wideBy asks for pages of this size, of every list.
+// wideBy configures wide pages of this size for every list.
 func wideBy(size int) func(*setup) {
 	return func(p *setup) {
 		p.proxy.Tables.Rules = []Rule{{Match: "GET /v*/*.list", PageSize: new(size), TTL: new(time.Minute), Stale: new(time.Minute)}}
 	}
 }
 
-// list is what a tool sees of a list: each page's items, and how the last page says that it is the last.
+// list is a list as a tool reads it: the items of each page, and nextCursor of the last page as it is written.
 type list struct {
 	pages [][]string
 	end   string
@@ -35,7 +35,7 @@ type list struct {
 
 func (l list) items() []string { return slices.Concat(l.pages...) }
 
-// readList walks a list as tools do, by get, until there is no cursor. between happens after every page.
+// readList reads a list page by page with get, until there is no cursor. between is called after every page but the last.
 func readList(get func(target string) (int, string), target string, between func()) (list, error) {
 	var l list
 	cursor := ""
@@ -81,8 +81,8 @@ func (h *harness) get(t testing.TB) func(string) (int, string) {
 
 func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 	for _, version := range []string{"v1", "v0"} {
-		synctest.Test(t, func(t *testing.T) {
-			h := newHarness(t, roamtest.New(roamtest.Options{}), nil, wideBy(100)) // with Roam's real quota: it takes no time
+		inBubble(t, version, func(t *testing.T) {
+			h := newHarness(t, roamtest.New(roamtest.Options{}), nil, wideBy(100)) // with Roam's real quota, and no call has to wait
 			plain := newHarness(t, roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}), nil, unmetered)
 			got, err := readList(h.get(t), "/"+version+"/user.list?limit=10", func() {})
 			want, err2 := readList(plain.get(t), "/"+version+"/user.list?limit=10", func() {})
@@ -90,10 +90,10 @@ func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 				t.Fatal(err, err2)
 			}
 			if !slices.Equal(got.items(), want.items()) || len(want.items()) != 253 || got.end != want.end {
-				t.Errorf("%s: %d items, want %d and the same", version, len(got.items()), len(want.items()))
+				t.Errorf("%d items, want %d and the same", len(got.items()), len(want.items()))
 			}
 			if h.roam.Calls() != 3 || plain.roam.Calls() != 26 {
-				t.Errorf("%s: %d calls, want 3; %d directly, want 26", version, h.roam.Calls(), plain.roam.Calls())
+				t.Errorf("%d calls, want 3; %d directly, want 26", h.roam.Calls(), plain.roam.Calls())
 			}
 			saved := 0
 			for _, report := range h.reports {
@@ -102,19 +102,19 @@ func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 				}
 			}
 			if saved != 23 {
-				t.Errorf("%s: %d of %d answers count as saved by a page, want 23", version, saved, len(h.reports))
+				t.Errorf("%d of %d answers count as saved by a page, want 23", saved, len(h.reports))
 			}
 			if got, err := readList(h.get(t), "/"+version+"/user.list?", func() {}); err != nil || h.roam.Calls() != 3 || len(got.pages[0]) != 10 {
-				t.Errorf("%s: a walk without a limit has pages of %d after %d calls (%v), want 10 and no more calls", version, len(got.pages[0]),
+				t.Errorf("a walk without a limit has pages of %d after %d calls (%v), want 10 and no more calls", len(got.pages[0]),
 					h.roam.Calls(), err)
 			}
 		})
 	}
 }
 
-// A tool cannot tell a list that comes out of wide pages from Roam's own, whatever the sizes, and whatever happens to what is
-// kept in the middle of a walk.
-func TestWidePagesAreTheListItself(t *testing.T) {
+// A list that is cut from wide pages is the same for a tool as Roam's own, for all sizes, also if entries are removed while it is
+// read.
+func TestAListCutFromWidePagesIsRoamsList(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		o := roamtest.Options{
 			Rate: 1e6, Burst: 1e6, Users: rapid.IntRange(1, 60).Draw(rt, "users"),
@@ -153,7 +153,7 @@ func TestWidePagesAreTheListItself(t *testing.T) {
 	})
 }
 
-// scripted answers a list from a table of targets, each wide by 4.
+// scripted returns a harness with wide pages of 4, whose upstream answers from a table by target, and the targets that it was asked for.
 func scripted(t *testing.T, table map[string]string) (*harness, *[]string) {
 	var asked []string
 	e := &recordingUpstream{}
@@ -197,17 +197,17 @@ func TestListsOfOtherShapes(t *testing.T) {
 			h, asked := scripted(t, tt.table)
 			for i := range 2 {
 				if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2", ""); w.Code != 200 || i == 0 && w.Body.String() != tt.want {
-					t.Errorf("%s: %d %s, want %s", tt.name, w.Code, w.Body, tt.want)
+					t.Errorf("%d %s, want %s", w.Code, w.Body, tt.want)
 				}
 			}
 			if !slices.Equal(*asked, tt.asked) {
-				t.Errorf("%s: Roam was asked %v, want %v", tt.name, *asked, tt.asked)
+				t.Errorf("Roam was asked %v, want %v", *asked, tt.asked)
 			}
 		})
 	}
 }
 
-// What Roam does to a list in the middle of a walk, after the page was pushed out, costs no item and brings none twice.
+// If a list changes while it is read and its wide page was removed, the tool misses no item and gets none twice, or an error.
 func TestAListThatChangesInTheMiddleOfAWalk(t *testing.T) {
 	before := map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3,4],"nextCursor":"4"}`, "/v1/x.list?limit=4&cursor=4": `{"a":[5,6]}`}
 	for _, tt := range []struct {
@@ -250,7 +250,7 @@ func TestAListThatChangesInTheMiddleOfAWalk(t *testing.T) {
 				pages, err = append(pages, "400 invalid_cursor"), nil
 			}
 			if err != nil || !slices.Equal(pages, tt.want) {
-				t.Errorf("%s: %v (%v), want %v", tt.name, pages, err, tt.want)
+				t.Errorf("%v (%v), want %v", pages, err, tt.want)
 			}
 		})
 	}
@@ -263,20 +263,22 @@ func forgedCursor(offset int, walk string) string {
 	return "rp1." + base64.RawURLEncoding.EncodeToString(append(sum[:8], at...))
 }
 
-// A cursor can be made up, since its check sum is no secret.
+// A tool can forge a cursor, because its check sum is no secret. That costs two calls at most.
 //
-// Seen to fail with a walk that goes on until the list ends.
+// Seen to fail with pages read until the list ends.
 func TestAForgedCursorIsTwoCalls(t *testing.T) {
 	for _, limit := range []int{1, 3, 100} {
 		for _, offset := range []int{1, 9, 100, 1 << 20} {
 			for _, users := range []int{3, 500} {
 				for _, method := range []string{"GET", "HEAD"} {
-					roam := roamtest.New(roamtest.Options{Rate: 1e6, Burst: 1e6, Users: users})
-					h := newHarness(t, roam, nil, unmetered, wideBy(4))
-					forged := forgedCursor(offset, "org /v1/user.list?")
-					if w := h.do(t.Context(), method, fmt.Sprintf("/v1/user.list?limit=%d&cursor=%s", limit, forged), ""); roam.Calls() > 2 {
-						t.Errorf("%s of %d from %d of %d: %d calls, answered %d; want at most 2 calls", method, limit, offset, users, roam.Calls(), w.Code)
-					}
+					t.Run(fmt.Sprintf("%s of %d from %d of %d", method, limit, offset, users), func(t *testing.T) {
+						roam := roamtest.New(roamtest.Options{Rate: 1e6, Burst: 1e6, Users: users})
+						h := newHarness(t, roam, nil, unmetered, wideBy(4))
+						forged := forgedCursor(offset, "org /v1/user.list?")
+						if w := h.do(t.Context(), method, fmt.Sprintf("/v1/user.list?limit=%d&cursor=%s", limit, forged), ""); roam.Calls() > 2 {
+							t.Errorf("%d calls, answered %d; want at most 2 calls", roam.Calls(), w.Code)
+						}
+					})
 				}
 			}
 		}
@@ -299,7 +301,7 @@ func TestARefusalIsRememberedForATime(t *testing.T) {
 	})
 }
 
-func TestWhatIsAndIsNotAWalk(t *testing.T) {
+func TestWhichRequestsAreAnsweredFromAWidePage(t *testing.T) {
 	wide := map[string]string{
 		"/v1/x.list?limit=4":                   ` {"ok":true, "a":[1, {"b":2.50} ,"\u00e9",4],"nextCursor" : "c&d" ,"total":1e3}`,
 		"/v1/x.list?limit=4&cursor=c%26d":      `{"nextCursor":"","a":[]}`,
@@ -348,7 +350,7 @@ func TestWhatIsAndIsNotAWalk(t *testing.T) {
 			before := len(*asked)
 			w := h.do(t.Context(), "GET", tt.target, "")
 			if w.Code != tt.status || !strings.HasPrefix(w.Body.String(), tt.want) || len(*asked)-before != tt.calls {
-				t.Errorf("%s: %d %s after %d calls, want %d %s after %d", tt.name, w.Code, w.Body, len(*asked)-before, tt.status, tt.want, tt.calls)
+				t.Errorf("%d %s after %d calls, want %d %s after %d", w.Code, w.Body, len(*asked)-before, tt.status, tt.want, tt.calls)
 			}
 		})
 	}

@@ -5,30 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"roamproxy/proxy/roamtest/usage"
 )
 
-// served is the address of h on a server.
-func served(t testing.TB, h http.Handler) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: h}
-	go server.Serve(l)
-	t.Cleanup(func() { server.Close() })
-	return "http://" + l.Addr().String()
-}
-
-// piecewiseBody is a body that comes in two pieces, and may break off between them.
+// piecewiseBody is a body of several pieces. With cut, it fails after the first.
 type piecewiseBody struct {
 	pieces [][]byte
 	cut    error
@@ -48,8 +36,8 @@ func (h *piecewiseBody) Read(p []byte) (int, error) {
 }
 func (h *piecewiseBody) Close() error { return nil }
 
-// What comes is the same for every size, on one connection, and a cut answer does not look whole.
-func TestPassedAnswersOfAllSizes(t *testing.T) {
+// Answers of every size arrive complete on one connection, and one that is cut off is not taken for a complete one.
+func TestPassedThroughAnswersOfAllSizes(t *testing.T) {
 	answers := make(chan *http.Response, 1)
 	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		res := <-answers
@@ -57,7 +45,7 @@ func TestPassedAnswersOfAllSizes(t *testing.T) {
 		return res, nil
 	}}, unmetered)
 	base := served(t, h)
-	client := &http.Client{Timeout: 10 * time.Second} // should a header wait for ever
+	client := &http.Client{Timeout: 10 * time.Second} // if a header never comes
 	for _, size := range []int{0, 1, 1 << 10, 4 << 10, 8 << 10, 16 << 10, copySize, copySize + 1, 1 << 20} {
 		for _, cut := range []error{nil, errors.New("reset")} {
 			body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
@@ -90,8 +78,8 @@ func TestPassedAnswersOfAllSizes(t *testing.T) {
 	}
 }
 
-// What a call passed through costs on the wire, beside a bare httputil.ReverseProxy with the same Transport: with a token that is free,
-// and without a state file. A promise: at most 1.3 times as much.
+// BenchmarkPassThrough measures a call that is passed through, with a free token and without a state file, beside a bare
+// httputil.ReverseProxy with the same Transport. roamproxy promises at most 1.3 times as much.
 func BenchmarkPassThrough(b *testing.B) {
 	body := strings.Repeat("x", 4<<10)
 	roam := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -99,11 +87,7 @@ func BenchmarkPassThrough(b *testing.B) {
 		io.WriteString(w, body)
 	}))
 	defer roam.Close()
-	transport, err := NewTransport(TransportOptions{MaxInFlight: 10})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer transport.CloseIdleConnections()
+	transport := newTransport(b, 10)
 	target := mustParse(roam.URL)
 	h := newHarness(b, nil, transport, func(p *setup) {
 		p.rate, p.burst = 1e6, 1000
@@ -121,10 +105,10 @@ func BenchmarkPassThrough(b *testing.B) {
 			client := &http.Client{Transport: &http.Transport{}}
 			defer client.CloseIdleConnections()
 			b.ReportAllocs()
-			used := processorTime()
+			used := usage.ProcessorTime()
 			for b.Loop() {
 				req, _ := http.NewRequest("GET", address+"/v1/meeting.search", nil)
-				req.Header.Set("X-Own", "1") // so that no equal call would do
+				req.Header.Set("X-Own", "1") // so that no equal call is shared
 				res, err := client.Do(req)
 				if err != nil || res.StatusCode != 200 {
 					b.Fatal(res, err)
@@ -132,14 +116,7 @@ func BenchmarkPassThrough(b *testing.B) {
 				io.Copy(io.Discard, res.Body)
 				res.Body.Close()
 			}
-			b.ReportMetric(float64(processorTime()-used)/float64(b.N), "cpu-ns/op") // the wall clock knows what else the machine does
+			b.ReportMetric(float64(usage.ProcessorTime()-used)/float64(b.N), "cpu-ns/op") // less noisy than elapsed time on a busy machine
 		})
 	}
-}
-
-// processorTime is what this process has used so far.
-func processorTime() time.Duration {
-	var used syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &used)
-	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

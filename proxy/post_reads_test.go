@@ -7,12 +7,11 @@ import (
 	"net/http/httptrace"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
-// searching keeps POST /v1/chat.search, and counts what Roam is asked.
-func searching(t *testing.T) (*harness, *int) {
+// newSearchHarness returns a harness that caches POST /v1/chat.search, and the number of calls to Roam.
+func newSearchHarness(t *testing.T) (*harness, *int) {
 	calls := 0
 	e := &recordingUpstream{}
 	e.answer = func(r *http.Request) (*http.Response, error) {
@@ -25,31 +24,31 @@ func searching(t *testing.T) (*harness, *int) {
 	}), &calls
 }
 
-// Seen to fail with a key without the body, and with one without its kind.
-func TestAPostThatReadsIsKeptByItsBody(t *testing.T) {
-	h, calls := searching(t)
+// Seen to fail with a key without the body, and with one without its Content-Type.
+func TestAPostThatReadsIsCachedByItsBody(t *testing.T) {
+	h, calls := newSearchHarness(t)
 	large := strings.Repeat("x", maxQuestion+1)
 	for _, tt := range []struct {
 		name, path, body, kind, want string
 		calls                        int
 	}{
-		{"a question", "/v1/chat.search", `{"q":"a"}`, "application/json", "fwd=uri-miss; stored", 1},
+		{"a search", "/v1/chat.search", `{"q":"a"}`, "application/json", "fwd=uri-miss; stored", 1},
 		{"the same again", "/v1/chat.search", `{"q":"a"}`, "application/json", "hit; ttl=", 1},
 		{"another body", "/v1/chat.search", `{"q":"b"}`, "application/json", "fwd=uri-miss; stored", 2},
 		{"the same bytes as something else", "/v1/chat.search", `{"q":"a"}`, "text/plain", "fwd=uri-miss; stored", 3},
 		{"no body", "/v1/chat.search", "", "application/json", "fwd=uri-miss; stored", 4},
-		{"a body too large for a question", "/v1/chat.search", large, "", "fwd=method", 5},
-		{"the same again, which was not kept", "/v1/chat.search", large, "", "fwd=method", 6},
+		{"a body too large for the cache", "/v1/chat.search", large, "", "fwd=method", 5},
+		{"the same again, which was not cached", "/v1/chat.search", large, "", "fwd=method", 6},
 		{"a POST that no rule names", "/v1/chat.post", `{"q":"a"}`, "application/json", "fwd=method", 7},
-		{"a question after a message was written", "/v1/chat.search", `{"q":"a"}`, "application/json", "fwd=uri-miss; stored", 8},
+		{"a search after a message was written", "/v1/chat.search", `{"q":"a"}`, "application/json", "fwd=uri-miss; stored", 8},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := h.do(t.Context(), "POST", tt.path, tt.body, "Content-Type", tt.kind)
 			if got := strings.TrimPrefix(w.Header().Get("Cache-Status"), "roamproxy; "); !strings.HasPrefix(got, tt.want) || *calls != tt.calls {
-				t.Errorf("%s: %s after %d calls, want %s after %d", tt.name, got, *calls, tt.want, tt.calls)
+				t.Errorf("%s after %d calls, want %s after %d", got, *calls, tt.want, tt.calls)
 			}
 			if want := fmt.Sprintf(`"asked":%q`, tt.body); !strings.Contains(w.Body.String(), want) {
-				t.Errorf("%s: answered %.80s…, want %.80s…", tt.name, w.Body, want)
+				t.Errorf("answered %.80s…, want %.80s…", w.Body, want)
 			}
 		})
 	}
@@ -74,45 +73,43 @@ func TestPurgeCountsWhatItRemoves(t *testing.T) {
 	}
 }
 
-// A write that was sent and has no answer may have been executed. One that was not sent was not.
+// A write that was sent and got no answer may have been executed, so it invalidates. A write that was not sent does not.
 //
-// Seen to fail with a write without an answer that drops nothing, and with one that was never sent that drops.
+// Seen to fail with an unanswered write that invalidates nothing, and with an unsent write that does.
 func TestAWriteOfUnknownOutcomeInvalidates(t *testing.T) {
 	for _, tt := range []struct {
-		name    string
-		leaves  time.Duration
-		spent   bool
-		dropped bool
+		name        string
+		leaves      time.Duration
+		spent       bool
+		invalidated bool
 	}{
 		{"its tool went away while it was under way", time.Second, false, true},
 		{"Roam was silent", time.Hour, false, true},
 		{"its tool left while it was queued", time.Second / 2, true, false},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := &recordingUpstream{}
-				h := newHarness(t, nil, e, func(p *setup) {
-					p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/groups.list", TTL: new(time.Hour), Stale: new(time.Duration(0))}}
-				})
-				h.do(t.Context(), "GET", "/v1/groups.list", "")
-				if tt.spent {
-					h.bucket.Restore(time.Now(), 0)
-				}
-				e.answer = func(r *http.Request) (*http.Response, error) {
-					httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
-					<-r.Context().Done()
-					return nil, r.Context().Err()
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), tt.leaves)
-				defer cancel()
-				h.do(ctx, "POST", "/v1/group.rename", "{}")
-				e.answer = nil
-				time.Sleep(3 * time.Second)
-				got := h.do(t.Context(), "GET", "/v1/groups.list", "").Header().Get("Cache-Status")
-				if dropped := !strings.Contains(got, "hit"); dropped != tt.dropped {
-					t.Errorf("%s: dropped = %v (%s), want %v", tt.name, dropped, got, tt.dropped)
-				}
+		inBubble(t, tt.name, func(t *testing.T) {
+			e := &recordingUpstream{}
+			h := newHarness(t, nil, e, func(p *setup) {
+				p.proxy.Tables.Rules = []Rule{{Match: "GET /v1/groups.list", TTL: new(time.Hour), Stale: new(time.Duration(0))}}
 			})
+			h.do(t.Context(), "GET", "/v1/groups.list", "")
+			if tt.spent {
+				h.bucket.Restore(time.Now(), 0)
+			}
+			e.answer = func(r *http.Request) (*http.Response, error) {
+				httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{})
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), tt.leaves)
+			defer cancel()
+			h.do(ctx, "POST", "/v1/group.rename", "{}")
+			e.answer = nil
+			time.Sleep(3 * time.Second)
+			got := h.do(t.Context(), "GET", "/v1/groups.list", "").Header().Get("Cache-Status")
+			if invalidated := !strings.Contains(got, "hit"); invalidated != tt.invalidated {
+				t.Errorf("invalidated = %v (%s), want %v", invalidated, got, tt.invalidated)
+			}
 		})
 	}
 }

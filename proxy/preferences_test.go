@@ -8,8 +8,8 @@ import (
 	"roamproxy/limiter"
 )
 
-// Whatever a tool writes into Priority and Prefer: an urgency that there is, a wait that it may have, and no word of a
-// preference that was not heeded.
+// Any Priority and Prefer give an urgency from 0 to 7 and a wait within the limit. Preference-Applied names only a preference that is in
+// force.
 func FuzzPreferences(f *testing.F) {
 	f.Add("u=2", "wait=30")
 	f.Add("u=9, i", `respond-async, wait="5"; x=y, wait=7`)

@@ -20,20 +20,12 @@ func TestTwentyFiveCallsTakeFifteenSeconds(t *testing.T) {
 		{0, 15 * time.Second},
 		{200 * time.Millisecond, 15200 * time.Millisecond},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, "jitter "+tt.jitter.String(), func(t *testing.T) {
 			h := newHarness(t, roamtest.New(roamtest.Options{}), nil, func(p *setup) { p.jitter = tt.jitter })
 			start := time.Now()
-			var calls sync.WaitGroup
-			for range 25 {
-				calls.Go(func() {
-					if got := h.post(t.Context()); got != 200 {
-						t.Errorf("a call was answered %d, want 200", got)
-					}
-				})
-			}
-			calls.Wait()
+			h.postAtOnce(t, 25, 200)
 			if got := time.Since(start).Round(time.Millisecond); got != tt.want {
-				t.Errorf("with jitter %v: 25 calls took %v, want %v", tt.jitter, got, tt.want)
+				t.Errorf("25 calls took %v, want %v", got, tt.want)
 			}
 			if got := h.roam.Refused(); got != 0 {
 				t.Errorf("Roam refused %d calls, want none", got)
@@ -42,8 +34,8 @@ func TestTwentyFiveCallsTakeFifteenSeconds(t *testing.T) {
 	}
 }
 
-// Calls arrive and are abandoned at random, Roam pauses us, and the process is killed and starts again. Roam never refuses a call
-// because of us, and no token is left unused while a call is queued and a slot is free.
+// Calls arrive and are abandoned at random, Roam pauses the quota, and the process is killed and started again. Roam refuses no call that
+// it is not told to refuse, and no token is left unused while a call is queued and a slot is free.
 //
 // Seen to fail with a bucket that lends a tenth of a token.
 func TestRandomSchedules(t *testing.T) {
@@ -76,7 +68,7 @@ func runRandomSchedule(t *testing.T, seed uint64, dir string) {
 		switch n := random.IntN(20); {
 		case n == 0:
 			roam.Script(roamtest.Throttle([]string{"0", "1", "3", "30", "soon"}[random.IntN(5)]))
-		case n == 1: // the process dies with whatever it had in the air, and starts again
+		case n == 1: // the process is killed with calls in flight, and starts again
 			h.queue.Close()
 			h = start()
 		default:
@@ -102,7 +94,7 @@ func runRandomSchedule(t *testing.T, seed uint64, dir string) {
 	}
 }
 
-// Seen to fail with hits that ask Roam.
+// Seen to fail with hits that cause calls.
 func TestAHitSpendsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
@@ -147,15 +139,7 @@ func TestRoamsPauseDelaysEveryTool(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil)
 		h.roam.Script(roamtest.Throttle("5"))
 		start := time.Now()
-		var calls sync.WaitGroup
-		for range 3 {
-			calls.Go(func() {
-				if got := h.post(t.Context()); got != 200 {
-					t.Errorf("%d, want 200 after the pause", got)
-				}
-			})
-		}
-		calls.Wait()
+		h.postAtOnce(t, 3, 200)
 		if took := time.Since(start); took < 5*time.Second || h.roam.Refused() != 1 {
 			t.Errorf("took %v with %d refusals; want the pause of 5 s and the scripted one alone", took, h.roam.Refused())
 		}
@@ -163,7 +147,7 @@ func TestRoamsPauseDelaysEveryTool(t *testing.T) {
 }
 
 // Seen to fail with every call admitted.
-func TestARefusalIsHonest(t *testing.T) {
+func TestARefusedCallIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{}), nil, func(p *setup) { p.queue.MaxQueue = 30 })
 		ctx, cancel := context.WithCancel(t.Context())
@@ -183,7 +167,7 @@ func TestARefusalIsHonest(t *testing.T) {
 		if got := w.Header().Get("Roamproxy-Error"); got != "wait_too_long" {
 			t.Errorf("Roamproxy-Error = %q", got)
 		}
-		if got := w.Header().Get("Ratelimit"); got != `"roam";r=0;t=11` { // ten wait before the next one
+		if got := w.Header().Get("Ratelimit"); got != `"roam";r=0;t=11` { // ten calls are queued before the next one
 			t.Errorf("RateLimit = %q", got)
 		}
 		before := h.roam.Calls()
@@ -195,8 +179,8 @@ func TestARefusalIsHonest(t *testing.T) {
 	})
 }
 
-// Seen to fail with a stop that is answered 502.
-func TestShuttingDownIsNotSent(t *testing.T) {
+// Seen to fail with 502 at shutdown.
+func TestQueuedCallsAreAnsweredAtShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, roamtest.New(roamtest.Options{Burst: 1}), nil, func(p *setup) { p.burst = 1 })
 		h.post(t.Context())

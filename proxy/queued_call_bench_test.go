@@ -3,15 +3,16 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"roamproxy/proxy/roamtest/usage"
 )
 
-// What a queued call takes of memory, with its connection: some 16 KiB of it are net/http's buffers and its goroutine that watches the
-// tool. A promise: at most 28 KiB, however many there are. The CPU is that from its arrival to the end, and that of its tool.
+// BenchmarkWaiting measures the memory of a queued call with its connection. About 16 KiB of it are net/http's buffers, and its goroutine
+// that watches the connection. roamproxy promises at most 28 KiB, for any number of calls. The CPU time includes that of the tool.
 func BenchmarkWaiting(b *testing.B) {
 	for _, calls := range []int{500, 5000} {
 		b.Run(fmt.Sprint("calls=", calls), func(b *testing.B) { benchmarkWaiting(b, calls) })
@@ -38,17 +39,17 @@ func benchmarkWaiting(b *testing.B, calls int) {
 		}
 	}
 	var stacks, heap uint64
-	used := processorTime()
+	used := usage.ProcessorTime()
 	for b.Loop() {
-		before := memory()
-		clients := make([]int, calls) // without net.Conn, whose half a KiB would count as ours
+		before := usage.Memory()
+		clients := make([]int, calls) // no net.Conn, whose 0.5 KiB would be counted too
 		for i := range clients {
 			clients[i] = dial(b, addr)
 			syscall.Write(clients[i], []byte("GET /v1/meeting.search HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bot/1\r\nAccept: "+
 				"application/json\r\nX-Own: 1\r\nAccept-Encoding: gzip, deflate\r\n\r\n"))
 		}
 		waiting(calls)
-		now := memory()
+		now := usage.Memory()
 		stacks += now.StackInuse - before.StackInuse
 		heap += now.HeapAlloc - before.HeapAlloc
 		for _, c := range clients {
@@ -56,7 +57,7 @@ func benchmarkWaiting(b *testing.B, calls int) {
 		}
 		waiting(0)
 	}
-	b.ReportMetric(float64(processorTime()-used)/float64(b.N*calls), "cpu-ns/call")
+	b.ReportMetric(float64(usage.ProcessorTime()-used)/float64(b.N*calls), "cpu-ns/call")
 	b.ReportMetric(float64(stacks)/float64(b.N*calls), "stack-B/call")
 	b.ReportMetric(float64(heap)/float64(b.N*calls), "heap-B/call")
 }
@@ -72,12 +73,4 @@ func dial(b *testing.B, addr netip.AddrPort) int {
 		b.Fatal(err)
 	}
 	return s
-}
-
-// memory is what is in use once what is not has been collected.
-func memory() (m runtime.MemStats) {
-	runtime.GC()
-	runtime.GC()
-	runtime.ReadMemStats(&m)
-	return m
 }

@@ -15,14 +15,14 @@ import (
 	"roamproxy/proxy/roamtest"
 )
 
-// outcome is how a tool is answered: status and code, or Roam's status.
+// outcome returns the status of an answer, and roamproxy's own code if it has one.
 func outcome(w *httptest.ResponseRecorder) string {
 	return strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Header().Get("Roamproxy-Error")))
 }
 
-// For each way in which a write can fail: how its repeat is answered, and how many writes reach Roam.
+// For each outcome of a write, the rows say how its repeat is answered, and how many writes reach Roam.
 //
-// Seen to fail before there was a memory of writes: two reached Roam wherever the first may have.
+// Seen to fail without the memory of writes: two reached Roam wherever the first may have reached it.
 func TestARepeatedWrite(t *testing.T) {
 	const post, key = "POST /v1/chat.post", "Idempotency-Key"
 	for _, tt := range []struct {
@@ -50,35 +50,33 @@ func TestARepeatedWrite(t *testing.T) {
 		{"under a key, after a refusal of Roam's", roamtest.Status(503, "{}"), post, []string{key, "k"}, "503", "200", 2},
 		{"under a key that is none", roamtest.Status(200, "{}"), post, []string{key, ""}, "400 bad_request", "400 bad_request", 0},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
-				h := newHarness(t, roam, nil, unmetered)
-				method, target, _ := strings.Cut(tt.call, " ")
-				roam.Script(tt.fault)
-				for i, want := range []string{tt.first, tt.second} {
-					var w *httptest.ResponseRecorder
-					cut := false
-					func() {
-						defer func() { cut = recover() != nil }()
-						w = h.do(t.Context(), method, target, `{"chat":"C-1","text":"hello"}`, tt.header...)
-					}()
-					if w != nil && outcome(w) != want {
-						t.Errorf("call %d: %s, want %s: %s", i+1, outcome(w), want, w.Body)
-					}
-					if cut && !strings.Contains(tt.name, "cut off") {
-						t.Errorf("call %d broke off", i+1)
-					}
+		inBubble(t, tt.name, func(t *testing.T) {
+			roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+			h := newHarness(t, roam, nil, unmetered)
+			method, target, _ := strings.Cut(tt.call, " ")
+			roam.Script(tt.fault)
+			for i, want := range []string{tt.first, tt.second} {
+				var w *httptest.ResponseRecorder
+				cut := false
+				func() {
+					defer func() { cut = recover() != nil }()
+					w = h.do(t.Context(), method, target, `{"chat":"C-1","text":"hello"}`, tt.header...)
+				}()
+				if w != nil && outcome(w) != want {
+					t.Errorf("call %d: %s, want %s: %s", i+1, outcome(w), want, w.Body)
 				}
-				if roam.Calls() != tt.calls {
-					t.Errorf("Roam saw %d calls, want %d", roam.Calls(), tt.calls)
+				if cut && !strings.Contains(tt.name, "cut off") {
+					t.Errorf("call %d broke off", i+1)
 				}
-			})
+			}
+			if roam.Calls() != tt.calls {
+				t.Errorf("Roam saw %d calls, want %d", roam.Calls(), tt.calls)
+			}
 		})
 	}
 }
 
-// A tool that gives up while Roam works, and then repeats.
+// A tool disconnects while Roam works, and then repeats its write.
 func TestARepeatAfterItsToolLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
@@ -117,7 +115,7 @@ func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {
 	})
 }
 
-// A call that outlives its tool ends with the process.
+// A call whose tool has left ends at the latest with the process.
 func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
@@ -139,7 +137,7 @@ func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
 	})
 }
 
-// What was not sent is sent when it is repeated: a tool that left the queue, and one that was refused.
+// A write that was not sent, because its tool left the queue or was refused, is sent when it is repeated.
 func TestARepeatOfWhatWasNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
@@ -246,22 +244,24 @@ func TestARepeatedToolCall(t *testing.T) {
 	}
 }
 
-// The body that Roam gets is the one that was digested, whatever its size and whether its length was announced.
+// Roam gets the body whose digest was computed, for every size, with and without a Content-Length.
 func TestTheBodyOfAWriteArrivesWhole(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered)
 	for _, size := range []int{0, 1, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20} {
 		for _, chunked := range []bool{false, true} {
-			body := bytes.Repeat([]byte("x"), size)
-			r := httptest.NewRequest("POST", "/mcp", bytes.NewReader(body))
-			if r.Host = "127.0.0.1:8080"; chunked {
-				r.ContentLength = -1
-			}
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, r)
-			if w.Code != http.StatusOK || e.body != string(body) {
-				t.Errorf("%d bytes, chunked %v: %d, Roam got %d bytes", size, chunked, w.Code, len(e.body))
-			}
+			t.Run(fmt.Sprintf("%d bytes, chunked %v", size, chunked), func(t *testing.T) {
+				body := bytes.Repeat([]byte("x"), size)
+				r := httptest.NewRequest("POST", "/mcp", bytes.NewReader(body))
+				if r.Host = "127.0.0.1:8080"; chunked {
+					r.ContentLength = -1
+				}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if w.Code != http.StatusOK || e.body != string(body) {
+					t.Errorf("answered %d, Roam got %d bytes; want 200 and %d", w.Code, len(e.body), size)
+				}
+			})
 		}
 	}
 }

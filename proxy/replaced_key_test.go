@@ -2,15 +2,11 @@ package proxy
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"roamproxy/proxy/credential"
 )
 
 // workspaceUpstream answers each key with its own list.
@@ -27,28 +23,22 @@ func (w *workspaceUpstream) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.calls[key]++
 	w.mu.Unlock()
 	if r.Header.Get("If-None-Match") != "" {
-		return reply(r, 304, ""), nil // two workspaces may count their versions alike
+		return reply(r, 304, ""), nil // two workspaces may have the same ETag
 	}
 	res := reply(r, 200, `{"ok":true,"workspace":"`+key+`"}`)
 	res.Header.Set("Etag", `"1"`)
 	return res, nil
 }
 
-// A key that is replaced may be that of another workspace. No answer of the old one is served from then on, without a reload.
+// A new key may be that of another workspace, so no answer that the old key fetched is served from then on. No reload is needed.
 //
-// Seen to fail with a key of the credential's name: 11 s later the old workspace's answer was a hit.
+// Seen to fail with cache keys made from the credential's name: 11 s later the old workspace's answer was a hit.
 func TestAReplacedKeyStartsWithAnEmptyCache(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "key")
-	put := func(key string) {
-		if err := os.WriteFile(path, []byte(key), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put("first")
 	synctest.Test(t, func(t *testing.T) {
+		source, replace := newKeyFile(t, "first")
 		w := &workspaceUpstream{calls: map[string]int{}}
 		h := newHarness(t, nil, w, func(p *setup) {
-			p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
+			p.proxy.Credentials = []Credential{{Name: "org", Source: source, Quota: "roam"}}
 		})
 		get := func(want, status string) {
 			t.Helper()
@@ -59,33 +49,27 @@ func TestAReplacedKeyStartsWithAnEmptyCache(t *testing.T) {
 		}
 		get("first", "stored")
 		get("first", "hit")
-		put("second")
+		replace("second")
 		time.Sleep(6 * time.Second) // a file is looked at every 5 s
 		get("second", "fwd=uri-miss; stored")
 		get("second", "hit")
-		put("first")
+		replace("first")
 		time.Sleep(6 * time.Second)
-		get("first", "hit") // what it may have is still there
+		get("first", "hit") // its entries are still stored
 	})
 }
 
-// A key that is replaced while a call waits: the answer goes to the call, and is nobody else's, whether it is new or confirms
-// what is kept.
+// If a key is replaced while a call is queued, the answer goes to that call alone. It is not stored, whether it is new or confirms an
+// entry.
 //
-// Seen to fail with an answer that is kept under the key of the question.
+// Seen to fail with an answer that is stored under the key of its request.
 func TestAKeyIsReplacedWhileACallWaits(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "key")
-	put := func(key string) {
-		if err := os.WriteFile(path, []byte(key), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, kept := range []bool{false, true} {
-		put("first")
-		synctest.Test(t, func(t *testing.T) {
+	for name, kept := range map[string]bool{"nothing is stored": false, "an answer is stored": true} {
+		inBubble(t, name, func(t *testing.T) {
+			source, replace := newKeyFile(t, "first")
 			w := &workspaceUpstream{calls: map[string]int{}}
 			h := newHarness(t, nil, w, func(p *setup) {
-				p.proxy.Credentials = []Credential{{Name: "org", Source: credential.NewFile(path), Quota: "roam"}}
+				p.proxy.Credentials = []Credential{{Name: "org", Source: source, Quota: "roam"}}
 				p.rate, p.burst = 0.05, 2
 			})
 			if kept {
@@ -97,17 +81,17 @@ func TestAKeyIsReplacedWhileACallWaits(t *testing.T) {
 			all.Go(func() {
 				got := h.do(t.Context(), "GET", "/v1/user.list", "")
 				if got.Code != 200 || !strings.Contains(got.Body.String(), `"second"`) || strings.Contains(got.Header().Get("Cache-Status"), "stored") {
-					t.Errorf("kept before: %v: answered %d %s with %s, want the second workspace's, not stored", kept, got.Code, got.Body,
+					t.Errorf("answered %d %s with %s, want the second workspace's, not stored", got.Code, got.Body,
 						got.Header().Get("Cache-Status"))
 				}
 			})
 			time.Sleep(time.Second)
-			put("second")
+			replace("second")
 			all.Wait()
-			put("first")
+			replace("first")
 			time.Sleep(6 * time.Second)
 			if got := h.do(t.Context(), "GET", "/v1/user.list", ""); strings.Contains(got.Body.String(), "second") {
-				t.Errorf("kept before: %v: the first workspace gets %s", kept, got.Body)
+				t.Errorf("the first workspace gets %s, want an answer of its own", got.Body)
 			}
 		})
 	}

@@ -15,12 +15,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// keepingSearches makes a harness cache a POST that reads.
-func keepingSearches(p *setup) {
+// cacheSearches configures a harness to cache a POST that reads.
+func cacheSearches(p *setup) {
 	p.proxy.Tables.Rules = []Rule{{Match: "POST /v1/*.search", KeyBody: new(true), TTL: new(time.Minute)}}
 }
 
-// drawnFields are header fields of a tool: some choose an answer, some identify the caller, some are removed, and some remove others.
+// drawnFields are fields of a tool's request. Some select an answer, some identify the caller, some are removed, and some remove others.
 var drawnFields = map[string][]string{
 	"Accept":          {"application/json", "text/vtt", ""},
 	"Accept-Encoding": {"gzip", "br", "br, gzip", "GZIP;q=1", "gzip;q=0", "identity", "*"},
@@ -54,8 +54,8 @@ func drawHeader(t *rapid.T, label string) (header []string) {
 	return header
 }
 
-// distinguishes writes all by which Roam could tell a request from another, but for its path. Who asks is part of that only where the
-// answer says that it varies with it.
+// distinguishes returns, as text, everything by which Roam could distinguish the latest request from another one, except its path. Fields
+// that identify the caller are part of that only if the answer varies with them.
 func distinguishes(e *recordingUpstream, vary string) string {
 	h := e.req.Header.Clone()
 	for name := range h {
@@ -66,16 +66,16 @@ func distinguishes(e *recordingUpstream, vary string) string {
 	return fmt.Sprintf("%s %v %q", e.req.Method, h, e.body)
 }
 
-// If Roam could distinguish two requests, they have different keys; if it could not, they have the same.
+// Two requests have different cache keys if and only if Roam could distinguish them.
 //
-// Seen to fail with a key of the header as the tool sent it: a field that Connection names was in the key and was not sent.
-func TestTheKeyIsOfWhatIsSent(t *testing.T) {
+// Seen to fail with a key made from the tool's header: a field that Connection names was in the key and was not sent.
+func TestTheCacheKeyIsComputedFromWhatIsSent(t *testing.T) {
 	var vary atomic.Value
 	vary.Store("")
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "Vary", vary.Load().(string)), nil
 	}}
-	h := newHarness(t, nil, e, func(p *setup) { p.rate, p.burst = 1e6, 1e6 }, keepingSearches)
+	h := newHarness(t, nil, e, func(p *setup) { p.rate, p.burst = 1e6, 1e6 }, cacheSearches)
 	n := 0
 	rapid.Check(t, func(t *rapid.T) {
 		n++
@@ -102,14 +102,14 @@ func TestTheKeyIsOfWhatIsSent(t *testing.T) {
 	})
 }
 
-// A tool cannot store an answer under another question's key.
+// A tool cannot store an answer under the cache key of another request.
 //
 // Seen to fail with a field that Connection names left in the key.
 func TestNoToolPoisonsTheCache(t *testing.T) {
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		seen := r.Header.Clone()
 		delete(seen, "Authorization")
-		delete(seen, "User-Agent") // it is that of the first caller
+		delete(seen, "User-Agent") // that of the first caller
 		return reply(r, 200, fmt.Sprintf(`{"ok":true,"version":%q,"all":%q}`, seen["Roam-Version"], fmt.Sprint(seen)), "Vary",
 			"Accept-Language"), nil
 	}}
@@ -139,7 +139,7 @@ func TestNoToolPoisonsTheCache(t *testing.T) {
 	}
 }
 
-// A request that may be cached forwards the fields that choose the answer and those that identify the caller, and no others.
+// A request that may be cached forwards the fields that select the answer and those that identify the caller, and no others.
 func TestWhatACachedReadForwards(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered)
@@ -163,7 +163,7 @@ func TestWhatACachedReadForwards(t *testing.T) {
 	}
 }
 
-// Seen to fail with fields of which the kind, and not the name, is known.
+// Seen to fail with a list of exact names instead of patterns.
 func TestFieldsThatAreNeverForwarded(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered)
@@ -199,8 +199,8 @@ func TestFieldsThatAreNeverForwarded(t *testing.T) {
 	}
 }
 
-// Seen to fail with a cookie and with a method override that are handed on.
-func TestWhatReachesRoam(t *testing.T) {
+// Seen to fail with a cookie and with a method override that are passed on.
+func TestTheTargetAndFieldsThatReachRoam(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered)
 	for _, target := range []string{
@@ -208,38 +208,42 @@ func TestWhatReachesRoam(t *testing.T) {
 		"/v0/group.archive?id=1",
 	} {
 		for _, method := range []string{"GET", "POST"} {
-			h.do(t.Context(), method, target, "")
-			if e.uri != target {
-				t.Errorf("%s %s arrives as %s", method, target, e.uri)
-			}
+			t.Run(method+" "+target, func(t *testing.T) {
+				h.do(t.Context(), method, target, "")
+				if e.uri != target {
+					t.Errorf("it arrives as %s, want %s", e.uri, target)
+				}
+			})
 		}
 	}
 	for _, method := range []string{"GET", "POST"} {
-		h.do(t.Context(), method, "/v1/user.list?"+method, "body",
-			"Authorization", "Bearer mine", "Cookie", "a=b", "Proxy-Authorization", "x", "X-Forwarded-For", "1.2.3.4", "Forwarded", "for=x",
-			"Baggage", "k=v",
-			"X-HTTP-Method-Override", "DELETE", "Connection", "X-Hop", "X-Hop", "1", "Te", "trailers", "Prefer", "wait=9", "Priority", "u=1",
-			"Roamproxy-Tool", "bot",
-			"Roam-Version", "2026-05-01", "Traceparent", "00-x", "X-Fern-Language", "Go", "Idempotency-Key", "k", "If-None-Match", `"1"`)
-		got := e.req.Header.Clone()
-		for _, name := range []string{"Roam-Version", "Traceparent", "X-Fern-Language", "Authorization"} {
-			if got.Get(name) == "" {
-				t.Errorf("%s: %s is missing", method, name)
+		t.Run(method, func(t *testing.T) {
+			h.do(t.Context(), method, "/v1/user.list?"+method, "body",
+				"Authorization", "Bearer mine", "Cookie", "a=b", "Proxy-Authorization", "x", "X-Forwarded-For", "1.2.3.4", "Forwarded", "for=x",
+				"Baggage", "k=v",
+				"X-HTTP-Method-Override", "DELETE", "Connection", "X-Hop", "X-Hop", "1", "Te", "trailers", "Prefer", "wait=9", "Priority", "u=1",
+				"Roamproxy-Tool", "bot",
+				"Roam-Version", "2026-05-01", "Traceparent", "00-x", "X-Fern-Language", "Go", "Idempotency-Key", "k", "If-None-Match", `"1"`)
+			got := e.req.Header.Clone()
+			for _, name := range []string{"Roam-Version", "Traceparent", "X-Fern-Language", "Authorization"} {
+				if got.Get(name) == "" {
+					t.Errorf("%s is missing, want it forwarded", name)
+				}
+				got.Del(name)
 			}
-			got.Del(name)
-		}
-		if method == "GET" && got.Get("If-None-Match") != "" {
-			t.Error("a fill is conditional")
-		}
-		for _, name := range []string{"User-Agent", "If-None-Match", "idempotency-key", "Idempotency-Key"} {
-			delete(got, name)
-		}
-		if len(got) > 0 {
-			t.Errorf("%s: Roam also sees %v", method, got)
-		}
-		if auth := e.req.Header["Authorization"]; len(auth) != 1 || auth[0] != "Bearer "+roamtest.DefaultKey {
-			t.Errorf("%s: Authorization = %q", method, auth)
-		}
+			if method == "GET" && got.Get("If-None-Match") != "" {
+				t.Errorf("a fill has If-None-Match %q, want none", got.Get("If-None-Match"))
+			}
+			for _, name := range []string{"User-Agent", "If-None-Match", "idempotency-key", "Idempotency-Key"} {
+				delete(got, name)
+			}
+			if len(got) > 0 {
+				t.Errorf("Roam also sees %v, want no other field", got)
+			}
+			if auth := e.req.Header["Authorization"]; len(auth) != 1 || auth[0] != "Bearer "+roamtest.DefaultKey {
+				t.Errorf("Authorization = %q, want roamproxy's own", auth)
+			}
+		})
 	}
 	if e.body != "body" {
 		t.Errorf("body = %q", e.body)

@@ -30,21 +30,23 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 		{"one too long", []string{"X-Request-Id", strings.Repeat("x", maxID+1)}, ""},
 		{"two", []string{"X-Request-Id", "a", "X-Request-Id", "b"}, ""},
 	} {
-		for _, target := range []string{"/v1/groups.list", "/v1/meeting.transcript", "//refused"} {
-			w := h.do(t.Context(), "GET", target, "", tt.header...)
-			got := w.Header()["X-Request-Id"]
-			if len(got) != 1 || got[0] != h.last().ID {
-				t.Errorf("%s, %s: the answer has %q, the report %q", tt.name, target, got, h.last().ID)
-				continue
+		t.Run(tt.name, func(t *testing.T) {
+			for _, target := range []string{"/v1/groups.list", "/v1/meeting.transcript", "//refused"} {
+				w := h.do(t.Context(), "GET", target, "", tt.header...)
+				got := w.Header()["X-Request-Id"]
+				if len(got) != 1 || got[0] != h.last().ID {
+					t.Errorf("%s: the answer has %q, the report %q; want one id in both", target, got, h.last().ID)
+					continue
+				}
+				if tt.want != "" && got[0] != tt.want || tt.want == "" && (len(got[0]) != 26 || len(tt.header) > 1 && got[0] == tt.header[1]) {
+					t.Errorf("%s: id %q, want %q", target, got[0], tt.want)
+				}
 			}
-			if tt.want != "" && got[0] != tt.want || tt.want == "" && (len(got[0]) != 26 || len(tt.header) > 1 && got[0] == tt.header[1]) {
-				t.Errorf("%s, %s: id %q, want %q", tt.name, target, got[0], tt.want)
-			}
-		}
+		})
 	}
 }
 
-func TestRoamsOwnIDIsThatOfThisRequest(t *testing.T) {
+func TestTheReportHasRoamsRequestID(t *testing.T) {
 	e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 		return reply(r, 200, `{"ok":true}`, "X-Request-Id", "roams-own"), nil
 	}}
@@ -57,7 +59,7 @@ func TestRoamsOwnIDIsThatOfThisRequest(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h.do(t.Context(), "GET", tt.target, "")
 			if got := h.last().RoamID; got != tt.want {
-				t.Errorf("%s: Roam's id is %q, want %q", tt.name, got, tt.want)
+				t.Errorf("Roam's id is %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestWhatEveryAnswerSays(t *testing.T) {
+func TestFieldsOfEveryAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
 			time.Sleep(180 * time.Millisecond)

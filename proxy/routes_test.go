@@ -82,7 +82,7 @@ func TestBuiltinFreshness(t *testing.T) {
 	}
 }
 
-// A rule that names one key used to bring defaults for all the others: presence and signed links were cached for 10 minutes.
+// A rule that sets one key leaves the others to the built-in rule. Seen to fail with defaults for them: presence was cached for 10 minutes.
 func TestRulesInheritWhatTheyDoNotName(t *testing.T) {
 	hour, zero := time.Hour, time.Duration(0)
 	for _, tt := range []struct {
@@ -152,7 +152,7 @@ func TestRoutesAreDecidedKeyByKey(t *testing.T) {
 	}
 }
 
-// The memo may not mix up requests, nor grow without bound.
+// The memo returns the treatment of the right request, and its size is bounded.
 func TestMemoIsBounded(t *testing.T) {
 	r := mustRoutes(t, Tables{})
 	for i := range 3 * maxKnown {
@@ -172,7 +172,7 @@ func TestMemoIsBounded(t *testing.T) {
 	}
 }
 
-// cachedRoutes are the reads of Roam that can be cached, without their version.
+// cachedRoutes returns the reads of Roam that can be cached, without their version.
 func cachedRoutes() []string {
 	return strings.Fields(`addr.info calendar.list chat.history chat.list chat.scheduled.list conversation.list group.info group.list
 		group.members groups.list guest.badge.list lobby.booking.list lobby.list lobbyBooking.list magicast.info magicast.list meeting.info
@@ -181,7 +181,7 @@ func cachedRoutes() []string {
 		/scim/v2/Users /scim/v2/Users/:id /scim/v2/Groups /scim/v2/Groups/:id`)
 }
 
-// What each documented write invalidates, besides nothing: one row for every write of the API.
+// There is a row for every documented write of the API, also for those that invalidate nothing.
 func TestWhatEachWriteInvalidates(t *testing.T) {
 	const (
 		groups   = "group.info group.list group.members groups.list chat.list conversation.list /scim/v2/Groups /scim/v2/Groups/:id"
@@ -271,9 +271,11 @@ func TestConfiguredDropsAdd(t *testing.T) {
 	e := r.effectOf("POST", "/v1/team.join")
 	for group, want := range map[string]bool{"/v1/user.list": true, "/v1/team.list": true, "/v1/user.info": false,
 		"/v1/chat.history?chat=C-1": false} {
-		if got := e.covers(group, ""); got != want {
-			t.Errorf("%s is invalidated: %v, want %v", group, got, want)
-		}
+		t.Run(group, func(t *testing.T) {
+			if got := e.covers(group, ""); got != want {
+				t.Errorf("it is invalidated: %v, want %v", got, want)
+			}
+		})
 	}
 }
 
@@ -296,24 +298,28 @@ func TestExplain(t *testing.T) {
 		t.Errorf("a write: %+v, %v", e, err)
 	}
 	for _, target := range []string{"", "v1/user.list", "http://["} {
-		if _, err := tables.Explain("GET", target); err == nil {
-			t.Errorf("%q: no error", target)
-		}
+		t.Run("target "+target, func(t *testing.T) {
+			if _, err := tables.Explain("GET", target); err == nil {
+				t.Error("no error, want one")
+			}
+		})
 	}
 }
 
-// An operator's patterns must be valid, because a rule that never matches is noticed late.
-func TestTablesRefuseWhatIsNoPattern(t *testing.T) {
-	for _, tables := range []Tables{
-		{Rules: []Rule{{Match: "user.list"}}},
-		{Rules: []Rule{{Match: "GET /v1/["}}},
-		{Routes: []Route{{Match: ""}}},
-		{Drops: []Drop{{After: "POST /v1/[", Routes: []string{"/v1/x"}}}},
-		{Drops: []Drop{{After: "POST /v1/x", Routes: []string{"/v1/["}}}},
+// An invalid pattern of an operator is an error: otherwise the rule never matches, and that is noticed late.
+func TestTablesRefuseInvalidPatterns(t *testing.T) {
+	for name, tables := range map[string]Tables{
+		"a rule without a method":           {Rules: []Rule{{Match: "user.list"}}},
+		"a rule with a broken path":         {Rules: []Rule{{Match: "GET /v1/["}}},
+		"an empty route":                    {Routes: []Route{{Match: ""}}},
+		"a drop after a broken path":        {Drops: []Drop{{After: "POST /v1/[", Routes: []string{"/v1/x"}}}},
+		"a drop of a route that is no path": {Drops: []Drop{{After: "POST /v1/x", Routes: []string{"/v1/["}}}},
 	} {
-		if _, err := newRoutes(tables); err == nil {
-			t.Errorf("%+v: no error", tables)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := newRoutes(tables); err == nil {
+				t.Error("no error, want one")
+			}
+		})
 	}
 	if _, err := path.Match(builtinRules()[0].match, ""); err != nil {
 		t.Error(err)

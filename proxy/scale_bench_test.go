@@ -8,20 +8,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"roamproxy/proxy/roamtest/usage"
 )
 
-// BenchmarkScaleStreams opens so many event streams that say nothing, and waits for their keep-alive comments. Neither the memory of a
-// stream nor the CPU of a comment may grow with their number. A stream has two connections: one to the tool, and one to Roam.
+// BenchmarkScaleStreams opens many silent event streams, and waits for their keep-alive comments. Neither the memory of a stream nor the
+// CPU time of a comment may grow with their number. A stream has two connections: one to the tool, and one to Roam.
 func BenchmarkScaleStreams(b *testing.B) {
-	const keepAlive = 50 * time.Millisecond // 15 s in use
+	const keepAlive = 50 * time.Millisecond // 15 s in production
 	for _, n := range []int{50, 500} {
 		b.Run(fmt.Sprint("streams=", n), func(b *testing.B) {
 			roam := newStreamUpstream(b)
-			transport, err := NewTransport(TransportOptions{MaxInFlight: n})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer transport.CloseIdleConnections()
+			transport := newTransport(b, n)
 			h := newHarness(b, nil, transport, func(p *setup) {
 				p.rate, p.burst, p.queue.MaxInFlight = 1e6, 1000, n
 				p.proxy.Upstream, p.proxy.KeepAlive = mustParse("http://"+roam.addr), keepAlive
@@ -32,7 +30,7 @@ func BenchmarkScaleStreams(b *testing.B) {
 			var cpu time.Duration
 			comments := 0
 			for b.Loop() {
-				before, opened := memory(), roam.opened.Load()
+				before, opened := usage.Memory(), roam.opened.Load()
 				clients := make([]int, n)
 				for i := range clients {
 					clients[i] = dial(b, addr)
@@ -44,13 +42,13 @@ func BenchmarkScaleStreams(b *testing.B) {
 						b.Fatalf("%d streams are open, want %d", roam.opened.Load()-opened, n)
 					}
 				}
-				<-time.After(2 * keepAlive) // the last header has come, too
-				now := memory()
+				<-time.After(2 * keepAlive) // until the last header has arrived
+				now := usage.Memory()
 				stacks += now.StackInuse - before.StackInuse
 				heap += now.HeapAlloc - before.HeapAlloc
-				used := processorTime()
+				used := usage.ProcessorTime()
 				<-time.After(10 * keepAlive)
-				cpu, comments = cpu+processorTime()-used, comments+10*n
+				cpu, comments = cpu+usage.ProcessorTime()-used, comments+10*n
 				for _, c := range clients {
 					syscall.Close(c)
 				}
@@ -68,8 +66,8 @@ type socket int
 
 func (s socket) Write(p []byte) (int, error) { return syscall.Write(int(s), p) }
 
-// streamUpstream answers every request with the header of an event stream, and then says nothing. It has no goroutine and no buffer for a
-// connection, which would count as roamproxy's.
+// streamUpstream answers every request with the header of an event stream, and then sends nothing. It has no goroutine and no buffer for a
+// connection, because the benchmark would count them as roamproxy's.
 type streamUpstream struct {
 	addr   string
 	opened atomic.Int64

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// breakingUpstream is an upstream whose connections break at one stage of a request, and which counts the requests that began to come.
+// breakingUpstream is an upstream whose connections break at one stage of a request. It counts the requests that began to arrive.
 type breakingUpstream struct {
 	net.Listener
 	sends atomic.Int64
-	raw   atomic.Pointer[string] // the header of the last request, as it came
+	raw   atomic.Pointer[string] // the exact header of the last request
 	done  sync.WaitGroup
 }
 
-func newBreaking(t *testing.T) *breakingUpstream {
+func newBreakingUpstream(t *testing.T) *breakingUpstream {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -95,20 +95,18 @@ func (b *breakingUpstream) serve(conn *net.TCPConn) {
 	}
 }
 
-// Whatever breaks and when: what the upstream sees, what the quota paid for and what was counted are one number; for a write it is
-// one. Seen to fail with http.NoBody on every call, with an Idempotency-Key in its usual spelling, and with HTTP/2.
-func TestNothingIsSentThatWasNotPaidForAndCounted(t *testing.T) {
-	upstream := newBreaking(t)
-	transport, err := NewTransport(TransportOptions{MaxInFlight: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer transport.CloseIdleConnections()
+// At whatever stage a connection breaks, the number of requests that Roam sees equals the tokens that were spent and the calls that were
+// counted. For a write that number is one.
+//
+// Seen to fail with http.NoBody on every call, with an Idempotency-Key in its usual spelling, and with HTTP/2.
+func TestEverySendSpendsATokenAndIsCounted(t *testing.T) {
+	upstream := newBreakingUpstream(t)
+	transport := newTransport(t, 4)
 	h := newHarness(t, nil, transport, func(p *setup) {
 		p.rate, p.burst = 0.0001, 1e6
 		p.proxy.Upstream = mustParse("http://" + upstream.Addr().String())
 	})
-	writes := 0 // each is another one: a repeat is not sent
+	writes := 0 // makes each write a different one, because a repeat is not sent
 	for _, stage := range []string{"before.reading", "break.header", "break.body", "break.half-header", "break.half-answer"} {
 		for _, ending := range []string{"close", "reset"} {
 			for _, kept := range []bool{false, true} {
@@ -135,9 +133,9 @@ func TestNothingIsSentThatWasNotPaidForAndCounted(t *testing.T) {
 							defer func() { recover() }() // net/http's own way to end a response that broke off
 							h.do(t.Context(), method, target, body, header...)
 						}()
-						sent, spent, told := upstream.sends.Load()-sends, int64(tokens-h.queue.State().Tokens+0.5), int64(h.sent-counted)
-						if sent != spent || sent != told {
-							t.Errorf("%s body=%q key=%q: Roam saw %d sends, %d tokens were spent, %d calls counted", method, body, key, sent, spent, told)
+						sent, spent, reported := upstream.sends.Load()-sends, int64(tokens-h.queue.State().Tokens+0.5), int64(h.sent-counted)
+						if sent != spent || sent != reported {
+							t.Errorf("%s body=%q key=%q: Roam saw %d sends, %d tokens were spent, %d calls counted", method, body, key, sent, spent, reported)
 						}
 						most := int64(1)
 						if method == "GET" || method == "HEAD" {
@@ -165,12 +163,8 @@ func forEachRequest(do func(method, body, key string)) {
 
 // Seen to fail with Transfer-Encoding: chunked on every GET.
 func TestAReadHasNoBodyAndNoFramingOnTheWire(t *testing.T) {
-	upstream := newBreaking(t)
-	transport, err := NewTransport(TransportOptions{MaxInFlight: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer transport.CloseIdleConnections()
+	upstream := newBreakingUpstream(t)
+	transport := newTransport(t, 4)
 	h := newHarness(t, nil, transport, unmetered, func(p *setup) { p.proxy.Upstream = mustParse("http://" + upstream.Addr().String()) })
 	for _, tt := range []struct {
 		name, method, target, body string

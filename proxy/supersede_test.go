@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// pulseHarness makes writes one after another while the bucket is empty, and returns what Roam saw and what each was answered.
+// pulseHarness makes writes while the bucket is empty, and records what Roam gets and how each write is answered.
 type pulseHarness struct {
 	*harness
 	all   sync.WaitGroup
@@ -23,7 +23,7 @@ type pulseHarness struct {
 	codes []string
 }
 
-func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*setup)) *pulseHarness {
+func newPulseHarness(t *testing.T, answer func() *http.Response, changes ...func(*setup)) *pulseHarness {
 	p := &pulseHarness{}
 	p.harness = newHarness(t, nil, roundTrips(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
@@ -42,7 +42,7 @@ func newPulser(t *testing.T, answer func() *http.Response, changes ...func(*setu
 	return p
 }
 
-// write makes a call that waits, and returns when it is queued.
+// write starts a call, and returns when it is queued.
 func (p *pulseHarness) write(ctx context.Context, target, body string, header ...string) {
 	p.all.Go(func() {
 		w := p.do(ctx, "POST", target, body, header...)
@@ -74,30 +74,28 @@ func TestOnlyTheNewestPulseIsSent(t *testing.T) {
 		{"by configuration", [][2]string{{"/v1/board.set", `{"board":"b","n":1}`}, {"/v1/board.set", `{"board":"b","n":2}`}},
 			[]string{`/v1/board.set {"board":"b","n":2}`}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newPulser(t, nil, func(p *setup) {
-					p.proxy.Tables.Routes = []Route{{Match: "POST /v1/board.set", Supersede: new("board")}}
-				})
-				for _, w := range tt.writes {
-					p.write(t.Context(), w[0], w[1])
-				}
-				p.all.Wait()
-				if !slices.Equal(p.seen, tt.want) {
-					t.Errorf("Roam saw %q, want %q", p.seen, tt.want)
-				}
-				for _, got := range p.codes {
-					superseded := !slices.ContainsFunc(tt.want, func(sent string) bool { return strings.HasSuffix(sent, strings.Fields(got)[0]) })
-					if !strings.Contains(got, " 200 ") || strings.HasSuffix(got, "yes") != superseded {
-						t.Errorf("answered %q; superseded should be %v", got, superseded)
-					}
-				}
+		inBubble(t, tt.name, func(t *testing.T) {
+			p := newPulseHarness(t, nil, func(p *setup) {
+				p.proxy.Tables.Routes = []Route{{Match: "POST /v1/board.set", Supersede: new("board")}}
 			})
+			for _, w := range tt.writes {
+				p.write(t.Context(), w[0], w[1])
+			}
+			p.all.Wait()
+			if !slices.Equal(p.seen, tt.want) {
+				t.Errorf("Roam saw %q, want %q", p.seen, tt.want)
+			}
+			for _, got := range p.codes {
+				superseded := !slices.ContainsFunc(tt.want, func(sent string) bool { return strings.HasSuffix(sent, strings.Fields(got)[0]) })
+				if !strings.Contains(got, " 200 ") || strings.HasSuffix(got, "yes") != superseded {
+					t.Errorf("answered %q; superseded should be %v", got, superseded)
+				}
+			}
 		})
 	}
 }
 
-// A pulse announces an answer, so it is worthless once the answer is queued.
+// A typing pulse announces a message. Once the message is queued, the pulse is not sent any more.
 func TestAMessageEndsTheTypingInItsChat(t *testing.T) {
 	for _, tt := range []struct {
 		name, write, body string
@@ -109,31 +107,29 @@ func TestAMessageEndsTheTypingInItsChat(t *testing.T) {
 		{"a message that names no chat", "/v1/chat.post", `{"email":"a@example.com"}`, false},
 		{"a write of another kind", "/v1/group.rename", `{"chatId":"C-1"}`, false},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				p := newPulser(t, nil)
-				p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
-				p.write(t.Context(), tt.write, tt.body)
-				p.all.Wait()
-				if typed := len(p.seen) == 2; typed == tt.ended {
-					t.Errorf("Roam saw %q; the typing should be ended: %v", p.seen, tt.ended)
-				}
-				want := `{"chatId":"C-1","n":1} 200 `
-				if tt.ended {
-					want += "yes"
-				}
-				if !slices.Contains(p.codes, want) {
-					t.Errorf("answered %q, want %q among them", p.codes, want)
-				}
-			})
+		inBubble(t, tt.name, func(t *testing.T) {
+			p := newPulseHarness(t, nil)
+			p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
+			p.write(t.Context(), tt.write, tt.body)
+			p.all.Wait()
+			if typed := len(p.seen) == 2; typed == tt.ended {
+				t.Errorf("Roam saw %q; the typing should be ended: %v", p.seen, tt.ended)
+			}
+			want := `{"chatId":"C-1","n":1} 200 `
+			if tt.ended {
+				want += "yes"
+			}
+			if !slices.Contains(p.codes, want) {
+				t.Errorf("answered %q, want %q among them", p.codes, want)
+			}
 		})
 	}
 }
 
-// The place in the queue is that of the first, or a pulse each two seconds would never be sent behind a long queue.
+// A newer pulse takes the place of the first in the queue. Otherwise pulses every two seconds would never be sent while the queue is long.
 func TestANewerPulseKeepsThePlaceOfTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPulser(t, nil)
+		p := newPulseHarness(t, nil)
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
 		p.write(t.Context(), "/v1/chat.post", `{"chatId":"C-2","text":"the answer"}`)
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
@@ -147,7 +143,7 @@ func TestANewerPulseKeepsThePlaceOfTheFirst(t *testing.T) {
 
 func TestAPulseOutlivesTheToolThatBeganIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPulser(t, nil)
+		p := newPulseHarness(t, nil)
 		leaves, cancel := context.WithCancel(t.Context())
 		p.write(leaves, "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
@@ -161,7 +157,7 @@ func TestAPulseOutlivesTheToolThatBeganIt(t *testing.T) {
 
 func TestAnAbandonedPulseIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPulser(t, nil)
+		p := newPulseHarness(t, nil)
 		leaves, cancel := context.WithCancel(t.Context())
 		p.write(leaves, "/v1/chat.typing", `{"chatId":"C-1","n":1}`)
 		p.write(leaves, "/v1/chat.typing", `{"chatId":"C-1","n":2}`)
@@ -174,10 +170,10 @@ func TestAnAbandonedPulseIsNotSent(t *testing.T) {
 	})
 }
 
-// A pulse that comes when the one before was sent is a write of its own.
+// A pulse that arrives after the previous one was sent is a write of its own.
 func TestASentPulseIsNotSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPulser(t, func() *http.Response {
+		p := newPulseHarness(t, func() *http.Response {
 			time.Sleep(5 * time.Second)
 			return reply(&http.Request{}, 200, `{"ok":true}`)
 		})
@@ -191,12 +187,12 @@ func TestASentPulseIsNotSuperseded(t *testing.T) {
 	})
 }
 
-// A pulse of unknown outcome says nothing about the next one. Seen to refuse typing for two minutes after one time-out.
+// The unknown outcome of a pulse does not refuse the next one. Seen to fail: one time-out refused typing for two minutes.
 func TestAPulseOfUnknownOutcomeIsNotRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var status atomic.Int64
 		status.Store(504)
-		p := newPulser(t, func() *http.Response { return reply(&http.Request{}, int(status.Load()), ``) })
+		p := newPulseHarness(t, func() *http.Response { return reply(&http.Request{}, int(status.Load()), ``) })
 		p.write(t.Context(), "/v1/chat.typing", `{"chatId":"C-1"}`)
 		time.Sleep(3 * time.Second)
 		status.Store(200)

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is written at once comes in one segment: the loopback device carries 64 KiB in one.
+// One write arrives as one TCP segment, because the loopback device has segments of 64 KiB.
 //
-// Seen to fail, with two for 16 KiB, where writeAtOnce keeps no piece.
+// Seen to fail with two segments for 16 KiB, if writeAtOnce keeps no piece.
 func TestALargeHitIsOneSystemCall(t *testing.T) {
 	for _, size := range []int{1 << 10, 9 << 10, 16 << 10} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {

@@ -14,21 +14,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// servedToTools is the address of h on a server for tools.
-func servedToTools(t testing.TB, h http.Handler) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: h}
-	go server.Serve(Attach(server, l))
-	t.Cleanup(func() { server.Close() })
-	return l.Addr().String()
-}
-
-// Hits of all sizes arrive whole on one connection, also around the sizes of net/http's buffers.
+// Hits of all sizes arrive complete on one connection, also around the sizes of net/http's buffers.
 //
-// Seen to fail with pieces of small bodies kept, too, and not flushed.
+// Seen to fail if the first piece of a small body is kept, too, and is not flushed.
 func TestHitsOfAllSizesOnOneConnection(t *testing.T) {
 	size := 0
 	h := newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
@@ -66,7 +54,7 @@ func TestHitsOfAllSizesOnOneConnection(t *testing.T) {
 	}
 }
 
-// bufferConn is a connection that takes everything until it fails, and then is closed.
+// bufferConn is a connection that keeps what is written, and that can fail.
 type bufferConn struct {
 	net.Conn
 	bytes.Buffer
@@ -82,7 +70,7 @@ func (c *bufferConn) Write(p []byte) (int, error) {
 	return c.Buffer.Write(p)
 }
 
-// Whatever is kept and flushed, the bytes come in their order, once, and a piece that was lost ends the connection or is an error.
+// In any order of kept pieces and flushes, the bytes are written in order and once. A lost piece closes the connection or is an error.
 //
 // Seen to fail with a piece that is not copied, and with a second one kept over the first.
 func TestAToolConnKeepsTheOrder(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"roamproxy/proxy/credential"
 )
 
-// Seen to fail with any token taken for a tool's.
-func TestToolsProveThemselves(t *testing.T) {
+// Seen to fail with any token accepted.
+func TestToolsAreIdentifiedByToken(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered, func(p *setup) {
 		key := func(name string) Credential {
@@ -78,10 +78,12 @@ func TestToolsProveThemselves(t *testing.T) {
 func TestCallersNameThemselves(t *testing.T) {
 	h := newHarness(t, nil, &recordingUpstream{}, unmetered)
 	for name, want := range map[string]string{"": Local, "bot": "bot", "Bot\n": Other, strings.Repeat("x", 33): Other} {
-		h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", name)
-		if got := h.last().Tool; got != want {
-			t.Errorf("%q is called %q, want %q", name, got, want)
-		}
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
+			h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", name)
+			if got := h.last().Tool; got != want {
+				t.Errorf("it is called %q, want %q", got, want)
+			}
+		})
 	}
 	for i := range 100 {
 		h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", fmt.Sprint("bot-", i))

@@ -17,6 +17,7 @@ import (
 	"testing"
 )
 
+// fetched makes a request with a new Transport, and returns its error.
 func fetched(t *testing.T, o TransportOptions, address string) error {
 	t.Helper()
 	base, err := NewTransport(o)
@@ -59,7 +60,7 @@ func TestTheTransportChecksCertificates(t *testing.T) {
 		t.Errorf("a file without a certificate: %v", err)
 	}
 	if _, err := NewTransport(TransportOptions{CAFile: ca + "?"}); err == nil {
-		t.Error("a file that is not there is no problem")
+		t.Error("a missing file is accepted, want an error")
 	}
 }
 
@@ -96,7 +97,7 @@ func TestAnUpstreamThatIsRoamproxyItself(t *testing.T) {
 	}
 }
 
-// A server that offers HTTP/2 is spoken to by HTTP/1.1, and calls one after the other share a connection.
+// Calls to a server that offers HTTP/2 use HTTP/1.1, and successive calls share a connection.
 func TestHTTP1WhereHTTP2IsOffered(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) }))
 	server.EnableHTTP2 = true

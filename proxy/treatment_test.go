@@ -6,13 +6,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"roamproxy/proxy/roamtest"
 )
 
-// Three dashboards that ask for presence in the same moment used to cost three calls.
+// Equal reads at the same time share one call, also on routes that are not cached.
 func TestEqualReadsShareACallThoughNothingIsCached(t *testing.T) {
 	for _, tt := range []struct {
 		name, target string
@@ -21,40 +20,38 @@ func TestEqualReadsShareACallThoughNothingIsCached(t *testing.T) {
 	}{
 		{"presence", "/v1/user.list?expand=status", nil, 1},
 		{"a search", "/v1/meeting.search?query=x", nil, 1},
-		{"what only Roam understands", "/v1/meeting.search?query=x", []string{"X-Own", "1"}, 3},
+		{"a field that roamproxy does not know", "/v1/meeting.search?query=x", []string{"X-Own", "1"}, 3},
 		{"an event stream", "/mcp", []string{"Accept", "text/event-stream"}, 3},
 		{"a request for a fresh answer", "/v1/meeting.search", []string{"Cache-Control", "no-store"}, 3},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
-					time.Sleep(time.Second)
-					return reply(r, 200, `{"ok":true}`, "Content-Type", "application/json"), nil
-				}}
-				h := newHarness(t, nil, e, unmetered)
-				var mu sync.Mutex
-				seen := map[string]int{}
-				var all sync.WaitGroup
-				for range 3 {
-					all.Go(func() {
-						w := h.do(t.Context(), "GET", tt.target, "", tt.header...)
-						mu.Lock()
-						defer mu.Unlock()
-						seen[w.Header().Get("Cache-Status")]++
-					})
-				}
-				all.Wait()
-				want := map[string]int{"roamproxy; fwd=bypass": tt.calls}
-				if tt.calls < 3 {
-					want["roamproxy; fwd=bypass; collapsed"] = 3 - tt.calls
-				}
-				if fmt.Sprint(seen) != fmt.Sprint(want) {
-					t.Errorf("Cache-Status %v, want %v", seen, want)
-				}
-				if w := h.do(t.Context(), "GET", tt.target, "", tt.header...); strings.Contains(w.Header().Get("Cache-Status"), "hit") {
-					t.Error("a later one was answered from the cache")
-				}
-			})
+		inBubble(t, tt.name, func(t *testing.T) {
+			e := &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) {
+				time.Sleep(time.Second)
+				return reply(r, 200, `{"ok":true}`, "Content-Type", "application/json"), nil
+			}}
+			h := newHarness(t, nil, e, unmetered)
+			var mu sync.Mutex
+			seen := map[string]int{}
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					w := h.do(t.Context(), "GET", tt.target, "", tt.header...)
+					mu.Lock()
+					defer mu.Unlock()
+					seen[w.Header().Get("Cache-Status")]++
+				})
+			}
+			all.Wait()
+			want := map[string]int{"roamproxy; fwd=bypass": tt.calls}
+			if tt.calls < 3 {
+				want["roamproxy; fwd=bypass; collapsed"] = 3 - tt.calls
+			}
+			if fmt.Sprint(seen) != fmt.Sprint(want) {
+				t.Errorf("Cache-Status %v, want %v", seen, want)
+			}
+			if w := h.do(t.Context(), "GET", tt.target, "", tt.header...); strings.Contains(w.Header().Get("Cache-Status"), "hit") {
+				t.Error("a later one was answered from the cache")
+			}
 		})
 	}
 }
@@ -69,24 +66,22 @@ func TestRoutesHaveTheirOwnTimeout(t *testing.T) {
 		{"POST", "/v1/chat.post", 30 * time.Second},
 		{"POST", "/v1/report.make", 5 * time.Minute},
 	} {
-		t.Run(tt.method+" "+tt.target, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				roam := roamtest.New(roamtest.Options{})
-				roam.Script(roamtest.Hang())
-				h := newHarness(t, roam, nil, func(p *setup) {
-					p.proxy.Tables.Routes = []Route{{Match: "POST /v1/report.make", Timeout: new(5 * time.Minute)}}
-				})
-				start := time.Now()
-				w := h.do(t.Context(), tt.method, tt.target, `{}`)
-				if got := time.Since(start); w.Code != 504 || got != tt.want {
-					t.Errorf("%d after %v, want 504 after %v", w.Code, got, tt.want)
-				}
+		inBubble(t, tt.method+" "+tt.target, func(t *testing.T) {
+			roam := roamtest.New(roamtest.Options{})
+			roam.Script(roamtest.Hang())
+			h := newHarness(t, roam, nil, func(p *setup) {
+				p.proxy.Tables.Routes = []Route{{Match: "POST /v1/report.make", Timeout: new(5 * time.Minute)}}
 			})
+			start := time.Now()
+			w := h.do(t.Context(), tt.method, tt.target, `{}`)
+			if got := time.Since(start); w.Code != 504 || got != tt.want {
+				t.Errorf("%d after %v, want 504 after %v", w.Code, got, tt.want)
+			}
 		})
 	}
 }
 
-// A tool that sends no Priority has the urgency of the route; one that does decides itself.
+// A request without Priority has the urgency of its route. Priority overrides that.
 func TestRoutesHaveTheirOwnUrgency(t *testing.T) {
 	e := &recordingUpstream{}
 	h := newHarness(t, nil, e, unmetered, func(p *setup) {
@@ -113,7 +108,7 @@ func TestRoutesHaveTheirOwnUrgency(t *testing.T) {
 	}
 }
 
-// A bot that types in one chat must not make a reader of another chat ask Roam again.
+// A write in one chat invalidates the history of that chat, and of no other.
 func TestAWriteInvalidatesTheChatThatItNames(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, write, body string
@@ -144,8 +139,8 @@ func TestAWriteInvalidatesTheChatThatItNames(t *testing.T) {
 	}
 }
 
-// Seen to answer with scopes of a credential that Roam refuses.
-func TestA401RemovesWhatIsKnownOfTheCredential(t *testing.T) {
+// Seen to fail with the cached scopes of a credential that Roam refuses.
+func TestA401RemovesTheCachedTokenInfo(t *testing.T) {
 	for _, read := range []string{"/v1/meeting.search", "/v1/user.list"} {
 		t.Run(read, func(t *testing.T) {
 			e := &recordingUpstream{}

@@ -50,7 +50,7 @@ func TestReadinessNamesWhatToFix(t *testing.T) {
 	}
 }
 
-// Seen to fail with notes that were listed as checks while they said nothing.
+// Seen to fail with empty notes listed as checks.
 func TestANoteIsShownWhileItSaysSomething(t *testing.T) {
 	recent := NewRecent()
 	counted := metrics.New(metrics.Options{Recorder: recent})

@@ -24,7 +24,7 @@ func admin(t *testing.T, m *Monitor) *httptest.Server {
 	return s
 }
 
-func TestSummaryNamesTheWorst(t *testing.T) {
+func TestSummaryNamesTheWorstProblem(t *testing.T) {
 	_, counted := newMonitor()
 	now := time.Now()
 	refused := Status{Refusals: []Refusals{{Tool: "bot", Reason: "queue_full", Latest: now.Add(-time.Second)}}}
@@ -56,10 +56,10 @@ func TestSummaryNamesTheWorst(t *testing.T) {
 		{"a call was refused", refused, true, Warn, "Calls of bot are refused: the queue is full"},
 		{"a call was refused long ago", Status{Refusals: []Refusals{{Latest: now.Add(-time.Hour)}}}, true, Good, "All is well"},
 		{"calls wait long", long, true, Warn, "Most of the queued calls are from exporter"},
-		{"the budget of a tool is used up, as somebody wanted", budget, true, Good, "All is well"},
-		{"Roam holds all slots, and a tool that has most of the queue is not to blame", slots, true, Warn, "Roam still works on as many"},
+		{"the budget of a tool is used up, as configured", budget, true, Good, "All is well"},
+		{"all slots are in use, which the tool with most of the queue does not cause", slots, true, Warn, "Roam still works on as many"},
 		{"no tool has most of the queue", even, true, Warn, "ask for more than it has"},
-		{"a single call is nobody's flood", alone, true, Warn, "ask for more than it has"},
+		{"a single queued call is no flood", alone, true, Warn, "ask for more than it has"},
 		{"Redis is away", share, true, Warn, "Redis is unreachable"},
 		{"replicas share", together, true, Good, "All is well"},
 		{"a reload failed", old, false, Warn, "The last reload failed"},
@@ -106,20 +106,22 @@ func TestChartOfTenMinutes(t *testing.T) {
 	}
 }
 
-// What a tool says of itself is text on the page and nothing else.
+// The page escapes every text that a tool chooses.
 func TestPageEscapesWhatToolsSay(t *testing.T) {
-	m, counted, _ := quiet()
+	m, counted, _ := newQuotaMonitor()
 	const evil = `"><script>alert(1)</script>`
 	counted.Answered(metrics.Answer{ID: "x", Tool: "bot", Method: "GET", Route: evil, Code: 429, Reason: "queue_full"})
 	for _, path := range []string{"/?call=x", "/?call=" + "%22%3E%3Cscript%3Ealert(1)%3C/script%3E"} {
-		w := httptest.NewRecorder()
-		m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
-		if w.Code != 200 || strings.Contains(w.Body.String(), "<script>alert") || !strings.Contains(w.Body.String(), "&lt;script&gt;alert") {
-			t.Errorf("%s: %d\n%s", path, w.Code, w.Body)
-		}
-		if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
-			t.Errorf("%s: policy %q", path, csp)
-		}
+		t.Run(path, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			if w.Code != 200 || strings.Contains(w.Body.String(), "<script>alert") || !strings.Contains(w.Body.String(), "&lt;script&gt;alert") {
+				t.Errorf("%d, want 200 and the script escaped in\n%s", w.Code, w.Body)
+			}
+			if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+				t.Errorf("policy %q, want default-src 'none' and nothing unsafe", csp)
+			}
+		})
 	}
 }
 
@@ -146,8 +148,8 @@ func TestPageShowsTheReplicasOfAQuota(t *testing.T) {
 	}
 }
 
-func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
-	m, counted, q := quiet()
+func TestEventsAreSentUntilTheBrowserLeaves(t *testing.T) {
+	m, counted, q := newQuotaMonitor()
 	s := admin(t, m)
 	ctx, leave := context.WithCancel(t.Context())
 	req, _ := http.NewRequestWithContext(ctx, "GET", s.URL+"/api/events", nil)
@@ -175,7 +177,7 @@ func TestEventsComeUntilTheBrowserLeaves(t *testing.T) {
 }
 
 func TestViewersAreBounded(t *testing.T) {
-	m, _, _ := quiet()
+	m, _, _ := newQuotaMonitor()
 	s := admin(t, m)
 	for i := range maxViewers + 1 {
 		res, err := s.Client().Get(s.URL + "/api/events")
@@ -189,8 +191,8 @@ func TestViewersAreBounded(t *testing.T) {
 	}
 }
 
-func TestTheGateIsBeforeWhatIsNotANumber(t *testing.T) {
-	m, _, _ := quiet()
+func TestTheTokenProtectsAllButMetricsAndHealth(t *testing.T) {
+	m, _, _ := newQuotaMonitor()
 	shut := m.Admin(func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
 	})
@@ -198,15 +200,17 @@ func TestTheGateIsBeforeWhatIsNotANumber(t *testing.T) {
 		"/": 401, "/api/status": 401, "/api/events": 401, "/api/calls/x": 401, "/script.js": 401, "/style.css": 401,
 		"/metrics": 200, "/healthz": 200, "/readyz": 200,
 	} {
-		w := httptest.NewRecorder()
-		if shut.ServeHTTP(w, httptest.NewRequest("GET", path, nil)); w.Code != want {
-			t.Errorf("%s without the token: %d, want %d", path, w.Code, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			if shut.ServeHTTP(w, httptest.NewRequest("GET", path, nil)); w.Code != want {
+				t.Errorf("without the token: %d, want %d", w.Code, want)
+			}
+		})
 	}
 }
 
-func TestStatusIsReadBackAsItWas(t *testing.T) {
-	m, _, q := quiet("bot")
+func TestStatusDecodesFromItsJSON(t *testing.T) {
+	m, _, q := newQuotaMonitor("bot")
 	q.Waited("bot", metrics.Sent, time.Second)
 	s := admin(t, m)
 	res, err := s.Client().Get(s.URL + "/api/status?history")
@@ -226,7 +230,7 @@ func TestStatusIsReadBackAsItWas(t *testing.T) {
 }
 
 func BenchmarkPage(b *testing.B) {
-	m, _, q := quiet("bot")
+	m, _, q := newQuotaMonitor("bot")
 	for range maxSamples {
 		q.Waited("bot", metrics.Sent, 0)
 		m.sample()

@@ -32,8 +32,8 @@ func newMonitor() (*Monitor, *metrics.Metrics) {
 	return New(counted, recent), counted
 }
 
-// quiet returns a monitor of one quota that nobody uses.
-func quiet(tools ...string) (*Monitor, *metrics.Metrics, *metrics.Quota) {
+// newQuotaMonitor returns a monitor of one unused quota.
+func newQuotaMonitor(tools ...string) (*Monitor, *metrics.Metrics, *metrics.Quota) {
 	m, counted := newMonitor()
 	q := counted.Quota("roam", tools)
 	counted.QuotaState("roam", func() metrics.QuotaState { return metrics.QuotaState{Tokens: 10, Burst: 10, Rate: 1, Capacity: 1000} })
@@ -42,7 +42,7 @@ func quiet(tools ...string) (*Monitor, *metrics.Metrics, *metrics.Quota) {
 
 func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, q := quiet("bot")
+		m, counted, q := newQuotaMonitor("bot")
 		for range 15 { // one a minute
 			q.Waited("bot", metrics.Sent, 2*time.Second)
 			counted.Answered(metrics.Answer{Tool: "bot", Cache: metrics.Miss, Code: 200})
@@ -60,10 +60,10 @@ func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
 	})
 }
 
-func TestToolsShareTheQuota(t *testing.T) {
-	m, counted, q := quiet("bot", "idle")
+func TestToolsAreListedWithTheirShareOfTheQuota(t *testing.T) {
+	m, counted, q := newQuotaMonitor("bot", "idle")
 	for range 3 {
-		q.Waited("exporter", metrics.Sent, 0) // nobody configured it
+		q.Waited("exporter", metrics.Sent, 0) // is not configured
 	}
 	q.Waited("bot", metrics.Sent, 0)
 	q.Waited("bot", metrics.Refused, 0)
@@ -87,9 +87,9 @@ func TestToolsShareTheQuota(t *testing.T) {
 	}
 }
 
-func TestHistoryIsTenMinutesOfSeconds(t *testing.T) {
+func TestHistoryHasASampleForEachSecondOfTenMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, _, q := quiet()
+		m, _, q := newQuotaMonitor()
 		ctx, stop := context.WithCancel(t.Context())
 		watched := 0
 		go m.Watch(ctx, func(before, now Status) { watched++ })
@@ -120,13 +120,13 @@ func TestHistoryIsTenMinutesOfSeconds(t *testing.T) {
 	})
 }
 
-// explained tells a story of two tools and a pause, and returns the monitor that saw it.
-func explained(t *testing.T) (seen *Monitor) {
+// monitorOfFiveCalls returns a monitor that has recorded five calls of bot, calls of exporter, and a pause.
+func monitorOfFiveCalls(t *testing.T) (seen *Monitor) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, q := quiet("bot", "exporter")
+		m, counted, q := newQuotaMonitor("bot", "exporter")
 		seen = m
-		// bot's call comes, three of exporter's and one of bot's go first, Roam pauses for 2 s in between
+		// a call of bot waits while three of exporter and one of bot are sent, and Roam pauses the quota for 2 s
 		time.Sleep(time.Second)
 		q.Waited("exporter", metrics.Sent, 0)
 		q.Waited("exporter", metrics.Sent, 0)
@@ -144,7 +144,7 @@ func explained(t *testing.T) (seen *Monitor) {
 			ID: "a", Tool: "bot", Method: "GET", Route: "/v1/x", Quota: "roam", Code: 200, Cache: metrics.Miss,
 			Queue: 5 * time.Second, Duration: 5 * time.Second, Attempts: 1,
 		})
-		q.Waited("exporter", metrics.Sent, 0) // after it
+		q.Waited("exporter", metrics.Sent, 0) // sent after it
 		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: metrics.Bypass, Reason: "wait_too_long"})
 		counted.Answered(metrics.Answer{ID: "c", Tool: "bot", Quota: "roam", Code: 200, Cache: metrics.Shared, Duration: 3 * time.Second})
 		counted.Answered(metrics.Answer{ID: "d", Tool: "bot", Quota: "roam", Code: 200, Cache: metrics.Hit})
@@ -156,8 +156,8 @@ func explained(t *testing.T) (seen *Monitor) {
 	return seen
 }
 
-func TestWhyACallWaited(t *testing.T) {
-	m := explained(t)
+func TestExplainNamesWhatACallWaitedFor(t *testing.T) {
+	m := monitorOfFiveCalls(t)
 	for _, tt := range []struct {
 		name, id string
 		before   []Share
@@ -186,15 +186,17 @@ func TestWhyACallWaited(t *testing.T) {
 		})
 	}
 	for _, id := range []string{"d", "unknown", ""} {
-		if got, ok := m.Explain(id); ok {
-			t.Errorf("%q is %+v, want nothing: it did not wait", id, got)
-		}
+		t.Run("call "+id, func(t *testing.T) {
+			if got, ok := m.Explain(id); ok {
+				t.Errorf("explained as %+v, want nothing: it did not wait", got)
+			}
+		})
 	}
 }
 
 func TestOnlyRefusalsAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, _ := quiet("bot")
+		m, counted, _ := newQuotaMonitor("bot")
 		counted.Answered(metrics.Answer{ID: "b", Tool: "bot", Quota: "roam", Code: 429, Cache: metrics.Bypass, Reason: "wait_too_long"})
 		counted.Answered(metrics.Answer{ID: "e", Tool: "bot", Quota: "roam", Code: 504, Cache: metrics.Bypass, Reason: "upstream_timeout"})
 		if got := m.Status(false).Refusals; len(got) != 1 || got[0].Last.ID != "b" {
@@ -205,7 +207,7 @@ func TestOnlyRefusalsAreListed(t *testing.T) {
 
 // Seen to fail with a ring that grows, and with routes as long as they come.
 func TestMemoryIsBounded(t *testing.T) {
-	m, counted, q := quiet()
+	m, counted, q := newQuotaMonitor()
 	for i := range 5000 {
 		counted.Answered(metrics.Answer{
 			ID: fmt.Sprint(i), Tool: fmt.Sprint("tool", i), Route: strings.Repeat("x", 10_000), Code: 429, Reason: "queue_full",
@@ -232,12 +234,12 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
-// A body that came slowly is read before the call is queued: what was sent meanwhile did not go before it.
+// A slow body is read before the call is queued. Calls that were sent meanwhile did not delay the call.
 //
 // Seen to fail with a window that begins with the request: it named migration, whose calls were over by then.
-func TestTheExplanationCountsFromTheQueueOn(t *testing.T) {
+func TestTheExplanationLeavesOutCallsBeforeTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, q := quiet("bot", "migration", "exporter")
+		m, counted, q := newQuotaMonitor("bot", "migration", "exporter")
 		time.Sleep(time.Second)
 		q.Waited("migration", metrics.Sent, 0) // while the body of bot's call still comes
 		q.Waited("migration", metrics.Sent, 0)
@@ -259,10 +261,10 @@ func TestTheExplanationCountsFromTheQueueOn(t *testing.T) {
 	})
 }
 
-// Seen to fail with a list of the last fifty: a flood pushed the other tool's refusal out.
+// Seen to fail with a list of the last fifty refusals: a flood of one tool removed the other tool's.
 func TestRefusalsAreGroupedByToolAndReason(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, _ := quiet("bot", "migration")
+		m, counted, _ := newQuotaMonitor("bot", "migration")
 		refused := func(tool, id, reason string) {
 			counted.Answered(metrics.Answer{ID: id, Tool: tool, Quota: "roam", Code: 429, Cache: metrics.Bypass, Reason: reason})
 		}
@@ -299,7 +301,7 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 }
 
-// Who holds slots and answers is visible by tool, however little waits.
+// Slots and open responses are shown by tool, also if few calls are queued.
 func TestHoldersAreShownByTool(t *testing.T) {
 	m, counted := newMonitor()
 	counted.Quota("roam", []string{"bot", "exporter", "idle"})
@@ -319,7 +321,7 @@ func TestHoldersAreShownByTool(t *testing.T) {
 // Seen to fail with an explanation that named only the tool whose calls were sent meanwhile (flood), and not the one in the slots (reader).
 func TestTheExplanationNamesTheToolsInTheSlots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, q := quiet("calm", "flood", "reader")
+		m, counted, q := newQuotaMonitor("calm", "flood", "reader")
 		counted.QuotaState("roam", func() metrics.QuotaState {
 			return metrics.QuotaState{Tokens: 4, InFlight: 10, MaxInFlight: 10, Slots: map[string]int{"reader": 9, "flood": 1}}
 		})
@@ -329,7 +331,8 @@ func TestTheExplanationNamesTheToolsInTheSlots(t *testing.T) {
 		q.Waited("flood", metrics.Sent, 0)
 		q.Waited("calm", metrics.Sent, 3*time.Second)
 		counted.Answered(metrics.Answer{
-			ID: "calm", Tool: "calm", Quota: "roam", Code: 200, Cache: metrics.Bypass, Attempts: 1, Queue: 3 * time.Second, Duration: 3 * time.Second,
+			ID: "calm", Tool: "calm", Quota: "roam", Code: 200, Cache: metrics.Bypass, Attempts: 1, Queue: 3 * time.Second,
+			Duration: 3 * time.Second,
 		})
 		stop()
 		synctest.Wait()
@@ -342,10 +345,10 @@ func TestTheExplanationNamesTheToolsInTheSlots(t *testing.T) {
 	})
 }
 
-// Seen to fail with an explanation that said nothing of the pause: the call seemed to have waited for a token.
-func TestTheExplanationKnowsAPauseByHand(t *testing.T) {
+// Seen to fail with an explanation without the pause: the call seemed to have waited for a token.
+func TestTheExplanationNamesAPauseByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, q := quiet("bot")
+		m, counted, q := newQuotaMonitor("bot")
 		var held atomic.Int64
 		held.Store(int64(5 * time.Second))
 		counted.QuotaState("roam", func() metrics.QuotaState {
@@ -372,10 +375,10 @@ func TestTheExplanationKnowsAPauseByHand(t *testing.T) {
 	})
 }
 
-// Seen to fail with a call that Roam refused once: it was told that a call of its own tool was sent meanwhile, which was itself.
-func TestACallDoesNotWaitForItself(t *testing.T) {
+// Seen to fail with a call that Roam refused once: the explanation counted its own first attempt as another call of its tool.
+func TestTheExplanationLeavesOutTheCallItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m, counted, q := quiet("bot", "exporter")
+		m, counted, q := newQuotaMonitor("bot", "exporter")
 		time.Sleep(time.Second)
 		q.Waited("bot", metrics.Sent, 0)
 		q.PauseBegan(time.Second)

@@ -56,18 +56,18 @@ func TestTheFile(t *testing.T) {
 				}
 				b, err := Open(stateDir(t, dir))
 				if (err == nil) != (tt.complaint == "") || err != nil && !strings.Contains(err.Error(), tt.complaint) {
-					t.Errorf("%s: %v, want %q", tt.name, err, tt.complaint)
+					t.Errorf("%v, want %q", err, tt.complaint)
 				}
 				if left := b.Reserve("bot", 2) == nil; left != tt.left {
-					t.Errorf("%s: a call is left = %v, want %v", tt.name, left, tt.left)
+					t.Errorf("a call is left = %v, want %v", left, tt.left)
 				}
 				time.Sleep(24 * time.Hour)
 				if err := b.Spend("bot", 2, false); err != nil {
-					t.Errorf("%s: the day after: %v", tt.name, err)
+					t.Errorf("the day after: %v", err)
 				}
 				aside, err := os.ReadFile(filepath.Join(dir, "budgets.json.other-version"))
 				if later := strings.Contains(tt.name, "later"); later != (err == nil) || later && string(aside) != tt.content || b.Err() != nil {
-					t.Errorf("%s: set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", tt.name, aside, err,
+					t.Errorf("set aside: %q, %v, and writing: %v; want the file of a later version as it was, and no other", aside, err,
 						b.Err())
 				}
 			})
@@ -75,15 +75,15 @@ func TestTheFile(t *testing.T) {
 	}
 }
 
-// What cannot be read or written is told, and once that is mended it is known again, without a call.
+// A file that cannot be read or written is reported. Once it can be, it is used again, without a call.
 //
-// Seen to fail with a failure that only the next call's writing takes back, and with a file that is read once.
+// Seen to fail with a failure that is reported until the next call writes, and with a file that is read once.
 func TestAFileInTrouble(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "nowhere")
 	b := opened(t, dir)
 	os.Remove(dir)
 	if err := b.Spend("bot", 2, false); err != nil || b.Err() == nil {
-		t.Errorf("spend: %v, Err: %v; want the call to go, and the problem told", err, b.Err())
+		t.Errorf("spend: %v, Err: %v; want the call counted, and the problem reported", err, b.Err())
 	}
 	os.Mkdir(dir, 0o700)
 	if err := b.Err(); err != nil || opened(t, dir).Used()["bot"] != 1 {
@@ -94,11 +94,11 @@ func TestAFileInTrouble(t *testing.T) {
 	os.WriteFile(path, good[1:], 0o600)
 	b, err := Open(stateDir(t, dir))
 	if err == nil || b.Err() == nil || b.Reserve("bot", 2) == nil {
-		t.Errorf("of a damaged file: %v, %v; want it told, and nothing left of the day", err, b.Err())
+		t.Errorf("of a damaged file: %v, %v; want it reported, and no call left today", err, b.Err())
 	}
 	os.WriteFile(path, good, 0o600)
 	if err := b.Err(); err != nil || b.Reserve("bot", 2) != nil || b.Reserve("bot", 2) == nil {
-		t.Errorf("Err: %v; want the file believed once it is whole, with one call of two left", err)
+		t.Errorf("Err: %v; want the file used once it is complete, with one call of two left", err)
 	}
 }
 

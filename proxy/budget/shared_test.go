@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// commonDay is what several replicas count in common.
+// commonDay is a SharedCounts in memory: the calls of a day that several replicas count together.
 type commonDay struct {
 	used map[string]int
 	away error
@@ -59,9 +59,9 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 		}{
 			{"one makes four", one, nil, 4, 4, false},
 			{"two makes three", two, nil, 3, 3, false},
-			{"one makes another, without being able to say so", one, errors.New("away"), 1, 1, false},
-			{"there are two left for two, who hears of one's last only when one is heard", two, nil, 1, 1, false},
-			{"one has one left, whatever it tries", one, nil, 5, 1, false},
+			{"one makes another while the store is unreachable", one, errors.New("away"), 1, 1, false},
+			{"two makes one of the two that the store knows to be left", two, nil, 1, 1, false},
+			{"one makes the last, and reports its earlier one", one, nil, 5, 1, false},
 			{"and two none", two, nil, 5, 0, false},
 			{"the day after, ten again", two, nil, 12, 10, true},
 		} {
@@ -76,7 +76,7 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 	})
 }
 
-// A replica that begins to share tells what it counted alone, and one that ends goes on from what all have made.
+// A replica that begins to share adds what it counted alone. One that ends to share continues with the count of all.
 func TestACountGoesAlongIntoSharingAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := Open(stateDir(t, t.TempDir()))

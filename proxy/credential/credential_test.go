@@ -70,7 +70,7 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-func TestFileIsSeenToChange(t *testing.T) {
+func TestAChangedFileIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
 	synctest.Test(t, func(t *testing.T) {
@@ -90,18 +90,6 @@ func TestFileIsSeenToChange(t *testing.T) {
 		if s, _ := f.Secret(t.Context()); s.Reveal() != "second" {
 			t.Errorf("10 s after the change: %q, want the new secret", s.Reveal())
 		}
-		for name, content := range map[string]string{"empty": " \n", "too large": strings.Repeat("x", maxFileSize+1), "of two lines": "a\nb",
-			"with a control character": "a\x00b"} {
-			write(t, path, content)
-			time.Sleep(maxFileAge)
-			s, err := f.Secret(t.Context())
-			if s.Reveal() != "second" || err != nil || f.Err() == nil || !strings.Contains(f.Err().Error(), path) {
-				t.Errorf("a file that is %s: %q, %v, Err %v; want the last good one, and Err to name the file", name, s.Reveal(), err, f.Err())
-			}
-			if _, err := NewFile(path).Secret(t.Context()); !errors.Is(err, ErrCredential) {
-				t.Errorf("a file that is %s, at start: %v, want ErrCredential", name, err)
-			}
-		}
 		os.Remove(path)
 		time.Sleep(maxFileAge)
 		if s, err := f.Secret(t.Context()); s.Reveal() != "second" || err != nil {
@@ -110,15 +98,38 @@ func TestFileIsSeenToChange(t *testing.T) {
 		write(t, path, "third")
 		time.Sleep(maxFileAge)
 		if s, _ := f.Secret(t.Context()); s.Reveal() != "third" || f.Err() != nil {
-			t.Errorf("mended: %q, Err %v", s.Reveal(), f.Err())
+			t.Errorf("once there is a file again: %q, Err %v, want its secret", s.Reveal(), f.Err())
 		}
 	})
+}
+
+func TestAFileThatBecomesUnusableKeepsTheLastSecret(t *testing.T) {
+	for name, content := range map[string]string{"empty": " \n", "too large": strings.Repeat("x", maxFileSize+1), "two lines": "a\nb",
+		"a control character": "a\x00b"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "key")
+			synctest.Test(t, func(t *testing.T) {
+				write(t, path, "good")
+				f := NewFile(path)
+				f.Secret(t.Context())
+				write(t, path, content)
+				time.Sleep(maxFileAge)
+				s, err := f.Secret(t.Context())
+				if s.Reveal() != "good" || err != nil || f.Err() == nil || !strings.Contains(f.Err().Error(), path) {
+					t.Errorf("%q, %v, Err %v; want the last good one, and Err to name the file", s.Reveal(), err, f.Err())
+				}
+				if _, err := NewFile(path).Secret(t.Context()); !errors.Is(err, ErrCredential) {
+					t.Errorf("at start: %v, want ErrCredential", err)
+				}
+			})
+		})
+	}
 }
 
 // Kubernetes mounts key → ..data/key and ..data → a dated folder, and replaces ..data.
 //
 // Seen to fail with a file that is read once.
-func TestFileIsSeenThroughASwappedLink(t *testing.T) {
+func TestAFileBehindAReplacedLinkIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	swap := func(n, value string) {
 		t.Helper()
@@ -146,7 +157,7 @@ func TestFileIsSeenThroughASwappedLink(t *testing.T) {
 	})
 }
 
-// roam answers with one status and remembers what came.
+// roam answers with one status and records the latest request.
 type roam struct {
 	status int
 	seen   *http.Request
@@ -185,23 +196,23 @@ func TestTransportAddsTheCredentialForItsHostAlone(t *testing.T) {
 			req.Header.Set("Connection", "Authorization")
 			_, err := tr.RoundTrip(req)
 			if (next.seen != nil) != tt.sent {
-				t.Errorf("%s: sent = %v, want %v (%v)", tt.name, next.seen != nil, tt.sent, err)
+				t.Errorf("sent = %v, want %v (%v)", next.seen != nil, tt.sent, err)
 				return
 			}
 			if !tt.sent && (!errors.Is(err, ErrCredential) || !sent.closed || leaks(err.Error())) {
-				t.Errorf("%s: %v, body closed %v", tt.name, err, sent.closed)
+				t.Errorf("%v, body closed %v", err, sent.closed)
 			}
 			if tt.sent && fmt.Sprint(next.seen.Header["Authorization"]) != "[Bearer "+hidden+"]" {
-				t.Errorf("%s: Authorization = %q", tt.name, next.seen.Header["Authorization"])
+				t.Errorf("Authorization = %q", next.seen.Header["Authorization"])
 			}
 			if fmt.Sprint(req.Header["Authorization"]) != "[Bearer tool Bearer again]" {
-				t.Errorf("%s: the request that came was changed", tt.name)
+				t.Error("the request that came was changed")
 			}
 		})
 	}
 }
 
-// A 401 belongs to its route; a second one, of another route, is about the credential, until a call passes.
+// A 401 belongs to its route. A second 401 on another route shows that the credential is refused, until a call succeeds.
 //
 // Seen to fail with one 401 that counts for all routes.
 func TestTransportRecordsARefusal(t *testing.T) {
@@ -223,20 +234,22 @@ func TestTransportRecordsARefusal(t *testing.T) {
 			t.Fatal(err)
 		}
 		if problem := tr.Problem(); (problem == nil) != tt.ok {
-			t.Errorf("after %d to %s: %v, want well = %v", tt.status, tt.path, problem, tt.ok)
+			t.Errorf("after %d to %s: %v, want no problem = %v", tt.status, tt.path, problem, tt.ok)
 		}
 	}
 	tr.Source = NewFile(filepath.Join(t.TempDir(), "none"))
 	if tr.Problem() == nil {
-		t.Error("a file that is not there is no problem")
+		t.Error("a missing file is no problem, want one")
 	}
 }
 
-func TestKeyMustBeUsable(t *testing.T) {
+func TestAnUnusableKeyIsAnError(t *testing.T) {
 	for _, value := range []string{"", "a b", "a\r\nX: y", "schlüssel"} {
-		if _, err := (Key{NewSecret(value)}).Secret(t.Context()); !errors.Is(err, ErrCredential) {
-			t.Errorf("%q: %v, want ErrCredential", value, err)
-		}
+		t.Run(fmt.Sprintf("%q", value), func(t *testing.T) {
+			if _, err := (Key{NewSecret(value)}).Secret(t.Context()); !errors.Is(err, ErrCredential) {
+				t.Errorf("%v, want ErrCredential", err)
+			}
+		})
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// answered is what a Transport makes of Roam's answer.
+// answered returns what a Transport makes of Roam's answer.
 func answered(t *testing.T, status int, body io.Reader, header ...string) *http.Response {
 	t.Helper()
 	next := cannedResponse{status: status, body: body, header: header}
@@ -59,7 +59,7 @@ func zipped(s string) string {
 	return b.String()
 }
 
-// Seen to fail with Roam's errors handed on as they are.
+// Seen to fail with Roam's errors passed on unchanged.
 func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
 	stars := strings.Repeat("*", len(hidden))
 	for _, tt := range []struct {
@@ -71,7 +71,7 @@ func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
 		{"an error without it", "", `{"ok":false,"error":"not_found"}`, `{"ok":false,"error":"not_found"}`, 404},
 		{"half of it", "", hidden[:10], hidden[:10], 400},
 		{"one that is compressed", "gzip", zipped("x" + hidden), "x" + stars, 403},
-		{"in an encoding that nobody asked for", "br", "\x1b\x02" + hidden, "", 400},
+		{"in an encoding that was not accepted", "br", "\x1b\x02" + hidden, "", 400},
 		{"a redirect's", "", "<a href=?t=" + hidden + ">", "<a href=?t=" + stars + ">", 302},
 		{"a choice", "", hidden, stars, 300},
 		{"an error with success", "", `{"ok": false,"message":"` + hidden + `"}`, `{"ok": false,"message":"` + stars + `"}`, 200},
@@ -88,19 +88,19 @@ func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
 				"Bearer "+hidden, "X-Echo", "plain")
 			got, err := io.ReadAll(res.Body)
 			if string(got) != tt.want || err != nil {
-				t.Errorf("%s: %q (%v), want %q", tt.name, got, err, tt.want)
+				t.Errorf("%q (%v), want %q", got, err, tt.want)
 			}
 			if e := res.Header["X-Echo"]; e[0] != "Bearer "+stars || e[1] != "plain" {
-				t.Errorf("%s: the header says %q", tt.name, e)
+				t.Errorf("the header says %q", e)
 			}
 			if tt.encoding != "" && tt.status/100 != 2 && res.Header.Get("Content-Encoding") != "" {
-				t.Errorf("%s: it is said to be in %s", tt.name, tt.encoding)
+				t.Errorf("it is said to be in %s", tt.encoding)
 			}
 		})
 	}
 }
 
-// An error that comes with status 200 need not look like one of Roam's.
+// A response with status 200 may be an error in an unknown form, so a small one is redacted, too.
 func TestASmallSuccessIsRedacted(t *testing.T) {
 	stars := strings.Repeat("*", len(hidden))
 	for name, body := range map[string]string{
@@ -119,7 +119,7 @@ func TestASmallSuccessIsRedacted(t *testing.T) {
 	}
 }
 
-// An event is handed on when it has ended, without the secret; the next one is not waited for.
+// An event is passed on as soon as it is complete, without the secret.
 func TestEventsAreRedacted(t *testing.T) {
 	stars := strings.Repeat("*", len(hidden))
 	for name, event := range map[string]string{
@@ -150,25 +150,27 @@ func TestEventsAreRedacted(t *testing.T) {
 	}
 }
 
-func TestABrokenErrorStaysBroken(t *testing.T) {
+func TestABrokenErrorBodyStaysBroken(t *testing.T) {
 	for name, body := range map[string]io.Reader{
 		"one that breaks off":                   io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF)),
 		"a compressed one that is cut":          strings.NewReader(zipped("half of it")[:15]),
 		"one that is said to be compressed":     strings.NewReader("no gzip at all"),
 		"a compressed one that has no end mark": strings.NewReader(zipped(strings.Repeat("half", 1000))[:30]),
 	} {
-		encoding := "gzip"
-		if name == "one that breaks off" {
-			encoding = ""
-		}
-		res := answered(t, 500, body, "Content-Encoding", encoding)
-		if _, err := io.ReadAll(res.Body); err == nil {
-			t.Errorf("%s: reads as if it were whole", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			encoding := "gzip"
+			if name == "one that breaks off" {
+				encoding = ""
+			}
+			res := answered(t, 500, body, "Content-Encoding", encoding)
+			if _, err := io.ReadAll(res.Body); err == nil {
+				t.Error("reads as if it were whole, want an error")
+			}
+		})
 	}
 }
 
-// encodings are ways in which a server may write what it was sent. Each is applied to a text that contains the secret.
+// encodings returns ways in which a server may write a text. Each is applied to a text that contains the secret.
 func encodings() map[string]func(string) string {
 	each := func(format string) func(string) string {
 		return func(s string) string {
@@ -252,11 +254,11 @@ func folded(s string) string {
 	return b.String() + s
 }
 
-// awkward has every letter that some encoding treats in a way of its own.
+// awkward has every character that some encoding escapes.
 const awkward = "rmk-Secret/Key+0123456789&abc<def>=="
 
-// Seen to fail with a list of forms, for those that the list did not have: every letter escaped, three alignments, case, UTF-16.
-func TestWhateverTheEncoding(t *testing.T) {
+// Seen to fail with a list of forms, which lacked some: every letter escaped, the three alignments of base64, other case, UTF-16.
+func TestASecretIsRedactedInEveryEncoding(t *testing.T) {
 	for name, encode := range encodings() {
 		for _, secret := range []string{hidden, awkward} {
 			t.Run(name+" of "+secret, func(t *testing.T) {
@@ -291,8 +293,8 @@ func readAll(t *testing.T, r *redactor, s string) string {
 	return string(got)
 }
 
-// A secret of a letter or two is in the name of every field. Those stay.
-func TestAShortSecretLeavesNames(t *testing.T) {
+// A secret of a letter or two occurs in the names of many fields. Those names stay.
+func TestAShortSecretLeavesNamesOfFields(t *testing.T) {
 	h := http.Header{"Content-Type": {"text/x"}}
 	if newRedactor("t").header(h); h["Content-Type"] == nil || h.Get("Content-Type") != "*ex*/x" {
 		t.Errorf("%v, want the name as it was and the value redacted", h)
@@ -303,17 +305,19 @@ func TestAShortSecretLeavesNames(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSecretStays(t *testing.T) {
+func TestOtherTextIsNotRedacted(t *testing.T) {
 	r := newRedactor(awkward, "")
 	for _, s := range []string{"", "%", "%4", `\`, `\u00`, "&", "&#", "&#x;", "&amp;", "rmk-", awkward[:len(awkward)-1], awkward[1:], "\x00",
 		"ünïcödé", "%e2%82%ac"} {
-		if got := r.text(s); got != s {
-			t.Errorf("%q became %q", s, got)
-		}
+		t.Run(fmt.Sprintf("%q", s), func(t *testing.T) {
+			if got := r.text(s); got != s {
+				t.Errorf("%q became %q, want it unchanged", s, got)
+			}
+		})
 	}
 }
 
-// Whatever the pieces in which it comes, no form of the secret gets through and nothing else is changed.
+// In whatever pieces a body arrives, every form of the secret is redacted and nothing else is changed.
 func TestRedactionOfAnyPieces(t *testing.T) {
 	var all []func(string) string
 	for _, encode := range encodings() {
@@ -340,7 +344,7 @@ func TestRedactionOfAnyPieces(t *testing.T) {
 	})
 }
 
-// FuzzRedactor: text around the secret, and the pieces in which both come, hide nothing.
+// FuzzRedactor demands that a secret is redacted whatever text is around it.
 func FuzzRedactor(f *testing.F) {
 	f.Add("", "", uint8(0))
 	f.Add(`{"error":"`, `"}`, uint8(3))
@@ -383,7 +387,7 @@ func BenchmarkNewRedactor(b *testing.B) {
 	}
 }
 
-// BenchmarkRedactHeader is what every answer costs.
+// BenchmarkRedactHeader measures what every response costs.
 func BenchmarkRedactHeader(b *testing.B) {
 	r := newRedactor("rmk-0123456789abcdef0123456789abcdef")
 	h := http.Header{

@@ -20,7 +20,7 @@ type server struct {
 	calls  int
 }
 
-// pipe is a body that says nothing until its time is over or its request ends.
+// pipe is a silent body that ends after lives, or with its request.
 type pipe struct {
 	ctx   context.Context
 	lives time.Duration
@@ -83,7 +83,7 @@ func read(t *testing.T, res *http.Response, err error) error {
 	return err
 }
 
-// A client that opens its stream again whenever Roam closes it, as SDKs do after a second, or at once.
+// SDKs open a stream again when Roam closes it, immediately or after a second. That costs at most three calls a minute.
 func TestAStreamThatRoamKeepsClosing(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -140,7 +140,7 @@ func TestWaitsBetweenReopenings(t *testing.T) {
 	})
 }
 
-// Roam was restarted, and all streams of a tool without sessions ended at once.
+// If all streams of a tool end at the same time, as at a restart of Roam, that counts as one end.
 func TestManyStreamsOfOneToolEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := newTransport(&server{status: 200, kind: "text/event-stream", lives: 2 * time.Minute})
@@ -219,7 +219,7 @@ func TestDrainEndsStreams(t *testing.T) {
 		subscription, subscribed := rt.RoundTrip(listen)
 		go func() { ends <- read(t, subscription, subscribed) }()
 		call, _ := http.NewRequestWithContext(t.Context(), "POST", "http://roam.example/mcp", nil)
-		answer, called := rt.RoundTrip(call) // which is a call that drains
+		answer, called := rt.RoundTrip(call) // a call, which Drain does not end
 		if called != nil {
 			t.Fatal(called)
 		}
@@ -268,7 +268,7 @@ func TestAClientThatLeavesWaitsNoLonger(t *testing.T) {
 	})
 }
 
-func TestTheMemoryOfClientsIsBounded(t *testing.T) {
+func TestReopensAreBounded(t *testing.T) {
 	s := New()
 	for i := range 2 * maxReopens {
 		s.noteEnd(fmt.Sprint(i), time.Now())

@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// output is what a client reads.
+// output records what a client reads.
 type output struct {
 	mu      sync.Mutex
 	written bytes.Buffer
@@ -38,7 +38,7 @@ func (o *output) FlushError() error {
 	return nil
 }
 
-// read returns what was written, and how much of it was sent on.
+// read returns what was written, and how many bytes of it were flushed.
 func (o *output) read() (string, int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -76,7 +76,7 @@ func TestASilentStreamIsKeptAlive(t *testing.T) {
 				}
 				time.Sleep(time.Minute - KeepAlive + time.Second)
 				if got, flushed := out.read(); got != tt.want || strings.HasSuffix(got, comment) && flushed != len(got) {
-					t.Errorf("after a minute: %q, of which %d bytes are sent on; want %q", got, flushed, tt.want)
+					t.Errorf("after a minute: %q, of which %d bytes are flushed; want %q", got, flushed, tt.want)
 				}
 				w.Stop()
 				time.Sleep(time.Hour)
@@ -88,7 +88,7 @@ func TestASilentStreamIsKeptAlive(t *testing.T) {
 	}
 }
 
-// A client that is gone without a word shows when a comment cannot be written.
+// A comment that cannot be written shows that the client has disconnected.
 func TestACommentThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
@@ -100,7 +100,7 @@ func TestACommentThatCannotBeWritten(t *testing.T) {
 	})
 }
 
-// events reads a stream as the HTML standard says: events of lines, comments left out.
+// events parses a stream as the HTML standard says: the lines of each event, without comments.
 func events(stream string) (all [][]string) {
 	var event []string
 	lines := bufio.NewScanner(strings.NewReader(strings.ReplaceAll(strings.ReplaceAll(stream, "\r\n", "\n"), "\r", "\n")))
@@ -117,7 +117,7 @@ func events(stream string) (all [][]string) {
 	return all
 }
 
-// Wherever the pieces of a stream end, and however long is waited between them: the client reads the same events.
+// Comments never change the events that a client reads, wherever the pieces of the stream end.
 func TestCommentsChangeNoEvent(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		pieces := rapid.SliceOf(rapid.StringOfN(rapid.SampledFrom([]rune("a:\n\r")), 1, 5, -1)).Draw(rt, "pieces")
@@ -158,7 +158,7 @@ func TestWhichStreamsGetComments(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := CanComment(tt.header); got != tt.want {
-				t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+				t.Errorf("%v, want %v", got, tt.want)
 			}
 		})
 	}

@@ -10,8 +10,8 @@ import (
 	"roamproxy/proxy/paging"
 )
 
-// A tool reads four users in pages of two, out of one page of four. Here Ask answers by itself; in roamproxy it asks the cache, which
-// has the page the second time.
+// A tool reads four users in pages of two, which are cut from one page of four. In roamproxy Ask reads the cache, which has the page the
+// second time; here it is a function of the example.
 func Example() {
 	ask := func(r *http.Request) (*cache.Answer, error) {
 		fmt.Println("ask for", r.URL.RawQuery)

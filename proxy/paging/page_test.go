@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What is cut is JSON still, and has the items that were asked for and everything else as it was.
+// A part of a page is JSON. It has exactly the requested items, and everything else unchanged.
 func FuzzPage(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,2,3],"nextCursor":"x"}`, `{"nextCursor":null,"a":[]}`, ` { "a" : [ {} , [] ] } `,
 		`{"a":[1],"a":[2]}`, `{"a":[1]}x`, `[1]`} {

@@ -10,7 +10,8 @@ import (
 	"roamproxy/proxy/peer"
 )
 
-// A handler asks which program calls. Here that is the process of the server itself, which has no name, as on systems other than Linux.
+// A handler looks up which program calls. In this example that is the server's own process, which has no name. On systems other than Linux
+// no program has one.
 func Example() {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		program := peer.Of(r.Context())

@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"roamproxy/proxy/roamtest/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,9 +80,7 @@ func listenWith(t *testing.T, f *Finder, network, address string) (*peerLog, str
 // script writes the caller under a name of its own, where every user can read it.
 func script(t *testing.T, name string) string {
 	t.Helper()
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("no python3 here")
-	}
+	redistest.Program(t, "python3")
 	dir, err := os.MkdirTemp("", "peer")
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +106,7 @@ func run(t *testing.T, file, target, count string, attributes *syscall.SysProcAt
 	}
 }
 
-// Every connection of a program, in whatever way it connects, has the same flow and the script's name; another program has another.
+// All connections of a program, by TCP or a Unix socket, have the same flow and the script's name. Another program has other ones.
 func TestProgramsAreFound(t *testing.T) {
 	exporter, calm := script(t, "exporter.py"), script(t, "calm.py")
 	for _, at := range []struct{ network, address string }{
@@ -142,16 +142,16 @@ func TestProgramsAreFound(t *testing.T) {
 	}
 }
 
-// A process that cannot be seen, of another container in the same network or of another user, is told apart by its cgroup or user.
+// A hidden process, of another container in the same network or of another user, is identified by its cgroup or its user.
 func TestHiddenProcessesHaveAnOwner(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("only root makes processes of others")
+		redistest.LeaveOut(t, "only root starts processes of other users")
 	}
 	file := script(t, "hidden.py")
 	s, target := listen(t, "tcp", "127.0.0.1:0")
 	local, _ := netip.ParseAddrPort(target)
 	hidden := NewFinder()
-	hidden.processes = newProcesses(t.TempDir()) // a /proc that shows nobody, as another pid namespace's and ProtectProc=invisible do
+	hidden.processes = newProcesses(t.TempDir()) // an empty /proc, as with another pid namespace or ProtectProc=invisible
 	find := func(uid uint32) Peer {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -190,14 +190,15 @@ func TestHiddenProcessesHaveAnOwner(t *testing.T) {
 	}
 }
 
-// Containers of one pod share the network and not the processes: their cgroups tell them apart, and name a service of systemd.
+// Containers of one pod share a network, and do not see each other's processes. They are identified by cgroup, which also names a service
+// of systemd.
 func TestHiddenProcessesInCgroups(t *testing.T) {
 	hidden := NewFinder()
 	hidden.processes = newProcesses(t.TempDir())
 	s, target := listenWith(t, hidden, "tcp", "127.0.0.1:0")
 	parent, err := os.MkdirTemp(hidden.cgroups.root, "roamproxy-test-")
 	if err != nil {
-		t.Skip("no cgroup can be made here: ", err)
+		redistest.LeaveOut(t, "no cgroup can be created: %v", err)
 	}
 	t.Cleanup(func() { os.Remove(parent) })
 	file := script(t, "hidden.py")
@@ -245,24 +246,26 @@ func TestHiddenProcessesOnAUnixSocket(t *testing.T) {
 	}
 }
 
-// Tools of roamproxy demo are in the process of roamproxy: they are told apart by their names, as if nothing were known.
+// A connection from roamproxy's own process has no peer, because the tools of roamproxy demo are identified by their names.
 func TestOurOwnProcessIsNoPeer(t *testing.T) {
 	for _, at := range []struct{ network, address string }{{"tcp", "127.0.0.1:0"}, {"unix", filepath.Join(t.TempDir(), "s")}} {
-		s, target := listen(t, at.network, at.address)
-		conn, err := net.Dial(at.network, target)
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-		io.Copy(io.Discard, conn)
-		conn.Close()
-		if got := s.take(); len(got) != 1 || got[0] != (Peer{}) {
-			t.Errorf("%s: %v, want none", at.network, got)
-		}
+		t.Run(at.network, func(t *testing.T) {
+			s, target := listen(t, at.network, at.address)
+			conn, err := net.Dial(at.network, target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+			io.Copy(io.Discard, conn)
+			conn.Close()
+			if got := s.take(); len(got) != 1 || got[0] != (Peer{}) {
+				t.Errorf("%v, want none", got)
+			}
+		})
 	}
 }
 
-// addressedConn is a connection of which the ends are known and nothing else.
+// addressedConn is a connection that has addresses and nothing else.
 type addressedConn struct {
 	net.Conn
 	local, remote net.Addr
@@ -271,7 +274,7 @@ type addressedConn struct {
 func (p addressedConn) LocalAddr() net.Addr  { return p.local }
 func (p addressedConn) RemoteAddr() net.Addr { return p.remote }
 
-// What no socket of this machine is bound to has no peer, and is known to have none at once.
+// A connection from an address that no local socket has, has no peer.
 func TestForeignConnectionsHaveNoPeer(t *testing.T) {
 	f := NewFinder()
 	for _, c := range []addressedConn{
@@ -280,9 +283,11 @@ func TestForeignConnectionsHaveNoPeer(t *testing.T) {
 		{local: &net.UnixAddr{Name: "s"}, remote: &net.UnixAddr{}},
 		{local: &net.IPAddr{}, remote: &net.IPAddr{}},
 	} {
-		if got := f.Find(c); got != (Peer{}) {
-			t.Errorf("%v: %v, want none", c.remote, got)
-		}
+		t.Run("from "+c.remote.String(), func(t *testing.T) {
+			if got := f.Find(c); got != (Peer{}) {
+				t.Errorf("%v, want none", got)
+			}
+		})
 	}
 	if got := Of(t.Context()); got != (Peer{}) {
 		t.Errorf("without a connection: %v, want none", got)
@@ -297,7 +302,7 @@ func TestForeignConnectionsHaveNoPeer(t *testing.T) {
 	}
 }
 
-func TestUnits(t *testing.T) {
+func TestServiceNamesOfCgroups(t *testing.T) {
 	for path, want := range map[string]string{
 		"/sys/fs/cgroup/system.slice/standup.service":                                        "standup",
 		"/sys/fs/cgroup/system.slice/standup.service/worker":                                 "standup",
@@ -307,9 +312,11 @@ func TestUnits(t *testing.T) {
 		"/sys/fs/cgroup/kubepods.slice/cri-containerd-0123456789abcdef.scope":                "",
 		"": "",
 	} {
-		if got := unitName(path); got != want {
-			t.Errorf("%s is %q, want %q", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := unitName(path); got != want {
+				t.Errorf("the unit is %q, want %q", got, want)
+			}
+		})
 	}
 	root := t.TempDir()
 	unit := filepath.Join(root, "system.slice", "standup.service")

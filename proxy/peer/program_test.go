@@ -36,9 +36,11 @@ func TestNamesOfPrograms(t *testing.T) {
 	}
 	for arg, want := range map[string]string{"/usr/bin/exporter": "exporter", "-zsh": "zsh", "gunicorn: worker [app]": "gunicorn",
 		"nginx: master": "nginx", "": ""} {
-		if got := baseName(arg); got != want {
-			t.Errorf("baseName(%q) = %q, want %q", arg, got, want)
-		}
+		t.Run("base name of "+arg, func(t *testing.T) {
+			if got := baseName(arg); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
 	if got := withDirectory([]string{"python3", "main.py"}, "main.py", "/srv/billing"); got != "billing/main.py" {
 		t.Errorf("got %q, want billing/main.py", got)

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// fake is a Shared in memory that can be unreachable.
+// fake is a SharedStore in memory that can be made unreachable.
 type fake struct {
-	mu    sync.Mutex
-	away  bool
-	there map[string]*claim
+	mu     sync.Mutex
+	away   bool
+	claims map[string]*claim
 }
 
 type claim struct {
@@ -23,15 +23,15 @@ type claim struct {
 
 var errAway = errors.New("away")
 
-func newFake() *fake { return &fake{there: make(map[string]*claim)} }
+func newFake() *fake { return &fake{claims: make(map[string]*claim)} }
 
 func (f *fake) setAway(away bool) { f.mu.Lock(); f.away = away; f.mu.Unlock() }
 
 func (f *fake) get(key string) *Record {
-	c, now := f.there[key], time.Now()
+	c, now := f.claims[key], time.Now()
 	switch {
 	case c == nil || !now.Before(c.expires):
-		delete(f.there, key)
+		delete(f.claims, key)
 		return nil
 	case c.owner != "" && !now.Before(c.lease):
 		return &Record{State: Unknown, Fingerprint: c.record.Fingerprint, Status: 502}
@@ -49,7 +49,7 @@ func (f *fake) Claim(_ context.Context, key, owner string, mine *Record, remembe
 		return r, nil
 	}
 	lease := time.Now().Add(Lease)
-	f.there[key] = &claim{owner, mine, lease, lease.Add(remember)}
+	f.claims[key] = &claim{owner, mine, lease, lease.Add(remember)}
 	return nil, nil
 }
 
@@ -59,7 +59,7 @@ func (f *fake) Renew(_ context.Context, key, owner string, remember time.Duratio
 	if f.away {
 		return errAway
 	}
-	if c := f.there[key]; c != nil && c.owner == owner {
+	if c := f.claims[key]; c != nil && c.owner == owner {
 		c.lease = time.Now().Add(Lease)
 		c.expires = c.lease.Add(remember)
 	}
@@ -72,12 +72,12 @@ func (f *fake) Settle(_ context.Context, key, owner string, r *Record, life time
 	if f.away {
 		return errAway
 	}
-	if c := f.there[key]; c != nil && owner != "" && c.owner != owner {
+	if c := f.claims[key]; c != nil && owner != "" && c.owner != owner {
 		return nil
 	}
-	delete(f.there, key)
+	delete(f.claims, key)
 	if r != nil {
-		f.there[key] = &claim{record: r, expires: time.Now().Add(life)}
+		f.claims[key] = &claim{record: r, expires: time.Now().Add(life)}
 	}
 	return nil
 }

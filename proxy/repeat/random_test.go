@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// model has two replicas, and the true state of every write, with which their decisions are compared.
+// model has two replicas, and the true state of every write. The decisions of the replicas are compared with it.
 type model struct {
 	broken   error // the first promise that did not hold
 	replicas []*Memory
@@ -20,7 +20,7 @@ type model struct {
 	truth    map[string]*writeModel
 }
 
-// step is one event of a random story. What does not concern it is of no use.
+// step is one event of a random schedule. Each kind of event uses some of the fields.
 type step struct {
 	kind, replica, which, how int
 	body, key                 string
@@ -39,8 +39,8 @@ type clientRequest struct {
 
 // writeModel is what is true of one write: of a key, or of a body without one.
 type writeModel struct {
-	resent   bool      // somebody asked for another sending: what follows is up to them
-	sending  int       // requests that are with Roam
+	resent   bool      // a client asked to send it again, so it may be executed twice
+	sending  int       // requests in flight
 	executed time.Time // until then no other may be sent: Roam may have executed it
 }
 
@@ -54,8 +54,8 @@ func drawStep(t *rapid.T) step {
 	}
 }
 
-// Whatever is sent, fails at any stage, is repeated, abandoned or expires, in any order and at any replica: Roam gets a write of
-// unknown outcome, and a write under a key, once.
+// Writes are sent, fail at any stage, and are repeated, abandoned or expire, in any order and at any replica. Roam gets a write of unknown
+// outcome, and a write with a key, once.
 //
 // Seen to fail with a record of unknown outcome left out, with answers that break off taken for whole, and with a claim that
 // two replicas get.
@@ -122,7 +122,7 @@ func (w *model) begin(s step) {
 	}()
 }
 
-// settle takes note of everybody about whom was decided.
+// settle records the requests that have been decided.
 func (w *model) settle() {
 	synctest.Wait()
 	var still []*clientRequest
@@ -159,7 +159,7 @@ func (w *model) decided(tr *clientRequest) {
 	w.sending = append(w.sending, tr)
 }
 
-// ends are the ways in which a request ends, and what is known then of it, without a key and under one.
+// ends are the ways in which a request ends. unknown: its outcome is unknown; known: under a key, its answer is known.
 var ends = []struct {
 	end            func(*Pending)
 	unknown, known bool
@@ -189,7 +189,7 @@ func (w *model) finish(i, how int) {
 	ends[how].end(tr.pending)
 }
 
-// close ends everything that is left: nobody waits for ever.
+// close ends all requests that are left, and demands that none waits for ever.
 func (w *model) close() {
 	for range 100 {
 		for len(w.sending) > 0 {

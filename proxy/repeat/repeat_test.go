@@ -32,7 +32,7 @@ func keyed(key, text string) Write {
 	return w
 }
 
-// reply is an answer of Roam whose body may end early.
+// reply returns an answer of Roam, whose body ends with an error if end is not nil.
 func reply(status int, body string, end error) *http.Response {
 	var r io.Reader = strings.NewReader(body)
 	if end != nil {
@@ -43,7 +43,7 @@ func reply(status int, body string, end error) *http.Response {
 	}, Body: io.NopCloser(r), ContentLength: -1}
 }
 
-// answered has the client read Roam's answer as far as it comes.
+// answered reports an answer of Roam, and reads its body as a client does.
 func answered(p *Pending, status int, body string, end error) {
 	res := reply(status, body, end)
 	p.Answered(res)
@@ -51,7 +51,7 @@ func answered(p *Pending, status int, body string, end error) {
 	res.Body.Close()
 }
 
-// outcome begins a write and says what became of it. What it may send, it does not.
+// outcome begins a write, and returns how it is decided. If the write may be sent, outcome reports that it was not.
 func outcome(t *testing.T, m *Memory, w Write, wait time.Duration) string {
 	t.Helper()
 	p, a, err := m.Begin(t.Context(), w, wait)
@@ -79,8 +79,8 @@ const (
 	unknown504 = "repeat: the outcome of the same write is unknown (it ended with 504)"
 )
 
-// However the first write ends, a repeat is sent only if Roam did not execute the first, or answered it whole.
-func TestARepeatAfter(t *testing.T) {
+// A repeat is sent only if Roam did not execute the first write, or answered it completely.
+func TestARepeatAfterEachOutcome(t *testing.T) {
 	cut := errors.New("connection reset")
 	for _, tt := range []struct {
 		name           string
@@ -90,7 +90,7 @@ func TestARepeatAfter(t *testing.T) {
 		{"a refusal", (*Pending).NotSent, "sent", "sent"},
 		{"silence of Roam", func(p *Pending) { p.Unknown(504) }, unknown504, unknown504},
 		{"a broken connection", func(p *Pending) { p.Unknown(502) }, unknown502, unknown502},
-		{"an end that nobody reported", (*Pending).Close, unknown502, unknown502},
+		{"an end that was not reported", (*Pending).Close, unknown502, unknown502},
 		{"an answer", func(p *Pending) { answered(p, 200, "ok", nil) }, "sent", "replayed 200 ok"},
 		{"an answer without a body", func(p *Pending) { answered(p, 204, "", nil) }, "sent", "replayed 204 "},
 		{"an answer that breaks off", func(p *Pending) { answered(p, 200, "o", cut) }, unknown502, unknown502},
@@ -167,29 +167,33 @@ func TestARepeatIsTheSameToolMethodPathQueryAndBody(t *testing.T) {
 
 func TestUnknownOutcomesAreForgotten(t *testing.T) {
 	for _, w := range []Write{message("hello"), keyed("k", "hello")} {
-		synctest.Test(t, func(t *testing.T) {
-			m := newMemory(newFake())
-			begin(t, m, w).Unknown(504)
-			time.Sleep(remember - time.Millisecond)
-			if got := outcome(t, m, w, 0); got != unknown504 {
-				t.Errorf("key %q, just before writes.remember is over: %s", w.Key, got)
-			}
-			time.Sleep(time.Millisecond)
-			if got := outcome(t, m, w, 0); got != "sent" {
-				t.Errorf("key %q, after writes.remember: %s, want it sent", w.Key, got)
-			}
+		t.Run(fmt.Sprintf("key %q", w.Key), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory(newFake())
+				begin(t, m, w).Unknown(504)
+				time.Sleep(remember - time.Millisecond)
+				if got := outcome(t, m, w, 0); got != unknown504 {
+					t.Errorf("just before writes.remember is over: %s, want %s", got, unknown504)
+				}
+				time.Sleep(time.Millisecond)
+				if got := outcome(t, m, w, 0); got != "sent" {
+					t.Errorf("after writes.remember: %s, want it sent", got)
+				}
+			})
 		})
 	}
 }
 
-func TestNothingUnknownIsRememberedWhereItIsOff(t *testing.T) {
+func TestRememberZeroSendsAWriteAgain(t *testing.T) {
 	m := New()
 	m.Configure(0, newFake())
 	for _, w := range []Write{message("hello"), keyed("k", "hello")} {
-		begin(t, m, w).Unknown(504)
-		if got := outcome(t, m, w, 0); got != "sent" {
-			t.Errorf("key %q: %s, want it sent", w.Key, got)
-		}
+		t.Run(fmt.Sprintf("key %q", w.Key), func(t *testing.T) {
+			begin(t, m, w).Unknown(504)
+			if got := outcome(t, m, w, 0); got != "sent" {
+				t.Errorf("%s, want it sent", got)
+			}
+		})
 	}
 	answered(begin(t, m, keyed("k", "hello")), 200, "ok", nil)
 	if got := outcome(t, m, keyed("k", "hello"), 0); got != "replayed 200 ok" {
@@ -199,26 +203,28 @@ func TestNothingUnknownIsRememberedWhereItIsOff(t *testing.T) {
 
 func TestAResentWriteIsJudgedByItsOwnOutcome(t *testing.T) {
 	for _, w := range []Write{message("hello"), keyed("k", "hello")} {
-		m := newMemory(newFake())
-		other := newMemory(m.shared)
-		begin(t, m, w).Unknown(504)
-		again := w
-		again.Resend = true
-		begin(t, m, again).NotSent()
-		if got := outcome(t, m, w, 0); got != unknown504 {
-			t.Errorf("key %q, after a resend that was refused: %s, want the first's outcome", w.Key, got)
-		}
-		answered(begin(t, m, again), 200, "ok", nil)
-		want := "sent"
-		if w.Key != "" {
-			want = "replayed 200 ok"
-		}
-		if got := outcome(t, m, w, 0); got != want {
-			t.Errorf("key %q, after a resend that was answered: %s, want %s", w.Key, got, want)
-		}
-		if got := outcome(t, other, w, 0); got != want {
-			t.Errorf("key %q, the same at another replica: %s, want %s", w.Key, got, want)
-		}
+		t.Run(fmt.Sprintf("key %q", w.Key), func(t *testing.T) {
+			m := newMemory(newFake())
+			other := newMemory(m.shared)
+			begin(t, m, w).Unknown(504)
+			again := w
+			again.Resend = true
+			begin(t, m, again).NotSent()
+			if got := outcome(t, m, w, 0); got != unknown504 {
+				t.Errorf("after a resend that was refused: %s, want the first's outcome", got)
+			}
+			answered(begin(t, m, again), 200, "ok", nil)
+			want := "sent"
+			if w.Key != "" {
+				want = "replayed 200 ok"
+			}
+			if got := outcome(t, m, w, 0); got != want {
+				t.Errorf("after a resend that was answered: %s, want %s", got, want)
+			}
+			if got := outcome(t, other, w, 0); got != want {
+				t.Errorf("the same at another replica: %s, want %s", got, want)
+			}
+		})
 	}
 }
 
@@ -287,25 +293,27 @@ func TestTheHeaderThatIsReplayed(t *testing.T) {
 
 func TestAToolThatLeavesWaitsNoLonger(t *testing.T) {
 	for _, shared := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			m := newMemory(newFake())
-			second := m
-			if shared {
-				second = newMemory(m.shared)
-			}
-			p := begin(t, m, keyed("k", "hello"))
-			ctx, cancel := context.WithCancel(t.Context())
-			time.AfterFunc(time.Second, cancel)
-			_, _, err := second.Begin(ctx, keyed("k", "hello"), time.Hour)
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("got %v, want the cause of the context", err)
-			}
-			p.NotSent()
+		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMemory(newFake())
+				second := m
+				if shared {
+					second = newMemory(m.shared)
+				}
+				p := begin(t, m, keyed("k", "hello"))
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Second, cancel)
+				_, _, err := second.Begin(ctx, keyed("k", "hello"), time.Hour)
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v, want the cause of the context", err)
+				}
+				p.NotSent()
+			})
 		})
 	}
 }
 
-// A client that times out after two seconds and repeats at once: the repeat may come before the end of the first connection.
+// A client that times out may repeat its write immediately. The repeat may arrive before the first connection has ended.
 func TestARepeatThatOvertakesTheEndOfTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(nil)
@@ -319,7 +327,7 @@ func TestARepeatThatOvertakesTheEndOfTheFirst(t *testing.T) {
 	})
 }
 
-// Two equal messages may be meant: without a key the second does not wait for the first.
+// Two equal messages may be intended, so without a key the second does not wait for the first.
 func TestEqualWritesAtOnceAreBothSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, start := newMemory(newFake()), time.Now()
@@ -333,7 +341,7 @@ func TestEqualWritesAtOnceAreBothSent(t *testing.T) {
 			t.Errorf("one beside a queued one: %s after %v, want it sent at once", got, time.Since(start))
 		}
 		p.Sent()
-		time.Sleep(2 * time.Second) // and Roam takes long
+		time.Sleep(2 * time.Second) // and Roam takes a long time
 		start = time.Now()
 		if got := outcome(t, m, message("hello"), 0); got != "sent" || time.Since(start) > lateClose {
 			t.Errorf("the third: %s after %v, want it sent within %v", got, time.Since(start), lateClose)

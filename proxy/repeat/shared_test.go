@@ -1,33 +1,36 @@
 package repeat
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// While the others cannot be reached each replica goes on with what it remembers itself.
-func TestWithoutTheOthers(t *testing.T) {
+// While the store is unreachable, each replica uses its own memory.
+func TestAReplicaWithoutTheStoreRemembersAlone(t *testing.T) {
 	for _, w := range []Write{message("hello"), keyed("k", "hello")} {
-		store := newFake()
-		here, other := newMemory(store), newMemory(store)
-		store.setAway(true)
-		begin(t, here, w).Unknown(504)
-		if got := outcome(t, here, w, 0); got != unknown504 {
-			t.Errorf("key %q, the same replica: %s, want %s", w.Key, got, unknown504)
-		}
-		if got := outcome(t, other, w, 0); got != "sent" {
-			t.Errorf("key %q, another replica: %s, want it sent: nobody could tell it", w.Key, got)
-		}
-		store.setAway(false)
-		if got := outcome(t, here, w, 0); got != unknown504 {
-			t.Errorf("key %q, the same replica when all are back: %s, want %s", w.Key, got, unknown504)
-		}
+		t.Run(fmt.Sprintf("key %q", w.Key), func(t *testing.T) {
+			store := newFake()
+			here, other := newMemory(store), newMemory(store)
+			store.setAway(true)
+			begin(t, here, w).Unknown(504)
+			if got := outcome(t, here, w, 0); got != unknown504 {
+				t.Errorf("the same replica: %s, want %s", got, unknown504)
+			}
+			if got := outcome(t, other, w, 0); got != "sent" {
+				t.Errorf("another replica: %s, want it sent, because the store is unreachable", got)
+			}
+			store.setAway(false)
+			if got := outcome(t, here, w, 0); got != unknown504 {
+				t.Errorf("the same replica once the store is reachable: %s, want %s", got, unknown504)
+			}
+		})
 	}
 }
 
-// A write that another replica was seen to send is not sent because that replica cannot be asked any more.
-func TestTheOthersDisappearWhileOneSends(t *testing.T) {
+// If the store is lost while another replica sends a write, its repeat is not sent.
+func TestTheStoreIsLostDuringAWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake()
 		here, other := newMemory(store), newMemory(store)
@@ -40,7 +43,7 @@ func TestTheOthersDisappearWhileOneSends(t *testing.T) {
 	})
 }
 
-// A replica that dies cannot say what became of its write.
+// If a replica dies while it sends a write, the outcome of the write is unknown.
 func TestAReplicaDiesWhileItSends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFake()

@@ -62,7 +62,7 @@ func TestWhatExpiredIsRemoved(t *testing.T) {
 	})
 }
 
-// A machine that slept: the monotonic clock says that a second has passed, the wall clock says hours.
+// While a machine is suspended, the wall clock advances and the monotonic clock does not. Expiry by either clock counts.
 func TestWhatIsOldByEitherClockIsOld(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
@@ -76,7 +76,7 @@ func TestWhatIsOldByEitherClockIsOld(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := (&entry{expires: tt.expires}).isExpired(now); got != tt.want {
-				t.Errorf("%s: expired = %v, want %v", tt.name, got, tt.want)
+				t.Errorf("expired = %v, want %v", got, tt.want)
 			}
 		})
 	}

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// outcome tells how a call ended, the same way for a socket and for none. It waits long for what is to come, and not for what is not.
+// outcome returns how a call ended, in the same words with a socket and without. Its timeout is short where silence is expected.
 func outcome(rt http.RoundTripper, base, want string) string {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	silence := time.AfterFunc(patience(strings.HasPrefix(want, "no answer: silence")), func() { cancel(context.DeadlineExceeded) })
+	silence := time.AfterFunc(timeout(strings.HasPrefix(want, "no answer: silence")), func() { cancel(context.DeadlineExceeded) })
 	defer silence.Stop()
 	req, _ := http.NewRequestWithContext(ctx, "GET", base+"/v1/groups.list", nil)
 	req.Header.Set("Authorization", "Bearer "+DefaultKey)
@@ -26,14 +26,14 @@ func outcome(rt http.RoundTripper, base, want string) string {
 		return "no answer: " + cause(err)
 	}
 	defer res.Body.Close()
-	silence.Reset(patience(strings.HasSuffix(want, ", then silence")))
+	silence.Reset(timeout(strings.HasSuffix(want, ", then silence")))
 	if _, err := io.ReadAll(res.Body); err != nil {
 		return res.Status[:3] + ", then " + cause(err)
 	}
 	return res.Status[:3] + " " + strings.Join(res.Header["Retry-After"], "|")
 }
 
-func patience(silent bool) time.Duration {
+func timeout(silent bool) time.Duration {
 	if silent {
 		return 250 * time.Millisecond
 	}
@@ -53,7 +53,7 @@ func cause(err error) string {
 func TestFaults(t *testing.T) {
 	server := NewServer(Options{Rate: 1000, Burst: 1000})
 	defer server.Close()
-	real := &http.Transport{DisableKeepAlives: true}
+	network := &http.Transport{DisableKeepAlives: true}
 	for _, tt := range []struct {
 		name  string
 		fault Fault
@@ -63,7 +63,7 @@ func TestFaults(t *testing.T) {
 		{"a 429 with two waits", Throttle("7", "9"), "429 7|9"},
 		{"a 429 with none", Throttle(), "429 "},
 		{"a failure of Roam's", Status(500, "oops"), "500 "},
-		{"a 200 that tells to come again", Status(200, "{}", "Retry-After", "3"), "200 3"},
+		{"a 200 with a Retry-After", Status(200, "{}", "Retry-After", "3"), "200 3"},
 		{"a late answer", Delay(time.Millisecond), "200 "},
 		{"silence", Hang(), "no answer: silence"},
 		{"a reset before the answer", ResetBefore(), "no answer: broken"},
@@ -75,7 +75,7 @@ func TestFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server.Script(tt.fault.On("GET /v1/*").Times(2))
-			if got := outcome(real, server.URL, tt.want); got != tt.want {
+			if got := outcome(network, server.URL, tt.want); got != tt.want {
 				t.Errorf("%s on a socket: %q, want %q", tt.name, got, tt.want)
 			}
 			if got := outcome(server.Transport(), server.URL, tt.want); got != tt.want {
@@ -88,7 +88,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func TestFaultMeetsOnlyWhatItNames(t *testing.T) {
+func TestAFaultAffectsOnlyTheCallItNames(t *testing.T) {
 	roam := unmetered()
 	roam.Script(Status(503, "").On("POST /v1/chat.*"))
 	if res, _ := call(t, roam.Transport(), "GET", "/v1/groups.list", ""); res.StatusCode != 200 {

@@ -66,27 +66,29 @@ func TestQuotaIsTenAtOnceAndThenOneASecond(t *testing.T) {
 	})
 }
 
-// Many small steps must add up to what one large step brings, at rates that no float holds.
+// Many small steps add up to the same tokens as one large step, also at rates that a float cannot hold exactly.
 func TestBucketNeverDrifts(t *testing.T) {
 	for _, rate := range []float64{0.05, 1.0 / 8, 3, 7, 40, 333} {
-		b := newBucket(rate, 1)
-		start := b.last
-		if !b.take(start) || b.take(start) {
-			t.Fatalf("rate %v: a full bucket of one must hold one", rate)
-		}
-		due := start
-		for range 50 {
-			due = due.Add(time.Duration(float64(time.Second) / rate))
-			for at := b.last; at.Before(due.Add(-time.Microsecond)); at = at.Add(due.Sub(b.last)/7 + 1) {
-				if b.take(at) && at.Before(due.Add(-2*time.Microsecond)) {
-					t.Fatalf("rate %v: taken at %v, due at %v", rate, at.Sub(start), due.Sub(start))
+		t.Run(fmt.Sprint(rate), func(t *testing.T) {
+			b := newBucket(rate, 1)
+			start := b.last
+			if !b.take(start) || b.take(start) {
+				t.Fatal("a full bucket of one does not hold one call, want it to")
+			}
+			due := start
+			for range 50 {
+				due = due.Add(time.Duration(float64(time.Second) / rate))
+				for at := b.last; at.Before(due.Add(-time.Microsecond)); at = at.Add(due.Sub(b.last)/7 + 1) {
+					if b.take(at) && at.Before(due.Add(-2*time.Microsecond)) {
+						t.Fatalf("taken at %v, due at %v", at.Sub(start), due.Sub(start))
+					}
 				}
+				if !b.take(due.Add(time.Microsecond)) {
+					t.Fatalf("no token at %v, want one", due.Sub(start))
+				}
+				due = b.last
 			}
-			if !b.take(due.Add(time.Microsecond)) {
-				t.Fatalf("rate %v: not there at %v", rate, due.Sub(start))
-			}
-			due = b.last
-		}
+		})
 	}
 }
 
@@ -105,7 +107,7 @@ func TestCredentialIsChecked(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if res, body := call(t, roam.Transport(), tt.method, tt.path, `{}`, "Authorization", tt.authorization); res.StatusCode != tt.want {
-				t.Errorf("%s: %d %s, want %d", tt.name, res.StatusCode, body, tt.want)
+				t.Errorf("%d %s, want %d", res.StatusCode, body, tt.want)
 			}
 		})
 	}
@@ -119,7 +121,7 @@ func TestCredentialIsChecked(t *testing.T) {
 	}
 }
 
-func TestWalkingTheUsers(t *testing.T) {
+func TestPagesOfUsers(t *testing.T) {
 	for _, tt := range []struct {
 		name, query string
 		end         End
@@ -142,7 +144,7 @@ func TestWalkingTheUsers(t *testing.T) {
 					Next  json.RawMessage `json:"nextCursor"`
 				}
 				if err := json.Unmarshal([]byte(body), &page); err != nil || !page.OK {
-					t.Fatalf("%s: %v in %s", tt.name, err, body)
+					t.Fatalf("%v in %s", err, body)
 				}
 				for _, u := range page.Users {
 					seen[u.ID] = true
@@ -156,7 +158,7 @@ func TestWalkingTheUsers(t *testing.T) {
 				}
 			}
 			if len(seen) != 253 || pages != tt.pages || last != tt.last {
-				t.Errorf("%s: %d users on %d pages, ending in %s; want 253 on %d, %s", tt.name, len(seen), pages, last, tt.pages, tt.last)
+				t.Errorf("%d users on %d pages, ending in %s; want 253 on %d, %s", len(seen), pages, last, tt.pages, tt.last)
 			}
 		})
 	}
@@ -238,9 +240,11 @@ func TestAfterReversesTheOrder(t *testing.T) {
 		"/v1/meeting.list?after=2026-01-01&":    newest,
 		"/v0/meeting.list?after=2026-01-01&":    oldest,
 	} {
-		if got := first(target); got != want {
-			t.Errorf("%s begins with %s, want %s", target, got, want)
-		}
+		t.Run(target, func(t *testing.T) {
+			if got := first(target); got != want {
+				t.Errorf("it begins with %s, want %s", got, want)
+			}
+		})
 	}
 }
 

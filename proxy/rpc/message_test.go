@@ -77,7 +77,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-func TestReads(t *testing.T) {
+func TestIsRead(t *testing.T) {
 	for name, want := range map[string]bool{
 		"meeting_search": true, "meeting_info": true, "reaction_list": true, "meeting_transcript": true, "meeting_prompt": true,
 		"listReactions": true,

@@ -23,7 +23,7 @@ const (
 	other  = "whsec_cm9hbXByb3h5LXdlYmhvb2stdGVzdC1zZWNyZXQtMg=="
 )
 
-// receivers answers what is forwarded, by host.
+// receivers are the handlers of forwarded deliveries, by host.
 type receivers map[string]func(*http.Request) (int, error)
 
 func (r receivers) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -34,7 +34,7 @@ func (r receivers) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Body: http.NoBody, Header: http.Header{}}, nil
 }
 
-// harness is a Receiver and what it did, in order.
+// harness is a Receiver, and a record of what it did, in order.
 type harness struct {
 	*Receiver
 	mu   sync.Mutex
@@ -48,7 +48,7 @@ func (r *harness) note(format string, args ...any) {
 	r.did = append(r.did, fmt.Sprintf(format, args...))
 }
 
-func newRig(t *testing.T, to receivers, hosts ...string) *harness {
+func newHarness(t *testing.T, to receivers, hosts ...string) *harness {
 	t.Helper()
 	r := &harness{seen: map[Result]int{}}
 	o := Options{
@@ -92,10 +92,10 @@ func deliver(r *harness, req *http.Request) int {
 
 const message = `{"type":"chat.message","data":{"chatId":"C-1","text":"wake up"}}`
 
-// A bot must not be woken before the cache has forgotten what was before.
+// The cache is invalidated before a bot is notified, so the bot reads no old answer.
 func TestInvalidatesBeforeItForwards(t *testing.T) {
 	var r *harness
-	r = newRig(t, receivers{"bot": func(req *http.Request) (int, error) {
+	r = newHarness(t, receivers{"bot": func(req *http.Request) (int, error) {
 		body, _ := io.ReadAll(req.Body)
 		r.note("bot %s %s", req.Header.Get("Webhook-Id"), body)
 		return 200, nil
@@ -111,7 +111,7 @@ func TestInvalidatesBeforeItForwards(t *testing.T) {
 	}
 }
 
-func TestOnlyGenuineDeliveriesDoAnything(t *testing.T) {
+func TestOnlyGenuineDeliveriesAreProcessed(t *testing.T) {
 	now := time.Now()
 	for _, tt := range []struct {
 		name   string
@@ -143,7 +143,7 @@ func TestOnlyGenuineDeliveriesDoAnything(t *testing.T) {
 		{"an encoded path", func(r *http.Request) { r.URL.RawPath = "/%72oam" }, signed(t, secret, "m", now, message), 404, NotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, receivers{}, "bot")
+			r := newHarness(t, receivers{}, "bot")
 			if tt.change != nil {
 				tt.change(tt.req)
 			}
@@ -157,10 +157,10 @@ func TestOnlyGenuineDeliveriesDoAnything(t *testing.T) {
 	}
 }
 
-func TestADeliveryThatComesAgain(t *testing.T) {
+func TestARepeatedDeliveryIsProcessedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, answer := 0, 200
-		r := newRig(t, receivers{"bot": func(*http.Request) (int, error) { calls++; return answer, nil }}, "bot")
+		r := newHarness(t, receivers{"bot": func(*http.Request) (int, error) { calls++; return answer, nil }}, "bot")
 		for _, step := range []struct {
 			name                string
 			after               time.Duration
@@ -184,12 +184,12 @@ func TestADeliveryThatComesAgain(t *testing.T) {
 	})
 }
 
-// Roam waits three seconds. One slow receiver must not keep another from being woken.
+// Roam waits three seconds for an answer. A slow receiver must not delay the delivery to another.
 func TestASlowReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var r *harness
-		r = newRig(t, receivers{
+		r = newHarness(t, receivers{
 			"slow": func(req *http.Request) (int, error) { <-req.Context().Done(); return 0, req.Context().Err() },
 			"bot":  func(*http.Request) (int, error) { r.note("bot after %v", time.Since(start)); return 200, nil },
 		}, "slow", "bot")
@@ -200,7 +200,7 @@ func TestASlowReceiver(t *testing.T) {
 			t.Errorf("answered after %v, want %v", got, forwardTimeout)
 		}
 		if got := strings.Join(r.did, "; "); !strings.Contains(got, "bot after 0s") {
-			t.Errorf("did %s", got)
+			t.Errorf("did %s, want the bot to get it immediately", got)
 		}
 	})
 }
@@ -217,7 +217,7 @@ func TestAnswersHaveTheOutcomeOfTheReceivers(t *testing.T) {
 		{"it cannot be reached", func(*http.Request) (int, error) { return 0, errors.New("http://user:password@bot refused") }, 502},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, receivers{"bot": tt.bot}, "bot")
+			r := newHarness(t, receivers{"bot": tt.bot}, "bot")
 			w := httptest.NewRecorder()
 			r.ServeHTTP(w, signed(t, secret, "m", time.Now(), message))
 			if w.Code != tt.status || strings.Contains(w.Body.String(), "password") {
@@ -238,7 +238,7 @@ func TestChallengeIsAnswered(t *testing.T) {
 		{"a long one", `{"challenge":"` + strings.Repeat("a", 300) + `"}`, 400, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, receivers{}, "bot")
+			r := newHarness(t, receivers{}, "bot")
 			w := httptest.NewRecorder()
 			r.ServeHTTP(w, httptest.NewRequest("POST", "/roam", strings.NewReader(tt.body)))
 			if w.Code != tt.status || strings.TrimSpace(w.Body.String()) != tt.want || len(r.did) > 0 {
@@ -270,7 +270,7 @@ func TestUnusableSecrets(t *testing.T) {
 }
 
 // Roam names events with dots on v1 and with colons or not at all on v0.
-func TestEventsAreUnderstood(t *testing.T) {
+func TestParseEvent(t *testing.T) {
 	for _, tt := range []struct{ body, name, chat string }{
 		{message, "chat.message", "C-1"},
 		{`{"event":"chat:message:dm","chat":"D-1"}`, "chat.message.dm", "D-1"},

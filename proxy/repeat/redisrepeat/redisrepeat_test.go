@@ -2,6 +2,7 @@ package redisrepeat
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -88,14 +89,16 @@ func unknown(t *testing.T, m *repeat.Memory, w repeat.Write, status int) {
 func TestAnotherReplicaKnowsOfAnUnknownOutcome(t *testing.T) {
 	r := newReplicas(t)
 	for _, w := range []repeat.Write{write("", "hello"), write("k", "hello")} {
-		begin(t, r.here, w).Unknown(504)
-		unknown(t, r.other, w, 504)
-		for _, left := range r.keys(t) {
-			if life, err := r.client.Do(t.Context(), r.client.B().Pttl().Key(left).Build()).AsInt64(); err != nil || life <= 0 ||
-				life > remember.Milliseconds() {
-				t.Errorf("%s lives for another %d ms (%v), want at most %v", left, life, err, remember)
+		t.Run(fmt.Sprintf("key %q", w.Key), func(t *testing.T) {
+			begin(t, r.here, w).Unknown(504)
+			unknown(t, r.other, w, 504)
+			for _, left := range r.keys(t) {
+				if life, err := r.client.Do(t.Context(), r.client.B().Pttl().Key(left).Build()).AsInt64(); err != nil || life <= 0 ||
+					life > remember.Milliseconds() {
+					t.Errorf("%s lives for another %d ms (%v), want at most %v", left, life, err, remember)
+				}
 			}
-		}
+		})
 	}
 }
 
