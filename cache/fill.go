@@ -203,9 +203,9 @@ type streamBody struct {
 	cancel context.CancelFunc
 }
 
-func (e *streamBody) Close() error {
-	defer e.cancel()
-	return e.ReadCloser.Close()
+func (b *streamBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
 }
 
 // fetchAlone fetches for one request, and stores the answer for all.

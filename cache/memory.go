@@ -200,33 +200,33 @@ type overflow struct {
 	order      list.List // of *item, oldest first
 }
 
-func (l *overflow) find(k Key) *item {
-	if e := l.items[k]; e != nil {
+func (o *overflow) find(k Key) *item {
+	if e := o.items[k]; e != nil {
 		return e.Value.(*item)
 	}
 	return nil
 }
 
 // add adds s, and returns the entries that it removed to make room.
-func (l *overflow) add(s *item) (gone []*item, ok bool) {
-	if s.size > l.max {
+func (o *overflow) add(s *item) (gone []*item, ok bool) {
+	if s.size > o.max {
 		return nil, false
 	}
-	for l.bytes+s.size > l.max {
-		gone = append(gone, l.remove(l.order.Front().Value.(*item).key))
+	for o.bytes+s.size > o.max {
+		gone = append(gone, o.remove(o.order.Front().Value.(*item).key))
 	}
-	l.items[s.key] = l.order.PushBack(s)
-	l.bytes += s.size
+	o.items[s.key] = o.order.PushBack(s)
+	o.bytes += s.size
 	return gone, true
 }
 
-func (l *overflow) remove(k Key) *item {
-	e := l.items[k]
+func (o *overflow) remove(k Key) *item {
+	e := o.items[k]
 	if e == nil {
 		return nil
 	}
-	delete(l.items, k)
-	s := l.order.Remove(e).(*item)
-	l.bytes -= s.size
+	delete(o.items, k)
+	s := o.order.Remove(e).(*item)
+	o.bytes -= s.size
 	return s
 }

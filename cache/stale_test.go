@@ -17,22 +17,22 @@ type testQueue struct {
 	joined       int
 }
 
-func (l *testQueue) state() (idle, paused bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.idle, l.paused
+func (q *testQueue) state() (idle, paused bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.idle, q.paused
 }
 
-func (l *testQueue) join() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.joined++
+func (q *testQueue) join() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.joined++
 }
 
-func (l *testQueue) expired() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.sent {
+func (q *testQueue) expired() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sent {
 		return nil
 	}
 	return errQuota

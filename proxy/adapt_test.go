@@ -22,15 +22,15 @@ type otherClient struct {
 
 // run makes calls until end, and returns how many Roam admitted. It begins up to 60 ms after a full second, as our own calls do. So it
 // gets tokens before us; a later client would be refused itself.
-func (s otherClient) run(roam *roamtest.Roam, end time.Time) (got int) {
-	if s.share == 0 {
+func (c otherClient) run(roam *roamtest.Roam, end time.Time) (got int) {
+	if c.share == 0 {
 		return 0
 	}
-	every := float64(s.atOnce) / s.share * float64(time.Second)
-	time.Sleep(time.Duration(1+s.random.IntN(60)) * time.Millisecond)
+	every := float64(c.atOnce) / c.share * float64(time.Second)
+	time.Sleep(time.Duration(1+c.random.IntN(60)) * time.Millisecond)
 	for time.Now().Before(end) {
-		got += roam.Spend(s.atOnce)
-		time.Sleep(time.Duration(every * (1 + s.jitter*(s.random.Float64()-0.5))))
+		got += roam.Spend(c.atOnce)
+		time.Sleep(time.Duration(every * (1 + c.jitter*(c.random.Float64()-0.5))))
 	}
 	return got
 }

@@ -15,20 +15,20 @@ type budgetReserver struct {
 	budgets *budget.Counts
 }
 
-func (s *budgetReserver) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r *budgetReserver) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := callOf(req.Context())
 	if c == nil || c.perDay == 0 {
-		return s.next.RoundTrip(req)
+		return r.next.RoundTrip(req)
 	}
 	tool := c.Caller.Tool.Name
-	if err := s.budgets.Reserve(tool, c.perDay); err != nil {
+	if err := r.budgets.Reserve(tool, c.perDay); err != nil {
 		httpbody.Close(req)
 		return nil, budgetRefusal(err)
 	}
 	c.reserved = true
-	res, err := s.next.RoundTrip(req)
+	res, err := r.next.RoundTrip(req)
 	if c.reserved {
-		s.budgets.Release(tool) // it was not sent
+		r.budgets.Release(tool) // it was not sent
 	}
 	return res, err
 }

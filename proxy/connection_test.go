@@ -154,8 +154,8 @@ func checkSlowRead(t *testing.T, request string, size int) {
 // slowConn is a connection of the least rate that is allowed.
 type slowConn struct{ net.Conn }
 
-func (l *slowConn) Read(p []byte) (int, error) {
-	n, err := l.Conn.Read(p[:min(len(p), 4<<10)])
+func (c *slowConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p[:min(len(p), 4<<10)])
 	time.Sleep(time.Duration(n) * time.Second / minToolRate)
 	return n, err
 }

@@ -54,23 +54,23 @@ func (e effect) describe() (all []string) {
 }
 
 // writesAffecting returns the writes that invalidate a group of cached answers, as patterns. It tries one write of each family.
-func (t routes) writesAffecting(group string) (all []string) {
+func (r routes) writesAffecting(group string) (all []string) {
 	route, _ := splitGroup(group)
 	nouns := []string{"chat", "group", "reaction", "user"}
 	if own := family(route); own != "chat" && own != "group" && own != "reaction" && own != "user" {
 		nouns = append(nouns, own)
 	}
 	for _, noun := range nouns {
-		if t.effectOf(http.MethodPost, "/v1/"+noun+".update").covers(group, "") {
+		if r.effectOf(http.MethodPost, "/v1/"+noun+".update").covers(group, "") {
 			all = append(all, "POST "+noun+".*")
 		}
 	}
 	for _, noun := range []string{"Groups", "Users"} {
-		if t.effectOf(http.MethodPut, "/scim/v2/"+noun+"/:id").covers(group, "") {
+		if r.effectOf(http.MethodPut, "/scim/v2/"+noun+"/:id").covers(group, "") {
 			all = append(all, "SCIM "+noun)
 		}
 	}
-	for _, d := range t.Drops {
+	for _, d := range r.Drops {
 		if (effect{patterns: d.Routes}).covers(group, "") {
 			all = append(all, d.After)
 		}

@@ -25,10 +25,10 @@ type socketHarness struct {
 	seen []string // the head of each request that reached Roam, as it came
 }
 
-func (w *socketHarness) heads() (seen []string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	seen, w.seen = w.seen, nil
+func (h *socketHarness) heads() (seen []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	seen, h.seen = h.seen, nil
 	return seen
 }
 
@@ -68,7 +68,7 @@ func newSocketHarness(t testing.TB) *socketHarness {
 }
 
 // answer records the head of each request on a connection, and answers 200.
-func (w *socketHarness) answer(conn net.Conn) {
+func (h *socketHarness) answer(conn net.Conn) {
 	defer conn.Close()
 	for in := bufio.NewReader(conn); ; {
 		var head strings.Builder
@@ -85,9 +85,9 @@ func (w *socketHarness) answer(conn net.Conn) {
 			}
 		}
 		io.CopyN(io.Discard, in, int64(length))
-		w.mu.Lock()
-		w.seen = append(w.seen, head.String())
-		w.mu.Unlock()
+		h.mu.Lock()
+		h.seen = append(h.seen, head.String())
+		h.mu.Unlock()
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
 		if !strings.HasPrefix(head.String(), "HEAD ") {
 			io.WriteString(conn, "{}")
@@ -96,8 +96,8 @@ func (w *socketHarness) answer(conn net.Conn) {
 }
 
 // send writes raw bytes to the proxy and reads what comes until the connection ends.
-func (w *socketHarness) send(t testing.TB, request string) string {
-	conn, err := net.Dial("tcp", w.addr)
+func (h *socketHarness) send(t testing.TB, request string) string {
+	conn, err := net.Dial("tcp", h.addr)
 	if err != nil {
 		t.Fatal(err)
 	}

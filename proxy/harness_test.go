@@ -234,17 +234,17 @@ type recordingUpstream struct {
 	answer func(*http.Request) (*http.Response, error)
 }
 
-func (e *recordingUpstream) RoundTrip(req *http.Request) (*http.Response, error) {
+func (u *recordingUpstream) RoundTrip(req *http.Request) (*http.Response, error) {
 	var body []byte
 	if req.Body != nil {
 		body, _ = io.ReadAll(req.Body)
 		req.Body.Close()
 	}
-	e.mu.Lock()
-	e.req, e.uri, e.body = req, req.URL.RequestURI(), string(body)
-	e.mu.Unlock()
-	if e.answer != nil {
-		return e.answer(req)
+	u.mu.Lock()
+	u.req, u.uri, u.body = req, req.URL.RequestURI(), string(body)
+	u.mu.Unlock()
+	if u.answer != nil {
+		return u.answer(req)
 	}
 	return reply(req, 200, `{"ok":true}`), nil
 }

@@ -24,21 +24,21 @@ type nullWriter struct {
 	buffer []byte
 }
 
-func (q *nullWriter) Header() http.Header                { return q.header }
-func (q *nullWriter) WriteHeader(status int)             { q.status = status }
-func (q *nullWriter) SetWriteDeadline(_ time.Time) error { return nil }
+func (w *nullWriter) Header() http.Header                { return w.header }
+func (w *nullWriter) WriteHeader(status int)             { w.status = status }
+func (w *nullWriter) SetWriteDeadline(_ time.Time) error { return nil }
 
 // ReadFrom copies through a buffer that is used again, as net/http's does.
-func (q *nullWriter) ReadFrom(r io.Reader) (int64, error) {
-	if q.buffer == nil {
-		q.buffer = make([]byte, copySize)
+func (w *nullWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.buffer == nil {
+		w.buffer = make([]byte, copySize)
 	}
-	return io.CopyBuffer(struct{ io.Writer }{q}, r, q.buffer)
+	return io.CopyBuffer(struct{ io.Writer }{w}, r, w.buffer)
 }
 
-func (q *nullWriter) Write(p []byte) (int, error) {
-	q.writes++
-	q.bytes += len(p)
+func (w *nullWriter) Write(p []byte) (int, error) {
+	w.writes++
+	w.bytes += len(p)
 	return len(p), nil
 }
 

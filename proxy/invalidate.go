@@ -115,17 +115,17 @@ func (e effect) isNone() bool {
 }
 
 // effectOf returns what a write affects. Reads affect nothing.
-func (t routes) effectOf(method, written string) effect {
+func (r routes) effectOf(method, written string) effect {
 	if !isWriteRoute(method, written) {
 		return effect{}
 	}
-	return t.effectOfWrite(method, written)
+	return r.effectOfWrite(method, written)
 }
 
 // effectOfWrite returns what a call that is known to write affects, whatever its name says.
-func (t routes) effectOfWrite(method, written string) effect {
+func (r routes) effectOfWrite(method, written string) effect {
 	e := builtinEffect(written)
-	for _, d := range t.Drops {
+	for _, d := range r.Drops {
 		if ok, _ := path.Match(d.After, method+" "+written); ok {
 			e.patterns = append(e.patterns, d.Routes...)
 		}

@@ -130,10 +130,10 @@ type headerTransport struct {
 	fields []string
 }
 
-func (w headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t headerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req = req.Clone(req.Context())
-	for i := 0; i+1 < len(w.fields); i += 2 {
-		req.Header.Set(w.fields[i], w.fields[i+1])
+	for i := 0; i+1 < len(t.fields); i += 2 {
+		req.Header.Set(t.fields[i], t.fields[i+1])
 	}
-	return w.next.RoundTrip(req)
+	return t.next.RoundTrip(req)
 }

@@ -19,13 +19,13 @@ type mcpRoutes struct {
 }
 
 // label returns the route of messages, which are nil if they cannot be read. A batch has the route of its messages if they have the same.
-func (l *mcpRoutes) label(messages *rpc.Body) string {
+func (r *mcpRoutes) label(messages *rpc.Body) string {
 	if messages == nil {
 		return otherMessages
 	}
-	first := l.of(messages.Messages[0])
+	first := r.of(messages.Messages[0])
 	for _, m := range messages.Messages[1:] {
-		if l.of(m) != first {
+		if r.of(m) != first {
 			return mcpRoute + " batch"
 		}
 	}
@@ -35,7 +35,7 @@ func (l *mcpRoutes) label(messages *rpc.Body) string {
 // otherMessages is the route of messages without one of their own.
 const otherMessages = mcpRoute + " other"
 
-func (l *mcpRoutes) of(m rpc.Message) string {
+func (r *mcpRoutes) of(m rpc.Message) string {
 	switch {
 	case m.Method == "":
 		return mcpRoute + " response"
@@ -43,26 +43,26 @@ func (l *mcpRoutes) of(m rpc.Message) string {
 		return otherMessages
 	case !m.IsToolCall():
 		return mcpRoute + " " + m.Method
-	case !l.knows(m.Name):
+	case !r.knows(m.Name):
 		return mcpRoute + " " + m.Method + " other"
 	}
 	return mcpRoute + " " + m.Method + " " + m.Name
 }
 
 // knows reports whether a tool has a route of its own. It gives the tool one while fewer than maxMCPTools have one.
-func (l *mcpRoutes) knows(name string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.known[name] {
+func (r *mcpRoutes) knows(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known[name] {
 		return true
 	}
-	if len(l.known) >= maxMCPTools || len(name) > maxToolName || strings.Trim(name, toolLetters) != "" {
+	if len(r.known) >= maxMCPTools || len(name) > maxToolName || strings.Trim(name, toolLetters) != "" {
 		return false
 	}
-	if l.known == nil {
-		l.known = make(map[string]bool)
+	if r.known == nil {
+		r.known = make(map[string]bool)
 	}
-	l.known[strings.Clone(name)] = true
+	r.known[strings.Clone(name)] = true
 	return true
 }
 

@@ -173,12 +173,12 @@ func run(t *testing.T, name string, args ...string) *script {
 }
 
 // says returns the next line that begins with want. An error before that fails the test, unless it is wanted.
-func (p *script) says(t *testing.T, want string) string {
+func (s *script) says(t *testing.T, want string) string {
 	t.Helper()
 	over := time.After(20 * time.Second)
 	for {
 		select {
-		case line, ok := <-p.lines:
+		case line, ok := <-s.lines:
 			switch {
 			case !ok:
 				t.Fatalf("it ended, want it to say %q", want)

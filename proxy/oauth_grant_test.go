@@ -63,13 +63,13 @@ func TestARevokedGrantCostsNoCalls(t *testing.T) {
 }
 
 // login makes the requests of a browser login.
-func (f *oauthHarness) login(t *testing.T) {
+func (h *oauthHarness) login(t *testing.T) {
 	t.Helper()
 	l, err := credential.NewLogin(t.Context(), credential.LoginOptions{
 		OAuthOptions: credential.OAuthOptions{
 			Name: "alice", ClientID: "app", ClientSecret: credential.Key{Value: credential.NewSecret("app-secret")},
-			RefreshToken: credential.Key{Value: credential.NewSecret(f.first)},
-			TokenURL:     "https://ro.example/oauth/token", Dir: stateDir(t, f.dir), Client: &http.Client{Transport: f.server.Transport()},
+			RefreshToken: credential.Key{Value: credential.NewSecret(h.first)},
+			TokenURL:     "https://ro.example/oauth/token", Dir: stateDir(t, h.dir), Client: &http.Client{Transport: h.server.Transport()},
 		},
 		AuthorizeURL: "https://ro.example/oauth/authorize", RedirectURL: "http://127.0.0.1:1/",
 	})
@@ -77,7 +77,7 @@ func (f *oauthHarness) login(t *testing.T) {
 		t.Fatal(err)
 	}
 	req, _ := http.NewRequestWithContext(t.Context(), "GET", l.URL(), nil)
-	res, err := f.server.Transport().RoundTrip(req)
+	res, err := h.server.Transport().RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,10 +44,10 @@ func newOAuthHarness(t *testing.T, o roamtest.OAuthOptions, dir string, base fun
 }
 
 // newSource returns the source that another process with this refresh token would have; "": none is configured.
-func (f *oauthHarness) newSource(t *testing.T, first string) *credential.OAuth {
+func (h *oauthHarness) newSource(t *testing.T, first string) *credential.OAuth {
 	o := credential.OAuthOptions{
 		Name: "alice", ClientID: "app", ClientSecret: credential.Key{Value: credential.NewSecret("app-secret")},
-		TokenURL: "https://ro.example/oauth/token", Dir: stateDir(t, f.dir), Client: &http.Client{Transport: f.server.Transport()},
+		TokenURL: "https://ro.example/oauth/token", Dir: stateDir(t, h.dir), Client: &http.Client{Transport: h.server.Transport()},
 	}
 	if first != "" {
 		o.RefreshToken = credential.Key{Value: credential.NewSecret(first)}
@@ -56,16 +56,16 @@ func (f *oauthHarness) newSource(t *testing.T, first string) *credential.OAuth {
 }
 
 // expectRefreshes demands how often the token endpoint was called, and how many refresh tokens it replaced.
-func (f *oauthHarness) expectRefreshes(t *testing.T, when string, calls, rotated int) {
+func (h *oauthHarness) expectRefreshes(t *testing.T, when string, calls, rotated int) {
 	t.Helper()
-	if c, r := f.server.Asked(); c != calls || r != rotated {
+	if c, r := h.server.Asked(); c != calls || r != rotated {
 		t.Errorf("%s: the token endpoint was asked %d times and gave %d times, want %d and %d", when, c, r, calls, rotated)
 	}
 }
 
 // stored returns the file of the grant.
-func (f *oauthHarness) stored() string {
-	content, _ := os.ReadFile(filepath.Join(f.dir, "oauth-alice.json"))
+func (h *oauthHarness) stored() string {
+	content, _ := os.ReadFile(filepath.Join(h.dir, "oauth-alice.json"))
 	return string(content)
 }
 

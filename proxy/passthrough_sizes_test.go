@@ -22,19 +22,19 @@ type piecewiseBody struct {
 	cut    error
 }
 
-func (h *piecewiseBody) Read(p []byte) (int, error) {
-	if len(h.pieces) == 0 {
+func (b *piecewiseBody) Read(p []byte) (int, error) {
+	if len(b.pieces) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, h.pieces[0])
-	if h.pieces[0] = h.pieces[0][n:]; len(h.pieces[0]) == 0 {
-		if h.pieces = h.pieces[1:]; len(h.pieces) > 0 && h.cut != nil {
-			return n, h.cut
+	n := copy(p, b.pieces[0])
+	if b.pieces[0] = b.pieces[0][n:]; len(b.pieces[0]) == 0 {
+		if b.pieces = b.pieces[1:]; len(b.pieces) > 0 && b.cut != nil {
+			return n, b.cut
 		}
 	}
 	return n, nil
 }
-func (h *piecewiseBody) Close() error { return nil }
+func (b *piecewiseBody) Close() error { return nil }
 
 // Answers of every size arrive complete on one connection, and one that is cut off is not taken for a complete one.
 func TestPassedThroughAnswersOfAllSizes(t *testing.T) {

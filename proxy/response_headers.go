@@ -156,18 +156,18 @@ func newRateLimit(q Quota) *rateLimit {
 }
 
 // fields returns the values of RateLimit-Policy and RateLimit. They must not be changed.
-func (t *rateLimit) fields(caller limiter.Caller) (policy, limit []string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+func (l *rateLimit) fields(caller limiter.Caller) (policy, limit []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	now := time.Now()
-	f, known := t.tools[caller.Tool.Name]
+	f, known := l.tools[caller.Tool.Name]
 	if !known || now.Sub(f.at) >= rateLimitAge {
-		calls, wait := t.quota.Queue.Forecast(caller)
-		f = rateLimitField{at: now, limit: []string{fmt.Sprintf(`"%s";r=%d;t=%.0f`, t.quota.Name, calls, max(math.Ceil(wait.Seconds()), 1))}}
-		if len(t.tools) >= rateLimitTools {
-			clear(t.tools)
+		calls, wait := l.quota.Queue.Forecast(caller)
+		f = rateLimitField{at: now, limit: []string{fmt.Sprintf(`"%s";r=%d;t=%.0f`, l.quota.Name, calls, max(math.Ceil(wait.Seconds()), 1))}}
+		if len(l.tools) >= rateLimitTools {
+			clear(l.tools)
 		}
-		t.tools[caller.Tool.Name] = f
+		l.tools[caller.Tool.Name] = f
 	}
-	return t.policy, f.limit
+	return l.policy, f.limit
 }

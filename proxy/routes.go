@@ -98,12 +98,12 @@ func newRoutes(t Tables) (routes, error) {
 }
 
 // treatment returns how a request to this route is treated. A HEAD is treated as its GET.
-func (t routes) treatment(method, route, rawQuery string) Treatment {
+func (r routes) treatment(method, route, rawQuery string) Treatment {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
-	treated := t.memo.get(method, route, t.decide)
-	if treated.withWebhooks > 0 && t.webhooks != nil && t.webhooks() {
+	treated := r.memo.get(method, route, r.decide)
+	if treated.withWebhooks > 0 && r.webhooks != nil && r.webhooks() {
 		treated.TTL = max(treated.TTL, treated.withWebhooks)
 	}
 	if !treated.ownTTL && treated.Stores() && hasExpandStatus(rawQuery) {
@@ -113,31 +113,31 @@ func (t routes) treatment(method, route, rawQuery string) Treatment {
 }
 
 // decide combines the tables: the first configured rule that matches changes the built-in one, and the routes decide key by key.
-func (t routes) decide(method, route string) Treatment {
+func (r routes) decide(method, route string) Treatment {
 	subject := method + " " + route
 	treated := Treatment{Urgency: Undecided}
-	for _, r := range builtinRules() {
-		if ok, _ := path.Match(r.match, subject); ok {
-			treated.Rule, treated.CachedBy = r.Rule, r.match
+	for _, rule := range builtinRules() {
+		if ok, _ := path.Match(rule.match, subject); ok {
+			treated.Rule, treated.CachedBy = rule.Rule, rule.match
 			break
 		}
 	}
-	for _, r := range t.Rules {
-		if ok, _ := path.Match(r.Match, subject); ok {
-			r.apply(&treated)
-			treated.CachedBy = r.Match
+	for _, rule := range r.Rules {
+		if ok, _ := path.Match(rule.Match, subject); ok {
+			rule.apply(&treated)
+			treated.CachedBy = rule.Match
 			break
 		}
 	}
 	if method != http.MethodGet && !treated.KeyBody {
 		treated.Rule = cache.Rule{} // it may be a write
 	}
-	for i := len(t.Routes) - 1; i >= 0; i-- { // the first route that sets a key wins, so it is applied last
-		if ok, _ := path.Match(t.Routes[i].Match, subject); ok {
-			t.Routes[i].apply(&treated)
-		} else if rest, any := strings.CutPrefix(t.Routes[i].Match, "* "); any {
+	for i := len(r.Routes) - 1; i >= 0; i-- { // the first route that sets a key wins, so it is applied last
+		if ok, _ := path.Match(r.Routes[i].Match, subject); ok {
+			r.Routes[i].apply(&treated)
+		} else if rest, any := strings.CutPrefix(r.Routes[i].Match, "* "); any {
 			if ok, _ := path.Match(rest, route); ok {
-				t.Routes[i].apply(&treated)
+				r.Routes[i].apply(&treated)
 			}
 		}
 	}

@@ -143,60 +143,60 @@ func (p *Proxy) send(q *pulse, chain http.RoundTripper, out *http.Request) {
 }
 
 // take returns the body to send. From then on no request joins.
-func (q *pulse) take() []byte {
-	q.end()
-	q.of.mu.Lock()
-	defer q.of.mu.Unlock()
-	return q.body
+func (p *pulse) take() []byte {
+	p.end()
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	return p.body
 }
 
-func (q *pulse) end() {
-	q.of.mu.Lock()
-	defer q.of.mu.Unlock()
-	if q.of.queued[q.key] == q {
-		delete(q.of.queued, q.key)
+func (p *pulse) end() {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.of.queued[p.key] == p {
+		delete(p.of.queued, p.key)
 	}
 }
 
 // leave removes a request whose tool has left. When all have left, the call is abandoned.
-func (q *pulse) leave() {
-	q.of.mu.Lock()
-	defer q.of.mu.Unlock()
-	if q.waiting--; q.waiting > 0 {
+func (p *pulse) leave() {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	if p.waiting--; p.waiting > 0 {
 		return
 	}
-	if q.of.queued[q.key] == q {
-		delete(q.of.queued, q.key)
+	if p.of.queued[p.key] == p {
+		delete(p.of.queued, p.key)
 	}
-	q.cancel()
+	p.cancel()
 }
 
 // endTyping ends the queued typing pulse of a chat, because the same tool sends its message.
-func (s *pulses) endTyping(rq *request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for key, q := range s.queued {
+func (p *pulses) endTyping(rq *request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for key, q := range p.queued {
 		if key.tool == rq.tool.limiterTool.Name && key.upstream == rq.upstream.name && key.subject == rq.chat &&
 			path.Base(key.target) == "chat.typing" {
 			q.ended = true
-			delete(s.queued, key)
+			delete(p.queued, key)
 			q.cancel()
 		}
 	}
 }
 
 // isEnded reports whether a message ended the pulse before it was sent.
-func (q *pulse) isEnded() bool {
-	q.of.mu.Lock()
-	defer q.of.mu.Unlock()
-	return q.ended
+func (p *pulse) isEnded() bool {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	return p.ended
 }
 
 // isNewest reports whether the body of this request was sent.
-func (q *pulse) isNewest(rq *request) bool {
-	q.of.mu.Lock()
-	defer q.of.mu.Unlock()
-	return q.newest == rq
+func (p *pulse) isNewest(rq *request) bool {
+	p.of.mu.Lock()
+	defer p.of.mu.Unlock()
+	return p.newest == rq
 }
 
 // giveSuperseded answers one request of a pulse.
@@ -253,14 +253,14 @@ func (p *Proxy) giveEnded(rq *request) {
 // newestBody is the step that replaces the body of a pulse by the newest, just before the call is sent.
 type newestBody struct{ next http.RoundTripper }
 
-func (s *newestBody) RoundTrip(req *http.Request) (*http.Response, error) {
+func (b *newestBody) RoundTrip(req *http.Request) (*http.Response, error) {
 	c := callOf(req.Context())
 	if c == nil || c.newest == nil {
-		return s.next.RoundTrip(req)
+		return b.next.RoundTrip(req)
 	}
 	body := c.newest()
 	req.Body.Close()
 	out := req.Clone(req.Context())
 	out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	return s.next.RoundTrip(out)
+	return b.next.RoundTrip(out)
 }

@@ -20,14 +20,14 @@ type transfer struct {
 }
 
 // deadline returns the time by which the tool must have sent or read the next piece.
-func (p *transfer) deadline(now time.Time) time.Time {
-	allowed := toolIdleTimeout + time.Duration(p.bytes/minToolRate)*time.Second - p.elapsed
+func (t *transfer) deadline(now time.Time) time.Time {
+	allowed := toolIdleTimeout + time.Duration(t.bytes/minToolRate)*time.Second - t.elapsed
 	return now.Add(min(allowed, toolIdleTimeout))
 }
 
 // add adds a piece of n bytes that was begun at start.
-func (p *transfer) add(n int, start time.Time) {
-	p.bytes, p.elapsed = p.bytes+int64(n), p.elapsed+time.Since(start)
+func (t *transfer) add(n int, start time.Time) {
+	t.bytes, t.elapsed = t.bytes+int64(n), t.elapsed+time.Since(start)
 }
 
 // upload is a tool's body, bounded in time.

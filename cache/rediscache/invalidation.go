@@ -7,81 +7,81 @@ import (
 )
 
 // Start calls invalidate for what other replicas invalidate, until Close.
-func (r *Tier) Start(invalidate func(match func(route string) bool) int) {
-	r.invalidateLocal = invalidate
-	r.done.Go(r.subscribe)
-	r.done.Go(r.apply)
-	r.done.Go(r.poll)
+func (t *Tier) Start(invalidate func(match func(route string) bool) int) {
+	t.invalidateLocal = invalidate
+	t.done.Go(t.subscribe)
+	t.done.Go(t.apply)
+	t.done.Go(t.poll)
 }
 
 // Close ends the subscription.
-func (r *Tier) Close() {
-	r.cancel()
-	r.done.Wait()
+func (t *Tier) Close() {
+	t.cancel()
+	t.done.Wait()
 }
 
 // subscribe hands every message of the channel to apply.
-func (r *Tier) subscribe() {
-	for r.ctx.Err() == nil {
-		if client := r.o.Client(); client != nil {
-			client.Receive(r.ctx, client.B().Ssubscribe().Channel(r.key("invalidated")).Build(), func(m rueidis.PubSubMessage) {
+func (t *Tier) subscribe() {
+	for t.ctx.Err() == nil {
+		if client := t.o.Client(); client != nil {
+			client.Receive(t.ctx, client.B().Ssubscribe().Channel(t.key("invalidated")).Build(), func(m rueidis.PubSubMessage) {
 				if d, ok := decodeInvalidation(m.Message); ok {
 					select {
-					case r.messages <- d:
+					case t.messages <- d:
 					default:
-						r.pollOften()
+						t.pollOften()
 					}
 				}
 			})
 		}
-		r.pollOften()
-		r.sleep(pollInterval)
+		t.pollOften()
+		t.sleep(pollInterval)
 	}
 }
 
 // pollOften makes poll read often for a while, because messages may have been missed.
-func (r *Tier) pollOften() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.pollUntil = time.Now().Add(doubtTime)
+func (t *Tier) pollOften() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pollUntil = time.Now().Add(doubtTime)
 }
 
 // apply removes the routes of each message from the memory, and acknowledges the message.
-func (r *Tier) apply() {
+func (t *Tier) apply() {
 	for {
 		select {
-		case d := <-r.messages:
-			r.invalidateRoutes(d.Routes)
-			r.mu.Lock()
-			if d.Number == r.applied+1 {
-				r.applied = d.Number
+		case d := <-t.messages:
+			t.invalidateRoutes(d.Routes)
+			t.mu.Lock()
+			if d.Number == t.applied+1 {
+				t.applied = d.Number
 			}
-			r.mu.Unlock()
-			if client := r.o.Client(); client != nil {
-				key := r.ackKey(d.Number)
-				client.DoMulti(r.ctx, client.B().Incr().Key(key).Build(), client.B().Expire().Key(key).Seconds(10).Build())
+			t.mu.Unlock()
+			if client := t.o.Client(); client != nil {
+				key := t.ackKey(d.Number)
+				client.DoMulti(t.ctx, client.B().Incr().Key(key).Build(), client.B().Expire().Key(key).Seconds(10).Build())
 			}
-		case <-r.ctx.Done():
+		case <-t.ctx.Done():
 			return
 		}
 	}
 }
 
 // poll looks for invalidations without a message, and publishes those that could not be published.
-func (r *Tier) poll() {
-	r.pollOften()
-	for last := time.Now(); r.ctx.Err() == nil; {
-		r.sleep(pollInterval)
-		client := r.o.Client()
+func (t *Tier) poll() {
+	t.pollOften()
+	for last := time.Now(); t.ctx.Err() == nil; {
+		t.sleep(pollInterval)
+		client := t.o.Client()
 		if client == nil {
 			continue
 		}
-		r.mu.Lock()
-		unsent := r.unsent
-		r.unsent = nil
-		r.mu.Unlock()
+		t.mu.Lock()
+		unsent := t.unsent
+		t.unsent = nil
+		t.mu.Unlock()
 		if len(unsent) > 0 {
-			r.Invalidate(func(route string) bool {
+			t.Invalidate(func(route string) bool {
 				for _, match := range unsent {
 					if match(route) {
 						return true
@@ -90,62 +90,62 @@ func (r *Tier) poll() {
 				return false
 			})
 		}
-		r.mu.Lock()
-		missed := time.Now().Before(r.pollUntil)
-		r.mu.Unlock()
+		t.mu.Lock()
+		missed := time.Now().Before(t.pollUntil)
+		t.mu.Unlock()
 		if missed || time.Since(last) >= idlePollInterval {
-			r.catchUp(client)
+			t.catchUp(client)
 			last = time.Now()
 		}
 	}
 }
 
 // catchUp removes the routes that were invalidated without a message.
-func (r *Tier) catchUp(client rueidis.Client) {
-	answers := client.DoMulti(r.ctx, client.B().Get().Key(r.key("invalidations")).Build())
+func (t *Tier) catchUp(client rueidis.Client) {
+	answers := client.DoMulti(t.ctx, client.B().Get().Key(t.key("invalidations")).Build())
 	number, err := answers[0].AsInt64()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		return
 	}
-	r.mu.Lock()
-	applied := r.applied
-	r.mu.Unlock()
+	t.mu.Lock()
+	applied := t.applied
+	t.mu.Unlock()
 	if number == applied {
 		return
 	}
-	now, err := client.Do(r.ctx, client.B().Hgetall().Key(r.key("routes")).Build()).AsStrMap()
+	now, err := client.Do(t.ctx, client.B().Hgetall().Key(t.key("routes")).Build()).AsStrMap()
 	if err != nil {
 		return
 	}
 	var routes []string
-	r.mu.Lock()
+	t.mu.Lock()
 	for route, generation := range now {
-		if r.generations[route] != generation {
+		if t.generations[route] != generation {
 			routes = append(routes, route)
 		}
 	}
-	for route := range r.generations {
+	for route := range t.generations {
 		if now[route] == "" {
 			routes = append(routes, route)
 		}
 	}
-	r.applied, r.generations = number, now
-	r.mu.Unlock()
-	r.invalidateRoutes(routes)
+	t.applied, t.generations = number, now
+	t.mu.Unlock()
+	t.invalidateRoutes(routes)
 }
 
 // invalidateRoutes removes routes from this replica's memory.
-func (r *Tier) invalidateRoutes(routes []string) {
+func (t *Tier) invalidateRoutes(routes []string) {
 	named := make(map[string]bool, len(routes))
 	for _, route := range routes {
 		named[route] = true
 	}
-	r.invalidateLocal(func(route string) bool { return named[route] || named[allRoutes] })
+	t.invalidateLocal(func(route string) bool { return named[route] || named[allRoutes] })
 }
 
-func (r *Tier) sleep(d time.Duration) {
+func (t *Tier) sleep(d time.Duration) {
 	select {
 	case <-time.After(d):
-	case <-r.ctx.Done():
+	case <-t.ctx.Done():
 	}
 }

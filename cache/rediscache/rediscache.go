@@ -97,35 +97,35 @@ func New(o Options) *Tier {
 	return r
 }
 
-func (r *Tier) key(name string) string { return "{" + r.o.Prefix + "}:cache:" + name }
+func (t *Tier) key(name string) string { return "{" + t.o.Prefix + "}:cache:" + name }
 
-func (r *Tier) entryKey(k cache.Key) string {
+func (t *Tier) entryKey(k cache.Key) string {
 	sum := sha256.Sum256([]byte(k))
-	return r.key("answer:" + hex.EncodeToString(sum[:]))
+	return t.key("answer:" + hex.EncodeToString(sum[:]))
 }
 
 // errNoRedis reports that only the memory is available.
 var errNoRedis = errors.New("cache: redis is unreachable")
 
-func (r *Tier) exec(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
-	client := r.o.Client()
+func (t *Tier) exec(script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
+	client := t.o.Client()
 	if client == nil {
 		return nil, errNoRedis
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.timeout)
+	ctx, cancel := context.WithTimeout(t.ctx, t.timeout)
 	defer cancel()
 	return script.Exec(ctx, client, keys, args).ToArray()
 }
 
 // Claim returns an entry that was sealed with seal and, where lock is set, tries to take the lock of its fill.
-func (r *Tier) Claim(k cache.Key, route string, seal []byte, lock bool) cache.Claim {
+func (t *Tier) Claim(k cache.Key, route string, seal []byte, lock bool) cache.Claim {
 	token := ""
 	if lock {
 		token = rand.Text()
 	}
-	answer := r.entryKey(k)
-	keys := []string{answer, answer + ":lock", r.key("routes"), r.key("invalidations"), r.key("server")}
-	values, err := r.exec(r.claim, keys, []string{token, route, milliseconds(lockTTL)})
+	answer := t.entryKey(k)
+	keys := []string{answer, answer + ":lock", t.key("routes"), t.key("invalidations"), t.key("server")}
+	values, err := t.exec(t.claim, keys, []string{token, route, milliseconds(lockTTL)})
 	if err != nil || len(values) != 4 {
 		return cache.Claim{}
 	}
@@ -135,26 +135,26 @@ func (r *Tier) Claim(k cache.Key, route string, seal []byte, lock bool) cache.Cl
 		c.Lock = token
 	}
 	age, _ := values[1].AsInt64()
-	if data, err := values[0].AsBytes(); err == nil && int64(len(data)) <= r.o.Answer {
+	if data, err := values[0].AsBytes(); err == nil && int64(len(data)) <= t.o.Answer {
 		c.Entry = decode(data, answer, seal, time.Duration(age)*time.Millisecond, time.Now())
 	}
 	return c
 }
 
 // prolong extends a lock by so many milliseconds. A lock that cannot be extended expires.
-func (r *Tier) prolong(k cache.Key, lock, more string) {
-	if client := r.o.Client(); client != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), r.timeout)
+func (t *Tier) prolong(k cache.Key, lock, more string) {
+	if client := t.o.Client(); client != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.ctx), t.timeout)
 		defer cancel()
-		r.release.Exec(ctx, client, []string{r.entryKey(k) + ":lock"}, []string{lock, more})
+		t.release.Exec(ctx, client, []string{t.entryKey(k) + ":lock"}, []string{lock, more})
 	}
 }
 
 // Release releases a lock.
-func (r *Tier) Release(k cache.Key, lock string) { r.prolong(k, lock, "0") }
+func (t *Tier) Release(k cache.Key, lock string) { t.prolong(k, lock, "0") }
 
 // Hold renews a lock until release is called, which releases it.
-func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
+func (t *Tier) Hold(k cache.Key, lock string) (release func()) {
 	ended := make(chan struct{})
 	var holding sync.WaitGroup
 	holding.Go(func() {
@@ -163,7 +163,7 @@ func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
 		for {
 			select {
 			case <-again.C:
-				r.prolong(k, lock, milliseconds(lockTTL))
+				t.prolong(k, lock, milliseconds(lockTTL))
 			case <-ended:
 				return
 			}
@@ -172,60 +172,60 @@ func (r *Tier) Hold(k cache.Key, lock string) (release func()) {
 	return func() {
 		close(ended)
 		holding.Wait()
-		r.Release(k, lock)
+		t.Release(k, lock)
 	}
 }
 
 // Put stores an entry for all replicas, for as long as life, unless its route was invalidated since the claim.
-func (r *Tier) Put(k cache.Key, e *cache.Entry, seal []byte, generation string, life time.Duration) {
+func (t *Tier) Put(k cache.Key, e *cache.Entry, seal []byte, generation string, life time.Duration) {
 	if generation == "" || life <= 0 || len(e.Varies) > 0 { // only the replica that fetched it knows which requests get which variant
 		return
 	}
-	data := encode(e, r.entryKey(k), seal, time.Now())
-	if int64(len(data)) > r.o.Answer {
+	data := encode(e, t.entryKey(k), seal, time.Now())
+	if int64(len(data)) > t.o.Answer {
 		return
 	}
-	client := r.o.Client()
+	client := t.o.Client()
 	if client == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.timeout)
+	ctx, cancel := context.WithTimeout(t.ctx, t.timeout)
 	defer cancel()
-	r.put.Exec(ctx, client, []string{r.entryKey(k), r.key("routes")}, []string{e.Route, generation, milliseconds(life), string(data)})
+	t.put.Exec(ctx, client, []string{t.entryKey(k), t.key("routes")}, []string{e.Route, generation, milliseconds(life), string(data)})
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
 
 // Invalidate removes the entries of routes everywhere, and returns when all replicas that listen have done so, or after ackTimeout.
 // While Redis is unreachable the invalidation is kept and published when Redis is back.
-func (r *Tier) Invalidate(match func(route string) bool) {
-	if err := r.publish(match); err != nil {
-		r.mu.Lock()
-		if len(r.unsent) >= maxRoutes {
-			r.unsent = []func(string) bool{func(string) bool { return true }}
+func (t *Tier) Invalidate(match func(route string) bool) {
+	if err := t.publish(match); err != nil {
+		t.mu.Lock()
+		if len(t.unsent) >= maxRoutes {
+			t.unsent = []func(string) bool{func(string) bool { return true }}
 		} else {
-			r.unsent = append(r.unsent, match)
+			t.unsent = append(t.unsent, match)
 		}
-		r.mu.Unlock()
+		t.mu.Unlock()
 	}
 }
 
-func (r *Tier) publish(match func(route string) bool) error {
-	client := r.o.Client()
+func (t *Tier) publish(match func(route string) bool) error {
+	client := t.o.Client()
 	if client == nil {
 		return errNoRedis
 	}
-	ctx, cancel := context.WithTimeout(r.ctx, r.ackTimeout)
+	ctx, cancel := context.WithTimeout(t.ctx, t.ackTimeout)
 	defer cancel()
-	kept, err := client.Do(ctx, client.B().Hkeys().Key(r.key("routes")).Build()).AsStrSlice()
+	kept, err := client.Do(ctx, client.B().Hkeys().Key(t.key("routes")).Build()).AsStrSlice()
 	if err != nil {
 		return err
 	}
-	r.mu.Lock()
-	for route := range r.generations {
+	t.mu.Lock()
+	for route := range t.generations {
 		kept = append(kept, route)
 	}
-	r.mu.Unlock()
+	t.mu.Unlock()
 	slices.Sort(kept)
 	routes := slices.DeleteFunc(slices.Compact(kept), func(route string) bool { return !match(route) })
 	switch {
@@ -234,21 +234,21 @@ func (r *Tier) publish(match func(route string) bool) error {
 	case len(routes) > maxRoutes:
 		routes = []string{allRoutes}
 	}
-	keys := []string{r.key("routes"), r.key("invalidations")}
-	values, err := r.invalidate.Exec(ctx, client, keys, append([]string{r.key("invalidated")}, routes...)).ToArray()
+	keys := []string{t.key("routes"), t.key("invalidations")}
+	values, err := t.invalidate.Exec(ctx, client, keys, append([]string{t.key("invalidated")}, routes...)).ToArray()
 	if err != nil || len(values) != 2 {
 		return fmt.Errorf("cache: publishing an invalidation: %w", err)
 	}
 	number, _ := values[0].AsInt64()
 	subscribers, _ := values[1].AsInt64()
-	r.awaitAcks(ctx, client, number, subscribers)
+	t.awaitAcks(ctx, client, number, subscribers)
 	return nil
 }
 
 // awaitAcks waits until all subscribers have acknowledged an invalidation.
-func (r *Tier) awaitAcks(ctx context.Context, client rueidis.Client, number, subscribers int64) {
+func (t *Tier) awaitAcks(ctx context.Context, client rueidis.Client, number, subscribers int64) {
 	for ctx.Err() == nil {
-		n, err := client.Do(ctx, client.B().Get().Key(r.ackKey(number)).Build()).AsInt64()
+		n, err := client.Do(ctx, client.B().Get().Key(t.ackKey(number)).Build()).AsInt64()
 		if n >= subscribers || err != nil && !rueidis.IsRedisNil(err) {
 			return
 		}
@@ -259,8 +259,8 @@ func (r *Tier) awaitAcks(ctx context.Context, client rueidis.Client, number, sub
 	}
 }
 
-func (r *Tier) ackKey(number int64) string {
-	return r.key("acknowledged:" + strconv.FormatInt(number, 10))
+func (t *Tier) ackKey(number int64) string {
+	return t.key("acknowledged:" + strconv.FormatInt(number, 10))
 }
 
 func decodeInvalidation(message string) (d invalidation, ok bool) {

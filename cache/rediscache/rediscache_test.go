@@ -65,8 +65,8 @@ func newReplicasOn(t *testing.T, redis redisServer, n int, timeout time.Duration
 }
 
 // listening returns how many replicas have subscribed to invalidations.
-func (f *replicas) listening(t *testing.T) (n int) {
-	for _, node := range f.client.Nodes() {
+func (r *replicas) listening(t *testing.T) (n int) {
+	for _, node := range r.client.Nodes() {
 		subscribers, _ := node.Do(t.Context(), node.B().PubsubShardnumsub().Channel("{test}:cache:invalidated").Build()).ToArray()
 		if len(subscribers) == 2 {
 			here, _ := subscribers[1].AsInt64()

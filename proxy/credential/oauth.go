@@ -73,23 +73,23 @@ const (
 )
 
 // Secret returns the access token. It waits for a refresh if there is no usable token.
-func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
+func (o *OAuth) Secret(ctx context.Context) (Secret, error) {
 	for waited := false; ; waited = true {
-		s.mu.Lock()
+		o.mu.Lock()
 		now := time.Now()
-		usable, access, problem := s.isUsable(now), s.grant.Access, s.err
+		usable, access, problem := o.isUsable(now), o.grant.Access, o.err
 		var flight <-chan struct{}
 		switch {
-		case usable && (s.refreshAt.IsZero() || now.Before(s.refreshAt) || now.Before(s.retryAt)):
+		case usable && (o.refreshAt.IsZero() || now.Before(o.refreshAt) || now.Before(o.retryAt)):
 		case waited && problem == nil: // the new token is used, even if it ends soon
 			usable = true
-		case !usable && problem != nil && (waited || now.Before(s.retryAt)):
-			s.mu.Unlock()
+		case !usable && problem != nil && (waited || now.Before(o.retryAt)):
+			o.mu.Unlock()
 			return Secret{}, fmt.Errorf("%w: %w", ErrCredential, problem)
 		default:
-			flight = s.refresh()
+			flight = o.refresh()
 		}
-		s.mu.Unlock()
+		o.mu.Unlock()
 		if usable {
 			return access, nil
 		}
@@ -102,121 +102,121 @@ func (s *OAuth) Secret(ctx context.Context) (Secret, error) {
 }
 
 // isUsable reports whether the access token may be sent. The lock is held.
-func (s *OAuth) isUsable(now time.Time) bool {
-	return !s.grant.Access.IsZero() && (s.grant.Expires.IsZero() || now.Before(s.grant.Expires.Add(-tokenSlack)))
+func (o *OAuth) isUsable(now time.Time) bool {
+	return !o.grant.Access.IsZero() && (o.grant.Expires.IsZero() || now.Before(o.grant.Expires.Add(-tokenSlack)))
 }
 
 // Renew gets another access token than old. It returns old if that was obtained within refusalAge: who refuses a new token will refuse the
 // next one too.
-func (s *OAuth) Renew(ctx context.Context, old Secret) (Secret, error) {
-	s.mu.Lock()
+func (o *OAuth) Renew(ctx context.Context, old Secret) (Secret, error) {
+	o.mu.Lock()
 	now := time.Now()
-	if s.grant.Access.Reveal() != old.Reveal() || now.Sub(s.grant.Obtained) < refusalAge || now.Before(s.retryAt) {
-		defer s.mu.Unlock()
-		return s.grant.Access, nil
+	if o.grant.Access.Reveal() != old.Reveal() || now.Sub(o.grant.Obtained) < refusalAge || now.Before(o.retryAt) {
+		defer o.mu.Unlock()
+		return o.grant.Access, nil
 	}
-	flight := s.refresh()
-	s.mu.Unlock()
+	flight := o.refresh()
+	o.mu.Unlock()
 	select {
 	case <-flight:
 	case <-ctx.Done():
 		return Secret{}, context.Cause(ctx)
 	}
-	return s.Last(), nil
+	return o.Last(), nil
 }
 
 // Last returns the access token that was received last.
-func (s *OAuth) Last() Secret {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.grant.Access
+func (o *OAuth) Last() Secret {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.grant.Access
 }
 
 // Err returns why there is no access token, or nil: at once if the grant has ended, otherwise when the last token has expired. Meanwhile it
 // starts a refresh from time to time, so that a repaired grant shows without a call.
-func (s *OAuth) Err() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (o *OAuth) Err() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	now := time.Now()
-	if s.err == nil || s.invalidSeed == "" && s.isUsable(now) {
+	if o.err == nil || o.invalidSeed == "" && o.isUsable(now) {
 		return nil
 	}
-	if !now.Before(s.retryAt) {
-		s.refresh()
+	if !now.Before(o.retryAt) {
+		o.refresh()
 	}
-	return s.err
+	return o.err
 }
 
 // refresh starts a refresh unless one is in progress, and returns a channel that is closed at its end. The lock is held. The refresh does
 // not end with its caller: one that is cancelled may have spent the refresh token.
-func (s *OAuth) refresh() <-chan struct{} {
-	if s.refreshed != nil {
-		return s.refreshed
+func (o *OAuth) refresh() <-chan struct{} {
+	if o.refreshed != nil {
+		return o.refreshed
 	}
 	flight := make(chan struct{})
-	s.refreshed = flight
-	had := s.grant
+	o.refreshed = flight
+	had := o.grant
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), refreshTime)
 		defer cancel()
-		grant, err := s.exchange(ctx, had)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.apply(grant, err)
-		s.refreshed = nil
+		grant, err := o.exchange(ctx, had)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.apply(grant, err)
+		o.refreshed = nil
 		close(flight)
 	}()
 	return flight
 }
 
 // apply applies the result of a refresh. The lock is held.
-func (s *OAuth) apply(grant Grant, err error) {
+func (o *OAuth) apply(grant Grant, err error) {
 	now := time.Now()
-	if !grant.Access.IsZero() && grant.Access.Reveal() != s.grant.Access.Reveal() {
-		s.grant, s.refreshAt = grant, time.Time{}
+	if !grant.Access.IsZero() && grant.Access.Reveal() != o.grant.Access.Reveal() {
+		o.grant, o.refreshAt = grant, time.Time{}
 		if !grant.Expires.IsZero() {
 			ahead := max(min(grant.Expires.Sub(grant.Obtained)/10, maxAhead), 0)
-			s.refreshAt = grant.Expires.Add(-ahead/2 - rand.N(ahead/2+1)) // replicas that started together do not refresh together
+			o.refreshAt = grant.Expires.Add(-ahead/2 - rand.N(ahead/2+1)) // replicas that started together do not refresh together
 		}
 	}
-	s.err = err
+	o.err = err
 	if err == nil {
-		s.invalidSeed, s.retryAt, s.backoff = "", time.Time{}, 0
+		o.invalidSeed, o.retryAt, o.backoff = "", time.Time{}, 0
 		return
 	}
-	s.backoff = min(max(2*s.backoff, firstBackoff), lastBackoff)
-	s.retryAt = now.Add(s.backoff)
+	o.backoff = min(max(2*o.backoff, firstBackoff), lastBackoff)
+	o.retryAt = now.Add(o.backoff)
 }
 
 // exchange has the server replace the refresh token, or returns the grant that another process has stored meanwhile. One exchange runs at a
 // time.
-func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
-	unlock, err := s.file.Lock()
+func (o *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
+	unlock, err := o.file.Lock()
 	if err != nil {
 		return Grant{}, fmt.Errorf("state_dir cannot be written, and a rotated refresh token must be kept: %w", err)
 	}
 	defer unlock()
-	from, adopted, err := s.latest(ctx, had)
+	from, adopted, err := o.latest(ctx, had)
 	if err != nil || adopted {
 		return from, err
 	}
-	s.mu.Lock()
-	dead := s.invalidSeed
-	s.mu.Unlock()
+	o.mu.Lock()
+	dead := o.invalidSeed
+	o.mu.Unlock()
 	if seedOf(from.Refresh) == dead {
 		return Grant{}, errInvalidGrant
 	}
-	room, err := s.file.prepare()
+	room, err := o.file.prepare()
 	if err != nil {
 		return Grant{}, fmt.Errorf("state_dir cannot be written, and a rotated refresh token must be kept: %w", err)
 	}
-	grant, err := s.ask(ctx, from)
+	grant, err := o.ask(ctx, from)
 	if err != nil {
 		room.Discard()
 		if errors.Is(err, errInvalidGrant) {
-			s.mu.Lock()
-			s.invalidSeed = seedOf(from.Refresh)
-			s.mu.Unlock()
+			o.mu.Lock()
+			o.invalidSeed = seedOf(from.Refresh)
+			o.mu.Unlock()
 		}
 		return Grant{}, err
 	}
@@ -228,13 +228,13 @@ func (s *OAuth) exchange(ctx context.Context, had Grant) (Grant, error) {
 
 // latest returns the grant to refresh: the stored one, or one of the configured refresh token if that was changed. adopted reports that
 // the stored grant has another access token than had, and a usable one: another process refreshed, or a person logged in.
-func (s *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, err error) {
-	g, err = s.file.read()
+func (o *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, err error) {
+	g, err = o.file.read()
 	if err != nil {
 		return Grant{}, false, err
 	}
-	if s.o.RefreshToken != nil {
-		first, err := s.o.RefreshToken.Secret(ctx)
+	if o.o.RefreshToken != nil {
+		first, err := o.o.RefreshToken.Secret(ctx)
 		if err != nil {
 			return Grant{}, false, fmt.Errorf("refresh_token: %w", err)
 		}
@@ -243,7 +243,7 @@ func (s *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, e
 		}
 	}
 	if g.Refresh.IsZero() {
-		return Grant{}, false, fmt.Errorf("there is no refresh token yet; run roamproxy login %s", s.o.Name)
+		return Grant{}, false, fmt.Errorf("there is no refresh token yet; run roamproxy login %s", o.o.Name)
 	}
 	adopted = g.Access.Reveal() != had.Access.Reveal() && (g.Expires.IsZero() || time.Until(g.Expires) > tokenSlack)
 	return g, adopted, nil
@@ -253,12 +253,12 @@ func (s *OAuth) latest(ctx context.Context, had Grant) (g Grant, adopted bool, e
 var errInvalidGrant = errors.New("the refresh token is not valid any more (invalid_grant); run roamproxy login")
 
 // ask sends the refresh token to the server.
-func (s *OAuth) ask(ctx context.Context, from Grant) (Grant, error) {
-	config, err := s.config(ctx)
+func (o *OAuth) ask(ctx context.Context, from Grant) (Grant, error) {
+	config, err := o.config(ctx)
 	if err != nil {
 		return Grant{}, err
 	}
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, s.o.Client)
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, o.o.Client)
 	token, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: from.Refresh.Reveal()}).Token()
 	if err != nil {
 		return Grant{}, publicError(err)
@@ -266,10 +266,10 @@ func (s *OAuth) ask(ctx context.Context, from Grant) (Grant, error) {
 	return newGrant(token, from.Seed)
 }
 
-func (s *OAuth) config(ctx context.Context) (*oauth2.Config, error) {
-	config := &oauth2.Config{ClientID: s.o.ClientID, Endpoint: oauth2.Endpoint{TokenURL: s.o.TokenURL, AuthStyle: oauth2.AuthStyleInParams}}
-	if s.o.ClientSecret != nil {
-		secret, err := s.o.ClientSecret.Secret(ctx)
+func (o *OAuth) config(ctx context.Context) (*oauth2.Config, error) {
+	config := &oauth2.Config{ClientID: o.o.ClientID, Endpoint: oauth2.Endpoint{TokenURL: o.o.TokenURL, AuthStyle: oauth2.AuthStyleInParams}}
+	if o.o.ClientSecret != nil {
+		secret, err := o.o.ClientSecret.Secret(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("client_secret: %w", err)
 		}

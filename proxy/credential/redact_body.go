@@ -112,17 +112,17 @@ type compressionCheck struct {
 	looked bool
 }
 
-func (s *compressionCheck) Read(p []byte) (int, error) {
-	if !s.looked {
-		s.looked = true
-		start, _ := s.from.Peek(3)
+func (c *compressionCheck) Read(p []byte) (int, error) {
+	if !c.looked {
+		c.looked = true
+		start, _ := c.from.Peek(3)
 		for _, magic := range []string{"\x1f\x8b", "\x28\xb5\x2f", "\xfd7z", "BZh", "x\x01", "x\x5e", "x\x9c", "x\xda"} {
 			if bytes.HasPrefix(start, []byte(magic)) {
 				return 0, errCompressed
 			}
 		}
 	}
-	return s.from.Read(p)
+	return c.from.Read(p)
 }
 
 // redactedBody is a body without secrets. It holds back the bytes that could be the beginning of a secret until more have arrived.

@@ -39,16 +39,16 @@ type cannedResponse struct {
 	header []string
 }
 
-func (r cannedResponse) RoundTrip(req *http.Request) (*http.Response, error) {
+func (c cannedResponse) RoundTrip(req *http.Request) (*http.Response, error) {
 	h := make(http.Header)
-	for i := 0; i+1 < len(r.header); i += 2 {
-		h.Add(r.header[i], r.header[i+1])
+	for i := 0; i+1 < len(c.header); i += 2 {
+		h.Add(c.header[i], c.header[i+1])
 	}
 	length := int64(-1)
-	if text, ok := r.body.(*strings.Reader); ok && h.Get("Content-Length") != "" {
+	if text, ok := c.body.(*strings.Reader); ok && h.Get("Content-Length") != "" {
 		length = text.Size()
 	}
-	return &http.Response{StatusCode: r.status, Header: h, Body: io.NopCloser(r.body), ContentLength: length, Request: req}, nil
+	return &http.Response{StatusCode: c.status, Header: h, Body: io.NopCloser(c.body), ContentLength: length, Request: req}, nil
 }
 
 func zipped(s string) string {

@@ -101,67 +101,67 @@ type acceptance struct {
 }
 
 // reset forgets everything if secret is another one than before. The lock is held.
-func (s *acceptance) reset(secret Secret) {
-	if s.secret.Reveal() != secret.Reveal() {
-		s.secret, s.suspect, s.refused, s.asked, s.good = secret, nil, nil, time.Time{}, time.Time{}
+func (a *acceptance) reset(secret Secret) {
+	if a.secret.Reveal() != secret.Reveal() {
+		a.secret, a.suspect, a.refused, a.asked, a.good = secret, nil, nil, time.Time{}, time.Time{}
 	}
 }
 
 // fail records a 401. own reports that it answers roamproxy's own call.
-func (s *acceptance) fail(r *refusal, own bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reset(r.secret)
+func (a *acceptance) fail(r *refusal, own bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.reset(r.secret)
 	switch {
-	case own, s.refused != nil:
-		s.refused = r
-	case s.suspect == nil:
-		s.suspect = r
-	case s.suspect.route != r.route && time.Since(s.good) >= refusalAge: // unless token.info has just shown that the secret is good
-		s.refused = r
+	case own, a.refused != nil:
+		a.refused = r
+	case a.suspect == nil:
+		a.suspect = r
+	case a.suspect.route != r.route && time.Since(a.good) >= refusalAge: // unless token.info has just shown that the secret is good
+		a.refused = r
 	}
 }
 
 // pass records that Roam accepted the secret.
-func (s *acceptance) pass(secret Secret, own bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.secret.Reveal() != secret.Reveal() {
+func (a *acceptance) pass(secret Secret, own bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.secret.Reveal() != secret.Reveal() {
 		return
 	}
-	s.suspect, s.refused = nil, nil
+	a.suspect, a.refused = nil, nil
 	if own {
-		s.good = time.Now()
+		a.good = time.Now()
 	}
 }
 
 // refusalOf returns the refusal of the secret, or nil.
-func (s *acceptance) refusalOf(secret Secret) *refusal {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.secret.Reveal() != secret.Reveal() {
+func (a *acceptance) refusalOf(secret Secret) *refusal {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.secret.Reveal() != secret.Reveal() {
 		return nil
 	}
-	return s.refused
+	return a.refused
 }
 
 // latest returns the refusal in force, whatever the secret.
-func (s *acceptance) latest() *refusal {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refused
+func (a *acceptance) latest() *refusal {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.refused
 }
 
 // startAsking reports whether the caller must ask for token.info: the secret is suspect or refused, and the last question is refusalAge
 // ago.
-func (s *acceptance) startAsking(secret Secret) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (a *acceptance) startAsking(secret Secret) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	now := time.Now()
-	if s.secret.Reveal() != secret.Reveal() || s.suspect == nil && s.refused == nil || now.Sub(s.asked) < refusalAge {
+	if a.secret.Reveal() != secret.Reveal() || a.suspect == nil && a.refused == nil || now.Sub(a.asked) < refusalAge {
 		return false
 	}
-	s.asked = now
+	a.asked = now
 	return true
 }
 

@@ -11,25 +11,25 @@ type position struct {
 
 func newPosition() position { return position{lineStart: true} }
 
-func (s *position) isBetweenEvents() bool { return s.lineStart && !s.inEvent }
+func (p *position) isBetweenEvents() bool { return p.lineStart && !p.inEvent }
 
-// advance moves the position past the bytes of p.
-func (s *position) advance(p []byte) {
-	for _, c := range p {
-		if c == '\n' && s.afterCR {
-			s.afterCR = false
+// advance moves the position past a piece.
+func (p *position) advance(piece []byte) {
+	for _, c := range piece {
+		if c == '\n' && p.afterCR {
+			p.afterCR = false
 			continue
 		}
-		s.afterCR = c == '\r'
+		p.afterCR = c == '\r'
 		switch {
 		case c == '\n' || c == '\r':
-			if s.lineStart {
-				s.inEvent = false
+			if p.lineStart {
+				p.inEvent = false
 			}
-			s.lineStart, s.inComment = true, false
-		case s.lineStart:
-			s.lineStart, s.inComment = false, c == ':'
-			s.inEvent = s.inEvent || !s.inComment
+			p.lineStart, p.inComment = true, false
+		case p.lineStart:
+			p.lineStart, p.inComment = false, c == ':'
+			p.inEvent = p.inEvent || !p.inComment
 		}
 	}
 }

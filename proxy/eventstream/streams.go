@@ -50,7 +50,7 @@ func (s *Streams) end(st *stream) {
 }
 
 // isDrained reports whether Drain ended the stream.
-func (st *stream) isDrained() bool { return errors.Is(context.Cause(st.ctx), ErrDraining) }
+func (s *stream) isDrained() bool { return errors.Is(context.Cause(s.ctx), ErrDraining) }
 
 // Drain ends all streams, and refuses new ones. To a client an ended stream looks complete, so the client opens another one, at the next
 // process.

@@ -64,10 +64,10 @@ func newWalk(r Request) (*walk, error) {
 }
 
 // name returns what identifies the walk: list and parameters. The order of different parameters does not matter.
-func (k *walk) name() string {
-	query := slices.Clone(k.query)
+func (w *walk) name() string {
+	query := slices.Clone(w.query)
 	slices.SortStableFunc(query, func(a, b string) int { return strings.Compare(parameterName(a), parameterName(b)) })
-	return k.List + "?" + strings.Join(query, "&")
+	return w.List + "?" + strings.Join(query, "&")
 }
 
 func parameterName(raw string) string {
@@ -77,13 +77,13 @@ func parameterName(raw string) string {
 
 // request returns the request to Roam for a page of this size from a cursor on. The answer must be complete and not compressed, because
 // roamproxy reads and cuts it. So the request is a GET even if the tool sent HEAD.
-func (k *walk) request(limit int, cursor string) *http.Request {
-	query := append(slices.Clone(k.query), "limit="+strconv.Itoa(limit))
+func (w *walk) request(limit int, cursor string) *http.Request {
+	query := append(slices.Clone(w.query), "limit="+strconv.Itoa(limit))
 	if cursor != "" {
 		query = append(query, "cursor="+url.QueryEscape(cursor))
 	}
-	r, u := *k.HTTP, *k.HTTP.URL
-	u.RawQuery, r.URL, r.Header = strings.Join(query, "&"), &u, k.HTTP.Header.Clone()
+	r, u := *w.HTTP, *w.HTTP.URL
+	u.RawQuery, r.URL, r.Header = strings.Join(query, "&"), &u, w.HTTP.Header.Clone()
 	for _, name := range []string{"Accept-Encoding", "Range", "If-Range"} {
 		delete(r.Header, name)
 	}
@@ -198,12 +198,12 @@ func closeStream(a *cache.Answer) {
 }
 
 // part returns the part of a page that the tool asked for.
-func (k *walk) part(a *cache.Answer, pg page, at place) *Part {
+func (w *walk) part(a *cache.Answer, pg page, at place) *Part {
 	from := min(at.offset, len(pg.items))
 	to, next := len(pg.items), ""
-	if from+k.limit < to {
-		to = from + k.limit
-		next = place{at.cursor, to}.encode(k.name())
+	if from+w.limit < to {
+		to = from + w.limit
+		next = place{at.cursor, to}.encode(w.name())
 	}
 	saved := from > 0 && (a.Result == cache.Hit || a.Result == cache.Shared)
 	if from == 0 && next == "" {

@@ -46,11 +46,11 @@ type peerLog struct {
 	peers []Peer
 }
 
-func (s *peerLog) take() []Peer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	taken := s.peers
-	s.peers = nil
+func (l *peerLog) take() []Peer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	taken := l.peers
+	l.peers = nil
 	return taken
 }
 
@@ -271,8 +271,8 @@ type addressedConn struct {
 	local, remote net.Addr
 }
 
-func (p addressedConn) LocalAddr() net.Addr  { return p.local }
-func (p addressedConn) RemoteAddr() net.Addr { return p.remote }
+func (c addressedConn) LocalAddr() net.Addr  { return c.local }
+func (c addressedConn) RemoteAddr() net.Addr { return c.remote }
 
 // A connection from an address that no local socket has, has no peer.
 func TestForeignConnectionsHaveNoPeer(t *testing.T) {

@@ -86,20 +86,20 @@ func run(steps []step) error {
 	return w.broken
 }
 
-func (w *model) fail(format string, args ...any) {
-	if w.broken == nil {
-		w.broken = fmt.Errorf(format, args...)
+func (m *model) fail(format string, args ...any) {
+	if m.broken == nil {
+		m.broken = fmt.Errorf(format, args...)
 	}
 }
 
-func (w *model) take(s step) {
+func (m *model) take(s step) {
 	switch {
 	case s.kind < 4:
-		w.begin(s)
-	case s.kind < 7 && len(w.sending) > 0:
-		w.finish(s.which%len(w.sending), s.how)
-	case s.kind == 7 && len(w.waiting) > 0:
-		w.waiting[s.which%len(w.waiting)].cancel()
+		m.begin(s)
+	case s.kind < 7 && len(m.sending) > 0:
+		m.finish(s.which%len(m.sending), s.how)
+	case s.kind == 7 && len(m.waiting) > 0:
+		m.waiting[s.which%len(m.waiting)].cancel()
 	case s.kind == 8:
 		time.Sleep(s.wait)
 	case s.kind == 9:
@@ -107,7 +107,7 @@ func (w *model) take(s step) {
 	}
 }
 
-func (w *model) begin(s step) {
+func (m *model) begin(s step) {
 	tr := &clientRequest{name: s.key, write: keyed(s.key, s.body), decided: make(chan struct{})}
 	if s.key == "" {
 		tr.name = "body " + s.body
@@ -115,34 +115,34 @@ func (w *model) begin(s step) {
 	tr.write.Resend = s.resend
 	var ctx context.Context
 	ctx, tr.cancel = context.WithCancel(context.Background())
-	w.waiting = append(w.waiting, tr)
+	m.waiting = append(m.waiting, tr)
 	go func() {
 		defer close(tr.decided)
-		tr.pending, _, _ = w.replicas[s.replica].Begin(ctx, tr.write, s.wait)
+		tr.pending, _, _ = m.replicas[s.replica].Begin(ctx, tr.write, s.wait)
 	}()
 }
 
 // settle records the requests that have been decided.
-func (w *model) settle() {
+func (m *model) settle() {
 	synctest.Wait()
 	var still []*clientRequest
-	for _, tr := range w.waiting {
+	for _, tr := range m.waiting {
 		select {
 		case <-tr.decided:
-			w.decided(tr)
+			m.decided(tr)
 		default:
 			still = append(still, tr)
 		}
 	}
-	w.waiting = still
+	m.waiting = still
 }
 
-func (w *model) decided(tr *clientRequest) {
+func (m *model) decided(tr *clientRequest) {
 	tr.cancel()
-	is := w.truth[tr.name]
+	is := m.truth[tr.name]
 	if is == nil {
 		is = &writeModel{}
-		w.truth[tr.name] = is
+		m.truth[tr.name] = is
 	}
 	is.resent = is.resent || tr.write.Resend
 	if tr.pending == nil {
@@ -151,12 +151,12 @@ func (w *model) decided(tr *clientRequest) {
 	switch {
 	case is.resent:
 	case tr.write.Key != "" && is.sending > 0:
-		w.fail("%s: it is sent twice at once", tr.name)
+		m.fail("%s: it is sent twice at once", tr.name)
 	case time.Now().Before(is.executed):
-		w.fail("%s: it is sent again, and Roam may have executed it", tr.name)
+		m.fail("%s: it is sent again, and Roam may have executed it", tr.name)
 	}
 	is.sending++
-	w.sending = append(w.sending, tr)
+	m.sending = append(m.sending, tr)
 }
 
 // ends are the ways in which a request ends. unknown: its outcome is unknown; known: under a key, its answer is known.
@@ -175,10 +175,10 @@ var ends = []struct {
 	{func(p *Pending) { answered(p, 200, fmt.Sprint(make([]byte, maxAnswer)), nil) }, false, true},
 }
 
-func (w *model) finish(i, how int) {
-	tr := w.sending[i]
-	w.sending = append(w.sending[:i], w.sending[i+1:]...)
-	is := w.truth[tr.name]
+func (m *model) finish(i, how int) {
+	tr := m.sending[i]
+	m.sending = append(m.sending[:i], m.sending[i+1:]...)
+	is := m.truth[tr.name]
 	is.sending--
 	switch {
 	case ends[how].unknown:
@@ -190,20 +190,20 @@ func (w *model) finish(i, how int) {
 }
 
 // close ends all requests that are left, and demands that none waits for ever.
-func (w *model) close() {
+func (m *model) close() {
 	for range 100 {
-		for len(w.sending) > 0 {
-			w.finish(0, 0)
+		for len(m.sending) > 0 {
+			m.finish(0, 0)
 		}
 		time.Sleep(time.Second)
-		w.settle()
+		m.settle()
 	}
-	if len(w.waiting)+len(w.sending) > 0 {
-		w.fail("%d requests still wait", len(w.waiting))
+	if len(m.waiting)+len(m.sending) > 0 {
+		m.fail("%d requests still wait", len(m.waiting))
 	}
-	for _, m := range w.replicas {
-		if len(m.running) > 0 {
-			w.fail("%d writes are in progress for ever", len(m.running))
+	for _, memory := range m.replicas {
+		if len(memory.running) > 0 {
+			m.fail("%d writes are in progress for ever", len(memory.running))
 		}
 	}
 }

@@ -63,62 +63,62 @@ func (r *Roam) NewOAuth(o OAuthOptions) *OAuth {
 }
 
 // ServeHTTP answers both pages.
-func (a *OAuth) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+func (o *OAuth) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case req.URL.Path == "/oauth/authorize" && req.Method == http.MethodGet:
-		a.authorize(w, req)
+		o.authorize(w, req)
 	case req.URL.Path == "/oauth/token" && req.Method == http.MethodPost:
-		a.token(w, req)
+		o.token(w, req)
 	default:
 		http.NotFound(w, req)
 	}
 }
 
 // Grant agrees without a page, and returns the first refresh token.
-func (a *OAuth) Grant() string {
-	a.roam.mu.Lock()
-	defer a.roam.mu.Unlock()
+func (o *OAuth) Grant() string {
+	o.roam.mu.Lock()
+	defer o.roam.mu.Unlock()
 	g := &grant{access: make(map[string]time.Time)}
-	a.rotate(g)
+	o.rotate(g)
 	return g.refresh
 }
 
 // Fail answers the next calls of /oauth/token with these statuses, in this order.
-func (a *OAuth) Fail(statuses ...int) {
-	a.roam.mu.Lock()
-	defer a.roam.mu.Unlock()
-	a.failures = append(a.failures, statuses...)
+func (o *OAuth) Fail(statuses ...int) {
+	o.roam.mu.Lock()
+	defer o.roam.mu.Unlock()
+	o.failures = append(o.failures, statuses...)
 }
 
 // Revoke ends every grant.
-func (a *OAuth) Revoke() {
-	a.roam.mu.Lock()
-	defer a.roam.mu.Unlock()
-	for _, g := range a.refresh {
+func (o *OAuth) Revoke() {
+	o.roam.mu.Lock()
+	defer o.roam.mu.Unlock()
+	for _, g := range o.refresh {
 		g.revoked = true
 	}
 }
 
 // Expire ends every access token, before its time.
-func (a *OAuth) Expire() {
-	a.roam.mu.Lock()
-	defer a.roam.mu.Unlock()
-	for _, g := range a.refresh {
+func (o *OAuth) Expire() {
+	o.roam.mu.Lock()
+	defer o.roam.mu.Unlock()
+	for _, g := range o.refresh {
 		clear(g.access)
 	}
 }
 
 // Asked returns how often /oauth/token was called, and how many refresh tokens were replaced.
-func (a *OAuth) Asked() (calls, rotated int) {
-	a.roam.mu.Lock()
-	defer a.roam.mu.Unlock()
-	return a.asked, a.rotated
+func (o *OAuth) Asked() (calls, rotated int) {
+	o.roam.mu.Lock()
+	defer o.roam.mu.Unlock()
+	return o.asked, o.rotated
 }
 
-func (a *OAuth) authorize(w http.ResponseWriter, req *http.Request) {
+func (o *OAuth) authorize(w http.ResponseWriter, req *http.Request) {
 	q := req.URL.Query()
 	redirect, err := url.Parse(q.Get("redirect_uri"))
-	if err != nil || q.Get("client_id") != a.o.ClientID || redirect.Scheme != "http" || redirect.Hostname() != "127.0.0.1" {
+	if err != nil || q.Get("client_id") != o.o.ClientID || redirect.Scheme != "http" || redirect.Hostname() != "127.0.0.1" {
 		http.Error(w, "unknown client or redirect_uri", http.StatusBadRequest) // no redirect: the address may belong to an attacker
 		return
 	}
@@ -126,40 +126,40 @@ func (a *OAuth) authorize(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("code_challenge") == "":
 		answer.Set("error", "invalid_request")
-	case a.o.Deny:
+	case o.o.Deny:
 		answer.Set("error", "access_denied")
 	default:
 		code := "code-" + rand.Text()
-		a.roam.mu.Lock()
-		a.codes[code] = &authorization{redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge")}
-		a.roam.mu.Unlock()
+		o.roam.mu.Lock()
+		o.codes[code] = &authorization{redirect: q.Get("redirect_uri"), challenge: q.Get("code_challenge")}
+		o.roam.mu.Unlock()
 		answer.Set("code", code)
 	}
 	redirect.RawQuery = answer.Encode()
 	http.Redirect(w, req, redirect.String(), http.StatusFound)
 }
 
-func (a *OAuth) token(w http.ResponseWriter, req *http.Request) {
+func (o *OAuth) token(w http.ResponseWriter, req *http.Request) {
 	req.Body = http.MaxBytesReader(w, req.Body, 64<<10)
 	req.ParseForm()
 	f := req.PostForm
-	a.roam.mu.Lock()
-	defer a.roam.mu.Unlock()
-	a.asked++
+	o.roam.mu.Lock()
+	defer o.roam.mu.Unlock()
+	o.asked++
 	var g *grant
 	switch {
-	case len(a.failures) > 0:
-		status := a.failures[0]
-		a.failures = a.failures[1:]
+	case len(o.failures) > 0:
+		status := o.failures[0]
+		o.failures = o.failures[1:]
 		http.Error(w, "no: "+f.Encode(), status) // repeats the secrets, as careless servers do
 		return
-	case f.Get("client_id") != a.o.ClientID || f.Get("client_secret") != a.o.ClientSecret:
+	case f.Get("client_id") != o.o.ClientID || f.Get("client_secret") != o.o.ClientSecret:
 		refuse(w, http.StatusUnauthorized, "invalid_client")
 		return
 	case f.Get("grant_type") == "authorization_code":
-		g = a.redeem(f)
+		g = o.redeem(f)
 	case f.Get("grant_type") == "refresh_token":
-		if g = a.refresh[f.Get("refresh_token")]; g != nil && g.refresh != f.Get("refresh_token") {
+		if g = o.refresh[f.Get("refresh_token")]; g != nil && g.refresh != f.Get("refresh_token") {
 			g.revoked = true // an old one was used, perhaps by a thief
 		}
 	default:
@@ -171,17 +171,17 @@ func (a *OAuth) token(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if f.Get("grant_type") == "refresh_token" {
-		a.rotated++
+		o.rotated++
 	}
-	access := a.rotate(g)
+	access := o.rotate(g)
 	w.Header().Set("Content-Type", "application/json")
 	json.NewEncoder(w).Encode(map[string]any{"access_token": access, "refresh_token": g.refresh, "token_type": "Bearer",
-		"expires_in": int(a.o.Lifetime.Seconds())})
+		"expires_in": int(o.o.Lifetime.Seconds())})
 }
 
 // redeem returns the grant of a code, which is valid once.
-func (a *OAuth) redeem(f url.Values) *grant {
-	r := a.codes[f.Get("code")]
+func (o *OAuth) redeem(f url.Values) *grant {
+	r := o.codes[f.Get("code")]
 	sum := sha256.Sum256([]byte(f.Get("code_verifier")))
 	switch {
 	case r == nil || r.redirect != f.Get("redirect_uri") || r.challenge != base64.RawURLEncoding.EncodeToString(sum[:]):
@@ -195,16 +195,16 @@ func (a *OAuth) redeem(f url.Values) *grant {
 }
 
 // rotate gives a grant new tokens. Earlier access tokens stay valid until they expire.
-func (a *OAuth) rotate(g *grant) (access string) {
+func (o *OAuth) rotate(g *grant) (access string) {
 	g.refresh, access = "rmr-"+rand.Text(), "rma-"+rand.Text()
-	a.refresh[g.refresh], a.access[access] = g, g
-	g.access[access] = time.Now().Add(a.o.Lifetime)
+	o.refresh[g.refresh], o.access[access] = g, g
+	g.access[access] = time.Now().Add(o.o.Lifetime)
 	return access
 }
 
 // knows reports whether an access token is valid, and else the code with which it is refused. The lock is held.
-func (a *OAuth) knows(access string) (good bool, code string) {
-	if g := a.access[access]; g != nil && g.revoked {
+func (o *OAuth) knows(access string) (good bool, code string) {
+	if g := o.access[access]; g != nil && g.revoked {
 		return false, "token_revoked"
 	} else if g != nil && time.Now().Before(g.access[access]) {
 		return true, ""
@@ -219,4 +219,4 @@ func refuse(w http.ResponseWriter, status int, code string) {
 }
 
 // Transport returns an http.RoundTripper that calls the authorization server without a socket, as Roam.Transport does.
-func (a *OAuth) Transport() http.RoundTripper { return direct{a} }
+func (o *OAuth) Transport() http.RoundTripper { return direct{o} }

@@ -22,27 +22,27 @@ type deliveryIDs struct {
 }
 
 // add remembers an id, and reports false if it was there.
-func (s *deliveryIDs) add(id string, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ids == nil {
-		s.ids = make(map[string]time.Time)
+func (d *deliveryIDs) add(id string, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ids == nil {
+		d.ids = make(map[string]time.Time)
 	}
-	for len(s.old) > 0 && (len(s.old) >= maxIDs || now.Sub(s.ids[s.old[0]]) > idTTL) {
-		delete(s.ids, s.old[0])
-		s.old = s.old[1:]
+	for len(d.old) > 0 && (len(d.old) >= maxIDs || now.Sub(d.ids[d.old[0]]) > idTTL) {
+		delete(d.ids, d.old[0])
+		d.old = d.old[1:]
 	}
-	if _, ok := s.ids[id]; ok {
+	if _, ok := d.ids[id]; ok {
 		return false
 	}
-	s.ids[id] = now
-	s.old = append(s.old, id)
+	d.ids[id] = now
+	d.old = append(d.old, id)
 	return true
 }
 
 // remove forgets an id, so that the same delivery is accepted again.
-func (s *deliveryIDs) remove(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.ids, id) // add removes it from old when it is due
+func (d *deliveryIDs) remove(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.ids, id) // add removes it from old when it is due
 }

@@ -42,10 +42,10 @@ type harness struct {
 	seen map[Result]int
 }
 
-func (r *harness) note(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.did = append(r.did, fmt.Sprintf(format, args...))
+func (h *harness) note(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.did = append(h.did, fmt.Sprintf(format, args...))
 }
 
 func newHarness(t *testing.T, to receivers, hosts ...string) *harness {

@@ -10,8 +10,8 @@ import (
 type record string
 
 func (*record) Helper()                     {}
-func (o *record) Fatalf(f string, a ...any) { *o = record("fatal: " + fmt.Sprintf(f, a...)) }
-func (o *record) Skipf(f string, a ...any)  { *o = record("skip: " + fmt.Sprintf(f, a...)) }
+func (r *record) Fatalf(f string, a ...any) { *r = record("fatal: " + fmt.Sprintf(f, a...)) }
+func (r *record) Skipf(f string, a ...any)  { *r = record("skip: " + fmt.Sprintf(f, a...)) }
 
 func TestAMissingPartIsAFailureInCI(t *testing.T) {
 	program := func(name string) func(*record) string { return func(r *record) string { return Program(r, name) } }
