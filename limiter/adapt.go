@@ -19,11 +19,8 @@ import "time"
 // example against another client that calls in groups. It makes the hold shorter by the same factor.
 //
 // The burst. Each measurement halves it, and it grows by a call with every hundred. Until it is whole again, the bucket's rule,
-// burst + rate × time, is too loose for a limiter with windows. The rule of guard is in force meanwhile, and the rate stays half a
-// percent below the configured one, because calls overtake each other on the way.
-//
-// After a pause the bucket holds at most three tokens of ten, and none while an overload goes on. What came in during the pause may
-// have been spent by the other client. If not, Roam's bucket holds it, as the reserve that makes refusals rare.
+// burst + rate × time, is too loose for a limiter with windows. The guard is in force meanwhile, and the rate stays half a percent
+// below the configured one, because calls overtake each other on the way.
 //
 // Weak spots. Beside a client that spends nine tenths, 5 % are refused. A limiter that refuses at random, whatever the rate, is taken
 // for another client: a weighted count of two windows, two nodes with half of the quota each, or an endpoint with a limit of its own.
@@ -38,7 +35,7 @@ type AdaptState struct {
 
 const (
 	enough      = 16          // calls that suffice for a measurement
-	overload    = time.Minute // suffices too
+	overload    = time.Minute // suffices too, and a trial that lasts for so long has succeeded
 	rare        = 150         // calls and seconds; after as many, a refusal may be an accident
 	below       = 0.95        // of what was left
 	floor       = 0.1         // of the configured rate; where less is left, the pauses do the rest
@@ -49,7 +46,6 @@ const (
 	halved      = 0.5         // of the burst
 	slack       = 0.995       // of the configured rate, while the burst is not whole
 	burstGrowth = 1.0 / 100   // calls at once, with each call at the configured rate
-	ready       = 0.3         // of the configured burst, after a pause
 )
 
 // Limits returns what is in force at now.
@@ -63,37 +59,17 @@ func (s AdaptState) Limits(now time.Time, configured Limits) Limits {
 		is.Rate *= slack
 	}
 	if passed < seconds(s.Hold) {
-		is.Rate = min(is.Rate, s.held(configured))
+		is.Rate = min(is.Rate, max(s.Rate, configured.Rate*floor))
 	}
 	return is
 }
 
-// held returns the rate of the hold.
-func (s AdaptState) held(configured Limits) float64 {
-	return min(max(s.Rate, configured.Rate*floor), configured.Rate)
-}
-
-// isOver reports whether the other client has stopped: no refusal came until now, and the trial has spent all that Roam can have
-// saved.
-func (s AdaptState) isOver(now time.Time, configured Limits) bool {
-	saved := configured.Burst / max(configured.Rate-s.held(configured), configured.Rate*(1-below))
-	if s.Hold == 0 {
-		saved = 0
-	}
-	return now.Sub(s.At).Seconds() >= max(s.Hold+saved, overload.Seconds())
-}
-
 // Holds returns how long the hold still lasts at now.
-func (s AdaptState) Holds(now time.Time) time.Duration {
-	if s.At.IsZero() {
-		return 0
-	}
-	return max(s.At.Add(seconds(s.Hold)).Sub(now), 0)
-}
+func (s AdaptState) Holds(now time.Time) time.Duration { return max(s.At.Add(seconds(s.Hold)).Sub(now), 0) }
 
-// whole returns when the burst is whole again.
-func (s AdaptState) whole(configured Limits) time.Time {
-	return s.At.Add(seconds((configured.Burst - s.Burst) / (burstGrowth * configured.Rate)))
+// partial returns for how long the burst is not whole yet.
+func (s AdaptState) partial(now time.Time, configured Limits) time.Duration {
+	return max(s.At.Add(seconds((configured.Burst-s.Burst)/(burstGrowth*configured.Rate))).Sub(now), 0)
 }
 
 // tokens returns how many come in from one time to another.
@@ -102,17 +78,13 @@ func (s AdaptState) tokens(from, to time.Time, configured Limits) float64 {
 	return held.Seconds()*s.Limits(from, configured).Rate + (to.Sub(from)-held).Seconds()*s.Limits(to, configured).Rate
 }
 
-// measurement is how many calls Roam admitted in so many seconds, between two refusals. Zero: nothing was measured.
-type measurement struct{ calls, seconds float64 }
-
 // refused returns the state after a refusal at now.
 func (s AdaptState) refused(now time.Time, configured Limits, m measurement) AdaptState {
 	is, holds := s.Limits(now, configured), s.Holds(now) > 0
 	next := AdaptState{Rate: is.Rate, Burst: max(is.Burst*halved, 1), At: now} // perhaps an accident
 	switch {
 	case m.seconds > 0 && min(m.calls, m.seconds) <= rare:
-		next.Rate = m.calls / m.seconds * below
-		next.Rate = next.held(configured)
+		next.Rate = min(max(m.calls/m.seconds*below, configured.Rate*floor), configured.Rate)
 		next.Hold = s.Hold * backoff
 		if holds {
 			next.Hold = s.Hold / backoff
@@ -120,7 +92,7 @@ func (s AdaptState) refused(now time.Time, configured Limits, m measurement) Ada
 		next.Hold = min(max(next.Hold, firstHold/configured.Rate), mostHold/configured.Rate, mostHeld/next.Rate)
 	case m.seconds == 0 && holds: // the overload goes on
 		return s
-	case m.seconds == 0 && !s.At.IsZero() && !s.isOver(now, configured): // a trial failed at once
+	case m.seconds == 0 && now.Sub(s.At) < seconds(s.Hold)+overload: // a trial failed at once
 		next.Rate, next.Burst, next.Hold = s.Rate, is.Burst, s.Hold
 	}
 	return next

@@ -104,7 +104,7 @@ func TestMeasurement(t *testing.T) {
 			h.calls(20)
 			h.refusal()
 		}, 21.0 / 50},
-		{"a bucket that was full for want of calls", func(h *story) { h.refusal(); h.bucket.Unmeasured(); h.calls(20); h.refusal() }, nothing},
+		{"a bucket that was full for want of calls", func(h *story) { h.refusal(); h.bucket.meter.void(); h.calls(20); h.refusal() }, nothing},
 		{"a call given back is none", func(h *story) {
 			h.refusal()
 			h.passes(15)

@@ -136,7 +136,9 @@ func (s *state) answered(now time.Time, p *Permit) bool {
 
 func (s *state) endPause(now time.Time) {
 	s.pause.end(now)
-	s.bucket.Resumed(now)
+	if s.Adapt {
+		s.bucket.Resumed(now)
+	}
 	s.Observer.PauseEnded()
 }
 
@@ -149,14 +151,12 @@ func (s *state) throttled(now time.Time, p *Permit, pause time.Duration) bool {
 	case !begins:
 		s.slots.refusedToo()
 		return false
-	case p.probe: // it shows only that the pause was too short
+	case p.probe || !s.Adapt: // a probe shows only that the pause was too short
 		p.bucket.Unsent(now)
 		p.bucket.Lower(now, 0)
 	default:
 		p.bucket.Refused(now)
-		if s.Adapt {
-			s.slots.refused(p.soon, s.unanswered())
-		}
+		s.slots.refused(p.soon, s.unanswered())
 	}
 	pause = min(pause, s.MaxPause)
 	s.pause.begin(now, pause)

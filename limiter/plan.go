@@ -2,11 +2,41 @@ package limiter
 
 import "time"
 
+// Limits returns what is in force at now.
+func (a *Adaptive) Limits(now time.Time) Limits { return a.learned.Limits(now, a.bucket.Limits()) }
+
+// Level returns how many tokens there are at now.
+func (a *Adaptive) Level(now time.Time) float64 {
+	a.accrue(now)
+	return min(a.level, a.bucket.Level(now))
+}
+
+// Lower removes tokens until there are no more than level.
+func (a *Adaptive) Lower(now time.Time, level float64) {
+	a.accrue(now)
+	a.level = min(a.level, level)
+}
+
+// accrue adds the tokens that came in until now.
+func (a *Adaptive) accrue(now time.Time) {
+	earned := a.learned.tokens(a.updated, now, a.bucket.Limits())
+	a.level, a.updated = min(a.level+earned, a.Limits(now).Burst), now
+	if a.shared && !a.paused {
+		a.meter.calls += earned
+	}
+}
+
 // Plan returns the tokens to come, as known at now.
 func (a *Adaptive) Plan(now time.Time) Plan {
 	p := a.plan(now)
 	p.level = min(p.level, a.bucket.Level(now))
 	return p
+}
+
+// Wait returns how long it is until the next call may ask the Bucket for a token.
+func (a *Adaptive) Wait(now time.Time, d Demand) time.Duration {
+	p := a.plan(now)
+	return p.When(0, d.Margin+d.Reserve, 1)
 }
 
 // plan is Plan without the Bucket's own level.
@@ -17,8 +47,8 @@ func (a *Adaptive) plan(now time.Time) Plan {
 		held: a.learned.Holds(now), level: a.level, carryover: a.carryover(),
 	}
 	// The guard is in force until the burst is whole, but not where replicas share the bucket: they do not know of each other's calls.
-	if !a.shared && !a.learned.At.IsZero() {
-		p.whole = max(a.learned.whole(p.configured).Sub(now), 0)
+	if !a.shared {
+		p.whole = a.learned.partial(now, p.configured)
 	}
 	if p.whole > 0 {
 		p.calls, p.span = p.configured.calls(), p.configured.span()

@@ -207,7 +207,7 @@ func (q *Queue) Pause(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.state.pause.byHand = q.now().Add(max(d, 0))
-	q.state.bucket.Unmeasured()
+	q.state.bucket.meter.void()
 	q.state.changed()
 }
 

@@ -64,7 +64,6 @@ func (q *Queue) follower(s Sharing) func(News) {
 func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
 	learned := s.bucket.learned
 	s.bucket, s.sharing = NewAdaptive(now, b, sharing != nil), sharing
-	s.bucket.off = !s.Adapt
 	s.bucket.Lower(now, 0)
 	s.publish(EventLowered)
 	s.returned, s.tokenAt = 0, time.Time{}
@@ -89,9 +88,7 @@ func (s *state) reconfigure(now time.Time, o Options) {
 	if latest := now.Add(o.MaxPause); s.pause.state == PauseShut && s.pause.until.After(latest) {
 		s.pause.until = latest
 	}
-	if s.bucket.off = !o.Adapt; s.bucket.off {
-		s.learn(now, AdaptState{})
-	}
+	s.learn(now, s.bucket.learned)
 	if s.bucket.learned != s.learned {
 		s.publish(EventLearned)
 	}

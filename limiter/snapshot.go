@@ -62,13 +62,9 @@ func (s *state) snapshotWithout(now time.Time) State {
 	return is
 }
 
-// believed returns the rate that seems to be left at now. A trial changes it when it is over.
+// believed returns the rate that seems to be left at now. A trial shows nothing until it has lasted for a minute.
 func (s AdaptState) believed(now time.Time, configured Limits) float64 {
-	rate := s.Limits(now, configured).Rate
-	if s.Hold > 0 && !s.isOver(now, configured) {
-		return min(rate, s.held(configured))
-	}
-	return rate
+	return min(s.Limits(now.Add(-overload), configured).Rate, s.Limits(now, configured).Rate)
 }
 
 // Forecast returns how many calls like caller's would go at once now, and how long the first one waits that would not.

@@ -40,7 +40,6 @@ func newState(o Options) state {
 	s := state{Options: o, sharing: o.Sharing, epoch: now, calls: fairqueue.New[*call]()}
 	s.bucket = NewAdaptive(now, o.Bucket, o.Sharing != nil)
 	s.latest.calls = fairqueue.New[*call]()
-	s.bucket.off = !o.Adapt
 	s.learn(now, o.Learned)
 	s.pause.state = PauseOpen
 	if o.Paused != 0 {
@@ -54,8 +53,11 @@ func newState(o Options) state {
 
 // learn replaces what was learned, by what a state file or another replica says. The zero state forgets everything.
 func (s *state) learn(now time.Time, learned AdaptState) {
+	if !s.Adapt {
+		learned = AdaptState{}
+	}
 	s.bucket.SetLearned(now, learned)
-	if s.bucket.learned.At.IsZero() {
+	if learned.At.IsZero() {
 		s.slots.most = 0
 	}
 }
@@ -65,7 +67,7 @@ func (s *state) enter(c *call) {
 	if s.calls.Len() == 0 && s.bucket.Level(c.entered) > s.bucket.Limits(c.entered).Burst-lacks {
 		s.delays.longest = 0
 		if s.pause.state == PauseOpen {
-			s.bucket.Unmeasured()
+			s.bucket.meter.void()
 		}
 	}
 	c.item = s.calls.Push(c.tool.flow(), s.rank(c.arrived, c.urgency), c)
