@@ -134,11 +134,13 @@ proxy proxy/paging
 proxy/paging cache
 proxy proxy/peer
 proxy/credential limiter/statefile
+limiter limiter/bootclock
 limiter limiter/buckettest
 limiter limiter/fairqueue
 limiter limiter/statefile
 limiter/buckettest limiter
 limiter/redisquota limiter
+limiter/redisquota limiter/bootclock
 limiter/redisquota limiter/buckettest
 metrics/status metrics
 proxy proxy/repeat

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"roamproxy/limiter/bootclock"
 )
 
 // Options says how a Queue behaves. Bucket is needed; a bound of zero takes the default that its line names.
@@ -46,7 +48,7 @@ func (o Options) withDefaults() Options {
 		o.Observer = noObserver{}
 	}
 	if o.now == nil {
-		o.now = Now
+		o.now = bootclock.Now
 	}
 	return o
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"roamproxy/limiter/bootclock"
 	"roamproxy/limiter/statefile"
 )
 
@@ -31,6 +32,15 @@ type Kept struct {
 
 // stateVersion is the version of the state as it is written. The first version, without what is learned, is read as well.
 const stateVersion = 2
+
+// passed returns how long before now k was true. In doubt it returns less, since a bucket that is refilled too much causes a 429.
+func (k Kept) passed(now time.Time) time.Duration {
+	passed := now.Round(0).Sub(k.At)
+	if boot := bootclock.Boot(); boot != "" && k.Boot == boot {
+		passed = min(passed, max(bootclock.Uptime(now)-k.Up, 0))
+	}
+	return passed
+}
 
 func decodeState(body []byte) (k Kept, err error) {
 	if err := json.Unmarshal(body, &k); err != nil || k.Level < 0 || k.At.IsZero() || !k.Learned.Sound(k.At) {
@@ -124,7 +134,7 @@ func (f *StateFile) read(now time.Time) (k Kept, err error) {
 
 // Keep writes the file. When that fails the old state is emptied, so that a restart does not believe it.
 func (f *StateFile) Keep(k Kept) {
-	k.Boot, k.Up = boot, up(time.Now())
+	k.Boot, k.Up = bootclock.Boot(), bootclock.Uptime(time.Now())
 	body, _ := json.Marshal(k) // a level that is no number has no JSON: the record is empty, and reads as damaged
 	f.record.Write(body)
 }

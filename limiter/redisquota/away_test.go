@@ -12,6 +12,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/bootclock"
 	"roamproxy/proxy/roamtest/redistest"
 )
 
@@ -170,7 +171,7 @@ func TestASlowRedisIsUsedOrLeft(t *testing.T) {
 		t.Errorf("answers take a tenth of our patience: %d changes were reported, want that it is used", got)
 	}
 	late.Store(int64(3 * time.Second))
-	until(t, "leaving", func() bool { b.Take(limiter.Now(), limiter.Demand{}); return f.Away() != nil })
+	until(t, "leaving", func() bool { b.Take(bootclock.Now(), limiter.Demand{}); return f.Away() != nil })
 	until(t, "a token of its own", func() bool { return b.Take(time.Now(), limiter.Demand{}) == 0 })
 	late.Store(0)
 	joined(t, f)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/bootclock"
 )
 
 // Bucket is the limiter.Bucket and the limiter.Sharing of a quota that replicas share. While Redis is away it is a limiter.Local of
@@ -86,7 +87,7 @@ func (b *Bucket) Reconfigure(perSecond, burst float64, jitter, maxPause time.Dur
 		return b.alone.Reconfigure(share, 1, 0)
 	}
 	if b.alone, err = limiter.NewLocal(share, 1, 0); err == nil {
-		b.leaveAt(limiter.Now())
+		b.leaveAt(bootclock.Now())
 	}
 	return err
 }
@@ -129,11 +130,11 @@ func (b *Bucket) Take(now time.Time, d limiter.Demand) time.Duration {
 		if err == nil {
 			b.mu.Lock()
 			defer b.mu.Unlock()
-			return b.whileHeld(limiter.Now(), micros(r.Wait))
+			return b.whileHeld(bootclock.Now(), micros(r.Wait))
 		}
 		b.session.lost(err)
 		b.session.soon()
-		now = limiter.Now()
+		now = bootclock.Now()
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -197,8 +198,8 @@ func (b *Bucket) whileHeld(now time.Time, wait time.Duration) time.Duration {
 func (b *Bucket) renew() (again time.Duration, err error) {
 	for {
 		b.mu.Lock()
-		interval, _ := b.interval(limiter.Now())
-		again = min(interval, b.every) - limiter.Now().Sub(b.replied)
+		interval, _ := b.interval(bootclock.Now())
+		again = min(interval, b.every) - bootclock.Now().Sub(b.replied)
 		waiting := !b.joined || len(b.events) > 0 || b.returned > 0
 		b.mu.Unlock()
 		if !waiting && again > 0 {

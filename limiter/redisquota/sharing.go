@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/bootclock"
 )
 
 // Publish sends an event with the next request, which is sent at once. While Redis is away only the last pause, or its end by hand, is
@@ -73,7 +74,7 @@ func (b *Bucket) Part() limiter.Part {
 		return limiter.Part{Rate: 1 / float64(b.session.o.Replicas), Burst: 1}
 	}
 	own := float64(max(b.weight, 1))
-	return limiter.Part{Rate: own / (own + float64(b.last.Others)), Burst: b.limits(limiter.Now()).Burst, Replicas: max(b.last.Live, 1)}
+	return limiter.Part{Rate: own / (own + float64(b.last.Others)), Burst: b.limits(bootclock.Now()).Burst, Replicas: max(b.last.Live, 1)}
 }
 
 // ask runs the script once, with all events that wait, and uses its reply. change makes it more than a renewal.
@@ -81,7 +82,7 @@ func (b *Bucket) ask(ctx context.Context, change func(*request)) (reply, error) 
 	b.asking <- struct{}{}
 	defer func() { <-b.asking }()
 	b.mu.Lock()
-	now := limiter.Now()
+	now := bootclock.Now()
 	q, events := b.request(now, change)
 	b.mu.Unlock()
 
@@ -93,7 +94,7 @@ func (b *Bucket) ask(ctx context.Context, change func(*request)) (reply, error) 
 		b.mu.Unlock()
 		return r, err
 	}
-	news := b.reply(limiter.Now(), q, r)
+	news := b.reply(bootclock.Now(), q, r)
 	follow := b.follow
 	b.mu.Unlock()
 	follow(news)

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"roamproxy/limiter/bootclock"
 )
 
 // The wall clock is set while no process runs. Forward, a restart would believe in a whole burst that never accrued, and in the end
@@ -12,6 +14,7 @@ import (
 //
 // Seen to fail with the wall clock believed, and with the other one believed on another run of the machine.
 func TestTheWallClockIsSetWhileNoProcessRuns(t *testing.T) {
+	boot := bootclock.Boot()
 	if boot == "" {
 		t.Fatal("this machine does not tell which of its runs this is")
 	}

@@ -1,4 +1,4 @@
-package limiter
+package bootclock
 
 import (
 	"os"

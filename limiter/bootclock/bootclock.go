@@ -1,4 +1,6 @@
-package limiter
+// Package bootclock is a clock that runs while the machine is suspended. Go's own stands still then, so that a pause would outlast the
+// night. On other systems than Linux the two are the same.
+package bootclock
 
 import (
 	"sync/atomic"
@@ -25,9 +27,15 @@ type reading struct {
 // system calls: together a twentieth of a call's CPU. After a suspension Now is behind for as long, which no token and no pause notices.
 const readingAge = time.Millisecond
 
-// Now returns the time by a clock that runs while the machine is suspended. Go's own stands still then, so a pause would outlast
-// the night. The difference of two such times is what has passed; as a date it may be ahead.
+// Now returns the time. The difference of two such times is what has passed; as a date it may be ahead. It may be called by many
+// goroutines.
 func Now() time.Time { return time.Now().Add(suspended()) }
+
+// Boot names this run of the machine, and is the same in all its containers. It is "" where that is unknown.
+func Boot() string { return boot }
+
+// Uptime returns how long the machine has run at now, a time of Go's clock, suspended or not. Unlike the wall clock it cannot be set.
+func Uptime(now time.Time) time.Duration { return start + now.Sub(began) + suspended() }
 
 // suspended returns how long the machine was suspended since the process began. The two clocks are read one after the other, and
 // what is less than a tenth of a second is taken for that.
@@ -40,16 +48,4 @@ func suspended() time.Duration {
 	r := &reading{now, max(total-asleep, 0).Truncate(100 * time.Millisecond)}
 	latestReading.Store(r)
 	return r.suspended
-}
-
-// up returns how long the machine has run at now, suspended or not. Unlike the wall clock it cannot be set.
-func up(now time.Time) time.Duration { return start + now.Sub(began) + suspended() }
-
-// passed returns how long before now k was true. In doubt it returns less, since a bucket that is refilled too much causes a 429.
-func (k Kept) passed(now time.Time) time.Duration {
-	passed := now.Round(0).Sub(k.At)
-	if boot != "" && k.Boot == boot {
-		passed = min(passed, max(up(now)-k.Up, 0))
-	}
-	return passed
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package limiter
+package bootclock
 
 import "time"
 
