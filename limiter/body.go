@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // ErrBody says that the tool's own body could not be read to its end; the call was not sent.
@@ -111,6 +112,10 @@ func (b *Bodies) file() (*os.File, error) {
 	return f, os.Remove(f.Name())
 }
 
+// bytesFullRetry is the Retry-After of a call whose body finds no place: the bytes of another are free when it leaves, and the quota's
+// smallest natural step is the second.
+const bytesFullRetry = time.Second
+
 // counted lets only as many bytes through as the tool may have held.
 type counted struct {
 	io.Reader
@@ -123,7 +128,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	if c.body.size+int64(n) <= inMemory {
 		shares.Add(flow, int64(n))
 	} else if !shares.Take(flow, int64(n)) {
-		return 0, &Refusal{Reason: ErrBytesFull, RetryAfter: leastPause}
+		return 0, &Refusal{Reason: ErrBytesFull, RetryAfter: bytesFullRetry}
 	}
 	c.body.size += int64(n)
 	return n, err

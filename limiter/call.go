@@ -56,7 +56,7 @@ func (c *Call) trace(ctx context.Context) context.Context {
 	c.attempt = a
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
-		WroteRequest:         func(httptrace.WroteRequestInfo) { a.written.Store(true); permit.wrote() },
+		WroteRequest:         func(httptrace.WroteRequestInfo) { a.written.Store(true); permit.WroteRequest() },
 		GotFirstResponseByte: func() { a.answered.Store(true) },
 	})
 }

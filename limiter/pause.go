@@ -25,6 +25,10 @@ type pause struct {
 	byHand     time.Time     // until then an operator wants no call to leave
 }
 
+// leastPause is what a 429 costs that says "now" (Retry-After: 0, or a date that has passed): it was a refusal all the same,
+// and the quota's smallest natural step is the second.
+const leastPause = time.Second
+
 func (p *pause) begin(now time.Time, d time.Duration) {
 	if p.state == PauseOpen {
 		p.began = now

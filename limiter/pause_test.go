@@ -145,6 +145,37 @@ func TestAfterAProbeWithoutAnAnswerTheNextCallProbes(t *testing.T) {
 	})
 }
 
+// Seen to fail with a pause of zero.
+func TestHowLongAPauseLasts(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		asks, defaults time.Duration
+		want           time.Duration
+	}{
+		{"as long as Roam asks for", 5 * time.Second, 0, 5 * time.Second},
+		{"no time is the shortest pause", 0, 0, time.Second},
+		{"less than a second is the shortest pause", 300 * time.Millisecond, 0, time.Second},
+		{"Roam does not say for how long", -1, 0, 10 * time.Second},
+		{"nor then, and the setting is less than a second", -1, 300 * time.Millisecond, time.Second},
+		{"longer than the longest without a probe", time.Hour, 0, 5 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 5, 0, Options{DefaultPause: tt.defaults})
+				permit, err := f.queue.Wait(t.Context(), from("bot").Caller)
+				if err != nil {
+					t.Fatal(err)
+				}
+				permit.Throttled(tt.asks)
+				permit.Release()
+				if got := f.queue.State().PausedFor; got != tt.want {
+					t.Errorf("asked for %v the queue pauses for %v, want %v", tt.asks, got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestLongPauseIsProbedAfterMaxPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 5, 0, Options{MaxPause: time.Minute, MaxWait: time.Hour})

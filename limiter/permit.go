@@ -32,8 +32,8 @@ func (p *Permit) Answered() {
 	}
 }
 
-// Throttled reports that Roam answered 429 and asks for a pause: no call leaves before that is over, or MaxPause, and then one call
-// alone. A refusal from before the present pause changes nothing.
+// Throttled reports that Roam answered 429 and asks for a pause of at least leastPause; below 0, it does not say for how long. No call
+// leaves before that is over, or MaxPause, and then one call alone. A refusal from before the present pause changes nothing.
 func (p *Permit) Throttled(pause time.Duration) {
 	q := p.queue
 	q.mu.Lock()
@@ -44,18 +44,11 @@ func (p *Permit) Throttled(pause time.Duration) {
 	}
 }
 
-// defaultPause is for a 429 that does not say how long.
-func (p *Permit) defaultPause() time.Duration {
-	p.queue.mu.Lock()
-	defer p.queue.mu.Unlock()
-	return p.queue.state.DefaultPause
-}
-
 // Release frees the slot. If a probe ends without an answer, the next call is the probe. A second Release does nothing.
 func (p *Permit) Release() { p.end(false) }
 
-// unused gives slot and token back: the tool left in the moment of its dispatch.
-func (p *Permit) unused() { p.end(true) }
+// Cancel gives slot and token back: the call was not sent after all. After Release it does nothing.
+func (p *Permit) Cancel() { p.end(true) }
 
 func (p *Permit) end(unused bool) {
 	p.queue.mu.Lock()
@@ -66,8 +59,8 @@ func (p *Permit) end(unused bool) {
 	}
 }
 
-// wrote reports that the whole request was written.
-func (p *Permit) wrote() {
+// WroteRequest reports that the whole request was written.
+func (p *Permit) WroteRequest() {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
 	p.written = p.queue.now()
@@ -75,8 +68,8 @@ func (p *Permit) wrote() {
 	d.written, d.longest = true, max(d.longest, min(p.written.Sub(p.left), mostDelay))
 }
 
-// timed reports the first byte of the response, for a call whose body is too small to take time.
-func (p *Permit) timed() {
+// FirstByte reports the first byte of the response, for a call whose body is too small to take time.
+func (p *Permit) FirstByte() {
 	p.queue.mu.Lock()
 	defer p.queue.mu.Unlock()
 	d := delay{way: p.queue.now().Sub(p.left)}
@@ -158,7 +151,10 @@ func (s *state) throttled(now time.Time, p *Permit, pause time.Duration) bool {
 		p.bucket.Refused(now)
 		s.slots.refused(p.soon, s.unanswered())
 	}
-	pause = min(pause, s.MaxPause)
+	if pause < 0 {
+		pause = s.DefaultPause
+	}
+	pause = min(max(pause, leastPause), s.MaxPause)
 	s.pause.begin(now, pause)
 	s.delays.longest = 0 // the level is what Roam says, from here on
 	s.publish(EventThrottled)

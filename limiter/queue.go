@@ -148,7 +148,7 @@ func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
 	q.mu.Unlock()
 	a := <-c.ready // the dispatcher answers as soon as it looks
 	if a.permit != nil && ctx.Err() != nil {
-		a.permit.unused()
+		a.permit.Cancel()
 		return nil, context.Cause(ctx)
 	}
 	return a.permit, a.err
@@ -192,7 +192,7 @@ func (q *Queue) abandon(c *call) {
 	case a := <-c.ready:
 		q.mu.Unlock()
 		if a.permit != nil {
-			a.permit.unused()
+			a.permit.Cancel()
 		}
 		return
 	default:

@@ -49,7 +49,7 @@ func TestWhatTheOldBucketGaveIsNotReturnedToTheNew(t *testing.T) {
 		fresh, _ := NewLocal(1, 10, 0)
 		fresh.Restore(time.Now(), 0)
 		f.queue.Replace(fresh, nil)
-		permit.unused()
+		permit.Cancel()
 		synctest.Wait()
 		if got, there := fresh.Level(time.Now()), f.queue.State().Tokens; got != 0 || there != 0 {
 			t.Errorf("the new bucket holds %v tokens, and the queue has %v, want none", got, there)

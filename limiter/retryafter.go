@@ -8,27 +8,20 @@ import (
 	"time"
 )
 
-// leastPause is what a 429 costs that says "now" (Retry-After: 0, or a date that has passed): it was a refusal all the same,
-// and the quota's smallest natural step is the second.
-const leastPause = time.Second
-
 // retryAfter reads how long a pause Roam asks for (RFC 9110, section 10.2.3): whole or decimal seconds, or a date. A date is compared
 // with the response's own Date where there is one, since the two come from the same clock and ours may differ. Of
-// several values the longest counts. Without a usable value it is fallback. The result is at least leastPause.
-func retryAfter(h http.Header, now time.Time, fallback time.Duration) time.Duration {
+// several values the longest counts. Without a usable value it is below 0, as for Permit.Throttled.
+func retryAfter(h http.Header, now time.Time) time.Duration {
 	if sent, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = sent
 	}
-	longest, found := time.Duration(0), false
+	longest := time.Duration(-1)
 	for _, v := range h.Values("Retry-After") {
 		if d, ok := retryAfterValue(strings.TrimSpace(v), now); ok {
-			longest, found = max(longest, d), true
+			longest = max(longest, d)
 		}
 	}
-	if !found {
-		longest = fallback
-	}
-	return max(longest, leastPause)
+	return longest
 }
 
 func retryAfterValue(v string, now time.Time) (time.Duration, bool) {

@@ -62,7 +62,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if err := t.Open.send(tool); err != nil {
-			permit.unused()
+			permit.Cancel()
 			return nil, err
 		}
 		res, failed := t.send(req, held, permit, call)
@@ -74,13 +74,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		case failed != nil:
 			return nil, &SendError{Err: failed.err, Sent: failed.connected}
 		case res.StatusCode == http.StatusTooManyRequests:
-			permit.Throttled(retryAfter(res.Header, time.Now(), permit.defaultPause()))
+			permit.Throttled(retryAfter(res.Header, time.Now()))
 			t.discard(res, tool)
 			permit.Release()
 		default:
 			permit.Answered()
 			if held.size < inMemory {
-				permit.timed()
+				permit.FirstByte()
 			}
 			permit.Release() // what Roam sends from here on keeps it from no other call
 			if !mayRepeat || !t.Repeat(res) {
