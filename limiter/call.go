@@ -12,13 +12,12 @@ import (
 // know and, when RoundTrip has returned, the result. One Call belongs to one request.
 type Call struct {
 	Caller     Caller
-	Background bool // sent only with a token that no other call waits for, as by Queue.TryWait; refused, and not sent again, otherwise
+	Background bool // sent only with a token that no other call waits for; refused, and not sent again, otherwise
 	Owner      any  // what the maker of the call adds for the steps behind a Transport; this package does not look at it
 
 	Waited   time.Duration // in the queue, over all attempts
 	Attempts int           // how often it was sent
 
-	permit  *Permit  // of the latest attempt
 	attempt *attempt // the latest
 
 	mu     sync.Mutex // guards all below; taken before a Queue's lock
@@ -51,8 +50,8 @@ func (c *Call) Sent() bool {
 }
 
 // trace begins an attempt, and returns a context by which net/http reports of it.
-func (c *Call) trace(ctx context.Context) context.Context {
-	a, permit := &attempt{}, c.permit
+func (c *Call) trace(ctx context.Context, permit *Permit) context.Context {
+	a := &attempt{}
 	c.attempt = a
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
@@ -75,31 +74,31 @@ func (c *Call) Favour(caller Caller) {
 	favour(c.queue, c.queued, caller)
 }
 
-// wait waits in q for the permit of the next attempt. Where one of its callers is admitted, all are. The time counts however that ends.
-func (c *Call) wait(ctx context.Context, q *Queue) (permit *Permit, err error) {
+// Wait waits in q for the permit of the next attempt, which is ended with Release. The first time it is as Queue.Wait; where one of the
+// call's callers is admitted, all are. Later the call is at the front of its tool's flow, with its first deadline, and is not refused for
+// the queue's length. The time counts however that ends.
+func (c *Call) Wait(ctx context.Context, q *Queue) (*Permit, error) {
 	begun := time.Now()
-	defer func() {
-		c.Waited += time.Since(begun)
-		c.permit = permit
-	}()
+	defer func() { c.Waited += time.Since(begun) }()
 	switch {
-	case c.permit != nil:
-		return q.Again(ctx, c.permit)
 	case c.Background:
-		return q.TryWait(ctx, c.Caller)
-	case ctx.Err() != nil:
+		return q.tryWait(ctx, c.Caller)
+	case c.queued == nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
-	queued, err := c.join(q)
+	queued, err := c.enqueue(q)
 	if err != nil {
 		return nil, err
 	}
 	return q.await(ctx, queued)
 }
 
-func (c *Call) join(q *Queue) (*call, error) {
+func (c *Call) enqueue(q *Queue) (*call, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.queued != nil {
+		return c.queued, q.requeue(c.queued)
+	}
 	queued, err := q.enqueue(c.Caller)
 	for _, other := range c.early {
 		if err != nil {

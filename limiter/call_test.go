@@ -66,7 +66,7 @@ func TestAnAbandonedBackgroundCallReturnsItsToken(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{Bucket: slow})
 		ctx, leave := context.WithCancel(t.Context())
 		answered := make(chan error)
-		go func() { _, err := f.queue.TryWait(ctx, from("bot").Caller); answered <- err }()
+		go func() { _, err := f.queue.tryWait(ctx, from("bot").Caller); answered <- err }()
 		<-slow.asked
 		leave()
 		slow.free <- struct{}{}

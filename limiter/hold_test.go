@@ -48,7 +48,7 @@ func TestAPauseByHandRefusesWhatWouldWaitTooLong(t *testing.T) {
 			refusal.RetryAfter < 9*time.Minute-2*time.Second || refusal.RetryAfter > 10*time.Minute {
 			t.Errorf("got %v, want a refusal because of the pause, for some 9 minutes", err)
 		}
-		if _, err := f.queue.TryWait(context.Background(), Caller{Tool: Tool{Name: "bot"}}); !errors.Is(err, ErrPaused) {
+		if _, err := f.queue.tryWait(context.Background(), Caller{Tool: Tool{Name: "bot"}}); !errors.Is(err, ErrPaused) {
 			t.Errorf("a background call: %v, want ErrPaused", err)
 		}
 		if !f.queue.Resume() || f.queue.Resume() {

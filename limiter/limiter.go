@@ -9,7 +9,7 @@
 //	                            ▲                                                              │
 //	                            └─────────── 429: same place, the whole queue pauses ◄─────────┘
 //
-// A background refresh is sent by Queue.TryWait (Call.Background), only when no other call needs the token. A call for which several
+// A background refresh (Call.Background) is sent only when no other call needs the token. A call for which several
 // tools wait has the place of the most favoured of them: Call.Favour.
 //
 // A call that was refused, that expired or whose tool left was never sent. This package does not know HTTP paths, credentials or

@@ -94,40 +94,17 @@ func New(o Options) *Queue {
 	return q
 }
 
-// Wait queues a call until it may be sent. The error is a *Refusal, at once or at the call's longest wait, or the cause of ctx when
-// that ends first; in either case no token was spent. The Permit must be ended with Release.
+// Wait queues a call of one attempt until it may be sent. The error is a *Refusal, at once or at the call's longest wait, or the cause
+// of ctx when that ends first; in either case no token was spent. The Permit must be ended with Release. A call of several attempts, or
+// for several callers, is a Call.
 func (q *Queue) Wait(ctx context.Context, caller Caller) (*Permit, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	c, err := q.enqueue(caller)
-	if err != nil {
-		return nil, err
-	}
-	return q.await(ctx, c)
+	return (&Call{Caller: caller}).Wait(ctx, q)
 }
 
-// Again queues a call whose permit has ended once more: at the front of its tool's flow, with its first deadline, and without
-// being refused for the queue's length. A background call is tried once more.
-func (q *Queue) Again(ctx context.Context, p *Permit) (*Permit, error) {
-	if p.call.background {
-		return q.TryWait(ctx, Caller{Tool: p.call.tool})
-	}
-	q.mu.Lock()
-	now := q.now()
-	if q.closed {
-		defer q.mu.Unlock()
-		return nil, q.state.closedRefusal(now, now.Sub(p.call.entered))
-	}
-	q.state.requeue(now, p.call)
-	q.mu.Unlock()
-	return q.await(ctx, p.call)
-}
-
-// TryWait is Wait for a call that no tool waits for, such as a background refresh. It gets its permit at once, when no call is
-// queued, there is no pause, a slot is free, and the bucket keeps a token for the next call; otherwise the error is a
-// *Refusal for ErrBusy, ErrPaused or ErrClosed. Its urgency and longest wait do not matter.
-func (q *Queue) TryWait(ctx context.Context, caller Caller) (*Permit, error) {
+// tryWait is Wait for a background call. It gets its permit at once, when no call is queued, there is no pause, a slot is free, and the
+// bucket keeps a token for the next call; otherwise the error is a *Refusal for ErrBusy, ErrPaused or ErrClosed. Its urgency and longest
+// wait do not matter.
+func (q *Queue) tryWait(ctx context.Context, caller Caller) (*Permit, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -174,19 +151,27 @@ func (q *Queue) enqueue(caller Caller) (*call, error) {
 	return c, nil
 }
 
-// await returns what the dispatcher decides about c, unless ctx ends first.
+// requeue queues a call whose permit has ended once more: at the front of its tool's flow, with its first deadline, and without being
+// refused for the queue's length.
+func (q *Queue) requeue(c *call) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.now()
+	if q.closed {
+		return q.state.closedRefusal(now, now.Sub(c.entered))
+	}
+	q.state.requeue(now, c)
+	return nil
+}
+
+// await returns what the dispatcher decides about c. When ctx ends first it takes c out of the queue, or gives back the permit that c got
+// in the same moment.
 func (q *Queue) await(ctx context.Context, c *call) (*Permit, error) {
 	select {
 	case a := <-c.ready:
 		return a.permit, a.err
 	case <-ctx.Done():
-		q.abandon(c)
-		return nil, context.Cause(ctx)
 	}
-}
-
-// abandon takes c out of the queue, or gives back the permit that it got in the same moment.
-func (q *Queue) abandon(c *call) {
 	q.mu.Lock()
 	select {
 	case a := <-c.ready:
@@ -194,12 +179,12 @@ func (q *Queue) abandon(c *call) {
 		if a.permit != nil {
 			a.permit.Cancel()
 		}
-		return
 	default:
+		q.state.remove(c)
+		q.state.Observer.Waited(c.tool.Name, Canceled, q.now().Sub(c.entered))
+		q.mu.Unlock()
 	}
-	q.state.remove(c)
-	q.state.Observer.Waited(c.tool.Name, Canceled, q.now().Sub(c.entered))
-	q.mu.Unlock()
+	return nil, context.Cause(ctx)
 }
 
 // Pause holds all calls for d, because an operator wants that, and replaces a pause by hand that there is. Calls are queued or

@@ -57,7 +57,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	mayBreak := req.Method == http.MethodGet || req.Method == http.MethodHead
 	mayRepeat := t.Repeat != nil
 	for {
-		permit, err := call.wait(ctx, t.Queue)
+		permit, err := call.Wait(ctx, t.Queue)
 		if err != nil {
 			return nil, err
 		}
@@ -109,7 +109,7 @@ func (t *Transport) send(req *http.Request, held *body, permit *Permit, call *Ca
 		}
 	}()
 	call.Attempts++
-	out := req.WithContext(call.trace(req.Context()))
+	out := req.WithContext(call.trace(req.Context(), permit))
 	held.prepare(out)
 	res, err := t.Next.RoundTrip(out)
 	if err == nil {
