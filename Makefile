@@ -65,7 +65,7 @@ node-modules:
 	npm install --silent --no-save --ignore-scripts --prefix $(NODE_FOLDER) $(NODE_MODULES)
 
 # Of each of these, its own tests and those of the others together run more than 90 of 100 statements.
-COVERED := ./limiter ./cache ./cache/rediscache ./proxy ./proxy/credential
+COVERED := ./limiter ./limiter/transport ./cache ./cache/rediscache ./proxy ./proxy/credential
 COMMA := ,
 cover: ## how much of the queue, the cache and the proxy the tests run, by package (2 minutes); go tool cover shows the rest
 	@$(GO) test -coverpkg=$(subst $() ,$(COMMA),$(COVERED)) -coverprofile=/tmp/roamproxy-cover.out $(COVERED)
@@ -110,6 +110,7 @@ cmd/roamproxy/server cmd/roamproxy/config
 cmd/roamproxy/server limiter
 cmd/roamproxy/server limiter/redisquota
 cmd/roamproxy/server limiter/statefile
+cmd/roamproxy/server limiter/transport
 cmd/roamproxy/server metrics
 cmd/roamproxy/server metrics/status
 cmd/roamproxy/server proxy
@@ -128,6 +129,7 @@ cache/rediscache cache
 cache/rediscache cache/cachetest
 proxy cache
 proxy limiter
+proxy limiter/transport
 proxy limiter/statefile
 proxy proxy/credential
 proxy proxy/paging
@@ -138,6 +140,8 @@ limiter limiter/bootclock
 limiter limiter/buckettest
 limiter limiter/fairqueue
 limiter limiter/statefile
+limiter limiter/transport
+limiter/transport limiter
 limiter/buckettest limiter
 limiter/redisquota limiter
 limiter/redisquota limiter/bootclock
@@ -168,7 +172,7 @@ arrows:
 
 # Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.
 BENCHED := deploy/bench/bench.txt
-BENCH := $(GO) test -run '^$$' -benchmem ./cache ./limiter ./metrics ./metrics/status ./proxy
+BENCH := $(GO) test -run '^$$' -benchmem ./cache ./limiter ./limiter/transport ./metrics ./metrics/status ./proxy
 bench: ## the benchmarks, beside the figures that are kept (3 minutes); deploy/bench/run measures beside nginx
 	@{ $(BENCH) -bench . -skip '^BenchmarkScale' -benchtime 0.2s -count $(BENCHCOUNT); $(BENCH) -bench '^BenchmarkScale' -benchtime 2x; } | tee /tmp/roamproxy-bench.txt
 	@$(GO) tool benchstat -ignore cpu kept=$(BENCHED) now=/tmp/roamproxy-bench.txt

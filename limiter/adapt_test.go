@@ -181,7 +181,7 @@ func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		f := newFixture(t, 1, 10, 0, Options{Adapt: true, Keeper: openState(t, dir)})
-		refuse := func() { f.script = append(f.script, says(429, "Retry-After", "10")); f.post("bot") }
+		refuse := func() { f.script = append(f.script, says(429, 10*time.Second)); f.post("bot") }
 		refuse()
 		for range 60 {
 			f.post("bot")

@@ -111,14 +111,14 @@ func (c crowd) play(t *testing.T) (first, again result) {
 	f.takes = c.takes
 	f.burst = 1 << 20 // only the script refuses calls
 	if c.pause > 0 {
-		f.script = append(f.script, says(429, "Retry-After", fmt.Sprint(c.pause)))
+		f.script = append(f.script, says(429, time.Duration(c.pause)*time.Second))
 	}
-	go f.call(t.Context(), "POST", &Call{Caller: Caller{Tool: c.tools[0], Urgency: Usual, Longest: -1}}, "{}")
+	go f.call(t.Context(), &Call{Caller: Caller{Tool: c.tools[0], Urgency: Usual, Longest: -1}})
 	synctest.Wait()
 	for i, v := range c.before {
 		go func() {
 			time.Sleep(v.at + time.Duration(i)) // one after another, so that a schedule is the same each time
-			f.call(t.Context(), "POST", &Call{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: -1}}, "{}")
+			f.call(t.Context(), &Call{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: -1}})
 		}()
 	}
 	time.Sleep(c.comes)

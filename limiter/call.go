@@ -2,62 +2,21 @@ package limiter
 
 import (
 	"context"
-	"net/http/httptrace"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// Call is one call to Roam from its arrival at a Transport to its response header, with all its attempts. It has what the queue needs to
-// know and, when RoundTrip has returned, the result. One Call belongs to one request.
+// Call is one call to Roam with all its attempts, as far as the queue needs to know. One Call belongs to one request.
 type Call struct {
 	Caller     Caller
 	Background bool // sent only with a token that no other call waits for; refused, and not sent again, otherwise
-	Owner      any  // what the maker of the call adds for the steps behind a Transport; this package does not look at it
 
-	Waited   time.Duration // in the queue, over all attempts
-	Attempts int           // how often it was sent
-
-	attempt *attempt // the latest
+	Waited time.Duration // in the queue, over all attempts
 
 	mu     sync.Mutex // guards all below; taken before a Queue's lock
 	early  []Caller   // that joined before the call was queued
 	queue  *Queue
 	queued *call
-}
-
-// attempt is one sending of a call, and what net/http has reported of it. Its goroutines may do so when RoundTrip has returned.
-type attempt struct {
-	connected, written, answered atomic.Bool
-}
-
-type callKey struct{}
-
-// WithCall returns a context for a request that will go through a Transport.
-func WithCall(ctx context.Context, c *Call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
-}
-
-// CallOf returns the call that a request's context belongs to; nil: none.
-func CallOf(ctx context.Context) *Call {
-	c, _ := ctx.Value(callKey{}).(*Call)
-	return c
-}
-
-// Sent reports whether the whole request of the latest attempt was written. A step behind the Transport may ask once it has returned.
-func (c *Call) Sent() bool {
-	return c.attempt != nil && (c.attempt.written.Load() || c.attempt.answered.Load())
-}
-
-// trace begins an attempt, and returns a context by which net/http reports of it.
-func (c *Call) trace(ctx context.Context, permit *Permit) context.Context {
-	a := &attempt{}
-	c.attempt = a
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(httptrace.GotConnInfo) { a.connected.Store(true) },
-		WroteRequest:         func(httptrace.WroteRequestInfo) { a.written.Store(true); permit.WroteRequest() },
-		GotFirstResponseByte: func() { a.answered.Store(true) },
-	})
 }
 
 // Favour adds a caller that waits for this call's response too. From now on the call is queued as the most favoured of its callers

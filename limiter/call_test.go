@@ -21,7 +21,7 @@ func TestABackgroundCallTakesOnlyAFreeToken(t *testing.T) {
 		{"one token", func(f *fixture) { f.spend(2) }, ErrBusy},
 		{"a call is queued", func(f *fixture) { f.spend(4) }, ErrBusy},
 		{"every slot is taken", func(f *fixture) { f.takes = time.Hour; go f.post("slow") }, ErrBusy},
-		{"a pause", func(f *fixture) { f.script = append(f.script, says(429, "Retry-After", "60")); go f.post("bot") }, ErrPaused},
+		{"a pause", func(f *fixture) { f.script = append(f.script, says(429, 60*time.Second)); go f.post("bot") }, ErrPaused},
 		{"shutting down", func(f *fixture) { f.queue.Close() }, ErrClosed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestABackgroundCallTakesOnlyAFreeToken(t *testing.T) {
 				before, start := f.calls(), time.Now()
 				made := from("refresh")
 				made.Background = true
-				_, err := f.call(t.Context(), "GET", made, "")
+				err := f.call(t.Context(), made)
 				if time.Since(start) != 0 && tt.want != nil {
 					t.Errorf("refused after %v, want at once", time.Since(start))
 				}
@@ -83,10 +83,10 @@ func TestAnAbandonedBackgroundCallReturnsItsToken(t *testing.T) {
 func TestARefusedBackgroundCallIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 10, 0, Options{})
-		f.script = append(f.script, says(429, "Retry-After", "5"))
+		f.script = append(f.script, says(429, 5*time.Second))
 		made := from("refresh")
 		made.Background = true
-		_, err := f.call(t.Context(), "GET", made, "")
+		err := f.call(t.Context(), made)
 		refusalOf(t, err, ErrPaused)
 		if s := f.queue.State(); f.calls() != 1 || s.InFlight != 0 || !s.Paused {
 			t.Errorf("%d sends, %d slots taken, paused = %v; want 1, 0 and true", f.calls(), s.InFlight, s.Paused)
@@ -101,7 +101,7 @@ func TestABackgroundCallDelaysNoCall(t *testing.T) {
 		for range 30 {
 			made := from("refresh")
 			made.Background = true
-			go f.call(t.Context(), "GET", made, "")
+			go f.call(t.Context(), made)
 		}
 		synctest.Wait()
 		if got := f.calls(); got != 9 {
@@ -150,7 +150,7 @@ func TestAFavouredCallHasTheBestPlaceOfItsCallers(t *testing.T) {
 					}
 				}
 				done := make(chan time.Duration)
-				go func() { f.call(t.Context(), "POST", made, "{}"); done <- time.Since(start) }()
+				go func() { f.call(t.Context(), made); done <- time.Since(start) }()
 				time.Sleep(500 * time.Millisecond)
 				if !tt.early {
 					for _, c := range tt.joins {
@@ -174,7 +174,7 @@ func TestAFavouredCallWaitsAsLongAsItsMostPatientCaller(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFixture(t, 1, 5, 0, Options{})
-				f.script = append(f.script, says(429, "Retry-After", "30"))
+				f.script = append(f.script, says(429, 30*time.Second))
 				go f.post("bot")
 				synctest.Wait()
 				made := within(time.Minute, "bot")
@@ -183,7 +183,7 @@ func TestAFavouredCallWaitsAsLongAsItsMostPatientCaller(t *testing.T) {
 					made.Favour(within(time.Minute, "other").Caller)
 				}
 				done := make(chan error)
-				go func() { _, err := f.call(t.Context(), "POST", made, "{}"); done <- err }()
+				go func() { err := f.call(t.Context(), made); done <- err }()
 				time.Sleep(10 * time.Second)
 				made.Favour(Caller{Tool: Tool{Name: "third"}, Longest: 0})
 				if err := <-done; err != nil {
@@ -214,7 +214,7 @@ func TestFavourKeepsAToolsBound(t *testing.T) {
 				bounded.Caller.Tool.MaxQueue = tt.maxQueue
 				var calls sync.WaitGroup
 				for _, c := range []*Call{bounded, from("other"), from("other"), from("other"), favoured} {
-					calls.Go(func() { f.call(t.Context(), "POST", c, "{}") })
+					calls.Go(func() { f.call(t.Context(), c) })
 					synctest.Wait()
 				}
 				favoured.Favour(bounded.Caller)

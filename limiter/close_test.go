@@ -19,7 +19,7 @@ func TestRetryAfterAtCloseIsTheForecast(t *testing.T) {
 		next := make(chan *Queue)
 		for _, tool := range []string{"exporter", "exporter", "exporter", "dashboard"} {
 			calls.Go(func() {
-				_, err := f.post(tool)
+				err := f.post(tool)
 				r := refusalOf(t, err, ErrClosed)
 				mu.Lock()
 				after = append(after, r.RetryAfter)
@@ -36,7 +36,7 @@ func TestRetryAfterAtCloseIsTheForecast(t *testing.T) {
 		synctest.Wait()
 		f.queue.Close()
 		f.queue.Close() // a second one has no effect
-		_, err := f.post("late")
+		err := f.post("late")
 		if r := refusalOf(t, err, ErrClosed); r.RetryAfter != 10*time.Second {
 			t.Errorf("Retry-After of a call that came after the end is %v, want 10s: after all queued ones", r.RetryAfter)
 		}
@@ -63,7 +63,7 @@ func TestRetryAfterAtCloseDuringAPause(t *testing.T) {
 		permit.Throttled(30 * time.Second)
 		permit.Release()
 		f.queue.Close()
-		_, err = f.post("bot")
+		err = f.post("bot")
 		if r := refusalOf(t, err, ErrClosed); r.RetryAfter != 30*time.Second {
 			t.Errorf("Roam asked for a pause of 30 s, and Retry-After is %v", r.RetryAfter)
 		}

@@ -111,7 +111,7 @@ func TestRetryAfterOfAShortWaitInAPause(t *testing.T) {
 						if byHand {
 							f.queue.Pause(20 * time.Second)
 						} else {
-							f.script = append(f.script, says(429, "Retry-After", "20"))
+							f.script = append(f.script, says(429, 20*time.Second))
 							go f.post("bulk")
 							synctest.Wait()
 						}

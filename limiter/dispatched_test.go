@@ -76,7 +76,7 @@ func TestALaterToolExpiresNoAdmittedCall(t *testing.T) {
 				var calls sync.WaitGroup
 				for range 65 {
 					calls.Go(func() {
-						if _, err := f.post("first"); err != nil {
+						if err := f.post("first"); err != nil {
 							t.Errorf("an admitted call: %v", err)
 						}
 					})
@@ -85,7 +85,7 @@ func TestALaterToolExpiresNoAdmittedCall(t *testing.T) {
 				for range later {
 					calls.Go(func() {
 						start := time.Now()
-						if _, err := f.post("second"); err != nil && time.Since(start) > 0 {
+						if err := f.post("second"); err != nil && time.Since(start) > 0 {
 							t.Errorf("a later call waited %v and was refused: %v", time.Since(start), err)
 						}
 					})
@@ -100,21 +100,21 @@ func TestALaterToolExpiresNoAdmittedCall(t *testing.T) {
 func TestWhatEndsAnAdmittedCallsWait(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		pause   string
+		pause   time.Duration
 		longest time.Duration
 		after   time.Duration
 		reason  error
 	}{
-		{"its own wait", "200", 20 * time.Second, 20 * time.Second, ErrPaused},
-		{"a pause until after twice max_wait, at max_wait", "200", -1, time.Minute, ErrPaused},
-		{"none: the pause ends before twice max_wait", "100", -1, 100 * time.Second, nil},
+		{"its own wait", 200 * time.Second, 20 * time.Second, 20 * time.Second, ErrPaused},
+		{"a pause until after twice max_wait, at max_wait", 200 * time.Second, -1, time.Minute, ErrPaused},
+		{"none: the pause ends before twice max_wait", 100 * time.Second, -1, 100 * time.Second, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFixture(t, 1, 5, 0, Options{})
-				f.script = append(f.script, says(429, "Retry-After", tt.pause))
+				f.script = append(f.script, says(429, tt.pause))
 				start := time.Now()
-				_, err := f.call(t.Context(), "POST", within(tt.longest, "bot"), "{}")
+				err := f.call(t.Context(), within(tt.longest, "bot"))
 				if got := time.Since(start); got != tt.after {
 					t.Errorf("it ended after %v, want %v", got, tt.after)
 				}
@@ -157,7 +157,7 @@ func TestABatchToolLeavesTheReserve(t *testing.T) {
 					for range 5 {
 						five.Go(func() {
 							begun := time.Now()
-							if _, err := f.post("clicks"); err != nil {
+							if err := f.post("clicks"); err != nil {
 								t.Error(err)
 							}
 							mu.Lock()

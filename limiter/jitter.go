@@ -14,7 +14,7 @@ type delay struct {
 type delays struct {
 	latest  [delaysSize]delay
 	seen    int
-	written bool // net/http reports when a request was written
+	written bool // it is reported when a request was written
 	longest time.Duration
 }
 

@@ -2,8 +2,8 @@
 //
 // Roam lets a workspace make a burst of calls and then a steady few, and answers 429 to a client that sends more. A Queue keeps
 // every call that cannot go yet in a fair order, asks a Bucket for a token only at the moment at which the first of them could
-// leave, and stops all of them while Roam says 429. A Transport is the http.RoundTripper that queues a call, sends it, and queues
-// it again when Roam refused it.
+// leave, and stops all of them while Roam says 429. The caller waits for a Permit, sends the call, and reports what
+// Roam answered; limiter/transport does so for HTTP.
 //
 //	arrives ──► admitted? ──► queue ──► slot ──► pause over? ──► token ──► state written ──► sent
 //	                            ▲                                                              │
@@ -12,7 +12,7 @@
 // A background refresh (Call.Background) is sent only when no other call needs the token. A call for which several
 // tools wait has the place of the most favoured of them: Call.Favour.
 //
-// A call that was refused, that expired or whose tool left was never sent. This package does not know HTTP paths, credentials or
+// A call that was refused, that expired or whose tool left was never sent. This package does not know HTTP, credentials or
 // metrics: it reports events to an Observer, and Queue.State returns the present state.
 //
 // Lock order: Call.mu, Queue.keeping, Queue.mu, then the locks of a Bucket or a Sharing, which call nothing.
@@ -31,23 +31,19 @@ import (
 var (
 	// ErrQueueFull says that the queue, or the tool's part of it, is at its bound.
 	ErrQueueFull = errors.New("limiter: the queue is full")
-	// ErrBytesFull is an ErrQueueFull: the bodies of the tool's queued calls take as much as they may.
-	ErrBytesFull = fmt.Errorf("%w: too many bytes of bodies", ErrQueueFull)
 	// ErrWaitTooLong says that the call would wait, or has waited, for longer than it may.
 	ErrWaitTooLong = errors.New("limiter: the wait is longer than the call may wait")
 	// ErrPaused says that Roam answered 429 and its pause outlasts the call's longest wait.
 	ErrPaused = errors.New("limiter: paused because Roam answered 429")
 	// ErrBusy says that there is no token for a background call: other calls are queued, or the bucket holds too little.
 	ErrBusy = errors.New("limiter: no token for a background call")
-	// ErrTooManyOpen says that the tool has as many open responses as it may.
-	ErrTooManyOpen = errors.New("limiter: too many responses are open")
 	// ErrClosed says that the queue is shutting down.
 	ErrClosed = errors.New("limiter: shutting down")
 )
 
 // Refusal is the error of a call that got no permit. It was not sent and may be repeated after RetryAfter.
 type Refusal struct {
-	Reason     error         // ErrQueueFull, ErrWaitTooLong, ErrPaused, ErrBusy, ErrTooManyOpen or ErrClosed
+	Reason     error         // one of the above, or that of a step before the queue
 	RetryAfter time.Duration // after this long the same call would be admitted, if the queue goes as forecast
 	Waited     time.Duration // zero when refused on arrival
 }

@@ -52,7 +52,7 @@ func TestACallDoesNotWaitForAbandonedOnes(t *testing.T) {
 		f.post("first") // the only token
 		ctx, leave := context.WithCancel(t.Context())
 		for range 29 {
-			go f.call(ctx, "POST", from("gone"), "{}")
+			go f.call(ctx, from("gone"))
 		}
 		synctest.Wait()
 		start, done := time.Now(), make(chan time.Duration)
@@ -97,13 +97,13 @@ func TestWeightsShareTheQuota(t *testing.T) {
 				made = from("heavy")
 				made.Caller.Tool.Weight = 4
 			}
-			go f.call(t.Context(), "POST", made, "{}")
+			go f.call(t.Context(), made)
 		}
 		time.Sleep(20*time.Second - 1)
 		synctest.Wait()
 		heavy := 0
 		for _, s := range f.journal() {
-			if s.path == "/v1/heavy" {
+			if s.tool == "heavy" {
 				heavy++
 			}
 		}
@@ -124,7 +124,7 @@ func TestUrgencyIsWorthTenSecondsOfWaiting(t *testing.T) {
 		ask := func(name string, urgency int) {
 			made := from("bot")
 			made.Caller.Urgency = urgency
-			f.call(t.Context(), "POST", made, "{}")
+			f.call(t.Context(), made)
 			order <- name
 		}
 		go ask("usual", Usual)
@@ -149,7 +149,7 @@ func TestRefusedAtOnceWhenTheWaitIsTooLong(t *testing.T) {
 		}
 		synctest.Wait()
 		start := time.Now()
-		_, err := f.call(t.Context(), "POST", within(4*time.Second, "bot"), "{}")
+		err := f.call(t.Context(), within(4*time.Second, "bot"))
 		r := refusalOf(t, err, ErrWaitTooLong)
 		if time.Since(start) != 0 {
 			t.Errorf("refused after %v, want at once", time.Since(start))
@@ -158,7 +158,7 @@ func TestRefusedAtOnceWhenTheWaitIsTooLong(t *testing.T) {
 			t.Errorf("Retry-After = %v, want 7s and a moment: eleventh in the queue, with a longest wait of 4", r.RetryAfter)
 		}
 		time.Sleep(r.RetryAfter)
-		if _, err := f.call(t.Context(), "POST", within(4*time.Second, "bot"), "{}"); err != nil {
+		if err := f.call(t.Context(), within(4*time.Second, "bot")); err != nil {
 			t.Errorf("back after Retry-After: %v, want a permit", err)
 		}
 		if got := time.Since(start); got != 11*time.Second {
@@ -173,10 +173,10 @@ func TestQueueIsBounded(t *testing.T) {
 		f.post("bot")
 		small := func() *Call { return &Call{Caller: Caller{Tool: Tool{Name: "small", MaxQueue: 2}, Longest: -1}} }
 		for range 2 {
-			go f.call(t.Context(), "POST", small(), "{}")
+			go f.call(t.Context(), small())
 		}
 		synctest.Wait()
-		_, err := f.call(t.Context(), "POST", small(), "{}")
+		err := f.call(t.Context(), small())
 		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != time.Second+moment {
 			t.Errorf("the tool's part of the queue is full: Retry-After = %v, want 1s and a moment, when its first call leaves", r.RetryAfter)
 		}
@@ -184,7 +184,7 @@ func TestQueueIsBounded(t *testing.T) {
 			go f.post("other")
 		}
 		synctest.Wait()
-		_, err = f.post("third")
+		err = f.post("third")
 		if r := refusalOf(t, err, ErrQueueFull); r.RetryAfter != 2*time.Second+moment {
 			t.Errorf("the queue is full: Retry-After = %v, want 2s and a moment: the first place is promised to the other", r.RetryAfter)
 		}
@@ -200,16 +200,16 @@ func TestNoCallWaitsBeyondItsDeadline(t *testing.T) {
 		f := newFixture(t, 1, 2, 0, Options{})
 		f.post("bot")
 		f.takes = 100 * time.Millisecond
-		f.script = append(f.script, says(429, "Retry-After", "60"))
+		f.script = append(f.script, says(429, 60*time.Second))
 		go f.post("bot") // its 429 begins a pause, when the next call is queued already
 		synctest.Wait()
 		start := time.Now()
-		_, err := f.call(t.Context(), "POST", within(2*time.Second, "bot"), "{}")
+		err := f.call(t.Context(), within(2*time.Second, "bot"))
 		refusalOf(t, err, ErrPaused)
 		if got := time.Since(start); got != 2*time.Second {
 			t.Errorf("left after %v, want 2s, its longest wait", got)
 		}
-		_, err = f.call(t.Context(), "POST", within(2*time.Second, "bot"), "{}")
+		err = f.call(t.Context(), within(2*time.Second, "bot"))
 		if r := refusalOf(t, err, ErrPaused); r.RetryAfter < 56*time.Second {
 			t.Errorf("Retry-After = %v, want the 58.1s of the pause that are left less the 2s it would wait", r.RetryAfter)
 		}

@@ -78,7 +78,7 @@ func TestAReloadKeepsQueuedCallsAndThoseInFlight(t *testing.T) {
 		ask := func(n int) {
 			for range n {
 				calls.Go(func() {
-					if _, err := f.post("bot"); err != nil {
+					if err := f.post("bot"); err != nil {
 						t.Errorf("a call that was queued was refused: %v", err)
 					}
 				})
@@ -91,7 +91,7 @@ func TestAReloadKeepsQueuedCallsAndThoseInFlight(t *testing.T) {
 		if s := f.queue.State(); s.InFlight != 5 || s.Waiting["bot"] != 3 || s.Capacity != 2 {
 			t.Errorf("%d under way, %d waiting, room for %d; want 5, 3 and 2", s.InFlight, s.Waiting["bot"], s.Capacity)
 		}
-		_, err := f.post("late")
+		err := f.post("late")
 		refusalOf(t, err, ErrQueueFull)
 		f.queue.Reconfigure(Options{MaxInFlight: 1, MaxQueue: 10})
 		calls.Wait()
@@ -114,7 +114,7 @@ func TestAReloadDuringAPause(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFixture(t, 1, 5, 0, Options{MaxWait: time.Hour})
-				f.script = append(f.script, says(429, "Retry-After", "60"))
+				f.script = append(f.script, says(429, 60*time.Second))
 				start := time.Now()
 				done := make(chan time.Duration)
 				go func() { f.post("bot"); done <- time.Since(start) }()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 )
 
 // board is what two replicas know together, with 20 ms between an event and its news. Of a pause, the replica that was refused
@@ -95,10 +96,10 @@ func twoReplicas() client {
 		b := &board{news: limiter.News{State: limiter.PauseOpen}}
 		b.pool = &pool{bucket, b, bucket.Limits()}
 		b.all = []*replica{{board: b}, {board: b}}
-		var transports []*limiter.Transport
+		var transports []*transport.Transport
 		for _, r := range b.all {
 			q := limiter.New(limiter.Options{Bucket: b.pool, Sharing: r, Adapt: true, MaxWait: time.Hour})
-			transports = append(transports, &limiter.Transport{Next: l, Queue: q, Bodies: limiter.NewBodies(0, "")})
+			transports = append(transports, &transport.Transport{Next: l, Queue: q, Bodies: transport.NewBodies(0, "")})
 		}
 		var calls atomic.Int64
 		return func(ctx context.Context) error {
@@ -109,8 +110,8 @@ func twoReplicas() client {
 				}
 				return res.Body.Close()
 			}, func() {
-				for _, transport := range transports {
-					transport.Queue.Close()
+				for _, rt := range transports {
+					rt.Queue.Close()
 				}
 			}
 	}}

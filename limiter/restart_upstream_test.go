@@ -12,6 +12,7 @@ import (
 
 	"roamproxy/limiter"
 	"roamproxy/limiter/statefile"
+	"roamproxy/limiter/transport"
 )
 
 // service is a limiter that is restarted, reloaded, and held by hand, alone on a plain token bucket.
@@ -23,7 +24,7 @@ type service struct {
 	mu        sync.Mutex // guards the following
 	bucket    *limiter.Local
 	queue     *limiter.Queue
-	transport *limiter.Transport
+	transport *transport.Transport
 }
 
 func (s *service) options(adapt bool) limiter.Options {
@@ -46,17 +47,17 @@ func (s *service) starts() {
 	o := s.options(true)
 	o.Keeper, o.Learned, o.Paused = state, kept.Learned, kept.Paused
 	s.queue = limiter.New(o)
-	s.transport = &limiter.Transport{Next: s.lab, Queue: s.queue, Bodies: limiter.NewBodies(0, "")}
+	s.transport = &transport.Transport{Next: s.lab, Queue: s.queue, Bodies: transport.NewBodies(0, "")}
 }
 
 // call sends one call, again with the next process where one ends.
 func (s *service) call(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s.mu.Lock()
-		transport := s.transport
+		rt := s.transport
 		s.mu.Unlock()
 		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://roam.example/v1/test", nil)
-		if res, err := transport.RoundTrip(req); err == nil {
+		if res, err := rt.RoundTrip(req); err == nil {
 			return res.Body.Close()
 		}
 		sleep(ctx, 100*time.Millisecond)

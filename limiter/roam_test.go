@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"strings"
 	"sync"
@@ -20,67 +17,51 @@ type roam struct {
 	every time.Duration // between calls
 	burst int
 	takes time.Duration // to answer
+	way   func(*Permit) // passes before a call is here; nil: no time does
 
 	mu      sync.Mutex
 	full    time.Time
 	sent    []sent
 	refused int
-	script  []func(*http.Request) (*http.Response, error)
+	script  []answer
 }
 
 type sent struct {
-	at     time.Time
-	path   string
-	body   string
+	at   time.Time
+	tool string
+}
+
+// answer is what Roam says to a call: its status, and how long a pause it asks for.
+type answer struct {
 	status int
+	pause  time.Duration // as for Permit.Throttled
 }
 
-func (r *roam) RoundTrip(req *http.Request) (*http.Response, error) {
-	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil && trace.GotConn != nil {
-		trace.GotConn(httptrace.GotConnInfo{})
-	}
-	body := ""
-	if req.Body != nil {
-		all, _ := io.ReadAll(req.Body)
-		req.Body.Close()
-		body = string(all)
-	}
-	res, err := r.answer(req)
-	r.mu.Lock()
-	s := sent{at: time.Now(), path: req.URL.Path, body: body}
-	if res != nil {
-		s.status = res.StatusCode
-	}
-	r.sent = append(r.sent, s)
-	r.mu.Unlock()
-	if r.takes > 0 && err == nil {
-		select {
-		case <-time.After(r.takes):
-		case <-req.Context().Done():
-			return nil, req.Context().Err()
-		}
-	}
-	return res, err
+// says returns an answer; without a pause it names none.
+func says(status int, pause ...time.Duration) answer {
+	return answer{status, append(pause, -1)[0]}
 }
 
-func (r *roam) answer(req *http.Request) (*http.Response, error) {
+// fair is the answer in a script that the quota gives.
+var fair answer
+
+// answers counts a call that is here now, and answers it.
+func (r *roam) answers(tool string) answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.sent = append(r.sent, sent{time.Now(), tool})
 	if len(r.script) > 0 {
 		next := r.script[0]
 		r.script = r.script[1:]
-		return next(req)
+		if next != fair {
+			return next
+		}
 	}
-	return r.byQuota()
-}
-
-// byQuota answers as the quota allows. The lock is held.
-func (r *roam) byQuota() (*http.Response, error) {
 	if !r.spend(time.Now()) {
 		r.refused++
-		return reply(429, "Retry-After", "10"), nil
+		return says(429, 10*time.Second)
 	}
-	return reply(200), nil
+	return says(200)
 }
 
 // spend takes a token if there is one.
@@ -115,28 +96,10 @@ func (r *roam) journal() []sent {
 	return slices.Clone(r.sent)
 }
 
-// reply makes an answer with the header fields given as name, value, name, value.
-func reply(status int, header ...string) *http.Response {
-	h := http.Header{}
-	for i := 0; i < len(header); i += 2 {
-		h.Add(header[i], header[i+1])
-	}
-	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader("{}")), ProtoMajor: 1, ProtoMinor: 1}
-}
-
-func says(status int, header ...string) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) { return reply(status, header...), nil }
-}
-
-func fails(err error) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) { return nil, err }
-}
-
 // fixture is a queue in front of a roam that has the same quota.
 type fixture struct {
 	*roam
 	queue *Queue
-	rt    *Transport
 }
 
 func newFixture(t *testing.T, perSecond float64, burst int, jitter time.Duration, o Options) *fixture {
@@ -151,30 +114,48 @@ func newFixture(t *testing.T, perSecond float64, burst int, jitter time.Duration
 	}
 	f.queue = New(o)
 	t.Cleanup(f.queue.Close)
-	f.rt = &Transport{Next: f.roam, Queue: f.queue, Bodies: NewBodies(0, t.TempDir())}
 	return f
 }
 
-// call sends one call of a tool and reads its answer; the error is RoundTrip's.
-func (f *fixture) call(ctx context.Context, method string, made *Call, body string) (int, error) {
-	var r io.Reader
-	if body != "" {
-		r = strings.NewReader(body)
+// call has a call queued and sent, and again when Roam refused it, until it is answered. The error says why it was not.
+func (f *fixture) call(ctx context.Context, made *Call) error {
+	for {
+		permit, err := made.Wait(ctx, f.queue)
+		if err != nil {
+			return err
+		}
+		refused, err := f.send(ctx, made, permit)
+		permit.Release()
+		if !refused || err != nil {
+			return err
+		}
 	}
-	req, err := http.NewRequestWithContext(WithCall(ctx, made), method, "http://roam/v1/"+made.Caller.Tool.Name, r)
-	if err != nil {
-		return 0, err
-	}
-	res, err := f.rt.RoundTrip(req)
-	if err != nil {
-		return 0, err
-	}
-	io.Copy(io.Discard, res.Body)
-	return res.StatusCode, res.Body.Close()
 }
 
-func (f *fixture) post(tool string) (int, error) {
-	return f.call(context.Background(), "POST", from(tool), "{}")
+// send has a permit's call come to Roam, and reports whether that refused it.
+func (f *fixture) send(ctx context.Context, made *Call, permit *Permit) (refused bool, err error) {
+	if f.way != nil {
+		f.way(permit)
+	}
+	a := f.answers(made.Caller.Tool.Name)
+	if f.takes > 0 {
+		select {
+		case <-time.After(f.takes):
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+	if a.status == 429 {
+		permit.Throttled(a.pause)
+		return true, nil
+	}
+	permit.Answered()
+	permit.FirstByte()
+	return false, nil
+}
+
+func (f *fixture) post(tool string) error {
+	return f.call(context.Background(), from(tool))
 }
 
 func from(tool string) *Call {

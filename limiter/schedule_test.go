@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -133,10 +132,10 @@ func (s schedule) run(t *testing.T, dir string) error {
 	f := newFixture(t, perSecond, burst, 0, options(bucket, Restored{}))
 	f.takes = s.takes
 	for n := range 31 {
-		next := f.fair
+		next := fair
 		for _, refused := range s.refusals {
 			if refused == n {
-				next = says(429, "Retry-After", "3")
+				next = says(429, 3*time.Second)
 			}
 		}
 		f.script = append(f.script, next)
@@ -154,8 +153,7 @@ func (s schedule) run(t *testing.T, dir string) error {
 				ctx, cancel = context.WithTimeout(ctx, v.patience)
 			}
 			defer cancel()
-			_, err := (&fixture{roam: f.roam, queue: queue(), rt: &Transport{Next: f.roam, Queue: queue(), Bodies: f.rt.Bodies}}).
-				call(ctx, "POST", &Call{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: v.longest}}, "{}")
+			err := (&fixture{f.roam, queue()}).call(ctx, &Call{Caller: Caller{Tool: v.tool, Urgency: v.urgency, Longest: v.longest}})
 			mu.Lock()
 			defer mu.Unlock()
 			v.ended, v.err, v.times = time.Now(), err, v.times+1
@@ -198,9 +196,6 @@ func (s schedule) run(t *testing.T, dir string) error {
 	return errors.Join(broken, neverOverTheBucket(f), s.noneBeyondItsDeadline(start), s.everyCallEndsOnce(state),
 		s.noneWaitsToBeRefused(start), s.boundedUnfairness(start))
 }
-
-// fair answers by the quota.
-func (r *roam) fair(*http.Request) (*http.Response, error) { return r.byQuota() }
 
 // workConserving, and no wake-up is lost: while a call is queued, a slot is free, a token is there and there is no pause, the first
 // call is dispatched.

@@ -3,8 +3,6 @@ package limiter
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
-	"net/http/httptrace"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -14,7 +12,6 @@ import (
 // busy is a machine that stalls now and then: no call that was about to be written, or was not counted by Roam yet, goes on
 // before that is over.
 type busy struct {
-	next   http.RoundTripper
 	random *rand.Rand
 	ours   bool // this process stalls, and not Roam's
 
@@ -36,18 +33,16 @@ func (b *busy) wait() {
 	time.Sleep(max(stall, 0))
 }
 
-func (b *busy) RoundTrip(req *http.Request) (*http.Response, error) {
+// pass takes a permit's call to Roam.
+func (b *busy) pass(p *Permit) {
 	if b.ours {
 		b.wait()
 	}
-	if trace := httptrace.ContextClientTrace(req.Context()); trace != nil {
-		trace.WroteRequest(httptrace.WroteRequestInfo{})
-	}
+	p.WroteRequest()
 	if !b.ours {
 		b.wait()
 	}
 	time.Sleep(20 * time.Millisecond)
-	return b.next.RoundTrip(req)
 }
 
 // Stalls of this machine, of the network and of Roam's are held back for once they are measured. A flood causes no 429, and
@@ -60,7 +55,7 @@ func TestAFloodOnABusyMachine(t *testing.T) {
 			t.Run(fmt.Sprint("seed ", seed, ", this process stalls: ", ours), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					f := newFixture(t, 1, 10, 200*time.Millisecond, Options{MaxWait: time.Hour, Jitter: 200 * time.Millisecond, Adapt: true})
-					f.rt.Next = &busy{next: f.roam, random: rand.New(rand.NewPCG(seed, 7)), ours: ours}
+					f.way = (&busy{random: rand.New(rand.NewPCG(seed, 7)), ours: ours}).pass
 					start := time.Now()
 					var calls sync.WaitGroup
 					for range 200 {

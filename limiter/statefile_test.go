@@ -31,7 +31,7 @@ func TestLevelAndPauseOutliveTheProcess(t *testing.T) {
 		if got := bucket.Level(time.Now()); got != 3 {
 			t.Errorf("3 s after the burst the level is %v, want 3", got)
 		}
-		first.script = append(first.script, says(429, "Retry-After", "30"))
+		first.script = append(first.script, says(429, 30*time.Second))
 		go first.post("bot")
 		time.Sleep(20 * time.Second)
 		r, err := state.Restore(bucket)

@@ -22,11 +22,11 @@ func TestTheMachineSleepsInAPause(t *testing.T) {
 		machine := &suspendable{}
 		f := newFixture(t, 1, 10, 0, Options{now: machine.now, MaxWait: 3 * time.Minute})
 		f.burst = 1 << 20
-		f.script = append(f.script, says(429, "Retry-After", "100"))
+		f.script = append(f.script, says(429, 100*time.Second))
 		var calls sync.WaitGroup
 		for range 15 {
 			calls.Go(func() {
-				if _, err := f.post("bot"); err != nil {
+				if err := f.post("bot"); err != nil {
 					t.Errorf("a call that was queued before: %v", err)
 				}
 			})
@@ -58,7 +58,7 @@ func TestTheMachineSleepsWhileCallsAreQueued(t *testing.T) {
 		var calls sync.WaitGroup
 		for range 40 {
 			calls.Go(func() {
-				if _, err := f.call(t.Context(), "POST", within(55*time.Second, "bot"), "{}"); err != nil {
+				if err := f.call(t.Context(), within(55*time.Second, "bot")); err != nil {
 					t.Errorf("a call that was queued before: %v", err)
 				}
 			})

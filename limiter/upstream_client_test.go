@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 )
 
 // client is a way to call an upstream: the limiter under test or a yardstick.
@@ -42,10 +43,10 @@ func limited(adapt bool) client {
 			t.Fatal(err)
 		}
 		queue := limiter.New(limiter.Options{Bucket: bucket, Adapt: adapt, MaxWait: time.Hour})
-		transport := &limiter.Transport{Next: l, Queue: queue, Bodies: limiter.NewBodies(0, "")}
+		rt := &transport.Transport{Next: l, Queue: queue, Bodies: transport.NewBodies(0, "")}
 		return func(ctx context.Context) error {
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://roam.example/v1/test", nil)
-			res, err := transport.RoundTrip(req)
+			res, err := rt.RoundTrip(req)
 			if err != nil {
 				return err
 			}

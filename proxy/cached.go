@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"roamproxy/cache"
-	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/httpbody"
 	"roamproxy/proxy/paging"
@@ -212,7 +212,7 @@ func readQuestion(w http.ResponseWriter, r *http.Request) (body []byte, whole bo
 	}
 	body, err = io.ReadAll(io.LimitReader(&upload{ReadCloser: r.Body, controller: http.NewResponseController(w)}, maxQuestion+1))
 	if err != nil {
-		return nil, false, fmt.Errorf("%w: %w", limiter.ErrBody, err)
+		return nil, false, fmt.Errorf("%w: %w", transport.ErrBody, err)
 	}
 	if len(body) <= maxQuestion {
 		return body, true, nil

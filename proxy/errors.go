@@ -14,6 +14,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/eventstream"
@@ -28,7 +29,7 @@ const statusClientGone = 499
 // describe returns how an error is answered: the status, the code, and the error type of Proxy-Status (RFC 9209, section 2.3).
 func describe(err error) (status int, code Code, kind string) {
 	var tooLarge *http.MaxBytesError
-	var sending *limiter.SendError
+	var sending *transport.SendError
 	var quiet net.Error
 	if status, code, kind, ok := describeRepeat(err); ok {
 		return status, code, kind
@@ -40,7 +41,7 @@ func describe(err error) (status int, code Code, kind string) {
 		return 429, codeQueueFull, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrWaitTooLong):
 		return 429, codeWaitTooLong, "connection_limit_reached"
-	case errors.Is(err, limiter.ErrTooManyOpen):
+	case errors.Is(err, transport.ErrTooManyOpen):
 		return 429, codeTooManyOpen, "connection_limit_reached"
 	case errors.Is(err, limiter.ErrPaused):
 		return 429, codePaused, "destination_unavailable"
@@ -62,7 +63,7 @@ func describe(err error) (status int, code Code, kind string) {
 		return 403, codeNotAllowed, "http_request_denied"
 	case errors.As(err, &tooLarge):
 		return 413, codeBodyTooLarge, "http_request_error"
-	case errors.Is(err, limiter.ErrBody):
+	case errors.Is(err, transport.ErrBody):
 		return 400, codeBadRequest, "http_request_error"
 	case errors.Is(err, credential.ErrCredential):
 		return 502, codeCredential, "proxy_configuration_error"
@@ -83,7 +84,7 @@ func describe(err error) (status int, code Code, kind string) {
 // sentence returns the message of an answer: what happened, and what to do. It does not use the text of the error, which may name
 // addresses.
 func sentence(err error, code Code) string {
-	var sending *limiter.SendError
+	var sending *transport.SendError
 	switch code {
 	case codeUnreachable, codeTimeout:
 		if errors.As(err, &sending) && !sending.Sent {
@@ -97,7 +98,7 @@ func sentence(err error, code Code) string {
 		return "This tool has used up its calls of today; the call was not sent and may be repeated after midnight UTC."
 	case codeQueueFull:
 		switch {
-		case errors.Is(err, limiter.ErrBytesFull):
+		case errors.Is(err, transport.ErrBytesFull):
 			return "The bodies of this tool's queued calls take as much as they may (limits.queue_bytes); the call was not sent and may be repeated."
 		case errors.Is(err, errTooManyCalls):
 			return "This tool has as many requests in progress as it may (quotas.max_queue, limits.max_connections); the call was not sent and " +
@@ -125,7 +126,7 @@ func sentence(err error, code Code) string {
 	if text, ok := repeatSentence(err, code); ok {
 		return text
 	}
-	if errors.Is(err, limiter.ErrBody) {
+	if errors.Is(err, transport.ErrBody) {
 		return "The request's body ended early or came too slowly; the call was not sent."
 	}
 	text := err.Error()

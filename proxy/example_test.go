@@ -9,6 +9,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/eventstream"
@@ -47,7 +48,7 @@ func Example() {
 		Base:        roam.Transport(),
 		Credentials: []proxy.Credential{{Name: "org", Source: credential.Key{Value: credential.NewSecret(roamtest.DefaultKey)}, Quota: "roam"}},
 		Quotas:      []proxy.Quota{{Name: "roam", Queue: queue, Rate: 1, Burst: 10, MaxWait: time.Minute}},
-		Bodies:      limiter.NewBodies(0, ""),
+		Bodies:      transport.NewBodies(0, ""),
 		Writes:      repeat.New(),
 		Streams:     eventstream.New(),
 		Cache:       answers,

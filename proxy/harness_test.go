@@ -22,6 +22,7 @@ import (
 	"roamproxy/cache"
 	"roamproxy/limiter"
 	"roamproxy/limiter/statefile"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/eventstream"
 	"roamproxy/proxy/repeat"
@@ -91,7 +92,7 @@ type setup struct {
 	jitter      time.Duration
 	queue       limiter.Options
 	proxy       Options
-	open        *limiter.OpenResponses
+	open        *transport.OpenResponses
 	state       *limiter.StateFile
 }
 
@@ -129,7 +130,7 @@ func newHarness(t testing.TB, roam *roamtest.Roam, base http.RoundTripper, chang
 	if maxWait == 0 {
 		maxWait = time.Minute
 	}
-	p.proxy.Cache, p.proxy.Observer, p.proxy.Bodies = kept, h, limiter.NewBodies(0, "")
+	p.proxy.Cache, p.proxy.Observer, p.proxy.Bodies = kept, h, transport.NewBodies(0, "")
 	if p.proxy.Streams == nil {
 		p.proxy.Streams = eventstream.New()
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 )
 
 // silent is an upstream that never answers.
@@ -73,7 +73,7 @@ func TestAResponseEndsAfterItsIdleTimeout(t *testing.T) {
 				res.Body = from
 				return res, nil
 			})}
-			req, _ := http.NewRequestWithContext(limiter.WithCall(t.Context(), &limiter.Call{}), "GET", "http://roam.example", nil)
+			req, _ := http.NewRequestWithContext(transport.WithCall(t.Context(), &transport.Call{}), "GET", "http://roam.example", nil)
 			res, err := rt.RoundTrip(req)
 			if err != nil {
 				t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"roamproxy/cache"
-	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 )
 
 // Drop adds routes to those that a write invalidates.
@@ -65,7 +65,7 @@ func (p *Proxy) invalidateUnanswered(rq *request, err error) {
 	if rq.call == nil || rq.call.Attempts == 0 {
 		return
 	}
-	var sending *limiter.SendError
+	var sending *transport.SendError
 	if errors.As(err, &sending) && !sending.Sent {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 )
 
 // readSlowly reads rate bytes a second until the connection ends.
@@ -90,7 +90,7 @@ func openStream(t *testing.T, h http.Handler, tool string) (*http.Response, func
 
 func TestOpenResponsesAreBoundedAndShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		open := limiter.NewOpenResponses(4)
+		open := transport.NewOpenResponses(4)
 		h := newHarness(t, nil, roundTrips(streams), unmetered, func(p *setup) { p.open = open })
 		var ends []func()
 		for i := range 4 {

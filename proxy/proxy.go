@@ -24,6 +24,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/budget"
 	"roamproxy/proxy/credential"
 	"roamproxy/proxy/eventstream"
@@ -38,20 +39,20 @@ type Options struct {
 	Base        http.RoundTripper // the network; NewTransport makes the usual one
 	Credentials []Credential      // at least one; the first is for tools that name none
 	Quotas      []Quota
-	Bodies      *limiter.Bodies // held by waiting calls, shared by all quotas
-	Tools       []Tool          // none: every local caller may call, under the name that it gives itself
-	Budgets     *budget.Counts  // calls of today; needed if a tool has CallsPerDay
-	Writes      *repeat.Memory  // writes of unknown outcome, and answers to Idempotency-Keys
+	Bodies      *transport.Bodies // held by waiting calls, shared by all quotas
+	Tools       []Tool            // none: every local caller may call, under the name that it gives itself
+	Budgets     *budget.Counts    // calls of today; needed if a tool has CallsPerDay
+	Writes      *repeat.Memory    // writes of unknown outcome, and answers to Idempotency-Keys
 	Streams     *eventstream.Streams
 	KeepAlive   time.Duration // longest silence of an event stream to a tool; 0: eventstream.KeepAlive
 	Browsers    []string      // origins of web pages that may call
 	Reach       Reach         // of the listener
 	Cache       *cache.Cache
-	Tables      Tables          // rules, routes and drops of the configuration
-	Webhooks    func() bool     // reports whether Roam's webhooks arrive at present; nil: they do not
-	MaxCalls    int             // requests of one tool in progress at once; 0: any number
-	Connections *limiter.Shares // shares the connections between tools; nil: any number
-	MaxBody     int64           // of a request, in bytes; a larger one is answered 413
+	Tables      Tables            // rules, routes and drops of the configuration
+	Webhooks    func() bool       // reports whether Roam's webhooks arrive at present; nil: they do not
+	MaxCalls    int               // requests of one tool in progress at once; 0: any number
+	Connections *transport.Shares // shares the connections between tools; nil: any number
+	MaxBody     int64             // of a request, in bytes; a larger one is answered 413
 	Observer    Observer
 }
 
@@ -66,7 +67,7 @@ type Credential struct {
 type Quota struct {
 	Name        string
 	Queue       *limiter.Queue
-	Open        *limiter.OpenResponses // nil: any number
+	Open        *transport.OpenResponses // nil: any number
 	Rate, Burst float64
 	MaxWait     time.Duration
 }

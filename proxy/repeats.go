@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/repeat"
 )
 
@@ -160,7 +161,7 @@ func (rq *request) recordFailedWrite(err error) {
 
 // canHaveRun reports whether Roam may have executed a call that ended with err.
 func (rq *request) canHaveRun(err error) bool {
-	var sending *limiter.SendError
+	var sending *transport.SendError
 	if errors.As(err, &sending) {
 		return sending.Sent
 	}

@@ -9,6 +9,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/repeat"
 	"roamproxy/proxy/rpc"
 )
@@ -57,15 +58,15 @@ type request struct {
 	upstream      *upstream
 	treatment     Treatment
 	preferences   preferences
-	body          *limiter.HeldBody // held body of a write; nil: none, or no write
-	messages      *rpc.Body         // JSON-RPC messages posted to /mcp; nil: none, or unreadable
-	label         string            // route of the messages, which metrics and log show instead of Route; "": none
-	list          *listKey          // cacheable list that it asks for; nil: none
-	listChanges   int               // mcpLists.changes when it asked
-	subscribes    bool              // it asks for an event stream without end
-	write         *repeat.Pending   // nil: it is no remembered write
-	chat          string            // chat that a write names; "": none
-	call          *upstreamCall     // call of this request alone; nil: none
+	body          *transport.HeldBody // held body of a write; nil: none, or no write
+	messages      *rpc.Body           // JSON-RPC messages posted to /mcp; nil: none, or unreadable
+	label         string              // route of the messages, which metrics and log show instead of Route; "": none
+	list          *listKey            // cacheable list that it asks for; nil: none
+	listChanges   int                 // mcpLists.changes when it asked
+	subscribes    bool                // it asks for an event stream without end
+	write         *repeat.Pending     // nil: it is no remembered write
+	chat          string              // chat that a write names; "": none
+	call          *upstreamCall       // call of this request alone; nil: none
 }
 
 // arrive begins a request.

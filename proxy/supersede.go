@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"roamproxy/cache"
-	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/httpbody"
 )
 
@@ -135,7 +135,7 @@ func (p *Proxy) send(q *pulse, chain http.RoundTripper, out *http.Request) {
 		q.answer, _, q.err = readStart(q.response.Body, maxPulse)
 		q.response.Body.Close()
 		if q.err != nil {
-			q.err = &limiter.SendError{Err: q.err, Sent: true}
+			q.err = &transport.SendError{Err: q.err, Sent: true}
 		}
 	}
 	q.end()

@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 	"roamproxy/proxy/repeat"
 )
 
 // upstreamCall is one call to Roam with all its attempts. It belongs to the fill, or to the passed-through request, that makes it. A fill
 // may outlive the request that began it.
 type upstreamCall struct {
-	limiter.Call
+	transport.Call
 	route    string
 	sent     atomic.Bool               // an attempt was sent, and the call is not queued again
 	sentAt   atomic.Pointer[time.Time] // when the last attempt was sent
@@ -46,12 +46,12 @@ func (c *upstreamCall) queuedSince(begun time.Time) time.Duration {
 // attach returns a context that carries the call to the steps of upstream.chain. It is the only context value of this package.
 func (c *upstreamCall) attach(ctx context.Context) context.Context {
 	c.Owner = c
-	return limiter.WithCall(ctx, &c.Call)
+	return transport.WithCall(ctx, &c.Call)
 }
 
 // callOf returns the call that a context carries, or nil.
 func callOf(ctx context.Context) *upstreamCall {
-	call := limiter.CallOf(ctx)
+	call := transport.CallOf(ctx)
 	if call == nil {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/limiter/statefile"
+	"roamproxy/limiter/transport"
 	"roamproxy/metrics"
 	"roamproxy/metrics/status"
 	"roamproxy/proxy"
@@ -45,7 +46,7 @@ type app struct {
 
 	webhooks webhooks
 
-	connections *limiter.Shares // connections with a request in progress, by tool
+	connections *transport.Shares // connections with a request in progress, by tool
 
 	mu  sync.RWMutex // guards now; held for reading while a request enters a snapshot, so that none enters a replaced one
 	now *snapshot
@@ -68,7 +69,7 @@ func newApp(c config.Config, log *zap.Logger, own ...net.Addr) (*app, error) {
 	recent := status.NewRecent()
 	a := &app{
 		log: log, own: own, state: state, writes: repeat.New(), streams: eventstream.New(), quotas: make(map[string]*quota),
-		connections: limiter.NewShares(0),
+		connections: transport.NewShares(0),
 	}
 	a.metrics = metrics.New(metrics.Options{Version: version, Revision: revision, Recorder: recent, MaxWaits: maxWaits(c), Reasons: reasons()})
 	a.monitor = status.New(a.metrics, recent)

@@ -9,6 +9,7 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/limiter/redisquota"
+	"roamproxy/limiter/transport"
 	"roamproxy/metrics"
 )
 
@@ -17,7 +18,7 @@ import (
 type quota struct {
 	name    string
 	queue   *limiter.Queue
-	open    *limiter.OpenResponses
+	open    *transport.OpenResponses
 	bucket  bucket
 	session *redisquota.Session // shares the bucket; nil: no replicas
 }
@@ -47,7 +48,7 @@ func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Sess
 		}
 		return nil
 	})
-	l := &quota{name: q.Name, bucket: localBucket(local), session: session, open: limiter.NewOpenResponses(c.Upstream.MaxOpen)}
+	l := &quota{name: q.Name, bucket: localBucket(local), session: session, open: transport.NewOpenResponses(c.Upstream.MaxOpen)}
 	if session != nil { // Redis has the level
 		if l.bucket, err = newBucket(q, session); err != nil {
 			return nil, err

@@ -13,6 +13,7 @@ import (
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
 	"roamproxy/limiter/redisquota"
+	"roamproxy/limiter/transport"
 	"roamproxy/metrics"
 	"roamproxy/proxy"
 	"roamproxy/proxy/credential"
@@ -24,7 +25,7 @@ type snapshot struct {
 	config  config.Config
 	proxy   *proxy.Proxy
 	cache   *cache.Cache
-	bodies  *limiter.Bodies
+	bodies  *transport.Bodies
 	base    *proxy.Transport
 	session *redisquota.Session // shares quotas, budgets and answers; nil: no replicas
 	sources map[string]credential.Source
@@ -113,7 +114,7 @@ func (a *app) build(c config.Config, last *snapshot) (s *snapshot, err error) {
 		}
 	}
 	if s.bodies == nil || c.Limits.QueueBytes != last.config.Limits.QueueBytes {
-		s.bodies = limiter.NewBodies(int64(c.Limits.QueueBytes), "")
+		s.bodies = transport.NewBodies(int64(c.Limits.QueueBytes), "")
 	}
 	if c.Redis != last.config.Redis {
 		if s.session, err = a.share(c.Redis); err != nil {

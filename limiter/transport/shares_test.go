@@ -1,4 +1,4 @@
-package limiter
+package transport
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"roamproxy/limiter"
 )
 
 func TestSharesOfTwoTools(t *testing.T) {
@@ -84,7 +86,7 @@ func TestOneToolDoesNotTakeAllBytes(t *testing.T) {
 	const kib = 1 << 10
 	store := NewBodies(1<<20, t.TempDir())
 	hold := func(tool string, size int) error {
-		_, err := store.hold(Tool{Name: tool}, io.NopCloser(strings.NewReader(strings.Repeat("x", size))))
+		_, err := store.Hold(limiter.Tool{Name: tool}, io.NopCloser(strings.NewReader(strings.Repeat("x", size))))
 		return err
 	}
 	for hold("greedy", 100*kib) == nil {
@@ -101,7 +103,7 @@ func TestOneToolDoesNotTakeAllBytes(t *testing.T) {
 		{"one that is more than half of all", "other", 600 * kib, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if err := hold(tt.tool, tt.size); (err == nil) != tt.ok || err != nil && !errors.Is(err, ErrQueueFull) {
+			if err := hold(tt.tool, tt.size); (err == nil) != tt.ok || err != nil && !errors.Is(err, limiter.ErrQueueFull) {
 				t.Errorf("%v, want it to be accepted = %v", err, tt.ok)
 			}
 		})
@@ -113,9 +115,9 @@ func TestOneToolDoesNotTakeAllBytes(t *testing.T) {
 // Seen to fail with a part for each name, and with bodies of writes that were counted by name.
 func TestNamesOfOneFlowHaveOnePart(t *testing.T) {
 	open := NewOpenResponses(4)
-	other := Tool{Name: "other"}
+	other := limiter.Tool{Name: "other"}
 	for i := range 6 {
-		tool := Tool{Name: fmt.Sprint("name-", i), Flow: "program"}
+		tool := limiter.Tool{Name: fmt.Sprint("name-", i), Flow: "program"}
 		if err := open.send(tool); (err == nil) != (i < 4) {
 			t.Errorf("open response %d of the program: %v, want 4 and no more", i+1, err)
 		}
@@ -129,11 +131,11 @@ func TestNamesOfOneFlowHaveOnePart(t *testing.T) {
 		t.Errorf("shown are %v, want each under its name", got)
 	}
 	store := NewBodies(1<<20, t.TempDir())
-	hold := func(tool Tool, size int) error {
+	hold := func(tool limiter.Tool, size int) error {
 		_, err := store.Hold(tool, io.NopCloser(strings.NewReader(strings.Repeat("x", size))))
 		return err
 	}
-	for i := 0; hold(Tool{Name: fmt.Sprint("name-", i), Flow: "program"}, 100<<10) == nil; i++ {
+	for i := 0; hold(limiter.Tool{Name: fmt.Sprint("name-", i), Flow: "program"}, 100<<10) == nil; i++ {
 	}
 	if err := hold(other, 400<<10); err != nil {
 		t.Errorf("while the program holds all bytes under many names, another may hold none: %v", err)

@@ -1,15 +1,21 @@
-package limiter
+package transport
 
 import (
+	"errors"
 	"io"
 	"maps"
 	"sync"
 	"time"
+
+	"roamproxy/limiter"
 )
+
+// ErrTooManyOpen says that the tool has as many open responses as it may.
+var ErrTooManyOpen = errors.New("limiter: too many responses are open")
 
 // OpenResponses bounds how many responses of one quota are read at once. It is safe for concurrent use.
 //
-// A slot of MaxInFlight is free again when the header of a response is here. What follows may take minutes, or, where it is an
+// A slot of limiter.Options.MaxInFlight is free again when the header of a response is here. What follows may take minutes, or, where it is an
 // event stream, hours. It holds a connection to Roam and one of the tool all that time, so it is bounded too, by Shares.
 type OpenResponses struct {
 	places *Shares // one from sending to the end of the body: it must be there before it is known how long that takes
@@ -46,17 +52,19 @@ func (o *OpenResponses) Open() map[string]int {
 const tooManyOpenRetry = 5 * time.Second
 
 // check refuses a call of a tool that may have no open response now.
-func (o *OpenResponses) check(tool Tool) error {
+func (o *OpenResponses) check(tool limiter.Tool) error {
 	if o == nil || o.places.May(tool.FlowName(), 1) {
 		return nil
 	}
 	return tooManyOpen()
 }
 
-func tooManyOpen() error { return &Refusal{Reason: ErrTooManyOpen, RetryAfter: tooManyOpenRetry} }
+func tooManyOpen() error {
+	return &limiter.Refusal{Reason: ErrTooManyOpen, RetryAfter: tooManyOpenRetry}
+}
 
 // send takes a place for a call that is about to be sent.
-func (o *OpenResponses) send(tool Tool) error {
+func (o *OpenResponses) send(tool limiter.Tool) error {
 	if o == nil {
 		return nil
 	}
@@ -68,7 +76,7 @@ func (o *OpenResponses) send(tool Tool) error {
 }
 
 // fail gives the place of a call back that has no response.
-func (o *OpenResponses) fail(tool Tool) {
+func (o *OpenResponses) fail(tool limiter.Tool) {
 	if o != nil {
 		o.count(o.calls, tool.Name, -1)
 		o.places.Release(tool.FlowName(), 1)
@@ -76,7 +84,7 @@ func (o *OpenResponses) fail(tool Tool) {
 }
 
 // read counts a call's response as open until its body was read to the end or closed.
-func (o *OpenResponses) read(tool Tool, body io.ReadCloser) io.ReadCloser {
+func (o *OpenResponses) read(tool limiter.Tool, body io.ReadCloser) io.ReadCloser {
 	if o == nil {
 		return body
 	}

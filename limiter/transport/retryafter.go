@@ -1,4 +1,4 @@
-package limiter
+package transport
 
 import (
 	"math"
@@ -10,7 +10,7 @@ import (
 
 // retryAfter reads how long a pause Roam asks for (RFC 9110, section 10.2.3): whole or decimal seconds, or a date. A date is compared
 // with the response's own Date where there is one, since the two come from the same clock and ours may differ. Of
-// several values the longest counts. Without a usable value it is below 0, as for Permit.Throttled.
+// several values the longest counts. Without a usable value it is below 0, as for limiter.Permit.Throttled.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	if sent, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = sent

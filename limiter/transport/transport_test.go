@@ -1,4 +1,4 @@
-package limiter
+package transport_test
 
 import (
 	"context"
@@ -10,12 +10,15 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 )
 
 // Seen to fail with a refused call that its tool's flow pays for.
 func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 1, 0, Options{})
+		f := newFixture(t, 1, 1, limiter.Options{})
 		f.post("opener") // the only token, so that the other two wait side by side
 		f.script = append(f.script, says(429, "Retry-After", "3"))
 		made := from("first")
@@ -39,11 +42,15 @@ func TestRefusedCallGoesAgainWithTheSameBodyAndItsPlace(t *testing.T) {
 
 func TestRefusedCallGivesUpAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 5, 0, Options{})
+		f := newFixture(t, 1, 5, limiter.Options{})
 		f.script = append(f.script, says(429, "Retry-After", "30"))
 		start := time.Now()
-		_, err := f.call(t.Context(), "POST", within(4*time.Second, "bot"), "{}")
-		refusalOf(t, err, ErrPaused)
+		made := from("bot")
+		made.Caller.Longest = 4 * time.Second
+		_, err := f.call(t.Context(), "POST", made, "{}")
+		if !errors.As(err, new(*limiter.Refusal)) || !errors.Is(err, limiter.ErrPaused) {
+			t.Errorf("error = %v, want a refusal: %v", err, limiter.ErrPaused)
+		}
 		if got := time.Since(start); got != 4*time.Second {
 			t.Errorf("gave up after %v, want 4s", got)
 		}
@@ -69,10 +76,10 @@ func TestOnlyReadsAreSentOnceMoreWhenTheConnectionDies(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFixture(t, 1, 5, 0, Options{})
+				f := newFixture(t, 1, 5, limiter.Options{})
 				f.script = append(f.script, fails(tt.err))
 				_, err := f.call(t.Context(), tt.method, from("bot"), "")
-				var e *SendError
+				var e *transport.SendError
 				if tt.ok != (err == nil) || err != nil && (!errors.As(err, &e) || !e.Sent) {
 					t.Errorf("error = %v, want none = %v, or a SendError of a call that was sent", err, tt.ok)
 				}
@@ -89,10 +96,10 @@ func TestOnlyReadsAreSentOnceMoreWhenTheConnectionDies(t *testing.T) {
 
 func TestASecondDeathIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 5, 0, Options{})
+		f := newFixture(t, 1, 5, limiter.Options{})
 		f.script = append(f.script, fails(io.EOF), fails(io.EOF))
 		_, err := f.call(t.Context(), "GET", from("bot"), "")
-		var e *SendError
+		var e *transport.SendError
 		if !errors.As(err, &e) || f.calls() != 2 {
 			t.Errorf("error = %v after %d sends, want a SendError after 2", err, f.calls())
 		}
@@ -102,7 +109,7 @@ func TestASecondDeathIsReported(t *testing.T) {
 // Seen to fail with slots that are held until the body was read.
 func TestSlotIsFreeWhenTheHeaderIsHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 5, 0, Options{MaxInFlight: 1})
+		f := newFixture(t, 1, 5, limiter.Options{MaxInFlight: 1})
 		f.takes = time.Second
 		var open []io.Closer
 		start := time.Now()
@@ -131,7 +138,7 @@ func TestSlotIsFreeWhenTheHeaderIsHere(t *testing.T) {
 
 func TestToolThatLeavesWhileSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 5, 0, Options{})
+		f := newFixture(t, 1, 5, limiter.Options{})
 		f.takes = time.Minute
 		gone := errors.New("the tool hung up")
 		ctx, leave := context.WithCancelCause(t.Context())
@@ -148,8 +155,8 @@ func TestToolThatLeavesWhileSending(t *testing.T) {
 // Seen to fail with bytes that are never given back, and with a file that is read on where it was left.
 func TestLargeBodiesGoToDiskAndComeBackWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 5, 0, Options{})
-		f.rt.Bodies = NewBodies(1<<20, t.TempDir())
+		f := newFixture(t, 1, 5, limiter.Options{})
+		f.rt.Bodies = transport.NewBodies(1<<20, t.TempDir())
 		want := strings.Repeat("0123456789abcdef", 20_000) // 320 kB
 		f.script = append(f.script, says(429, "Retry-After", "1"))
 		if _, err := f.call(t.Context(), "POST", from("bot"), want); err != nil {
@@ -160,12 +167,14 @@ func TestLargeBodiesGoToDiskAndComeBackWhole(t *testing.T) {
 				t.Errorf("attempt %d: %d bytes came, want the %d that were sent", i+1, len(s.body), len(want))
 			}
 		}
-		f.rt.Bodies.dir = "/nonexistent"
+		f.rt.Bodies = transport.NewBodies(1<<20, "/nonexistent")
 		if _, err := f.call(t.Context(), "POST", from("bot"), want); err != nil || f.journal()[len(f.journal())-1].body != want {
 			t.Errorf("without a disk: %v, want it kept in memory", err)
 		}
 		_, err := f.call(t.Context(), "POST", from("bot"), strings.Repeat("x", 2<<20))
-		refusalOf(t, err, ErrQueueFull)
+		if !errors.As(err, new(*limiter.Refusal)) || !errors.Is(err, transport.ErrBytesFull) || !errors.Is(err, limiter.ErrQueueFull) {
+			t.Errorf("error = %v, want a refusal: %v", err, transport.ErrBytesFull)
+		}
 		if n := f.rt.Bodies.Held(); n != 0 {
 			t.Errorf("%d bytes of bodies still held", n)
 		}
@@ -174,14 +183,55 @@ func TestLargeBodiesGoToDiskAndComeBackWhole(t *testing.T) {
 
 func TestBodyThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, 1, 5, 0, Options{})
+		f := newFixture(t, 1, 5, limiter.Options{})
 		broken := io.MultiReader(strings.NewReader("half"), errReader{})
 		req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://roam/v1/chat.post", broken)
 		_, err := f.rt.RoundTrip(req)
-		if !errors.Is(err, ErrBody) || !errors.Is(err, io.ErrUnexpectedEOF) || f.calls() != 0 {
+		if !errors.Is(err, transport.ErrBody) || !errors.Is(err, io.ErrUnexpectedEOF) || f.calls() != 0 {
 			t.Errorf("error = %v after %d sends, want ErrBody and none", err, f.calls())
 		}
 	})
+}
+
+func TestAnswersThatAreNoRefusalDoNotPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 5, limiter.Options{})
+		f.script = append(f.script, says(503, "Retry-After", "30"), says(200, "Retry-After", "30"))
+		for range 2 {
+			f.post("bot")
+		}
+		if f.queue.State().Paused {
+			t.Error("paused by a Retry-After that speaks of the resource")
+		}
+	})
+}
+
+// How long an upload takes says nothing of the network.
+//
+// Seen to fail with uploads that are timed.
+func TestAnUploadIsNotTimed(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		bytes int
+		want  time.Duration // jitter, after another call of no time
+	}{
+		{"a call of 300 bytes", 300, 500 * time.Millisecond},
+		{"an upload of 64 KiB", 64 << 10, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 5, limiter.Options{})
+				f.post("bot")
+				f.takes = 500 * time.Millisecond
+				if _, err := f.call(t.Context(), "POST", from("bot"), strings.Repeat("x", tt.bytes)); err != nil {
+					t.Fatal(err)
+				}
+				if got := f.queue.State().Jitter; got != tt.want {
+					t.Errorf("the jitter is %v, want %v", got, tt.want)
+				}
+			})
+		})
+	}
 }
 
 type errReader struct{}

@@ -1,4 +1,4 @@
-package limiter
+package transport_test
 
 import (
 	"bufio"
@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"roamproxy/limiter"
+	"roamproxy/limiter/transport"
 )
 
 // Each time that a call is sent it costs a token, also when a kept connection dies: net/http may not send one again by itself. And
@@ -27,13 +30,13 @@ func TestACallWithoutABodyOnTheWire(t *testing.T) {
 		t.Run(tt.method, func(t *testing.T) {
 			heads := make(chan string, 10)
 			l := listening(t, heads)
-			local, _ := NewLocal(1, 10, 0)
-			queue := New(Options{Bucket: local})
+			local, _ := limiter.NewLocal(1, 10, 0)
+			queue := limiter.New(limiter.Options{Bucket: local})
 			network := &http.Transport{DisableCompression: true}
-			rt := &Transport{Next: network, Queue: queue, Bodies: NewBodies(0, "")}
-			call := func() *Call {
+			rt := &transport.Transport{Next: network, Queue: queue, Bodies: transport.NewBodies(0, "")}
+			call := func() *transport.Call {
 				made := from("bot")
-				req, _ := http.NewRequestWithContext(WithCall(t.Context(), made), tt.method, "http://"+l, nil)
+				req, _ := http.NewRequestWithContext(transport.WithCall(t.Context(), made), tt.method, "http://"+l, nil)
 				if res, err := rt.RoundTrip(req); err == nil {
 					io.Copy(io.Discard, res.Body)
 					res.Body.Close()
@@ -95,12 +98,12 @@ func listening(t *testing.T, heads chan<- string) (address string) {
 // A write's body is small: what it takes should be of its size.
 func BenchmarkHold(b *testing.B) {
 	text := strings.Repeat("x", 300)
-	store := NewBodies(0, "")
+	store := transport.NewBodies(0, "")
 	for b.Loop() {
-		h, err := store.hold(Tool{Name: "bot"}, io.NopCloser(strings.NewReader(text)))
+		h, err := store.Hold(limiter.Tool{Name: "bot"}, io.NopCloser(strings.NewReader(text)))
 		if err != nil {
 			b.Fatal(err)
 		}
-		h.release()
+		h.Close()
 	}
 }

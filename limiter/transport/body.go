@@ -1,4 +1,4 @@
-package limiter
+package transport
 
 import (
 	"bytes"
@@ -10,7 +10,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"roamproxy/limiter"
 )
+
+// ErrBytesFull is a limiter.ErrQueueFull: the bodies of the tool's queued calls take as much as they may.
+var ErrBytesFull = fmt.Errorf("%w: too many bytes of bodies", limiter.ErrQueueFull)
 
 // ErrBody says that the tool's own body could not be read to its end; the call was not sent.
 var ErrBody = errors.New("limiter: the request's body could not be read")
@@ -49,9 +54,9 @@ type body struct {
 	users atomic.Int32
 }
 
-// Hold reads a tool's r to its end, closes it, and returns a body that a Transport sends as it is. Errors are a *Refusal where
+// Hold reads a tool's r to its end, closes it, and returns a body that a Transport sends as it is. Errors are a *limiter.Refusal where
 // the tool holds too much, and ErrBody with that of r.
-func (b *Bodies) Hold(tool Tool, r io.ReadCloser) (*HeldBody, error) {
+func (b *Bodies) Hold(tool limiter.Tool, r io.ReadCloser) (*HeldBody, error) {
 	h, err := b.hold(tool, r)
 	if err != nil {
 		return nil, err
@@ -60,7 +65,7 @@ func (b *Bodies) Hold(tool Tool, r io.ReadCloser) (*HeldBody, error) {
 }
 
 // hold reads a tool's r to its end and closes it. A body that is held already is taken over.
-func (b *Bodies) hold(tool Tool, r io.ReadCloser) (*body, error) {
+func (b *Bodies) hold(tool limiter.Tool, r io.ReadCloser) (*body, error) {
 	if held, ok := r.(*HeldBody); ok && !held.closed.Swap(true) {
 		return held.body, nil
 	}
@@ -98,7 +103,7 @@ func (h *body) fill(r io.Reader) error {
 			_, err = io.Copy(h.file, r)
 		}
 	}
-	if err == nil || errors.Is(err, ErrQueueFull) {
+	if err == nil || errors.Is(err, limiter.ErrQueueFull) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrBody, err)
@@ -128,7 +133,7 @@ func (c *counted) Read(p []byte) (int, error) {
 	if c.body.size+int64(n) <= inMemory {
 		shares.Add(flow, int64(n))
 	} else if !shares.Take(flow, int64(n)) {
-		return 0, &Refusal{Reason: ErrBytesFull, RetryAfter: bytesFullRetry}
+		return 0, &limiter.Refusal{Reason: ErrBytesFull, RetryAfter: bytesFullRetry}
 	}
 	c.body.size += int64(n)
 	return n, err
