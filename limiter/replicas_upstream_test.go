@@ -96,10 +96,10 @@ func twoReplicas() client {
 		b := &board{news: limiter.News{State: limiter.PauseOpen}}
 		b.pool = &pool{bucket, b, bucket.Limits()}
 		b.all = []*replica{{board: b}, {board: b}}
-		var transports []*transport.Transport
+		var transports []*transport.RoundTripper
 		for _, r := range b.all {
 			q := limiter.New(limiter.Options{Bucket: b.pool, Sharing: r, Adapt: true, MaxWait: time.Hour})
-			transports = append(transports, &transport.Transport{Next: l, Queue: q, Bodies: transport.NewBodies(0, "")})
+			transports = append(transports, &transport.RoundTripper{Next: l, Queue: q, Bodies: transport.NewBodies(0, "")})
 		}
 		var calls atomic.Int64
 		return func(ctx context.Context) error {

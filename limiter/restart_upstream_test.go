@@ -24,7 +24,7 @@ type service struct {
 	mu        sync.Mutex // guards the following
 	bucket    *limiter.Local
 	queue     *limiter.Queue
-	transport *transport.Transport
+	transport *transport.RoundTripper
 }
 
 func (s *service) options(adapt bool) limiter.Options {
@@ -47,7 +47,7 @@ func (s *service) starts() {
 	o := s.options(true)
 	o.Keeper, o.Learned, o.Paused = state, kept.Learned, kept.Paused
 	s.queue = limiter.New(o)
-	s.transport = &transport.Transport{Next: s.lab, Queue: s.queue, Bodies: transport.NewBodies(0, "")}
+	s.transport = &transport.RoundTripper{Next: s.lab, Queue: s.queue, Bodies: transport.NewBodies(0, "")}
 }
 
 // call sends one call, again with the next process where one ends.

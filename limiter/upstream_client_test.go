@@ -43,7 +43,7 @@ func limited(adapt bool) client {
 			t.Fatal(err)
 		}
 		queue := limiter.New(limiter.Options{Bucket: bucket, Adapt: adapt, MaxWait: time.Hour})
-		rt := &transport.Transport{Next: l, Queue: queue, Bodies: transport.NewBodies(0, "")}
+		rt := &transport.RoundTripper{Next: l, Queue: queue, Bodies: transport.NewBodies(0, "")}
 		return func(ctx context.Context) error {
 			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://roam.example/v1/test", nil)
 			res, err := rt.RoundTrip(req)

@@ -44,7 +44,7 @@ func newUpstream(o Options, c Credential) (*upstream, error) {
 	next = &instrument{next: next, quota: q.Name, observer: o.Observer}
 	next = &budgetSpender{next: next, budgets: o.Budgets}
 	u.credential = &credential.Transport{Next: next, Name: c.Name, Source: c.Source, Scheme: o.Upstream.Scheme, Host: o.Upstream.Host}
-	u.chain = &transport.Transport{Next: &newestBody{next: u.credential}, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open,
+	u.chain = &transport.RoundTripper{Next: &newestBody{next: u.credential}, Queue: q.Queue, Bodies: o.Bodies, Open: q.Open,
 		Repeat: u.credential.CanRepeat}
 	u.chain = &budgetReserver{next: u.chain, budgets: o.Budgets}
 	u.chain = &credential.Gate{Next: u.chain, Credential: u.credential, Identity: identity(u.chain, o.Upstream)}

@@ -54,7 +54,7 @@ type body struct {
 	users atomic.Int32
 }
 
-// Hold reads a tool's r to its end, closes it, and returns a body that a Transport sends as it is. Errors are a *limiter.Refusal where
+// Hold reads a tool's r to its end, closes it, and returns a body that a RoundTripper sends as it is. Errors are a *limiter.Refusal where
 // the tool holds too much, and ErrBody with that of r.
 func (b *Bodies) Hold(tool limiter.Tool, r io.ReadCloser) (*HeldBody, error) {
 	h, err := b.hold(tool, r)
@@ -207,7 +207,7 @@ type HeldBody struct {
 // Size returns the bytes of the whole body.
 func (r *HeldBody) Size() int64 { return r.body.size }
 
-// Close frees the body, unless a Transport sends it.
+// Close frees the body, unless a RoundTripper sends it.
 func (r *HeldBody) Close() error {
 	if !r.closed.Swap(true) {
 		r.body.release()

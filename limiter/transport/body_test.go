@@ -33,7 +33,7 @@ func TestACallWithoutABodyOnTheWire(t *testing.T) {
 			local, _ := limiter.NewLocal(1, 10, 0)
 			queue := limiter.New(limiter.Options{Bucket: local})
 			network := &http.Transport{DisableCompression: true}
-			rt := &transport.Transport{Next: network, Queue: queue, Bodies: transport.NewBodies(0, "")}
+			rt := &transport.RoundTripper{Next: network, Queue: queue, Bodies: transport.NewBodies(0, "")}
 			call := func() *transport.Call {
 				made := from("bot")
 				req, _ := http.NewRequestWithContext(transport.WithCall(t.Context(), made), tt.method, "http://"+l, nil)

@@ -8,11 +8,11 @@ import (
 	"roamproxy/limiter"
 )
 
-// Call is one call to Roam from its arrival at a Transport to its response header, with all its attempts. It has what the queue needs to
+// Call is one call to Roam from its arrival at a RoundTripper to its response header, with all its attempts. It has what the queue needs to
 // know and, when RoundTrip has returned, the result. One Call belongs to one request.
 type Call struct {
 	limiter.Call
-	Owner    any // what the maker of the call adds for the steps behind a Transport; this package does not look at it
+	Owner    any // what the maker of the call adds for the steps behind a RoundTripper; this package does not look at it
 	Attempts int // how often it was sent
 
 	attempt *attempt // the latest
@@ -25,7 +25,7 @@ type attempt struct {
 
 type callKey struct{}
 
-// WithCall returns a context for a request that will go through a Transport.
+// WithCall returns a context for a request that will go through a RoundTripper.
 func WithCall(ctx context.Context, c *Call) context.Context {
 	return context.WithValue(ctx, callKey{}, c)
 }
@@ -36,7 +36,7 @@ func CallOf(ctx context.Context) *Call {
 	return c
 }
 
-// Sent reports whether the whole request of the latest attempt was written. A step behind the Transport may ask once it has returned.
+// Sent reports whether the whole request of the latest attempt was written. A step behind the RoundTripper may ask once it has returned.
 func (c *Call) Sent() bool {
 	return c.attempt != nil && (c.attempt.written.Load() || c.attempt.answered.Load())
 }

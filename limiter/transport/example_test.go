@@ -29,7 +29,7 @@ func Example() {
 	}
 	queue := limiter.New(limiter.Options{Bucket: bucket})
 	defer queue.Close()
-	client := &http.Client{Transport: &transport.Transport{Next: roam.Client().Transport, Queue: queue, Bodies: transport.NewBodies(0, "")}}
+	client := &http.Client{Transport: &transport.RoundTripper{Next: roam.Client().Transport, Queue: queue, Bodies: transport.NewBodies(0, "")}}
 	res, err := client.Get(roam.URL)
 	if err != nil {
 		fmt.Println(err)

@@ -15,7 +15,7 @@ import (
 	"roamproxy/limiter/transport"
 )
 
-// roam is Roam as far as a Transport sees it: it answers each call as its script says, and 200 after that, and records what came.
+// roam is Roam as far as a RoundTripper sees it: it answers each call as its script says, and 200 after that, and records what came.
 type roam struct {
 	takes time.Duration // to answer
 
@@ -83,11 +83,11 @@ func fails(err error) func() (*http.Response, error) {
 	return func() (*http.Response, error) { return nil, err }
 }
 
-// fixture is a Transport in front of a roam.
+// fixture is a RoundTripper in front of a roam.
 type fixture struct {
 	*roam
 	queue *limiter.Queue
-	rt    *transport.Transport
+	rt    *transport.RoundTripper
 }
 
 func newFixture(t *testing.T, perSecond, burst float64, o limiter.Options) *fixture {
@@ -98,7 +98,7 @@ func newFixture(t *testing.T, perSecond, burst float64, o limiter.Options) *fixt
 	}
 	f := &fixture{roam: &roam{}, queue: limiter.New(o)}
 	t.Cleanup(f.queue.Close)
-	f.rt = &transport.Transport{Next: f.roam, Queue: f.queue, Bodies: transport.NewBodies(0, t.TempDir())}
+	f.rt = &transport.RoundTripper{Next: f.roam, Queue: f.queue, Bodies: transport.NewBodies(0, t.TempDir())}
 	return f
 }
 

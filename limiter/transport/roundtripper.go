@@ -1,10 +1,10 @@
 // Package transport sends HTTP calls through a limiter.Queue.
 //
-// A Transport is the http.RoundTripper that has a call queued, sends it, and has it queued again when Roam refused it. Meanwhile
+// A RoundTripper has a call queued, sends it, and has it queued again when Roam refused it. Meanwhile
 // Bodies holds the body of its request. OpenResponses bounds how many responses are read at once. Both are divided among the tools by
 // Shares.
 //
-// A Call is what the steps before a Transport say of a call, and what those behind it and the caller learn.
+// A Call is what the steps before a RoundTripper say of a call, and what those behind it and the caller learn.
 package transport
 
 import (
@@ -28,12 +28,12 @@ type SendError struct {
 func (e *SendError) Error() string { return fmt.Sprintf("limiter: sending the call: %v", e.Err) }
 func (e *SendError) Unwrap() error { return e.Err }
 
-// Transport makes each request wait in a limiter.Queue for a permit before Next sends it.
+// RoundTripper makes each request wait in a limiter.Queue for a permit before Next sends it.
 //
 // When Roam answers 429 the call is queued again, with the place that it had and for a token of its own, until its longest wait. A GET or
 // HEAD whose connection breaks before a response began is sent once more, and so is any call that Repeat says was not executed.
 // Nothing else is ever sent twice. Errors are a *limiter.Refusal or ErrBody (not sent), a *SendError, or the cause of the request's context.
-type Transport struct {
+type RoundTripper struct {
 	Next   http.RoundTripper
 	Queue  *limiter.Queue
 	Bodies *Bodies
@@ -41,11 +41,11 @@ type Transport struct {
 	Repeat func(*http.Response) bool // asked once a call: Roam did not execute it, and it will fare better if sent again; nil: never
 }
 
-var _ http.RoundTripper = (*Transport)(nil)
+var _ http.RoundTripper = (*RoundTripper)(nil)
 
 // RoundTrip waits, sends and, where that is safe, sends again. The slot of the call is free when the header of its response is here;
 // from then on the response counts as open until its body was read to the end or closed.
-func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *RoundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	call := CallOf(ctx)
 	if call == nil {
@@ -111,7 +111,7 @@ type failure struct {
 }
 
 // send sends a call once. Where there is no response it gives slot and place back, also when a step behind it panics.
-func (t *Transport) send(req *http.Request, held *body, permit *limiter.Permit, call *Call) (res *http.Response, _ *failure) {
+func (t *RoundTripper) send(req *http.Request, held *body, permit *limiter.Permit, call *Call) (res *http.Response, _ *failure) {
 	defer func() {
 		if res == nil {
 			t.Open.fail(call.Caller.Tool)
@@ -135,7 +135,7 @@ func (t *Transport) send(req *http.Request, held *body, permit *limiter.Permit, 
 // body costs more than a new connection.
 const discardable = 16 << 10
 
-func (t *Transport) discard(res *http.Response, tool limiter.Tool) {
+func (t *RoundTripper) discard(res *http.Response, tool limiter.Tool) {
 	io.CopyN(io.Discard, res.Body, discardable)
 	res.Body.Close()
 	t.Open.fail(tool)
