@@ -2,8 +2,11 @@ package limiter
 
 import "time"
 
-// admit refuses a call that came at now when the queue has no place for it, or when it would be dispatched too late.
+// admit refuses a call that came at now when the queue has no place for it or is closed, or when it would be dispatched too late.
 func (s *state) admit(now time.Time, c *call) *Refusal {
+	if s.closed {
+		return s.closedRefusal(now)
+	}
 	s.promises.keep(now, c.tool.flow().Name)
 	if !s.isFull(c.tool) && s.leavesWithin(now, c, c.longest) {
 		return nil
@@ -30,7 +33,7 @@ func (s *state) wait(now time.Time, c *call) time.Duration {
 
 // refusal returns why a call like c is not admitted at now, and after how long it would be.
 func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *Refusal {
-	r := &Refusal{Reason: ErrWaitTooLong, Waited: waited, RetryAfter: s.retryAfter(now, c, longest)}
+	r := &Refusal{Reason: ErrWaitTooLong, RetryAfter: s.retryAfter(now, c, longest)}
 	s.promises.add(promise{c.tool, c.urgency, now.Add(r.RetryAfter.Truncate(time.Second) + time.Second), now}) // in whole seconds
 	switch {
 	case s.isFull(c.tool):
@@ -95,12 +98,18 @@ func (s *state) isIdle(now time.Time) bool {
 	return s.calls.Len() == 0 && len(s.inFlight) < s.slots.of(s.MaxInFlight) && s.pause.isOpen(now)
 }
 
-// busy returns why a background call gets no permit at now; nil when the bucket is to be asked.
-func (s *state) busy(now time.Time) *Refusal {
-	if s.isIdle(now) && s.bucket.Level(now)-s.margin(now)+tolerance/unit >= min(1+keepsForCalls, s.bucket.Limits(now).Burst) {
-		return nil
+// refresh has the dispatcher ask for the token of a background call, or returns why that gets no permit.
+func (s *state) refresh(now time.Time, caller Caller) (*call, *Refusal) {
+	switch {
+	case s.closed:
+		return nil, s.closedRefusal(now)
+	case !s.isIdle(now) || s.bucket.Level(now)-s.margin(now)+tolerance/unit < min(1+keepsForCalls, s.bucket.Limits(now).Burst):
+		return nil, s.refuseRefresh(now)
 	}
-	return s.refuseRefresh(now)
+	c := s.newCall(now, caller)
+	s.refreshes = append(s.refreshes, c)
+	s.wake()
+	return c, nil
 }
 
 func (s *state) refuseRefresh(now time.Time) *Refusal {

@@ -61,11 +61,11 @@ func (q *Queue) give(now time.Time, n step) bool {
 	taken := n.take && n.wait == 0
 	var c *call
 	switch {
-	case n.refresh != nil && taken && !q.closed && q.state.pause.isOpen(now):
+	case n.refresh != nil && taken && !q.state.closed && q.state.pause.isOpen(now):
 		c = n.refresh // a call may have come meanwhile: the token that was left is for it
 	case n.refresh != nil:
 		n.refresh.ready <- decision{err: q.state.refuseRefresh(q.now())}
-	case taken && !q.closed:
+	case taken && !q.state.closed:
 		c = q.state.pop(q.now(), n.demand)
 	case n.take && !taken:
 		q.state.tokenAt, q.state.tokenFor = now.Add(n.wait), n.demand.Reserve

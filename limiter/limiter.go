@@ -45,7 +45,6 @@ var (
 type Refusal struct {
 	Reason     error         // one of the above, or that of a step before the queue
 	RetryAfter time.Duration // after this long the same call would be admitted, if the queue goes as forecast
-	Waited     time.Duration // zero when refused on arrival
 }
 
 func (r *Refusal) Error() string {

@@ -29,21 +29,11 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.MaxInFlight <= 0 {
-		o.MaxInFlight = 10
-	}
-	if o.MaxWait <= 0 {
-		o.MaxWait = time.Minute
-	}
-	if o.MaxQueue <= 0 {
-		o.MaxQueue = 1000
-	}
-	if o.DefaultPause <= 0 {
-		o.DefaultPause = 10 * time.Second
-	}
-	if o.MaxPause <= 0 {
-		o.MaxPause = 5 * time.Minute
-	}
+	o.MaxInFlight = positive(o.MaxInFlight, 10)
+	o.MaxWait = positive(o.MaxWait, time.Minute)
+	o.MaxQueue = positive(o.MaxQueue, 1000)
+	o.DefaultPause = positive(o.DefaultPause, 10*time.Second)
+	o.MaxPause = positive(o.MaxPause, 5*time.Minute)
 	if o.Observer == nil {
 		o.Observer = noObserver{}
 	}
@@ -51,6 +41,14 @@ func (o Options) withDefaults() Options {
 		o.now = bootclock.Now
 	}
 	return o
+}
+
+// positive returns n, or byDefault where n is not above 0.
+func positive[N int | time.Duration](n, byDefault N) N {
+	if n > 0 {
+		return n
+	}
+	return byDefault
 }
 
 // Queue is the queue in front of one quota. Its methods may be called by many goroutines. One goroutine, the dispatcher, decides
@@ -62,7 +60,6 @@ type Queue struct {
 	mu          sync.Mutex // guards the following; never held while a bucket or a disk is waited for
 	state       state
 	replacement *replacement
-	closed      bool
 
 	now     func() time.Time // a clock that runs while the machine is suspended
 	wake    chan struct{}    // of one place: the dispatcher should look again
@@ -109,20 +106,11 @@ func (q *Queue) tryWait(ctx context.Context, caller Caller) (*Permit, error) {
 		return nil, context.Cause(ctx)
 	}
 	q.mu.Lock()
-	now := q.now()
-	if q.closed {
-		defer q.mu.Unlock()
-		return nil, q.state.closedRefusal(now, 0)
-	}
-	if err := q.state.busy(now); err != nil {
-		q.mu.Unlock()
-		return nil, err
-	}
-	c := q.state.newCall(now, caller)
-	c.background = true
-	q.state.refreshes = append(q.state.refreshes, c)
-	q.state.wake()
+	c, refusal := q.state.refresh(q.now(), caller)
 	q.mu.Unlock()
+	if refusal != nil {
+		return nil, refusal
+	}
 	a := <-c.ready // the dispatcher answers as soon as it looks
 	if a.permit != nil && ctx.Err() != nil {
 		a.permit.Cancel()
@@ -137,13 +125,7 @@ func (q *Queue) enqueue(caller Caller) (*call, error) {
 	defer q.mu.Unlock()
 	now := q.now()
 	c := q.state.newCall(now, caller)
-	var refusal *Refusal
-	if q.closed {
-		refusal = q.state.closedRefusal(now, 0)
-	} else {
-		refusal = q.state.admit(now, c)
-	}
-	if refusal != nil {
+	if refusal := q.state.admit(now, c); refusal != nil {
 		q.state.Observer.Waited(caller.Tool.Name, Refused, 0)
 		return nil, refusal
 	}
@@ -157,8 +139,8 @@ func (q *Queue) requeue(c *call) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
-	if q.closed {
-		return q.state.closedRefusal(now, now.Sub(c.entered))
+	if q.state.closed {
+		return q.state.closedRefusal(now)
 	}
 	q.state.requeue(now, c)
 	return nil
@@ -229,8 +211,7 @@ func (q *Queue) Forget() {
 // It may be called more than once.
 func (q *Queue) Close() {
 	q.mu.Lock()
-	first := !q.closed
-	q.closed = true
+	first := !q.state.closed
 	q.state.closeOut(q.now())
 	q.mu.Unlock()
 	if first {

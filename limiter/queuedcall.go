@@ -9,18 +9,17 @@ import (
 
 // call is one call that is or was queued.
 type call struct {
-	item       *fairqueue.Item[*call] // nil before it is queued
-	tool       Tool                   // whose flow it is in
-	urgency    int
-	background bool // not queued: it goes at once or not at all
-	arrived    time.Time
-	entered    time.Time     // this time; a call that Roam refused is queued again
-	longest    time.Duration // that it may wait by the forecast, to be admitted
-	deadline   time.Time     // the earlier of the following two
-	promoted   time.Time     // urgency no longer matters from here on; zero: it does not any more
-	expires    time.Time     // it is refused
-	due        int           // in state.deadlines
-	ready      chan decision // of one place, so that the dispatcher does not wait for the call to take it
+	item     *fairqueue.Item[*call] // nil before it is queued
+	tool     Tool                   // whose flow it is in
+	urgency  int
+	arrived  time.Time
+	entered  time.Time     // this time; a call that Roam refused is queued again
+	longest  time.Duration // that it may wait by the forecast, to be admitted
+	deadline time.Time     // the earlier of the following two
+	promoted time.Time     // urgency no longer matters from here on; zero: it does not any more
+	expires  time.Time     // it is refused
+	due      int           // in state.deadlines
+	ready    chan decision // of one place, so that the dispatcher does not wait for the call to take it
 }
 
 type decision struct {

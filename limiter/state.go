@@ -32,6 +32,7 @@ type state struct {
 	sleeps    time.Time     // the dispatcher looks again by itself at this time
 	asleep    time.Duration // that the machine was suspended since the process began
 	learned   AdaptState    // what the other replicas know of
+	closed    bool          // no call is admitted any more
 	closedOut int           // calls that were queued when the queue was closed, and come again
 }
 
@@ -160,6 +161,7 @@ func (s *state) resumed(now time.Time) {
 // closeOut refuses all queued calls, because the queue is closing. Retry-After of each is when it would have been dispatched, since
 // level and pause go on in the next process.
 func (s *state) closeOut(now time.Time) {
+	s.closed = true
 	f := s.forecast(now)
 	var calls []*call
 	var after []time.Duration
@@ -168,21 +170,20 @@ func (s *state) closeOut(now time.Time) {
 	}
 	for i, c := range calls {
 		s.remove(c)
-		waited := now.Sub(c.entered)
-		s.Observer.Waited(c.tool.Name, Canceled, waited)
-		c.ready <- decision{err: &Refusal{Reason: ErrClosed, RetryAfter: max(after[i], leastPause), Waited: waited}}
+		s.Observer.Waited(c.tool.Name, Canceled, now.Sub(c.entered))
+		c.ready <- decision{err: &Refusal{Reason: ErrClosed, RetryAfter: max(after[i], leastPause)}}
 	}
 	s.closedOut += len(calls)
 	for _, c := range s.refreshes {
-		c.ready <- decision{err: s.closedRefusal(now, 0)}
+		c.ready <- decision{err: s.closedRefusal(now)}
 	}
 	s.refreshes = nil
 }
 
 // closedRefusal is the refusal of a call that comes after the queue was closed. Its Retry-After is later than those of all calls that
 // were queued, since they come again too. The least is for the next process to start.
-func (s *state) closedRefusal(now time.Time, waited time.Duration) *Refusal {
-	return &Refusal{Reason: ErrClosed, RetryAfter: max(s.forecast(now).nth(s.closedOut), leastPause), Waited: waited}
+func (s *state) closedRefusal(now time.Time) *Refusal {
+	return &Refusal{Reason: ErrClosed, RetryAfter: max(s.forecast(now).nth(s.closedOut), leastPause)}
 }
 
 // changed has the dispatcher ask the bucket anew.

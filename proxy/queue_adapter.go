@@ -43,5 +43,5 @@ func (f *fill) Expired(by cache.Requester) error {
 		n += waiting
 	}
 	wait := s.PausedFor + time.Duration(math.Ceil(float64(n)/s.Rate*float64(time.Second)))
-	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-rq.maxWait(), 0), Waited: rq.maxQueueTime()}
+	return &limiter.Refusal{Reason: reason, RetryAfter: max(wait-rq.maxWait(), 0)}
 }
