@@ -106,12 +106,6 @@ func (s *state) unanswered() (n int) {
 	return n
 }
 
-// vacate frees the slot of p.
-func (s *state) vacate(p *Permit) {
-	i := slices.Index(s.inFlight, p)
-	s.inFlight = slices.Delete(s.inFlight, i, i+1)
-}
-
 // answered reports whether p was the probe that ends the pause.
 func (s *state) answered(now time.Time, p *Permit) bool {
 	p.settled = true
@@ -168,7 +162,8 @@ func (s *state) throttled(now time.Time, p *Permit, pause time.Duration) bool {
 
 // released ends p. unused: its call was not sent.
 func (s *state) released(now time.Time, p *Permit, unused bool) {
-	s.vacate(p)
+	i := slices.Index(s.inFlight, p)
+	s.inFlight = slices.Delete(s.inFlight, i, i+1)
 	if unused {
 		if p.bucket == s.bucket {
 			s.returned++

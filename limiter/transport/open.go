@@ -15,8 +15,8 @@ var ErrTooManyOpen = errors.New("limiter: too many responses are open")
 
 // OpenResponses bounds how many responses of one quota are read at once. It is safe for concurrent use.
 //
-// A slot of limiter.Options.MaxInFlight is free again when the header of a response is here. What follows may take minutes, or, where it is an
-// event stream, hours. It holds a connection to Roam and one of the tool all that time, so it is bounded too, by Shares.
+// A slot of limiter.Options.MaxInFlight is free again when the header of a response is here. What follows may take minutes, or, where it
+// is an event stream, hours. It holds a connection to Roam and one of the tool all that time, so it is bounded too, by Shares.
 type OpenResponses struct {
 	places *Shares // one from sending to the end of the body: it must be there before it is known how long that takes
 

@@ -66,7 +66,8 @@ func TestACallWithoutAResponseIsNotOpen(t *testing.T) {
 // open sends one call of a tool, and returns its response with the body still to be read.
 func (f *fixture) open(t *testing.T, tool string) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(transport.WithCall(t.Context(), from(tool)), "POST", "http://roam/v1/"+tool, strings.NewReader("{}"))
+	ctx := transport.WithCall(t.Context(), from(tool))
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://roam/v1/"+tool, strings.NewReader("{}"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ func (e *SendError) Unwrap() error { return e.Err }
 //
 // When Roam answers 429 the call is queued again, with the place that it had and for a token of its own, until its longest wait. A GET or
 // HEAD whose connection breaks before a response began is sent once more, and so is any call that Repeat says was not executed.
-// Nothing else is ever sent twice. Errors are a *limiter.Refusal or ErrBody (not sent), a *SendError, or the cause of the request's context.
+// Nothing else is ever sent twice. Errors are a *limiter.Refusal or ErrBody (not sent), a *SendError, or the cause of the request's
+// context.
 type RoundTripper struct {
 	Next   http.RoundTripper
 	Queue  *limiter.Queue
