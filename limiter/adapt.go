@@ -65,7 +65,9 @@ func (s AdaptState) Limits(now time.Time, configured Limits) Limits {
 }
 
 // Holds returns how long the hold still lasts at now.
-func (s AdaptState) Holds(now time.Time) time.Duration { return max(s.At.Add(seconds(s.Hold)).Sub(now), 0) }
+func (s AdaptState) Holds(now time.Time) time.Duration {
+	return max(s.At.Add(seconds(s.Hold)).Sub(now), 0)
+}
 
 // partial returns for how long the burst is not whole yet.
 func (s AdaptState) partial(now time.Time, configured Limits) time.Duration {
