@@ -10,15 +10,17 @@ import (
 func TestManPageAndCompletionHaveEveryCommand(t *testing.T) {
 	_, help, _ := invoke(t, nil, "--help")
 	for _, args := range [][]string{{"man"}, {"completion", "bash"}, {"completion", "zsh"}, {"completion", "fish"}} {
-		code, out, _ := invoke(t, nil, args...)
-		for _, want := range []string{"serve", "demo", "simulate", "check", "token", "health", "version", "completion", "man"} {
-			if code != 0 || !strings.Contains(out, want) || !strings.Contains(help, want) {
-				t.Errorf("%v: exit %d, and %s is not there", args, code, want)
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			code, out, _ := invoke(t, nil, args...)
+			for _, want := range []string{"serve", "demo", "simulate", "check", "token", "health", "version", "completion", "man"} {
+				if code != 0 || !strings.Contains(out, want) || !strings.Contains(help, want) {
+					t.Errorf("exit %d, and %s is missing; want 0 and every command", code, want)
+				}
 			}
-		}
-		if plain := strings.ReplaceAll(out, `\`, ""); !strings.Contains(plain, "upstream-url") || !strings.Contains(plain, "connect") {
-			t.Errorf("%v names no flags", args)
-		}
+			if plain := strings.ReplaceAll(out, `\`, ""); !strings.Contains(plain, "upstream-url") || !strings.Contains(plain, "connect") {
+				t.Error("no flags, want them named")
+			}
+		})
 	}
 	if code, _, err := invoke(t, nil, "completion", "tcsh"); code != exitUsage || !strings.Contains(err, "bash") {
 		t.Errorf("completion for tcsh: exit %d, %s", code, err)

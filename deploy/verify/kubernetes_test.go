@@ -61,34 +61,36 @@ func manifests(t *testing.T, file string) (all []any) {
 
 func TestKubernetesManifests(t *testing.T) {
 	for _, file := range []string{"sidecar.yaml", "shared.yaml"} {
-		all := manifests(t, file)
-		pods := map[string]core.PodTemplateSpec{} // by the name that all that belongs to them has, too
-		var config *core.ConfigMap
-		for _, m := range all {
-			switch m := m.(type) {
-			case *core.ConfigMap:
-				config = m
-			case *apps.Deployment:
-				pods[m.Name] = m.Spec.Template
-			}
-		}
-		for _, m := range all {
-			selector, name := selects(m)
-			if selector != nil && !labelled(selector, pods[name].Labels) {
-				t.Errorf("%s: the %T does not select the pods of %s", file, m, name)
-			}
-			for other, pod := range pods {
-				if selector != nil && other != name && labelled(selector, pod.Labels) {
-					t.Errorf("%s: the %T of %s selects the pods of %s too", file, m, name, other)
+		t.Run(file, func(t *testing.T) {
+			all := manifests(t, file)
+			pods := map[string]core.PodTemplateSpec{} // by the name that all that belongs to them has, too
+			var config *core.ConfigMap
+			for _, m := range all {
+				switch m := m.(type) {
+				case *core.ConfigMap:
+					config = m
+				case *apps.Deployment:
+					pods[m.Name] = m.Spec.Template
 				}
 			}
-		}
-		for _, pod := range pods {
-			restricted(t, file, pod.Spec)
-			if slices.ContainsFunc(append(pod.Spec.InitContainers, pod.Spec.Containers...), isRoamproxy) {
-				runs(t, file, config, pod.Spec)
+			for _, m := range all {
+				selector, name := selects(m)
+				if selector != nil && !labelled(selector, pods[name].Labels) {
+					t.Errorf("the %T does not select the pods of %s", m, name)
+				}
+				for other, pod := range pods {
+					if selector != nil && other != name && labelled(selector, pod.Labels) {
+						t.Errorf("the %T of %s selects the pods of %s too", m, name, other)
+					}
+				}
 			}
-		}
+			for _, pod := range pods {
+				restricted(t, file, pod.Spec)
+				if slices.ContainsFunc(append(pod.Spec.InitContainers, pod.Spec.Containers...), isRoamproxy) {
+					runs(t, file, config, pod.Spec)
+				}
+			}
+		})
 	}
 }
 

@@ -270,9 +270,11 @@ func TestDialable(t *testing.T) {
 		"[::1]:1":       "[::1]:1",
 		"10.1.2.3:9190": "10.1.2.3:9190", "localhost:9190": "localhost:9190", "nonsense": "nonsense",
 	} {
-		if got := Dialable(addr); got != want {
-			t.Errorf("%s is dialed as %s, want %s", addr, got, want)
-		}
+		t.Run(addr, func(t *testing.T) {
+			if got := Dialable(addr); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
 	}
 }
 

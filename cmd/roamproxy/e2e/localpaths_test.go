@@ -53,22 +53,24 @@ func TestHealthChecksAndScrapesOfTheToolsPortSpendNothing(t *testing.T) {
 func TestTheGuardDecidesOnLocalPaths(t *testing.T) {
 	r, _ := servertest.Start(t, roamtest.Options{}, io.Discard, nil)
 	for _, path := range []string{"/", "/healthz", "/metrics", "/favicon.ico", "/healthz?x"} {
-		for _, tt := range []struct{ request, want string }{
-			{"GET " + path + " HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421"},
-			{"GET " + path + " HTTP/1.1\r\nHost: [::ffff:127.0.0.1]\r\n\r\n", "421"},
-			{"GET " + path + " HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n", "403"},
-			{"GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "501"},
-			{"GET http://evil.example" + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"},
-		} {
-			if answers, err := raw(t, r.Addr, tt.request); err != nil || strings.Join(answers, " ") != tt.want {
-				t.Errorf("%q is answered %q (%v), want %s", tt.request, answers, err, tt.want)
+		t.Run(path, func(t *testing.T) {
+			for _, tt := range []struct{ request, want string }{
+				{"GET " + path + " HTTP/1.1\r\nHost: evil.example\r\n\r\n", "421"},
+				{"GET " + path + " HTTP/1.1\r\nHost: [::ffff:127.0.0.1]\r\n\r\n", "421"},
+				{"GET " + path + " HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: cross-site\r\n\r\n", "403"},
+				{"GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "501"},
+				{"GET http://evil.example" + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "400"},
+			} {
+				if answers, err := raw(t, r.Addr, tt.request); err != nil || strings.Join(answers, " ") != tt.want {
+					t.Errorf("%q is answered %q (%v), want %s", tt.request, answers, err, tt.want)
+				}
 			}
-		}
-		smuggled := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
-			"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-		if answers, err := raw(t, r.Addr, smuggled); err != nil || len(answers) != 1 {
-			t.Errorf("a chunked POST %s and what is smuggled behind it are answered %q (%v), want one answer", path, answers, err)
-		}
+			smuggled := "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" +
+				"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+			if answers, err := raw(t, r.Addr, smuggled); err != nil || len(answers) != 1 {
+				t.Errorf("a chunked POST %s and what is smuggled behind it are answered %q (%v), want one answer", path, answers, err)
+			}
+		})
 	}
 }
 

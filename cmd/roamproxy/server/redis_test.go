@@ -128,39 +128,41 @@ func TestAPasswordFileIsReadAgain(t *testing.T) {
 	redis := redistest.NewRedis(t, "--requirepass", "first")
 	sentinels := redistest.NewSentinels(t, redis, 1)
 	for name, url := range map[string]string{"one server": redis.URL(), "through a Sentinel": sentinels.URL()} {
-		file := filepath.Join(t.TempDir(), "password")
-		write := func(password string) {
-			t.Helper()
-			if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "password")
+			write := func(password string) {
+				t.Helper()
+				if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write("first")
+			r := config.Redis{URL: config.RedisURL(url), PasswordFile: file}
+			f := redisquota.New(redisquota.Options{Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: "test", Replicas: 1})
+			if _, err := f.Bucket("roam", 1, 10, 0, time.Minute); err != nil {
 				t.Fatal(err)
 			}
-		}
-		write("first")
-		r := config.Redis{URL: config.RedisURL(url), PasswordFile: file}
-		f := redisquota.New(redisquota.Options{Connect: func() (rueidis.Client, error) { return connectRedis(r) }, Prefix: "test", Replicas: 1})
-		if _, err := f.Bucket("roam", 1, 10, 0, time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		redistest.Eventually(t, name+": letting us in", func() bool { return f.Away() == nil })
-		client, err := connectRedis(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, command := range []string{"CONFIG SET requirepass second", "CLIENT KILL TYPE normal SKIPME yes"} {
-			if err := client.Do(t.Context(), client.B().Arbitrary(strings.Fields(command)...).Build()).Error(); err != nil {
-				t.Fatalf("%s: %v", command, err)
+			redistest.Eventually(t, "connecting with the password", func() bool { return f.Away() == nil })
+			client, err := connectRedis(r)
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		redistest.Eventually(t, name+": keeping us out", func() bool {
-			away := f.Away()
-			return away != nil && strings.Contains(away.Error(), "WRONGPASS")
+			for _, command := range []string{"CONFIG SET requirepass second", "CLIENT KILL TYPE normal SKIPME yes"} {
+				if err := client.Do(t.Context(), client.B().Arbitrary(strings.Fields(command)...).Build()).Error(); err != nil {
+					t.Fatalf("%s: %v", command, err)
+				}
+			}
+			redistest.Eventually(t, "being refused", func() bool {
+				away := f.Away()
+				return away != nil && strings.Contains(away.Error(), "WRONGPASS")
+			})
+			write("second")
+			redistest.Eventually(t, "connecting with the new password", func() bool { return f.Away() == nil })
+			if err := client.Do(t.Context(), client.B().Arbitrary("CONFIG", "SET", "requirepass", "first").Build()).Error(); err != nil {
+				t.Fatal(err)
+			}
+			client.Close()
+			f.Close()
 		})
-		write("second")
-		redistest.Eventually(t, name+": letting us in with the new password", func() bool { return f.Away() == nil })
-		if err := client.Do(t.Context(), client.B().Arbitrary("CONFIG", "SET", "requirepass", "first").Build()).Error(); err != nil {
-			t.Fatal(err)
-		}
-		client.Close()
-		f.Close()
 	}
 }

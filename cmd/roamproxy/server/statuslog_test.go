@@ -97,10 +97,12 @@ func TestAStuckQueueIsReported(t *testing.T) {
 		oldest time.Duration
 		want   bool
 	}{{0, false}, {time.Minute, false}, {70 * time.Second, false}, {71 * time.Second, true}} {
-		if err := stuck(tt.oldest, time.Minute); (err != nil) != tt.want {
-			t.Errorf("the oldest of %v where a minute may be waited: %v, want stuck = %v", tt.oldest, err, tt.want)
-		} else if err != nil && !strings.Contains(fmt.Sprint(err), "restart roamproxy") {
-			t.Errorf("%v does not say what to do", err)
-		}
+		t.Run(tt.oldest.String(), func(t *testing.T) {
+			if err := stuck(tt.oldest, time.Minute); (err != nil) != tt.want {
+				t.Errorf("%v with a longest wait of a minute, want stuck = %v", err, tt.want)
+			} else if err != nil && !strings.Contains(fmt.Sprint(err), "restart roamproxy") {
+				t.Errorf("%v does not say what to do", err)
+			}
+		})
 	}
 }
