@@ -123,6 +123,7 @@ type Webhooks struct {
 	Path       string   `key:"path"`
 	SecretFile string   `key:"secret_file"`
 	Forward    []string `key:"forward"`
+	Trust      Duration `key:"trust"`
 }
 
 // Writes is how long writes of unknown outcome are remembered.
@@ -183,7 +184,7 @@ func Default(getenv func(string) string) Config {
 		Quotas:      []Quota{quota},
 		Cache:       Cache{MaxSize: 64 << 20, MaxBody: 4 << 20},
 		Writes:      Writes{Remember: Duration(2 * time.Minute)},
-		Webhooks:    Webhooks{Path: "/"},
+		Webhooks:    Webhooks{Path: "/", Trust: Duration(10 * time.Minute)},
 		Redis:       Redis{Prefix: "roamproxy", Replicas: 2},
 		Limits: Limits{
 			MaxConnections: 4000, MaxBody: 11 << 20, ReadHeaderTimeout: Duration(10 * time.Second),

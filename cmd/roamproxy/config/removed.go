@@ -19,7 +19,6 @@ func removedKeys() map[string]string {
 		"listen_group": "is no key any more: the socket gets the group of its directory; " +
 			"for another one: chgrp GROUP DIRECTORY && chmod g+s DIRECTORY",
 		"redis.key_file": "is no key any more: append the private key to the file of redis.cert_file",
-		"webhooks.trust": "is no key any more: ttl_with_webhooks applies for 10 minutes after each genuine webhook; remove the key",
 	}
 }
 

@@ -281,6 +281,7 @@ func (c Config) checkWebhooks(v *checker) {
 		"%s is the address of another listener of roamproxy", h.Listen)
 	v.want(strings.HasPrefix(h.Path, "/") && !strings.ContainsAny(h.Path, "?#% "), "webhooks.path",
 		"want a path such as /roam-webhooks, not %q", h.Path)
+	v.want(h.Trust > 0, "webhooks.trust", "want more than 0")
 	v.want(h.SecretFile != "", "webhooks.secret_file", "is needed: without Roam's signing secret any sender could forge webhooks")
 	for i, to := range h.Forward {
 		u, err := url.Parse(to)

@@ -52,6 +52,7 @@ func (a *app) change(c config.Config) error {
 		return err
 	}
 	a.webhooks.receiver.Store(receiver)
+	a.webhooks.trust.Store(int64(c.Webhooks.Trust))
 	a.connections.Resize(shareOfConnections(c.Limits.MaxConnections))
 	for _, q := range c.Quotas {
 		a.configure(a.quotas[q.Name], c, q, s.session)

@@ -26,14 +26,12 @@ const (
 	webhookReadTime = 5 * time.Second
 	// maxSecretFile bounds the file with the signing secrets in bytes. There are at most two secrets.
 	maxSecretFile = 4 << 10
-	// webhookTrust is how long after a genuine delivery ttl_with_webhooks applies. Roam reports no outage of its webhooks, so silence ends
-	// the trust. A workspace in use has an event every few minutes; in a quiet one, ttl instead of ttl_with_webhooks costs few calls.
-	webhookTrust = 10 * time.Minute
 )
 
 // webhooks receives Roam's webhooks. The zero value receives none.
 type webhooks struct {
 	receiver atomic.Pointer[webhook.Receiver] // nil: webhooks are off
+	trust    atomic.Int64                     // webhooks.trust, a time.Duration
 	revoked  atomic.Pointer[string]           // the event that revoked a credential; nil: none since the last successful call
 }
 
@@ -54,10 +52,10 @@ func (w *webhooks) last() time.Time {
 	return time.Time{}
 }
 
-// webhooksArrive reports whether a genuine delivery arrived within webhookTrust, so that ttl_with_webhooks applies.
+// webhooksArrive reports whether a genuine delivery arrived within webhooks.trust, so that ttl_with_webhooks applies.
 func (a *app) webhooksArrive() bool {
 	last := a.webhooks.last()
-	return !last.IsZero() && time.Since(last) < webhookTrust
+	return !last.IsZero() && time.Since(last) < time.Duration(a.webhooks.trust.Load())
 }
 
 // newReceiver returns the receiver of a configuration; nil where webhooks are off.
