@@ -33,7 +33,7 @@ PROGRAM_TESTS := ./cmd/roamproxy/e2e/... ./limiter/redisquota ./deploy/...
 OTHER_TESTS := $(GO) list ./... | grep -v -e '/e2e' -e '/redisquota$$' -e '/deploy/'
 
 # These simulate hours of traffic beside another client, and compute for a minute or two.
-SIMULATIONS := ^(TestWhatAnotherClientLeavesIsUsed|TestFloodOnEveryUpstream|TestFloodAfterAFlood|TestRecoveryAfterTrouble|TestRecoveryAfterLongTrouble|TestRecoveryOverARestart|TestBesideSteadyUse|TestReplicasBesideAnotherClient|TestJitterOfTheNetwork)$$
+SIMULATIONS := ^(TestWhatAnotherClientLeavesIsUsed|TestFloodOnEveryUpstream|TestFloodAfterAFlood|TestRecoveryAfterTrouble|TestRecoveryAfterLongTrouble|TestRecoveryOverARestart|TestBesideSteadyUse|TestBesideRandomUse|TestReplicasBesideAnotherClient|TestJitterOfTheNetwork)$$
 
 # Some packages wait most of the time, so that one more than there are processors is tested at once.
 AT_ONCE := -p $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)

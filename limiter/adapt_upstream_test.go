@@ -115,21 +115,32 @@ func TestBesideSteadyUse(t *testing.T) {
 	}
 }
 
-// What the other client does at random informs only, and takes long.
+// Beside another client that calls at random moments, alone or in groups, more is refused and less is used. Its groups come too late
+// for what a refusal taught, and take what Roam had saved.
 func TestBesideRandomUse(t *testing.T) {
-	if os.Getenv("SOAK") == "" {
-		t.Skip("informs only; SOAK=1 runs it")
-	}
-	for _, atOnce := range []int{1, 5, 10} {
-		for _, share := range []float64{0.25, 0.5, 0.75, 0.9} {
-			for _, header := range []retryAfter{trueWait, tenAlways} {
+	for _, tt := range []struct {
+		atOnce  int
+		share   float64
+		refused float64 // at most
+		used    float64 // of the rest, at least
+	}{
+		{1, 0.25, 0.035, 0.93}, {1, 0.5, 0.055, 0.90}, {1, 0.75, 0.08, 0.86}, {1, 0.9, 0.12, 0.88},
+		{5, 0.25, 0.03, 0.93}, {5, 0.5, 0.045, 0.85}, {5, 0.75, 0.065, 0.79}, {5, 0.9, 0.085, 0.76},
+		{10, 0.25, 0.02, 0.95}, {10, 0.5, 0.035, 0.88}, {10, 0.75, 0.045, 0.76}, {10, 0.9, 0.055, 0.74},
+	} {
+		for _, header := range []retryAfter{trueWait, tenAlways} {
+			t.Run(fmt.Sprintf("%v of the rate, %d at once, %s", tt.share, tt.atOnce, header), func(t *testing.T) {
 				var refused, used []float64
-				for _, seed := range seeds(1) {
-					u := beside(t, limited(true), models()[0], header, seed, func(ctx context.Context, l *lab) { l.groups(ctx, share, atOnce) })
-					refused, used = append(refused, 100*u.refused), append(used, u.used)
+				for _, seed := range seeds(5) {
+					u := beside(t, limited(true), models()[0], header, seed, func(ctx context.Context, l *lab) { l.groups(ctx, tt.share, tt.atOnce) })
+					refused, used = append(refused, u.refused), append(used, u.used)
 				}
-				t.Logf("%v of the rate, %d at once, %s: refused %.1f %%, used %.3f of the rest", share, atOnce, header, median(refused), median(used))
-			}
+				t.Logf("refused %.1f %%; used %.3f of the rest", 100*median(refused), median(used))
+				if median(refused) > tt.refused || median(used) < tt.used {
+					t.Errorf("%.1f %% refused and %.3f of the rest used, want at most %.1f and at least %.2f",
+						100*median(refused), median(used), 100*tt.refused, tt.used)
+				}
+			})
 		}
 	}
 }
