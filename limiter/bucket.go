@@ -9,7 +9,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits are how many calls may go in a second, and how many at once.
+// Limits are how many calls may be sent in a second, and how many at once.
 type Limits struct{ Rate, Burst float64 }
 
 // Demand is what the next call asks of a Bucket.
@@ -127,7 +127,7 @@ func (l *Local) Restore(now time.Time, level float64) {
 	l.set(l.forward(now), level*unit)
 }
 
-// Level returns how many calls could go at now.
+// Level returns how many calls could be sent at now.
 func (l *Local) Level(now time.Time) float64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

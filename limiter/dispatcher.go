@@ -143,7 +143,7 @@ func (s *state) reserve(now time.Time) float64 {
 	return max(min(s.Reserve*burst, burst-1-s.margin(now)), 0)
 }
 
-// blocked reports whether no call could leave at now even with a token, and how long until a token or the end of a pause could
+// blocked reports whether no call could be dispatched at now even with a token, and how long until a token or the end of a pause could
 // change that; 0 when neither would.
 func (s *state) blocked(now time.Time) (bool, time.Duration) {
 	switch {

@@ -85,7 +85,7 @@ func (f *forecast) due() time.Duration {
 	return f.when(f.calls.Need(f.reserve))
 }
 
-// when returns when a call could leave that needs so many tokens.
+// when returns when a call that needs this many tokens could be dispatched.
 func (f *forecast) when(need float64) time.Duration {
 	return f.plan.When(f.slot(), need-1+f.margin, f.cost)
 }
@@ -117,7 +117,7 @@ func (f *forecast) slot() time.Duration {
 	return max(f.at, f.times[i]+f.held)
 }
 
-// nth returns when a call would leave that has any n others before it.
+// nth returns when a call would be dispatched that has n others before it.
 func (f *forecast) nth(n int) time.Duration {
 	for range n {
 		f.spend(f.when(1))

@@ -8,7 +8,7 @@ type PauseState string
 // The states of a pause. They are the words that the script in Redis uses too.
 const (
 	PauseOpen    PauseState = "open"    // calls go as the bucket allows
-	PauseShut    PauseState = "shut"    // Roam answered 429; when the pause is over one call may go as the probe
+	PauseShut    PauseState = "shut"    // Roam answered 429; when the pause is over, one call is sent as the probe
 	PauseProbing PauseState = "probing" // the probe is in flight, and all others wait for its answer
 )
 
@@ -60,8 +60,8 @@ func (p *pause) total(now time.Time) time.Duration {
 // heldFor returns how long a pause by hand lasts.
 func (p *pause) heldFor(now time.Time) time.Duration { return max(p.byHand.Sub(now), 0) }
 
-// lasts returns how long no call may leave, for either reason.
+// lasts returns how long no call may be dispatched, because of Roam's pause or one by hand.
 func (p *pause) lasts(now time.Time) time.Duration { return max(p.remaining(now), p.heldFor(now)) }
 
-// isOpen reports whether a call may leave that is no probe.
+// isOpen reports whether a call other than the probe may be dispatched.
 func (p *pause) isOpen(now time.Time) bool { return p.state == PauseOpen && p.heldFor(now) == 0 }

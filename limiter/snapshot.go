@@ -67,7 +67,7 @@ func (s AdaptState) believed(now time.Time, configured Limits) float64 {
 	return min(s.Limits(now.Add(-overload), configured).Rate, s.Limits(now, configured).Rate)
 }
 
-// Forecast returns how many calls like caller's would go at once now, and how long the first one waits that would not.
+// Forecast returns how many calls like caller's would be dispatched immediately, and how long the next one would wait.
 func (q *Queue) Forecast(caller Caller) (calls int, wait time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -26,10 +26,10 @@ type state struct {
 	held      mean      // how long a slot is held
 	delays    delays
 	pause     pause
-	tokenAt   time.Time     // the bucket said that there is no token before this
-	tokenFor  float64       // for a call that leaves so large a reserve
-	returned  int           // tokens whose calls left in the moment of their dispatch
-	sleeps    time.Time     // the dispatcher looks again by itself at this time
+	tokenAt   time.Time     // the bucket has no token before this time
+	tokenFor  float64       // for a call that must leave this reserve
+	returned  int           // tokens whose calls were abandoned at the moment of their dispatch
+	sleeps    time.Time     // when the dispatcher runs again by itself
 	asleep    time.Duration // that the machine was suspended since the process began
 	learned   AdaptState    // what the other replicas know of
 	closed    bool          // no call is admitted any more

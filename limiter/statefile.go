@@ -19,7 +19,7 @@ type Keeper interface {
 
 // Kept is the state that outlives a process.
 type Kept struct {
-	Level   float64    `json:"level"`                 // calls that could go
+	Level   float64    `json:"level"`                 // calls that could be sent
 	At      time.Time  `json:"at"`                    // by the wall clock, which goes on while the machine does not
 	Paused  bool       `json:"paused,omitempty"`      // Roam answered 429, and no probe has succeeded since
 	Until   time.Time  `json:"paused_until,omitzero"` // the end of that pause

@@ -2,7 +2,7 @@ package metrics
 
 import "sync"
 
-// Health holds the conditions under which calls can go through. The zero value is ready. It may be used by many
+// Health holds the conditions under which calls can succeed. The zero value is ready. It may be used by many
 // goroutines.
 type Health struct {
 	mu       sync.Mutex // guards the following

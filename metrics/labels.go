@@ -21,7 +21,7 @@ const (
 // labels is a bounded set of label values, so that no caller can make the exposition grow without end.
 type labels struct {
 	max      int
-	mu       sync.RWMutex // guards seen
+	mu       sync.RWMutex // guards admitted
 	admitted map[string]struct{}
 }
 

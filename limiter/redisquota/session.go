@@ -17,7 +17,7 @@
 //
 // What remains is the one call that a replica which was cut off may have saved when it comes back. A replica that crashed looks the
 // same as one that was cut off: its share is kept for it, until as many as share the quota are there again or the script drops it. A
-// replica that leaves in good order, or that never got a reply, has no share.
+// replica that has stopped, or that never got a reply, has no share.
 package redisquota
 
 import (

@@ -33,7 +33,7 @@ func (b *Bucket) Publish(e limiter.Event) {
 	b.session.soon()
 }
 
-// keepEvents drops what is of no interest once Redis is back. The lock is held.
+// keepEvents keeps the latest event of each kind that must be reported once Redis is reachable again. The lock is held.
 func (b *Bucket) keepEvents() {
 	var pause, learned, lowered *limiter.Event
 	for _, e := range b.events {

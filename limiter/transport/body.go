@@ -24,7 +24,7 @@ var ErrBody = errors.New("limiter: the request's body could not be read")
 const inMemory = 64 << 10
 
 // Bodies holds request bodies while their calls are queued. So a call can be sent again byte for byte, and net/http, which reads from
-// a connection only once its request was read, notices a tool that leaves. It is shared by all queues.
+// a connection only once its request was read, notices that a tool disconnects. It is shared by all queues.
 //
 // What is held is bounded, and divided among the tools by Shares. A body of at most 64 KiB is always accepted.
 type Bodies struct {

@@ -65,7 +65,7 @@ func summarize(s Status, reason func(code string) metrics.Reason) Summary {
 	}
 	for _, r := range s.Refusals {
 		why := reason(r.Reason)
-		if s.Now.Sub(r.Latest) < time.Minute && !why.Own { // a limit of its own is as configured
+		if s.Now.Sub(r.Latest) < time.Minute && !why.Own { // a refusal by a tool's own limit is intended
 			return Summary{Warn, fmt.Sprintf("Calls of %s are refused: %s.", r.Tool, why.Text),
 				"Refusals are listed below; none of them was sent."}
 		}

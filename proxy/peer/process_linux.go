@@ -18,7 +18,7 @@ type processes struct {
 	root   string
 	search chan struct{} // a semaphore: one search at a time, so that a flood of connections does not multiply the work
 	// Only the goroutine that searches uses the following.
-	restUntil time.Time // until when nothing is searched for
+	restUntil time.Time // no search begins before this
 	lastPIDs  []int     // pids that had a socket, the last one first; ours to begin with, for roamproxy demo
 
 	mu     sync.Mutex // guards the following

@@ -260,7 +260,7 @@ func encode(req *http.Request, body any) (kind string, text []byte) {
 	return contentType(req), text
 }
 
-// problem is an answer that goes out in Roam's shape for errors.
+// problem is an error, which is answered in Roam's form.
 type problem struct{ code, sentence string }
 
 // raw is an answer that is no JSON.

@@ -151,7 +151,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return a.body.Write(p)
 }
 
-// Flush makes the header go out, as on a socket.
+// Flush sends the header, as on a socket.
 func (a *answer) Flush() { a.WriteHeader(http.StatusOK) }
 
 // end closes the body, with an error if the handler aborted.

@@ -69,7 +69,7 @@ type setting struct {
 	Digests                  []string // of the tokens of the tools
 }
 
-// write fills in a configuration.
+// write executes the template text with the setting, and writes the result to the file name.
 func (s setting) write(name, text string) (path string, err error) {
 	scaled := func(seconds float64) time.Duration {
 		return time.Duration(seconds * float64(time.Second) / float64(s.Speed))
