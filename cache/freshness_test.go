@@ -39,7 +39,7 @@ func TestSection4_2_1_CalculatingFreshnessLifetime(t *testing.T) {
 		{"Expires in another zone", []string{"Date", nine, "Expires", "Mon, 05 Jan 2026 09:00:30 EST"}, "fwd=uri-miss {"},
 		{"Expires with an offset", []string{"Date", nine, "Expires", "Mon, 05 Jan 2026 09:00:30 +0000"}, "fwd=uri-miss {"},
 		{"Expires with a fraction", []string{"Date", nine, "Expires", "Mon, 05 Jan 2026 09:00:30.5 GMT"}, "fwd=uri-miss {"},
-		{"Expires that goes on", []string{"Date", nine, "Expires", later + ", " + later}, "fwd=uri-miss {"},
+		{"Expires with two dates", []string{"Date", nine, "Expires", later + ", " + later}, "fwd=uri-miss {"},
 		{"max-age that is no number", []string{"Cache-Control", "max-age=soon"}, "fwd=uri-miss {"},
 		{"no-cache (section 5.2.2.4)", []string{"Cache-Control", "no-cache, max-age=60"}, "fwd=uri-miss {"},
 		{"no heuristics from Last-Modified (section 4.2.2)", []string{"Last-Modified", nine}, "fwd=stale; stored {"},

@@ -75,7 +75,7 @@ func TestKeyHoldsWhatChangesTheAnswer(t *testing.T) {
 	}
 }
 
-// Requests that Roam could tell apart have different keys: by their parsed query, path and header fields.
+// Requests that Roam could distinguish, by their parsed query, path or header fields, have different keys.
 func FuzzKey(f *testing.F) {
 	f.Add("a=1&b=2", "b=2&a=1", "text/vtt", "")
 	f.Add("a=1&%61=2", "%61=2&a=1", "", "")

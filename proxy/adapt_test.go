@@ -95,7 +95,7 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 	for _, tt := range []struct {
 		share         float64
 		atOnce        int
-		chances       uint64
+		seeds         uint64
 		refused, used float64 // at most and at least on average, as shares of our calls and of what is left
 	}{
 		{0, 1, 1, 0, 0.99},
@@ -107,13 +107,13 @@ func TestWhatAnotherClientLeavesIsUsed(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%.0f %% spent by another, %d at once", 100*tt.share, tt.atOnce), func(t *testing.T) {
 			var refused, used float64
-			for chance := range tt.chances {
+			for seed := range tt.seeds {
 				synctest.Test(t, func(t *testing.T) {
-					s := otherClient{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[chance%4], rand.New(rand.NewPCG(chance, 7))}
+					s := otherClient{tt.share, tt.atOnce, []float64{0.3, 0, 0.02, 0.1}[seed%4], rand.New(rand.NewPCG(seed, 7))}
 					r, u := besideOtherClient(t, s, 10*time.Minute, time.Hour)
 					t.Logf("%.1f %% refused, %.1f %% of what was left used", 100*r, 100*u)
-					refused += r / float64(tt.chances)
-					used += u / float64(tt.chances)
+					refused += r / float64(tt.seeds)
+					used += u / float64(tt.seeds)
 				})
 			}
 			if refused > tt.refused || used < tt.used {

@@ -173,7 +173,7 @@ func TestA401BelongsToItsRoute(t *testing.T) {
 		paths []string
 	}{
 		{"one route", []string{"/scim/v2/Users"}},
-		{"two routes in turn", []string{"/scim/v2/Users", "/mcp"}},
+		{"two routes alternately", []string{"/scim/v2/Users", "/mcp"}},
 		{"many routes", []string{"/v1/a.get", "/v1/b.get", "/v1/c.get", "/v0/d", "/scim/v2/Groups/1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) { checkRoutesThatRefuse(t, tt.paths) })

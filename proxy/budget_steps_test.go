@@ -76,7 +76,7 @@ func TestABudgetCountsQueuedCalls(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		if len(answers) != 18 { // ten went, eight were refused, two wait
+		if len(answers) != 18 { // ten were sent, eight were refused, two are queued
 			t.Errorf("%d were answered at once, want 18", len(answers))
 		}
 		time.Sleep(3 * time.Second)

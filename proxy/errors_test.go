@@ -20,11 +20,11 @@ func TestErrorsOfTheUpstreamAreAnswered(t *testing.T) {
 		return nil, fmt.Errorf("dial tcp 10.0.0.1:443: %w", syscall.ECONNREFUSED)
 	}
 	for _, tt := range []struct {
-		name, method string
-		answer       func(*http.Request) (*http.Response, error)
-		status       int
-		code, told   string
-		after        time.Duration
+		name, method  string
+		answer        func(*http.Request) (*http.Response, error)
+		status        int
+		code, message string
+		after         time.Duration
 	}{
 		{"Roam is dead", "POST", refused, 502, "upstream_unreachable", "was not sent", 0},
 		{"Roam is dead, for a read", "GET", refused, 502, "upstream_unreachable", "was not sent", 0},
@@ -40,7 +40,7 @@ func TestErrorsOfTheUpstreamAreAnswered(t *testing.T) {
 			h := newHarness(t, nil, &recordingUpstream{answer: tt.answer}, unmetered)
 			start := time.Now()
 			w := h.do(t.Context(), tt.method, "/v1/groups.list", "")
-			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.told) ||
+			if w.Code != tt.status || w.Header().Get("Roamproxy-Error") != tt.code || !strings.Contains(w.Body.String(), tt.message) ||
 				time.Since(start) != tt.after {
 				t.Errorf("%d after %v, want %d %s after %v: %s", w.Code, time.Since(start), tt.status, tt.code, tt.after, w.Body)
 			}
@@ -66,7 +66,7 @@ func TestFaultsOfTheConnection(t *testing.T) {
 		name, method, path string
 		fault              roamtest.Fault
 		status, calls      int
-		told               string
+		message            string
 	}{
 		{"a write that is cut before its answer", "POST", "/v1/chat.post", roamtest.ResetBefore(), 502, 1, "may have reached"},
 		{"a read that is cut before its answer is sent again", "GET", "/v1/user.list", roamtest.ResetBefore(), 200, 2, ""},
@@ -80,9 +80,9 @@ func TestFaultsOfTheConnection(t *testing.T) {
 			before := server.Calls()
 			server.Script(tt.fault)
 			w := h.do(t.Context(), tt.method, tt.path, `{"chat":"C-1","text":"`+tt.name+`"}`)
-			if w.Code != tt.status || server.Calls()-before != tt.calls || !strings.Contains(w.Body.String(), tt.told) {
+			if w.Code != tt.status || server.Calls()-before != tt.calls || !strings.Contains(w.Body.String(), tt.message) {
 				t.Errorf("%d after %d calls: %.200s; want %d after %d, %q", w.Code, server.Calls()-before, w.Body, tt.status, tt.calls,
-					tt.told)
+					tt.message)
 			}
 			if s := h.queue.State(); s.InFlight != 0 {
 				t.Errorf("%d slots are still taken, want none", s.InFlight)

@@ -83,7 +83,7 @@ func TestAWriteOfUnknownOutcomeInvalidates(t *testing.T) {
 		spent       bool
 		invalidated bool
 	}{
-		{"its tool went away while it was under way", time.Second, false, true},
+		{"its tool disconnected while it was in flight", time.Second, false, true},
 		{"Roam was silent", time.Hour, false, true},
 		{"its tool left while it was queued", time.Second / 2, true, false},
 	} {

@@ -94,7 +94,7 @@ func TestARepeatAfterItsToolLeft(t *testing.T) {
 	})
 }
 
-// With a key, a call goes on when its tool gives up, and the repeat gets its answer.
+// With a key, a call continues when its tool disconnects, and the repeat gets its answer.
 //
 // Seen to fail with calls that end with their tools: 504.
 func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {

@@ -128,8 +128,8 @@ func (rq *request) forwarded() string {
 }
 
 // rateLimit is the quota in header fields (IETF draft-ietf-httpapi-ratelimit-headers), for each tool: r calls of it would be sent
-// immediately, and the next one after t seconds. A tenth of a second is short enough for figures in whole calls, and long enough that a stream of
-// hits does not ask the queue each time.
+// immediately, and the next one after t seconds. A tenth of a second is short enough for figures in whole calls. It is long enough that a
+// stream of hits does not ask the queue each time.
 type rateLimit struct {
 	quota  Quota
 	policy []string // value of RateLimit-Policy

@@ -125,7 +125,7 @@ func TestHTTP1WhereHTTP2IsOffered(t *testing.T) {
 		body, _ := io.ReadAll(res.Body)
 		res.Body.Close()
 		if string(body) != "HTTP/1.1" {
-			t.Errorf("the call went by %s, want HTTP/1.1", body)
+			t.Errorf("the call used %s, want HTTP/1.1", body)
 		}
 	}
 	if got := conns.Load(); got != 1 {

@@ -12,7 +12,7 @@ import (
 	"roamproxy/proxy/repeat"
 )
 
-// The connection to Roam broke during a write. The client repeats the write, and is told that its outcome is unknown.
+// The connection to Roam broke during a write. The client repeats the write, and gets the error that its outcome is unknown.
 func Example() {
 	memory := repeat.New()
 	defer memory.Close()

@@ -99,9 +99,9 @@ func TestAFaultAffectsOnlyTheCallItNames(t *testing.T) {
 	}
 }
 
-func TestTellAddsHeaderFields(t *testing.T) {
+func TestAddHeaderAddsFields(t *testing.T) {
 	roam := unmetered()
-	roam.Tell("/v1/groups.list", http.Header{"Etag": {`"1"`}})
+	roam.AddHeader("/v1/groups.list", http.Header{"Etag": {`"1"`}})
 	if res, _ := call(t, roam.Transport(), "GET", "/v1/groups.list", ""); res.Header.Get("ETag") != `"1"` {
 		t.Errorf("ETag = %q", res.Header.Get("ETag"))
 	}

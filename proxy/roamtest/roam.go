@@ -303,8 +303,8 @@ func bearer(req *http.Request) (string, bool) {
 	return key, ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// Tell adds header fields to every answer of a path, such as an ETag or a Cache-Control.
-func (r *Roam) Tell(path string, h http.Header) {
+// AddHeader adds header fields to every answer of a path, such as an ETag or a Cache-Control.
+func (r *Roam) AddHeader(path string, h http.Header) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.headers[path] = h.Clone()

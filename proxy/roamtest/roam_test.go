@@ -47,10 +47,10 @@ func TestQuotaIsTenAtOnceAndThenOneASecond(t *testing.T) {
 		}
 		res, body := call(t, rt, "GET", "/v1/groups.list", "")
 		if res.StatusCode != 429 || res.Header.Get("Retry-After") != "10" || strings.TrimSpace(body) != `{"error":"ratelimited","ok":false}` {
-			t.Errorf("the eleventh: %d, Retry-After %q, %s", res.StatusCode, res.Header.Get("Retry-After"), body)
+			t.Errorf("the eleventh: %d, Retry-After %q, %s; want 429 with 10", res.StatusCode, res.Header.Get("Retry-After"), body)
 		}
 		if res, body := call(t, rt, "GET", "/v0/user.list", ""); res.StatusCode != 429 || strings.Contains(body, `"ok"`) {
-			t.Errorf("on v0: %d %s, want a sentence alone", res.StatusCode, body)
+			t.Errorf("on v0: %d %s, want an error without ok", res.StatusCode, body)
 		}
 		time.Sleep(time.Second - time.Nanosecond)
 		if res, _ := call(t, rt, "GET", "/v1/groups.list", ""); res.StatusCode != 429 {
@@ -164,7 +164,8 @@ func TestPagesOfUsers(t *testing.T) {
 	}
 }
 
-func TestMethods(t *testing.T) {
+// The rows run in this order, because some read what earlier ones wrote.
+func TestAnswersOfMethods(t *testing.T) {
 	roam := unmetered()
 	rt := roam.Transport()
 	big := strings.Repeat("x", maxItem+1)
@@ -179,14 +180,14 @@ func TestMethods(t *testing.T) {
 		{"v1 is wrapped", "GET", "/v1/group.list", "", nil, 200, `"ok":true`},
 		{"the user is found by id", "GET", "/v1/user.info?id=U-" + id("user", 3), "", nil, 200, `user003@example.com`},
 		{"no such user", "GET", "/v0/user.info?id=U-0", "", nil, 404, `{"error":"No such user."}`},
-		{"status where it is asked for", "GET", "/v0/user.list?expand=status", "", nil, 200, `"status":"checkedIn"`},
-		{"whose token it is", "GET", "/v0/token.info", "", nil, 200, `"scopes"`},
+		{"a status that expand names", "GET", "/v0/user.list?expand=status", "", nil, 200, `"status":"checkedIn"`},
+		{"the owner of the token", "GET", "/v0/token.info", "", nil, 200, `"scopes"`},
 		{"a message", "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`, nil, 200, `"timestamp"`},
-		{"and its history", "GET", "/v1/chat.history?chat=C-1", "", nil, 200, `"text":"hello"`},
-		{"a history of nothing", "GET", "/v1/chat.history", "", nil, 400, `"missing_chat"`},
+		{"the history with that message", "GET", "/v1/chat.history?chat=C-1", "", nil, 200, `"text":"hello"`},
+		{"a history without a chat", "GET", "/v1/chat.history", "", nil, 400, `"missing_chat"`},
 		{"a group", "POST", "/v1/group.create", `{"name":"New"}`, nil, 200, `"name":"New"`},
 		{"a group renamed", "POST", "/v0/group.rename", `{"id":"G-` + id("group", 1) + `","name":"Builders"}`, nil, 204, ``},
-		{"is renamed in the list", "GET", "/v1/groups.list", "", nil, 200, `"Builders"`},
+		{"the list with the new name", "GET", "/v1/groups.list", "", nil, 200, `"Builders"`},
 		{"an upload", "POST", "/v1/item.upload", "png", png, 200, `"name":"a.png"`},
 		{"an upload that is too large", "POST", "/v1/item.upload", big, png, 413, `"file_too_large"`},
 		{"an upload of something else", "POST", "/v1/item.upload", "x", []string{"Content-Type", "text/html"}, 415, `"unsupported_media_type"`},
@@ -199,8 +200,8 @@ func TestMethods(t *testing.T) {
 		{"a SCIM page", "GET", "/scim/v2/Users?startIndex=251&count=10", "", nil, 200, `"itemsPerPage":3`},
 		{"a SCIM user", "GET", "/scim/v2/Users/U-" + id("user", 9), "", nil, 200, `"userName":"user009@example.com"`},
 		{"a SCIM user deleted", "DELETE", "/scim/v2/Users/U-" + id("user", 9), "", nil, 204, ``},
-		{"is archived", "GET", "/scim/v2/Users/U-" + id("user", 9), "", nil, 200, `"active":false`},
-		{"and gone for everybody else", "GET", "/v1/user.info?id=U-" + id("user", 9), "", nil, 404, `"user_not_found"`},
+		{"the deleted SCIM user", "GET", "/scim/v2/Users/U-" + id("user", 9), "", nil, 200, `"active":false`},
+		{"the deleted user on v1", "GET", "/v1/user.info?id=U-" + id("user", 9), "", nil, 404, `"user_not_found"`},
 		{"no such SCIM user", "GET", "/scim/v2/Users/U-0", "", nil, 404, `"detail"`},
 		{"meetings of a day", "GET", "/v1/meeting.list?after=2026-01-05&before=2026-01-06", "", nil, 200, `"meetings":[{`},
 		{"a bad date", "GET", "/v1/recording.list?after=yesterday", "", nil, 400, `"invalid_date"`},

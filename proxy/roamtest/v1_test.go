@@ -39,7 +39,8 @@ func TestPostingOnV1(t *testing.T) {
 	}
 }
 
-func TestWhatReadersSeeAfterWrites(t *testing.T) {
+// The rows run in this order, because reads show what earlier rows wrote.
+func TestReadsShowEarlierWrites(t *testing.T) {
 	rt := unmetered().Transport()
 	group, user := newGroup(5, "", time.Time{}).ID, newUser(5).ID
 	for _, tt := range []struct{ name, method, target, body, want string }{
@@ -47,21 +48,21 @@ func TestWhatReadersSeeAfterWrites(t *testing.T) {
 		{"expand takes a list", "GET", "/v1/user.list?expand=email,status", "", `"status":"checkedIn"`},
 		{"the alias of the recordings", "GET", "/v1/recordings.list", "", `"recordings":[{`},
 		{"joining a group", "POST", "/v1/group.join", `{"groupId":"` + group + `"}`, `{"ok"`},
-		{"shows among its members", "GET", "/v1/group.members?limit=100&groupId=" + group, "", `"B-`},
+		{"the members after joining", "GET", "/v1/group.members?limit=100&groupId=" + group, "", `"B-`},
 		{"archiving a user by SCIM", "PATCH", "/scim/v2/Users/" + user, `{"Operations":[{"op":"replace","value":{"active":false}}]}`,
 			`"active":false`},
-		{"hides it from the address book", "GET", "/v1/addr.info?addr=" + user, "", `"addr_not_found"`},
+		{"the address of an archived user", "GET", "/v1/addr.info?addr=" + user, "", `"addr_not_found"`},
 		{"setting a status", "POST", "/v1/user.statusBubble.set", `{"userId":"U-1","emoji":"x"}`, `"ok":true`},
-		{"shows it", "GET", "/v1/user.statusBubble.get?userId=U-1", "", `"emoji":"x"`},
+		{"the status that was set", "GET", "/v1/user.statusBubble.get?userId=U-1", "", `"emoji":"x"`},
 		{"a stream", "POST", "/v1/chat.startStream", `{"chatId":"C-9","text":"one"}`, `"timestamp"`},
-		{"is searchable", "POST", "/v1/chat.search", `{"query":"ONE"}`, `"text":"one"`},
+		{"a search for the stream", "POST", "/v1/chat.search", `{"query":"ONE"}`, `"text":"one"`},
 		{"token.info on v1", "GET", "/v1/token.info", "", `"access":"organization"`},
 		{"revoking the credential", "POST", "/v1/token.revoke", "", `"ok":true`},
-		{"ends it", "GET", "/v1/user.list", "", `"token_revoked"`},
-		{"discovery needs none", "GET", "/scim/v2/Schemas", "", `"totalResults":3`},
+		{"a read with a revoked credential", "GET", "/v1/user.list", "", `"token_revoked"`},
+		{"SCIM discovery without a credential", "GET", "/scim/v2/Schemas", "", `"totalResults":3`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res, body := call(t, rt, tt.method, tt.target, tt.body) // one story: each row needs the ones before
+			res, body := call(t, rt, tt.method, tt.target, tt.body)
 			if res.StatusCode == http.StatusNoContent {
 				body = `{"ok"`
 			}
@@ -110,7 +111,7 @@ func TestLiveTranscriptGrows(t *testing.T) {
 	})
 }
 
-// An AI answer takes seconds, and other calls go on meanwhile.
+// An answer of the AI takes seconds, and other calls are answered meanwhile.
 func TestPromptsAreSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := New(Options{PromptLatency: 20 * time.Second}).Transport()

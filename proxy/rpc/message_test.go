@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 		{"no object", `"tools/call"`, ""},
 		{"an empty batch", "[]", ""},
 		{"a batch in a batch", "[[" + call + "]]", ""},
-		{"two messages in turn", call + call, ""},
+		{"two messages without an array", call + call, ""},
 		{"half of a message", call[:60], ""},
 		{"a byte order mark", "\ufeff" + call, ""},
 		{"UTF-16", "{\x00\"\x00", ""},
