@@ -396,3 +396,16 @@ func TestMeasurementAfterOneOfAnotherReplica(t *testing.T) {
 		})
 	}
 }
+
+// Where nothing is learned, a pause of before the start leaves all tokens, and the forecast says so.
+func TestAPauseOfBeforeTheStartWithoutAdapt(t *testing.T) {
+	s, now := stands(1, 10, 10, Options{Paused: 5 * time.Second}, 0)
+	end := 5 * time.Second
+	if got := s.forecast(now).nth(9); got != end {
+		t.Errorf("the last of ten calls is forecast to leave after %v, want %v", got, end)
+	}
+	s.endPause(now.Add(end))
+	if got := s.bucket.Level(now.Add(end)); !near(got, 10) {
+		t.Errorf("after the pause the bucket holds %v tokens, want 10", got)
+	}
+}

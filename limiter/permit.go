@@ -121,11 +121,18 @@ func (s *state) answered(now time.Time, p *Permit) bool {
 	return ends
 }
 
+// paused begins a pause of which an earlier process, or another replica, knows.
+func (s *state) paused(now time.Time, d time.Duration) {
+	s.pause.begin(now, d)
+	if s.Adapt {
+		s.bucket.Paused(now)
+	}
+	s.Observer.PauseBegan(max(d, 0))
+}
+
 func (s *state) endPause(now time.Time) {
 	s.pause.end(now)
-	if s.Adapt {
-		s.bucket.Resumed(now)
-	}
+	s.bucket.Resumed(now)
 	s.Observer.PauseEnded()
 }
 

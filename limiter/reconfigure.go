@@ -71,7 +71,7 @@ func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
 	if s.pause.elsewhere {
 		s.pause.state, s.pause.elsewhere = PauseShut, false
 	}
-	if s.pause.state != PauseOpen {
+	if s.Adapt && s.pause.state != PauseOpen {
 		s.bucket.Paused(now)
 	}
 	if sharing == nil {

@@ -108,9 +108,7 @@ func (s *state) followPause(now time.Time, n News) {
 		s.endPause(now)
 		return
 	case p.state == PauseOpen:
-		p.begin(now, n.Remaining)
-		s.bucket.Paused(now)
-		s.Observer.PauseBegan(n.Remaining)
+		s.paused(now, n.Remaining)
 	case p.state == PauseProbing && !p.elsewhere && !isNew:
 		return
 	case p.state == PauseProbing && !p.elsewhere:

@@ -44,10 +44,7 @@ func newState(o Options) state {
 	s.learn(now, o.Learned)
 	s.pause.state = PauseOpen
 	if o.Paused != 0 {
-		paused := min(o.Paused, o.MaxPause)
-		s.pause.begin(now, paused)
-		s.bucket.Paused(now)
-		o.Observer.PauseBegan(max(paused, 0))
+		s.paused(now, min(o.Paused, o.MaxPause))
 	}
 	return s
 }
