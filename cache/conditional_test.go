@@ -169,7 +169,7 @@ func TestSection4_3_2_HandlingAReceivedValidationRequest(t *testing.T) {
 	}
 }
 
-// Our own tags mean nothing to Roam, and a range that depends on one must not be taken for one that depends on nothing.
+// roamproxy's own tags are not forwarded, because Roam does not know them. A range that depends on one is not forwarded either.
 func TestOwnTagsAreNotForwarded(t *testing.T) {
 	own := Tag([]byte("x"))
 	for _, tt := range []struct {

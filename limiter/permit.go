@@ -33,7 +33,7 @@ func (p *Permit) Answered() {
 }
 
 // Throttled reports that Roam answered 429 and asks for a pause of at least leastPause; below 0, it does not say for how long. No call
-// leaves before that is over, or MaxPause, and then one call alone. A refusal from before the present pause changes nothing.
+// is dispatched before that is over, or MaxPause, and then one call alone. A refusal from before the present pause changes nothing.
 func (p *Permit) Throttled(pause time.Duration) {
 	q := p.queue
 	q.mu.Lock()

@@ -79,7 +79,7 @@ func (e *Explanation) addEvents(q *quotaEvents) {
 			if e.Full == 0 {
 				e.Slots = f.slots
 			}
-			e.Full++ // there is one a second
+			e.Full++ // one sample is one second
 		}
 	}
 	for s := range q.history.backward() { // one a second
