@@ -104,13 +104,13 @@ func New(o Options) *Metrics {
 		"Time from sending a call to Roam to the header of its answer. A few hundred milliseconds are normal.",
 		[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "quota")
 	m.queueWait = m.histogram("roamproxy_queue_wait_seconds",
-		"Time in the queue, by outcome: sent, refused, canceled (the tool left) or expired. Nearly zero while there are tokens.",
+		"Time in the queue, by outcome: "+oneOf(Outcomes())+". Canceled: the tool left. Nearly zero while there are tokens.",
 		waits, "quota", "tool", "outcome")
 	m.refused = m.counter("roamproxy_refused_total", "Requests that roamproxy itself refused, by reason. Normally none.", "tool", "reason")
 	m.pauses = m.counter("roamproxy_quota_pauses_total", "Pauses of the queue because Roam answered 429. Normally none.", "quota")
 	m.throttled = m.counter("roamproxy_upstream_throttled_total",
 		"Answers 429 by Roam. Normally none: more means that another client spends the quota.", "quota")
-	m.cacheResults = m.counter("roamproxy_cache_requests_total", "Requests by cache result: hit, miss, shared, stale or bypass.", "result")
+	m.cacheResults = m.counter("roamproxy_cache_requests_total", "Requests by cache result: "+oneOf(CacheResults())+".", "result")
 	m.saved = m.counter("roamproxy_calls_saved_total",
 		"Calls that Roam did not have to answer, by what saved them: hit, shared, stale, or page (wide pages).", "by")
 	m.repeats = m.counter("roamproxy_repeats_total",
@@ -119,8 +119,8 @@ func New(o Options) *Metrics {
 	m.superseded = m.counter("roamproxy_superseded_total",
 		"Queued calls that were not sent, because a newer call about the same subject replaced them.", "route")
 	m.webhooks = m.counter("roamproxy_webhooks_total",
-		"Deliveries to webhooks.listen, by result. Normally accepted. Results other than accepted, repeated and challenged are "+
-			"refusals or failures.",
+		"Deliveries to webhooks.listen, by result: "+oneOf(WebhookResults())+". Normally accepted. Results other than accepted, "+
+			"repeated and challenged are refusals or failures.",
 		"result")
 	m.webhookForward = m.histogram("roamproxy_webhook_forward_seconds",
 		"Time until all receivers have accepted a webhook. Roam waits 3 s.", []float64{.01, .05, .1, .25, .5, 1, 2.5}).WithLabelValues()

@@ -73,6 +73,22 @@ func WebhookResults() []WebhookResult {
 		WebhookMalformed, WebhookNotFound}
 }
 
+// oneOf lists words for a help text, as in "hit, miss or bypass".
+func oneOf[T ~string](words []T) string {
+	var text strings.Builder
+	for i, word := range words {
+		switch i {
+		case 0:
+		case len(words) - 1:
+			text.WriteString(" or ")
+		default:
+			text.WriteString(", ")
+		}
+		text.WriteString(string(word))
+	}
+	return text.String()
+}
+
 // labelOf returns a word as a label: itself if it is one of known, else other.
 func labelOf[T ~string](word T, known []T) string {
 	if slices.Contains(known, word) {

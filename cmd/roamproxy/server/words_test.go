@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -39,6 +40,35 @@ func words[T ~string](all []T) (words []string) {
 		words = append(words, string(word))
 	}
 	return words
+}
+
+// Rules, alerts and the dashboard select series by these words. A word that does not exist selects nothing, without an error.
+func TestRulesAndDashboardSelectByKnownWords(t *testing.T) {
+	known := map[string][]string{
+		"cache":   words(metrics.CacheResults()),
+		"outcome": words(metrics.Outcomes()),
+		"kind":    words(metrics.RepeatKinds()),
+		"result":  slices.Concat(words(metrics.CacheResults()), words(metrics.WebhookResults())),
+	}
+	for _, r := range reasons() {
+		known["reason"] = append(known["reason"], r.Code)
+	}
+	selector := regexp.MustCompile(`\b(cache|outcome|kind|result|reason)(?:=~?|!=|!~)\\?"([^"\\]*)`)
+	for _, path := range []string{"deploy/prometheus/rules.yaml", "deploy/prometheus/alerts.yaml", "deploy/grafana/roamproxy.json"} {
+		t.Run(path, func(t *testing.T) {
+			found := selector.FindAllStringSubmatch(file(t, path), -1)
+			if len(found) == 0 {
+				t.Error("there are no selectors, want some to check")
+			}
+			for _, match := range found {
+				for word := range strings.SplitSeq(match[2], "|") {
+					if !slices.Contains(known[match[1]], word) {
+						t.Errorf("%s is selected by %q, want one of %q", match[1], word, known[match[1]])
+					}
+				}
+			}
+		})
+	}
 }
 
 // Seen to fail with a code that deploy/TOOLS.md did not have.
