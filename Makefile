@@ -65,7 +65,7 @@ node-modules:
 	npm install --silent --no-save --ignore-scripts --prefix $(NODE_FOLDER) $(NODE_MODULES)
 
 # Of each of these, its own tests and those of the others together run more than 90 of 100 statements.
-COVERED := ./limiter ./limiter/transport ./cache ./cache/rediscache ./proxy ./proxy/credential
+COVERED := ./limiter ./limiter/quotafile ./limiter/transport ./cache ./cache/rediscache ./proxy ./proxy/credential
 COMMA := ,
 cover: ## how much of the queue, the cache and the proxy the tests run, by package (2 minutes); go tool cover shows the rest
 	@$(GO) test -coverpkg=$(subst $() ,$(COMMA),$(COVERED)) -coverprofile=/tmp/roamproxy-cover.out $(COVERED)
@@ -108,6 +108,7 @@ cmd/roamproxy/server cache
 cmd/roamproxy/server cache/rediscache
 cmd/roamproxy/server cmd/roamproxy/config
 cmd/roamproxy/server limiter
+cmd/roamproxy/server limiter/quotafile
 cmd/roamproxy/server limiter/redisquota
 cmd/roamproxy/server limiter/statefile
 cmd/roamproxy/server limiter/transport
@@ -129,6 +130,7 @@ cache/rediscache cache
 cache/rediscache cache/cachetest
 proxy cache
 proxy limiter
+proxy limiter/quotafile
 proxy limiter/transport
 proxy limiter/statefile
 proxy proxy/credential
@@ -139,9 +141,13 @@ proxy/credential limiter/statefile
 limiter limiter/bootclock
 limiter limiter/buckettest
 limiter limiter/fairqueue
+limiter limiter/quotafile
 limiter limiter/statefile
 limiter limiter/transport
 limiter/transport limiter
+limiter/quotafile limiter
+limiter/quotafile limiter/bootclock
+limiter/quotafile limiter/statefile
 limiter/buckettest limiter
 limiter/redisquota limiter
 limiter/redisquota limiter/bootclock
@@ -172,7 +178,7 @@ arrows:
 
 # Of figures of another machine, those of bytes and allocations compare; to keep new ones: cp /tmp/roamproxy-bench.txt to their place.
 BENCHED := deploy/bench/bench.txt
-BENCH := $(GO) test -run '^$$' -benchmem ./cache ./limiter ./limiter/transport ./metrics ./metrics/status ./proxy
+BENCH := $(GO) test -run '^$$' -benchmem ./cache ./limiter ./limiter/quotafile ./limiter/transport ./metrics ./metrics/status ./proxy
 bench: ## the benchmarks, beside the figures that are kept (3 minutes); deploy/bench/run measures beside nginx
 	@{ $(BENCH) -bench . -skip '^BenchmarkScale' -benchtime 0.2s -count $(BENCHCOUNT); $(BENCH) -bench '^BenchmarkScale' -benchtime 2x; } | tee /tmp/roamproxy-bench.txt
 	@$(GO) tool benchstat -ignore cpu kept=$(BENCHED) now=/tmp/roamproxy-bench.txt

@@ -3,9 +3,6 @@ package limiter
 import (
 	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -179,8 +176,8 @@ func TestAdaptStateOfAnEarlierVersion(t *testing.T) {
 
 func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		f := newFixture(t, 1, 10, 0, Options{Adapt: true, Keeper: openState(t, dir)})
+		keeper := &memory{}
+		f := newFixture(t, 1, 10, 0, Options{Adapt: true, Keeper: keeper})
 		refuse := func() { f.script = append(f.script, says(429, 10*time.Second)); f.post("bot") }
 		refuse()
 		for range 60 {
@@ -198,10 +195,7 @@ func TestWhatWasLearnedOutlivesTheProcessAndAReload(t *testing.T) {
 		}
 		// kill -9
 		b, _ := NewLocal(1, 10, 0)
-		r, err := openState(t, dir).Restore(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := keeper.restore(b)
 		if got := r.Learned.Limits(time.Now(), b.Limits()).Rate; !near(got, learned.Rate) {
 			t.Errorf("after a restart the rate is %v, want %v", got, learned.Rate)
 		}
@@ -221,29 +215,4 @@ func TestWithoutAdaptNothingIsLearned(t *testing.T) {
 			t.Errorf("limits are %v and %v, want 1 and 10", s.Rate, s.Burst)
 		}
 	})
-}
-
-func TestStateOfTheFirstFormatIsRead(t *testing.T) {
-	dir := t.TempDir()
-	writeState(t, dir, 1, Kept{Level: 4, At: time.Now()})
-	b, _ := NewLocal(1, 10, 0)
-	if _, err := openState(t, dir).Restore(b); err != nil || b.Level(time.Now()) < 4 {
-		t.Errorf("level = %v, %v, want the 4 of the old file", b.Level(time.Now()), err)
-	}
-}
-
-func TestStateOfALaterVersionIsSetAside(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "quota-roam.state")
-	writeState(t, dir, 9, Kept{Level: 4, At: time.Now()})
-	later, _ := os.ReadFile(path)
-	b, _ := NewLocal(1, 10, 0)
-	state := openState(t, dir)
-	if _, err := state.Restore(b); err == nil || !strings.Contains(err.Error(), "other-version") || b.Level(time.Now()) > 0.5 {
-		t.Errorf("level = %v, %v, want an empty bucket and to be told where the file is", b.Level(time.Now()), err)
-	}
-	state.Keep(Kept{Level: 1, At: time.Now()})
-	if got, _ := os.ReadFile(path + ".other-version"); string(got) != string(later) {
-		t.Errorf("set aside: %q, want the file as it was", got)
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/quotafile"
 	"roamproxy/limiter/statefile"
 	"roamproxy/limiter/transport"
 )
@@ -39,7 +40,7 @@ func (s *service) starts() {
 	if s.bucket, err = limiter.NewLocal(s.lab.rate, s.lab.burst, jitter(s.lab.rate)); err != nil {
 		s.t.Fatal(err)
 	}
-	state := limiter.OpenState(s.dir, "roam")
+	state := quotafile.Open(s.dir, "roam")
 	kept, err := state.Restore(s.bucket)
 	if err != nil {
 		s.t.Fatal(err)

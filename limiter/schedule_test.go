@@ -102,12 +102,10 @@ func TestInvariantsOfTheQueue(t *testing.T) {
 	for n := range 20 { // times rapid's 100
 		t.Run(fmt.Sprint("hundred ", n), func(t *testing.T) {
 			t.Parallel()
-			dir, run := t.TempDir(), 0
 			rapid.Check(t, func(rt *rapid.T) {
 				s := drawSchedule(rt)
-				run++
 				var broken error
-				synctest.Test(t, func(t *testing.T) { broken = s.run(t, fmt.Sprint(dir, "/", run)) })
+				synctest.Test(t, func(t *testing.T) { broken = s.run(t) })
 				if broken != nil {
 					rt.Fatal(broken)
 				}
@@ -119,14 +117,15 @@ func TestInvariantsOfTheQueue(t *testing.T) {
 // rounding is more than the queue may leave a token unused: a wait for one is rounded up to the nanosecond.
 const rounding = time.Microsecond
 
-func (s schedule) run(t *testing.T, dir string) error {
+func (s schedule) run(t *testing.T) error {
 	const perSecond, burst = 1, 5
+	keeper := &memory{}
 	options := func(local *Local, r Restored) Options {
 		var b Bucket = local
 		if s.skewed {
 			b = &skewed{Local: local}
 		}
-		return Options{Bucket: b, MaxInFlight: s.slots, Paused: r.Paused, Learned: r.Learned, Keeper: openState(t, dir)}
+		return Options{Bucket: b, MaxInFlight: s.slots, Paused: r.Paused, Learned: r.Learned, Keeper: keeper}
 	}
 	bucket, _ := NewLocal(perSecond, burst, 0)
 	f := newFixture(t, perSecond, burst, 0, options(bucket, Restored{}))
@@ -168,17 +167,12 @@ func (s schedule) run(t *testing.T, dir string) error {
 			s.restart = 0
 			f.queue.Close() // queued calls are refused; the level and the pause are in the file
 			next, _ := NewLocal(perSecond, burst, 0)
-			file := openState(t, dir)
-			if k, err := file.read(time.Now()); err == nil && s.putBack > 0 {
+			if k := keeper.latest(); k.Sound() {
 				k.At, k.Until = k.At.Add(s.putBack), k.Until.Add(s.putBack)
-				file.Keep(k)
-			}
-			restored, err := file.Restore(next)
-			if err != nil && s.putBack == 0 {
-				return err
+				keeper.Keep(k)
 			}
 			mu.Lock()
-			f.queue = New(options(next, restored))
+			f.queue = New(options(next, keeper.restore(next)))
 			mu.Unlock()
 			synctest.Wait()
 		}

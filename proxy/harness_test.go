@@ -21,6 +21,7 @@ import (
 
 	"roamproxy/cache"
 	"roamproxy/limiter"
+	"roamproxy/limiter/quotafile"
 	"roamproxy/limiter/statefile"
 	"roamproxy/limiter/transport"
 	"roamproxy/proxy/credential"
@@ -93,7 +94,7 @@ type setup struct {
 	queue       limiter.Options
 	proxy       Options
 	open        *transport.OpenResponses
-	state       *limiter.StateFile
+	state       *quotafile.File
 }
 
 // newHarness returns a harness in front of roam. If base is nil, it uses no sockets.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"roamproxy/limiter"
+	"roamproxy/limiter/quotafile"
 	"roamproxy/proxy/roamtest"
 )
 
@@ -58,7 +59,7 @@ func runRandomSchedule(t *testing.T, seed uint64, dir string) {
 		return newHarness(t, roam, nil, func(p *setup) {
 			p.rate, p.burst = rate, float64(burst)
 			p.queue = limiter.Options{MaxInFlight: slots, MaxWait: time.Minute, MaxPause: 20 * time.Second}
-			p.state = limiter.OpenState(stateDir(t, dir), "roam")
+			p.state = quotafile.Open(stateDir(t, dir), "roam")
 		})
 	}
 	h := start()

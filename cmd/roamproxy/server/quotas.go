@@ -8,6 +8,7 @@ import (
 
 	"roamproxy/cmd/roamproxy/config"
 	"roamproxy/limiter"
+	"roamproxy/limiter/quotafile"
 	"roamproxy/limiter/redisquota"
 	"roamproxy/limiter/transport"
 	"roamproxy/metrics"
@@ -37,7 +38,7 @@ func (a *app) newQuota(c config.Config, q config.Quota, session *redisquota.Sess
 	if err != nil {
 		return nil, fmt.Errorf("quota %s: %w", q.Name, err)
 	}
-	state := limiter.OpenState(a.state, q.Name)
+	state := quotafile.Open(a.state, q.Name)
 	restored, err := state.Restore(local)
 	if err != nil {
 		a.log.Warn("the state of the quota is not used", zap.String("quota", q.Name), zap.Error(err))

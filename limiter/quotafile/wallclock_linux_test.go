@@ -1,4 +1,4 @@
-package limiter
+package quotafile
 
 import (
 	"strings"
@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"roamproxy/limiter"
 	"roamproxy/limiter/bootclock"
 )
 
@@ -36,17 +37,17 @@ func TestTheWallClockIsSetWhileNoProcessRuns(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				dir := t.TempDir()
-				openState(t, dir).Keep(Kept{Level: 0, At: time.Now(), Paused: true, Until: time.Now().Add(30 * time.Second)})
+				open(t, dir).Keep(limiter.Kept{Level: 0, At: time.Now(), Paused: true, Until: time.Now().Add(30 * time.Second)})
 				time.Sleep(3 * time.Second)
-				body, _ := openState(t, dir).record.Read()
-				k, err := decodeState(body)
+				body, _ := open(t, dir).record.Read()
+				k, err := decode(body)
 				if err != nil {
 					t.Fatal(err)
 				}
 				k.At, k.Until, k.Boot = k.At.Add(-tt.forward), k.Until.Add(-tt.forward), tt.boot
-				writeState(t, dir, stateVersion, k)
-				b, _ := NewLocal(1, 10, 0)
-				r, err := openState(t, dir).Restore(b)
+				write(t, dir, version, k)
+				b, _ := limiter.NewLocal(1, 10, 0)
+				r, err := open(t, dir).Restore(b)
 				wanted := err == nil && tt.says == "" || err != nil && tt.says != "" && strings.Contains(err.Error(), tt.says)
 				if got := b.Level(time.Now()); got != tt.level || r.Paused != tt.pause || !wanted {
 					t.Errorf("the level is %v and the pause %v (%v), want %v, %v and %q", got, r.Paused, err, tt.level, tt.pause, tt.says)
