@@ -1,6 +1,6 @@
 package limiter
 
-// slots counts the calls in flight, and bounds them where Roam seems to. A burst that was refused while n other calls were in
+// slots bounds the calls in flight where Roam seems to. A burst that was refused while n other calls were in
 // flight, and admitted, may have met such a bound. It is n then, and at least 2: where Roam takes one call at a time, max_in_flight
 // says so. It grows by one with 200 answers. Where slots, rather than tokens, hold calls up, it grows at once: a wrong guess costs
 // a few seconds.
