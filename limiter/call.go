@@ -35,7 +35,7 @@ func (c *Call) Favour(caller Caller) {
 
 // Wait waits in q for the permit of the next attempt, which is ended with Release. The first time it is as Queue.Wait; where one of the
 // call's callers is admitted, all are. Later the call is at the front of its tool's flow, with its first deadline, and is not refused for
-// the queue's length. The time counts however that ends.
+// the queue's length. The time counts however that ends. It is called by one goroutine at a time.
 func (c *Call) Wait(ctx context.Context, q *Queue) (*Permit, error) {
 	begun := time.Now()
 	defer func() { c.Waited += time.Since(begun) }()

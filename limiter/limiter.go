@@ -15,6 +15,9 @@
 // A call that was refused, that expired or whose tool left was never sent. This package does not know HTTP, credentials or
 // metrics: it reports events to an Observer, and Queue.State returns the present state.
 //
+// Packages below it: fairqueue is the order of the calls, bootclock the clock. Packages on top of it: transport is HTTP, redisquota a
+// Bucket and a Sharing for replicas, quotafile a Keeper on disk.
+//
 // Lock order: Call.mu, Queue.keeping, Queue.mu, then the locks of a Bucket or a Sharing, which call nothing.
 package limiter
 

@@ -4,7 +4,8 @@
 // Bodies holds the body of its request. OpenResponses bounds how many responses are read at once. Both are divided among the tools by
 // Shares.
 //
-// A Call is what the steps before a RoundTripper say of a call, and what those behind it and the caller learn.
+// A Call is what the steps before a RoundTripper say of a call, and what those behind it and the caller learn. Its lock is taken before
+// those of the Queue; no other is held together with them.
 package transport
 
 import (
