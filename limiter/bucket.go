@@ -21,7 +21,7 @@ type Demand struct {
 }
 
 // Bucket holds a quota's tokens. Take is called by one goroutine at a time. The others may be called at any time, and do not wait.
-// What Roam's refusals show is not its affair, but the Adaptive's, which wraps it.
+// What Roam's refusals show is not its affair, but that of the adaptive limit, which wraps it.
 type Bucket interface {
 	// Take spends one token at now and returns 0, or spends none and returns how long until it can.
 	Take(now time.Time, d Demand) time.Duration

@@ -11,7 +11,7 @@ import (
 // dispatches the copy: 1,000 calls of 50 tools take some 40 µs (BenchmarkAdmission). All times are from the moment it was made.
 type forecast struct {
 	calls   *fairqueue.Queue[*call]
-	plan    Plan
+	plan    plan
 	cost    float64 // tokens that one of our calls takes, with those that other replicas take meanwhile
 	at      time.Duration
 	times   []time.Duration // when calls were dispatched, or will be; those in flight come first
@@ -36,7 +36,7 @@ func (s *state) forecast(now time.Time) *forecast {
 func (s *state) forecastWithout(now time.Time) *forecast {
 	f := &s.latest
 	*f = forecast{
-		calls: f.calls, times: f.times[:0], plan: s.bucket.Plan(now), cost: 1 / s.part().Rate,
+		calls: f.calls, times: f.times[:0], plan: s.bucket.plan(now), cost: 1 / s.part().Rate,
 		slots: s.slots.of(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
 	}
 	if s.pause.state == PauseOpen {

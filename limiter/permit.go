@@ -11,8 +11,8 @@ type Permit struct {
 
 	queue      *Queue
 	call       *call
-	bucket     *Adaptive // whose token it has
-	soon       bool      // after the call before it: Adaptive.Sent
+	bucket     *adaptive // whose token it has
+	soon       bool      // after the call before it: adaptive.Sent
 	generation uint64
 	probe      bool
 	settled    bool // Roam has answered

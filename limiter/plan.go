@@ -3,22 +3,22 @@ package limiter
 import "time"
 
 // Limits returns what is in force at now.
-func (a *Adaptive) Limits(now time.Time) Limits { return a.learned.Limits(now, a.bucket.Limits()) }
+func (a *adaptive) Limits(now time.Time) Limits { return a.learned.Limits(now, a.bucket.Limits()) }
 
 // Level returns how many tokens there are at now.
-func (a *Adaptive) Level(now time.Time) float64 {
+func (a *adaptive) Level(now time.Time) float64 {
 	a.accrue(now)
 	return min(a.level, a.bucket.Level(now))
 }
 
 // Lower removes tokens until there are no more than level.
-func (a *Adaptive) Lower(now time.Time, level float64) {
+func (a *adaptive) Lower(now time.Time, level float64) {
 	a.accrue(now)
 	a.level = min(a.level, level)
 }
 
 // accrue adds the tokens that came in until now.
-func (a *Adaptive) accrue(now time.Time) {
+func (a *adaptive) accrue(now time.Time) {
 	earned := a.learned.tokens(a.updated, now, a.bucket.Limits())
 	a.level, a.updated = min(a.level+earned, a.Limits(now).Burst), now
 	if a.shared && !a.paused {
@@ -26,23 +26,23 @@ func (a *Adaptive) accrue(now time.Time) {
 	}
 }
 
-// Plan returns the tokens to come, as known at now.
-func (a *Adaptive) Plan(now time.Time) Plan {
-	p := a.plan(now)
+// plan returns the tokens to come, as known at now.
+func (a *adaptive) plan(now time.Time) plan {
+	p := a.ownPlan(now)
 	p.level = min(p.level, a.bucket.Level(now))
 	return p
 }
 
 // Wait returns how long it is until the next call may ask the Bucket for a token.
-func (a *Adaptive) Wait(now time.Time, d Demand) time.Duration {
-	p := a.plan(now)
+func (a *adaptive) Wait(now time.Time, d Demand) time.Duration {
+	p := a.ownPlan(now)
 	return p.When(0, d.Margin+d.Reserve, 1)
 }
 
-// plan is Plan without the Bucket's own level.
-func (a *Adaptive) plan(now time.Time) Plan {
+// ownPlan is plan without the Bucket's own level.
+func (a *adaptive) ownPlan(now time.Time) plan {
 	a.accrue(now)
-	p := Plan{
+	p := plan{
 		learned: a.learned, now: now, configured: a.bucket.Limits(), limits: a.Limits(now),
 		held: a.learned.Holds(now), level: a.level, carryover: a.carryover(),
 	}
@@ -60,8 +60,8 @@ func (a *Adaptive) plan(now time.Time) Plan {
 	return p
 }
 
-// Plan is a forecast of when tokens can be spent. Times are from the moment it was made.
-type Plan struct {
+// plan is a forecast of when tokens can be spent. Times are from the moment it was made.
+type plan struct {
 	learned    AdaptState
 	now        time.Time // the moment it was made
 	configured Limits
@@ -78,7 +78,7 @@ type Plan struct {
 }
 
 // sent notes a call that was sent at a time.
-func (p *Plan) sent(at time.Duration) {
+func (p *plan) sent(at time.Duration) {
 	if len(p.times) < p.calls {
 		p.times = append(p.times, at)
 		return
@@ -90,7 +90,7 @@ func (p *Plan) sent(at time.Duration) {
 }
 
 // Spend spends cost tokens at a time, which is not before When. The times of successive calls must not decrease.
-func (p *Plan) Spend(at time.Duration, cost float64) {
+func (p *plan) Spend(at time.Duration, cost float64) {
 	p.pass(at)
 	p.level -= cost
 	if at < p.whole {
@@ -99,7 +99,7 @@ func (p *Plan) Spend(at time.Duration, cost float64) {
 }
 
 // When returns when cost tokens can be spent at a time, or as soon after it as keep tokens are left.
-func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
+func (p *plan) When(at time.Duration, keep, cost float64) time.Duration {
 	at = max(at, p.at)
 	if at < p.whole && len(p.times) == p.calls {
 		at = max(at, min(p.times[p.next]+p.span, p.whole))
@@ -118,13 +118,13 @@ func (p *Plan) When(at time.Duration, keep, cost float64) time.Duration {
 }
 
 // Resumed notes that a pause will be over at a time.
-func (p *Plan) Resumed(at time.Duration) {
+func (p *plan) Resumed(at time.Duration) {
 	p.pass(at)
 	p.level = min(p.level, p.carryover)
 }
 
 // pass lets time pass. Tokens accrue at the rate of before, and none above the burst.
-func (p *Plan) pass(at time.Duration) {
+func (p *plan) pass(at time.Duration) {
 	if at <= p.at {
 		return
 	}

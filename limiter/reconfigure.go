@@ -63,7 +63,7 @@ func (q *Queue) follower(s Sharing) func(News) {
 // replace puts another bucket, which begins empty, in the place of the present one.
 func (s *state) replace(now time.Time, b Bucket, sharing Sharing) {
 	learned := s.bucket.learned
-	s.bucket, s.sharing = NewAdaptive(now, b, sharing != nil), sharing
+	s.bucket, s.sharing = newAdaptive(now, b, sharing != nil), sharing
 	s.bucket.Lower(now, 0)
 	s.publish(EventLowered)
 	s.returned, s.tokenAt = 0, time.Time{}

@@ -11,7 +11,7 @@ import (
 // arithmetic. They never lock and never wait, and the caller of each holds the lock.
 type state struct {
 	Options
-	bucket  *Adaptive
+	bucket  *adaptive
 	sharing Sharing
 	wake    func()    // the dispatcher should look again
 	epoch   time.Time // ranks count from here
@@ -39,7 +39,7 @@ type state struct {
 func newState(o Options) state {
 	now := o.now()
 	s := state{Options: o, sharing: o.Sharing, epoch: now, calls: fairqueue.New[*call]()}
-	s.bucket = NewAdaptive(now, o.Bucket, o.Sharing != nil)
+	s.bucket = newAdaptive(now, o.Bucket, o.Sharing != nil)
 	s.latest.calls = fairqueue.New[*call]()
 	s.learn(now, o.Learned)
 	s.pause.state = PauseOpen
