@@ -94,16 +94,3 @@ func listening(t *testing.T, heads chan<- string) (address string) {
 	}()
 	return l.Addr().String()
 }
-
-// A write's body is small: what it takes should be of its size.
-func BenchmarkHold(b *testing.B) {
-	text := strings.Repeat("x", 300)
-	store := transport.NewBodies(0, "")
-	for b.Loop() {
-		h, err := store.Hold(limiter.Tool{Name: "bot"}, io.NopCloser(strings.NewReader(text)))
-		if err != nil {
-			b.Fatal(err)
-		}
-		h.Close()
-	}
-}
