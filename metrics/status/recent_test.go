@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -84,6 +85,26 @@ func TestToolsAreListedWithTheirShareOfTheQuota(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("tools:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The status API has a field for every result of the cache, under the word that headers and metrics use.
+func TestEveryCacheResultIsCountedUnderItsWord(t *testing.T) {
+	for _, result := range metrics.CacheResults() {
+		t.Run(string(result), func(t *testing.T) {
+			m, counted, _ := newQuotaMonitor("bot")
+			counted.Answered(metrics.Answer{Tool: "bot", Cache: result, Code: 200})
+			text, err := json.Marshal(m.Status(false).Tools[0].Counts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, other := range metrics.CacheResults() {
+				want := fmt.Sprintf("%q:%d", other, map[bool]int{true: 1}[other == result])
+				if !strings.Contains(string(text), want) {
+					t.Errorf("the counts are %s, want %s in them", text, want)
+				}
+			}
+		})
 	}
 }
 
