@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,7 +12,7 @@ import (
 // allowOnly configures one tool, with the token "token" and this allow-list.
 func allowOnly(allow ...string) func(*setup) {
 	return func(p *setup) {
-		p.proxy.Tools = []Tool{{Name: "agent", Tokens: [][32]byte{sha256.Sum256([]byte("token"))}, Allow: allow}}
+		p.proxy.Tools = []Tool{{Name: "agent", Tokens: tokens("token"), Allow: allow}}
 	}
 }
 

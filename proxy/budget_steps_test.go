@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/sha256"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,8 +14,8 @@ func newBudgetHarness(t *testing.T, roam *roamtest.Roam, perDay int, budgets *bu
 	return newHarness(t, roam, nil, append(changes, func(p *setup) {
 		p.proxy.Budgets = budgets
 		p.proxy.Tools = []Tool{
-			{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("bot"))}, CallsPerDay: perDay},
-			{Name: "free", Tokens: [][32]byte{sha256.Sum256([]byte("free"))}},
+			{Name: "bot", Tokens: tokens("bot"), CallsPerDay: perDay},
+			{Name: "free", Tokens: tokens("free")},
 		}
 	})...)
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -53,7 +52,7 @@ func newSocketHarness(t testing.TB) *socketHarness {
 	w.harness = newHarness(t, nil, base, unmetered, func(p *setup) {
 		p.rate, p.burst = 1e6, 1e6
 		p.proxy.Upstream = mustParse("http://" + roam.Addr().String())
-		p.proxy.Tools = []Tool{{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("token"))},
+		p.proxy.Tools = []Tool{{Name: "bot", Tokens: tokens("token"),
 			Allow: []string{"GET /v1/*", "POST /v1/chat.post"}}}
 	})
 	server := httptest.NewServer(w.harness)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"io"
 	"net"
 	"net/http"
@@ -170,8 +171,11 @@ func (h *harness) post(ctx context.Context) int {
 }
 
 // served returns the URL of h on a server.
-func served(t testing.TB, h http.Handler) string {
-	return "http://" + serve(t, h, func(_ *http.Server, l net.Listener) net.Listener { return l })
+func served(t testing.TB, h http.Handler) string { return "http://" + servedAt(t, h) }
+
+// servedAt returns the address of h on a server.
+func servedAt(t testing.TB, h http.Handler) string {
+	return serve(t, h, func(_ *http.Server, l net.Listener) net.Listener { return l })
 }
 
 // servedToTools returns the address of h on a server for tools.
@@ -269,3 +273,13 @@ func mustParse(s string) *url.URL {
 }
 
 func unmetered(p *setup) { p.rate, p.burst = 1000, 1000 }
+
+func unmeteredRoam() *roamtest.Roam { return roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}) }
+
+// tokens returns the digests of a tool's tokens.
+func tokens(all ...string) (digests [][32]byte) {
+	for _, token := range all {
+		digests = append(digests, sha256.Sum256([]byte(token)))
+	}
+	return digests
+}

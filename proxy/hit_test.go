@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"maps"
@@ -121,7 +120,7 @@ func BenchmarkHit(b *testing.B) {
 	for _, size := range []int{1 << 10, 16 << 10} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			h, r := answering(b, size, func(p *setup) {
-				p.proxy.Tools = []Tool{{Name: "bot", Weight: 1, Tokens: [][32]byte{sha256.Sum256([]byte("token-of-a-usual-length-00001"))}}}
+				p.proxy.Tools = []Tool{{Name: "bot", Weight: 1, Tokens: tokens("token-of-a-usual-length-00001")}}
 			})
 			header := make(http.Header)
 			q := &nullWriter{header: make(http.Header)}

@@ -26,7 +26,7 @@ func TestInterimAnswers(t *testing.T) {
 	defer roam.Close()
 	base := newTransport(t, 4)
 	h := newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) })
-	addr := strings.TrimPrefix(served(t, h), "http://")
+	addr := servedAt(t, h)
 	const passed = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
 	for _, tt := range []struct{ version, request, interim string }{
 		{"HTTP/1.1", "POST /v1/chat.post", passed},

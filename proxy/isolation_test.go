@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"sync"
@@ -27,7 +26,7 @@ func TestConcurrentCallsKeepTheirCredentials(t *testing.T) {
 		for _, name := range []string{"alice", "bob"} {
 			p.proxy.Credentials = append(p.proxy.Credentials, Credential{Name: name,
 				Source: credential.Key{Value: credential.NewSecret("key-of-" + name)}, Quota: "roam"})
-			p.proxy.Tools = append(p.proxy.Tools, Tool{Name: name, Tokens: [][32]byte{sha256.Sum256([]byte("token-of-" + name))}, Credential: name})
+			p.proxy.Tools = append(p.proxy.Tools, Tool{Name: name, Tokens: tokens("token-of-" + name), Credential: name})
 		}
 	})
 	var all sync.WaitGroup

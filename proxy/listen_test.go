@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -18,7 +17,7 @@ func TestAHitOfAnySizeOnTheWire(t *testing.T) {
 	for _, size := range []int{100, 4000, 4 << 10, 5000, 8 << 10, 8<<10 + 1, 16 << 10, 1 << 20} {
 		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
 			h, _ := answering(t, size)
-			c, err := net.Dial("tcp", strings.TrimPrefix(served(t, h), "http://"))
+			c, err := net.Dial("tcp", servedAt(t, h))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -44,7 +43,7 @@ func TestAHitOfAnySizeOnTheWire(t *testing.T) {
 
 // Each request of a connection is identified by its own token, in the configuration that is in force when it arrives.
 func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
-	tool := func(name string) Tool { return Tool{Name: name, Tokens: [][32]byte{sha256.Sum256([]byte(name))}} }
+	tool := func(name string) Tool { return Tool{Name: name, Tokens: tokens(name)} }
 	with := func(tools ...Tool) *harness {
 		return newHarness(t, nil, &recordingUpstream{answer: func(r *http.Request) (*http.Response, error) { return reply(r, 200, "{}"), nil }},
 			unmetered, func(p *setup) { p.proxy.Tools = tools })
@@ -101,7 +100,7 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 func BenchmarkToken(b *testing.B) {
 	var all []Tool
 	for i := range 1000 {
-		all = append(all, Tool{Name: fmt.Sprint("tool", i), Tokens: [][32]byte{sha256.Sum256([]byte(fmt.Sprint("token", i)))}})
+		all = append(all, Tool{Name: fmt.Sprint("tool", i), Tokens: tokens(fmt.Sprint("token", i))})
 	}
 	known, err := newTools(all, nil, nil)
 	if err != nil {

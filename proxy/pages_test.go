@@ -83,7 +83,7 @@ func TestAWalkOf253UsersByTensIsThreeCalls(t *testing.T) {
 	for _, version := range []string{"v1", "v0"} {
 		inBubble(t, version, func(t *testing.T) {
 			h := newHarness(t, roamtest.New(roamtest.Options{}), nil, wideBy(100)) // with Roam's real quota, and no call has to wait
-			plain := newHarness(t, roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000}), nil, unmetered)
+			plain := newHarness(t, unmeteredRoam(), nil, unmetered)
 			got, err := readList(h.get(t), "/"+version+"/user.list?limit=10", func() {})
 			want, err2 := readList(plain.get(t), "/"+version+"/user.list?limit=10", func() {})
 			if err != nil || err2 != nil {

@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func benchmarkWaiting(b *testing.B, calls int) {
 	h := newHarness(b, nil, &recordingUpstream{}, func(p *setup) {
 		p.rate, p.burst, p.queue.MaxWait, p.queue.MaxQueue = 0.01, 1, 1000*time.Hour, calls
 	})
-	addr := netip.MustParseAddrPort(strings.TrimPrefix(served(b, h), "http://"))
+	addr := netip.MustParseAddrPort(servedAt(b, h))
 	h.post(b.Context()) // takes the one token
 	queued := func() (n int) {
 		for _, calls := range h.queue.State().Waiting {

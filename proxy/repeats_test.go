@@ -51,7 +51,7 @@ func TestARepeatedWrite(t *testing.T) {
 		{"under a key that is none", roamtest.Status(200, "{}"), post, []string{key, ""}, "400 bad_request", "400 bad_request", 0},
 	} {
 		inBubble(t, tt.name, func(t *testing.T) {
-			roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+			roam := unmeteredRoam()
 			h := newHarness(t, roam, nil, unmetered)
 			method, target, _ := strings.Cut(tt.call, " ")
 			roam.Script(tt.fault)
@@ -79,7 +79,7 @@ func TestARepeatedWrite(t *testing.T) {
 // A tool disconnects while Roam works, and then repeats its write.
 func TestARepeatAfterItsToolLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, unmetered)
 		roam.Script(roamtest.Hang())
 		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
@@ -99,7 +99,7 @@ func TestARepeatAfterItsToolLeft(t *testing.T) {
 // Seen to fail with calls that end with their tools: 504.
 func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, unmetered)
 		post := func(ctx context.Context) *httptest.ResponseRecorder {
 			return h.do(ctx, "POST", "/v1/chat.post", `{"chat":"C-1","text":"hello"}`, "Idempotency-Key", "k")
@@ -118,7 +118,7 @@ func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {
 // A call whose tool has left ends at the latest with the process.
 func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, unmetered)
 		roam.Script(roamtest.Hang())
 		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
@@ -140,7 +140,7 @@ func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
 // A write that was not sent, because its tool left the queue or was refused, is sent when it is repeated.
 func TestARepeatOfWhatWasNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, func(p *setup) { p.rate, p.burst = 0.01, 1; p.queue = limiter.Options{MaxWait: time.Hour} })
 		h.post(t.Context())
 		ctx, leave := context.WithTimeout(t.Context(), 5*time.Second)
@@ -158,7 +158,7 @@ func TestARepeatOfWhatWasNotSent(t *testing.T) {
 }
 
 func TestAReplayedAnswer(t *testing.T) {
-	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+	roam := unmeteredRoam()
 	h := newHarness(t, roam, nil, unmetered)
 	roam.Script(roamtest.Status(201, `{"ok":true,"id":7}`, "Content-Type", "application/json", "Location", "http://roam.example/v1/x",
 		"Set-Cookie", "a=b", "X-Request-Id", "roam-1", "Date", "Mon, 01 Jan 2024 00:00:00 GMT"))
@@ -186,7 +186,7 @@ func TestAReplayedAnswer(t *testing.T) {
 }
 
 func TestALargeAnswerIsNotReplayed(t *testing.T) {
-	roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+	roam := unmeteredRoam()
 	h := newHarness(t, roam, nil, unmetered)
 	roam.Script(roamtest.Status(200, strings.Repeat("x", 1<<20)))
 	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}", "Idempotency-Key", "k"); w.Code != 200 || w.Body.Len() != 1<<20 {
@@ -200,7 +200,7 @@ func TestALargeAnswerIsNotReplayed(t *testing.T) {
 
 func TestARepeatWaitsForTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, unmetered)
 		roam.Script(roamtest.Delay(10 * time.Second))
 		post := func(wait string) *httptest.ResponseRecorder {
@@ -233,7 +233,7 @@ func TestARepeatedToolCall(t *testing.T) {
 		{"which is no call", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, `{"jsonrpc":"2.0","id":1,"method":"ping"}`, "502 upstream_unreachable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			roam := roamtest.New(roamtest.Options{Rate: 1000, Burst: 1000})
+			roam := unmeteredRoam()
 			h := newHarness(t, roam, nil, unmetered)
 			roam.Script(roamtest.ResetBefore().Times(2))
 			h.do(t.Context(), "POST", "/mcp", tt.first)

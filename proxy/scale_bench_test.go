@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -25,7 +24,7 @@ func BenchmarkScaleStreams(b *testing.B) {
 				p.proxy.Upstream, p.proxy.KeepAlive = mustParse("http://"+roam.addr), keepAlive
 			})
 			h.o.Observer = nullObserver{}
-			addr := netip.MustParseAddrPort(strings.TrimPrefix(served(b, h), "http://"))
+			addr := netip.MustParseAddrPort(servedAt(b, h))
 			var stacks, heap uint64
 			var cpu time.Duration
 			comments := 0

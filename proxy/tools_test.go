@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
@@ -18,9 +17,9 @@ func TestToolsAreIdentifiedByToken(t *testing.T) {
 		}
 		p.proxy.Credentials = []Credential{key("org"), key("alice")}
 		p.proxy.Tools = []Tool{
-			{Name: "bot", Tokens: [][32]byte{sha256.Sum256([]byte("old")), sha256.Sum256([]byte("new"))},
+			{Name: "bot", Tokens: tokens("old", "new"),
 				Allow: []string{"GET /v1/*", "POST /v1/chat.post"}},
-			{Name: "hers", Tokens: [][32]byte{sha256.Sum256([]byte("alices"))}, Credential: "alice"},
+			{Name: "hers", Tokens: tokens("alices"), Credential: "alice"},
 		}
 	})
 	for _, tt := range []struct {

@@ -2,7 +2,6 @@ package status
 
 import (
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -41,7 +40,7 @@ func TestReadinessNamesWhatToFix(t *testing.T) {
 				counted.Health.Drain()
 			}
 			w := httptest.NewRecorder()
-			admin := New(counted, recent).Admin(func(next http.Handler) http.Handler { return next })
+			admin := openAdmin(New(counted, recent))
 			admin.ServeHTTP(w, httptest.NewRequest(tt.method, tt.path, nil))
 			if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
 				t.Errorf("%d %s, want %d with %q", w.Code, w.Body, tt.code, tt.want)
@@ -56,7 +55,7 @@ func TestANoteIsShownWhileItSaysSomething(t *testing.T) {
 	counted := metrics.New(metrics.Options{Recorder: recent})
 	text := ""
 	counted.Health.Note("quota roam", func() string { return text })
-	admin := New(counted, recent).Admin(func(next http.Handler) http.Handler { return next })
+	admin := openAdmin(New(counted, recent))
 	for _, text = range []string{"", "paused by hand for another 3s"} {
 		w := httptest.NewRecorder()
 		admin.ServeHTTP(w, httptest.NewRequest("GET", "/readyz?verbose", nil))

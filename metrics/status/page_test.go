@@ -15,9 +15,14 @@ import (
 	"roamproxy/metrics"
 )
 
+// openAdmin returns the pages of a monitor, without a token.
+func openAdmin(m *Monitor) http.Handler {
+	return m.Admin(func(next http.Handler) http.Handler { return next })
+}
+
 func admin(t *testing.T, m *Monitor) *httptest.Server {
 	t.Helper()
-	s := httptest.NewUnstartedServer(m.Admin(func(next http.Handler) http.Handler { return next }))
+	s := httptest.NewUnstartedServer(openAdmin(m))
 	s.Config.ReadTimeout, s.Config.WriteTimeout = time.Second/2, time.Second/2 // events outlast both
 	s.Start()
 	t.Cleanup(s.Close)
@@ -114,7 +119,7 @@ func TestPageEscapesWhatToolsSay(t *testing.T) {
 	for _, path := range []string{"/?call=x", "/?call=" + "%22%3E%3Cscript%3Ealert(1)%3C/script%3E"} {
 		t.Run(path, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			openAdmin(m).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
 			if w.Code != 200 || strings.Contains(w.Body.String(), "<script>alert") || !strings.Contains(w.Body.String(), "&lt;script&gt;alert") {
 				t.Errorf("%d, want 200 and the script escaped in\n%s", w.Code, w.Body)
 			}
@@ -140,7 +145,7 @@ func TestPageShowsTheReplicasOfAQuota(t *testing.T) {
 			counted.Quota("roam", nil)
 			counted.QuotaState("roam", func() metrics.QuotaState { return tt.state })
 			w := httptest.NewRecorder()
-			m.Admin(func(next http.Handler) http.Handler { return next }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			openAdmin(m).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 			if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, tt.want) || tt.want == "" && strings.Contains(body, "replicas") {
 				t.Errorf("%d, want %q in\n%s", w.Code, tt.want, body)
 			}
