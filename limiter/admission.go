@@ -1,6 +1,9 @@
 package limiter
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // admit refuses a call that came at now when the queue has no place for it or is closed, or when it would be dispatched too late.
 func (s *state) admit(now time.Time, c *call) *Refusal {
@@ -17,7 +20,7 @@ func (s *state) admit(now time.Time, c *call) *Refusal {
 // leavesWithin reports whether a call like c that comes at now is dispatched within longest. Where even the last of all would be, there is
 // no need to dispatch a copy of the queue: with thousands of calls queued that takes a millisecond.
 func (s *state) leavesWithin(now time.Time, c *call, longest time.Duration) bool {
-	return s.forecastWithout(now).latest(s.calls.Len()) <= longest || s.wait(now, c) <= longest
+	return s.forecastWithout(now).latest(s.calls.Len()) <= longest || s.waitUpTo(now, c, longest) <= longest
 }
 
 func (s *state) isFull(t Tool) bool {
@@ -25,16 +28,20 @@ func (s *state) isFull(t Tool) bool {
 }
 
 // wait returns how long a call like c will wait that comes at now.
-func (s *state) wait(now time.Time, c *call) time.Duration {
-	a := arrival{tool: c.tool, rank: s.rank(now, c.urgency)}
+func (s *state) wait(now time.Time, c *call) time.Duration { return s.waitUpTo(now, c, never) }
+
+// waitUpTo is wait where that is at most most, and more than most otherwise.
+func (s *state) waitUpTo(now time.Time, c *call, most time.Duration) time.Duration {
+	f, a := s.forecast(now), arrival{tool: c.tool, rank: s.rank(now, c.urgency)}
 	a.tool.MaxQueue = 0 // it is queued in any case
-	return s.forecast(now).arrive(a, s.calls.Len()+1, nil).leaves
+	f.most = most
+	return f.arrive(a, s.calls.Len()+1, nil).leaves
 }
 
 // refusal returns why a call like c is not admitted at now, and after how long it would be.
 func (s *state) refusal(now time.Time, c *call, longest, waited time.Duration) *Refusal {
 	r := &Refusal{Reason: ErrWaitTooLong, RetryAfter: s.retryAfter(now, c, longest)}
-	s.promises.add(promise{c.tool, c.urgency, now.Add(r.RetryAfter.Truncate(time.Second) + time.Second), now}) // in whole seconds
+	s.promises.add(promise{c.tool, now.Add(wholeSeconds(r.RetryAfter)), now, longest})
 	switch {
 	case s.isFull(c.tool):
 		r.Reason = ErrQueueFull
@@ -52,22 +59,42 @@ const punctual = 2 * time.Second
 // finds a call of each other tool before it at every moment.
 const rounds = 8
 
+// farAhead is how many calls are dispatched in a forecast for Retry-After at most. Where it is later than that, a bound will do.
+const farAhead = 1000
+
 // retryAfter returns after how long a call like c would be admitted and dispatched in time, if no others come than those that were
 // promised a time. The later it comes, the later it is dispatched. So a call that is dispatched at some moment by coming now need
-// not come sooner than its longest wait before that. From there the forecast is made again, for a caller that is late. In the end
-// the queue is empty. That is also the answer for a caller that waits for less than it may be late. In a pause it is the end of the
-// pause at least; a tool that has no other call need not come later either.
+// not come sooner than its longest wait before that, nor before those of its tool that were promised a time. From there the forecast is
+// made again, for a caller that is late. In the end the queue is empty. In a pause it is the end of the pause at least; a tool that has
+// no other call need not come later either.
 func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.Duration {
 	margin := s.forecastWithout(now).rough // the wait may look a little longer then than it does now
-	others := s.promises.arrivals(now, s.rank)
-	p := s.place(now, c, 0, s.promises.last(now, c.tool), others)
-	if pause := s.pause.lasts(now); pause > 0 && p.own == 0 {
+	pause, spacing := s.pause.lasts(now), s.latest.spacing()
+	others, last := s.promises.arrivals(now, pause), s.promises.last(now, c.tool)
+	p := placement{own: s.calls.FlowLen(c.tool.FlowName())}
+	short := longest <= punctual+spacing
+	if !short || s.isFull(c.tool) {
+		p = s.place(now, c, 0, others)
+	}
+	if p.own == 0 && last < pause {
 		return max(margin+p.enters, pause)
 	}
-	after := margin + max(p.enters, p.leaves-longest, s.pause.remaining(now))
-	for n := 0; n < rounds && longest > punctual; n++ {
+	if short {
+		return s.opening(now, c, others, last, longest)
+	}
+	after := max(margin+max(p.enters, p.leaves-longest, s.pause.remaining(now)), last)
+	if p.leaves > farAhead*spacing {
+		return max(after, margin+s.forecastWithout(now).latest(s.calls.Len()+len(others))-longest+punctual)
+	}
+	if len(others) > 0 {
+		margin += spacing // one of the others may come in the same moment
+		if p.enters == 0 {
+			after = max(after, min(others[len(others)-1].at, after+horizon))
+		}
+	}
+	for range rounds {
 		comes := after + punctual
-		p = s.place(now, c, comes, comes, others)
+		p = s.place(now, c, comes, others)
 		earliest := max(p.enters-punctual, margin+p.leaves-longest)
 		if earliest <= after {
 			return after
@@ -77,16 +104,14 @@ func (s *state) retryAfter(now time.Time, c *call, longest time.Duration) time.D
 	return max(after, margin+s.forecast(now).nth(s.calls.Len()))
 }
 
-// place returns where a call like c is placed that comes at a time, with the rank of another, whether the others come or not. Usually it
-// leaves later if they do. But a less urgent one of its own tool may leave it the place in which that tool waited for longer.
-func (s *state) place(now time.Time, c *call, at, rankAt time.Duration, others []arrival) placement {
-	a := arrival{c.tool, s.rank(now.Add(rankAt), c.urgency), at}
-	p := s.forecast(now).arrive(a, s.MaxQueue, others)
-	if len(others) > 0 {
-		alone := s.forecast(now).arrive(a, s.MaxQueue, nil)
-		p.enters, p.leaves = max(p.enters, alone.enters), max(p.leaves, alone.leaves)
-	}
-	return p
+// lastOfFlow is the rank of a call that comes later. However urgent, it is no reason to refuse one that was promised a time before it.
+const lastOfFlow = math.MaxInt64
+
+// place returns where a call like c is placed that comes at a time, if the others come.
+func (s *state) place(now time.Time, c *call, at time.Duration, others []arrival) placement {
+	f := s.forecast(now)
+	f.most = at + farAhead*f.spacing()
+	return f.arrive(arrival{c.tool, lastOfFlow, at}, s.MaxQueue, others)
 }
 
 // keepsForCalls is how many tokens a background call leaves in the bucket: a call that comes in the next moment is dispatched at once.

@@ -10,6 +10,7 @@ import (
 // forecast returns when queued calls will be dispatched, if no others come and Roam answers as it did. It copies the queue and
 // dispatches the copy: 1,000 calls of 50 tools take some 40 µs (BenchmarkAdmission). All times are from the moment it was made.
 type forecast struct {
+	now     time.Time
 	calls   *fairqueue.Queue[*call]
 	plan    plan
 	cost    float64 // tokens that one of our calls takes, with those that other replicas take meanwhile
@@ -21,6 +22,7 @@ type forecast struct {
 	reserve float64       // that batch tools leave to the others
 	rough   time.Duration // how far the forecast may be off
 	probe   bool          // the next call is the probe, whose answer all others wait for
+	most    time.Duration // a call that leaves later than this leaves at any time after it
 }
 
 // moment is how long the dispatch of a call may take that has its token: the dispatcher wakes up, and the state is written.
@@ -36,8 +38,9 @@ func (s *state) forecast(now time.Time) *forecast {
 func (s *state) forecastWithout(now time.Time) *forecast {
 	f := &s.latest
 	*f = forecast{
-		calls: f.calls, times: f.times[:0], plan: s.bucket.plan(now), cost: 1 / s.part().Rate,
+		now: now, calls: f.calls, times: f.times[:0], plan: s.bucket.plan(now), cost: 1 / s.part().Rate,
 		slots: s.slots.of(s.MaxInFlight), held: time.Duration(s.held), rough: moment, margin: s.margin(now), reserve: s.reserve(now),
+		most: never,
 	}
 	if s.pause.state == PauseOpen {
 		for _, p := range s.inFlight {
@@ -90,11 +93,13 @@ func (f *forecast) when(need float64) time.Duration {
 	return f.plan.When(f.slot(), need-1+f.margin, f.cost)
 }
 
-// dispatch dispatches the next call at a time, and returns it.
+// dispatch dispatches the next call at a time, and returns it. One that has expired by then takes no token.
 func (f *forecast) dispatch(at time.Duration) *call {
-	item := f.calls.Pop(f.calls.Need(f.reserve), f.reserve)
-	f.spend(at)
-	return item.Value
+	c := f.calls.Pop(f.calls.Need(f.reserve), f.reserve).Value
+	if c == nil || c.expires.IsZero() || !c.expires.Before(f.now.Add(at)) {
+		f.spend(at)
+	}
+	return c
 }
 
 // spend lets a call leave at a time.
@@ -158,14 +163,14 @@ func (f *forecast) arrive(a arrival, maxQueue int, others []arrival) (p placemen
 		due, at := f.due(), max(a.at, last)
 		room := !entered && (a.at < due || a.at == 0) && f.hasRoom(a, maxQueue, at, others)
 		switch {
-		case len(others) > 0 && others[0].at < due && (entered || others[0].at <= at || !room && due == never):
+		case !entered && len(others) > 0 && others[0].at < due && (others[0].at <= at || !room && due == never):
 			f.push(others[0], nil)
 			last, others = max(last, others[0].at), others[1:]
 		case room:
 			entered, p.enters, p.own = true, at, f.calls.FlowLen(a.tool.FlowName())
 			f.push(a, mine)
 		default:
-			if last = due; f.dispatch(due) == mine {
+			if last = due; f.dispatch(due) == mine || due > f.most {
 				p.leaves = due
 				return p
 			}
@@ -182,6 +187,11 @@ func (f *forecast) pass(t Tool) time.Duration {
 	at := f.when(need)
 	f.spend(at)
 	return at
+}
+
+// spacing returns how far calls are apart where many are queued.
+func (f *forecast) spacing() time.Duration {
+	return max(seconds(f.cost/f.plan.limits.Rate), f.held/time.Duration(f.slots))
 }
 
 // hasRoom reports whether the queue has a place for a at a time, beside those of the others that come within a moment.

@@ -9,20 +9,28 @@ import (
 // so that each refused caller gets a time of its own. A promise refuses no other call: the queue admits the calls that come.
 type promise struct {
 	tool    Tool
-	urgency int
 	at      time.Time
 	made    time.Time
+	longest time.Duration // that its call may wait
+}
+
+// wholeSeconds is what a Retry-After header says of a time: it is rounded up, and at least a second.
+func wholeSeconds(d time.Duration) time.Duration {
+	return max((d + time.Second - 1).Truncate(time.Second), time.Second)
 }
 
 // promises are sorted by time.
 type promises []promise
 
-// arrivals drops the promises that have passed and returns the others as the forecast wants them.
-func (p *promises) arrivals(now time.Time, rank func(time.Time, int) int64) []arrival {
+// arrivals drops the promises that have passed, and returns the others as the forecast wants them, but for those of calls that a pause
+// outlasts: they will be refused again.
+func (p *promises) arrivals(now time.Time, pause time.Duration) []arrival {
 	*p = slices.DeleteFunc(*p, func(o promise) bool { return o.at.Add(punctual).Before(now) })
-	all := make([]arrival, len(*p))
-	for i, o := range *p {
-		all[i] = arrival{o.tool, rank(o.at, o.urgency), max(o.at.Sub(now), 0)}
+	all := make([]arrival, 0, len(*p))
+	for _, o := range *p {
+		if at := max(o.at.Sub(now), 0); at+o.longest >= pause {
+			all = append(all, arrival{o.tool, lastOfFlow, at})
+		}
 	}
 	return all
 }
@@ -52,9 +60,9 @@ func (p *promises) add(o promise) {
 	*p = slices.Insert(*p, i, o)
 }
 
-// early is how long after its promise a caller counts as one that comes too early, and not as another caller. A crowd comes within
-// less, and SDKs that ignore Retry-After try again after half a second to two.
-const early = 500 * time.Millisecond
+// early is how long after its promise a caller counts as one that comes too early, and not as another caller. A crowd comes within a
+// second, and SDKs that ignore Retry-After try again after half a second to two.
+const early = time.Second
 
 // keep ends the earliest promise to this flow that is due at now: its caller came. Where none is due, a caller that ignores its
 // Retry-After may be here again. It ends the latest promise, or such callers would fill the list with times at which no caller comes.
