@@ -37,14 +37,12 @@ func (r *replica) Part() limiter.Part {
 func (r *replica) Follow(f func(limiter.News)) { r.follow = f }
 
 func (r *replica) Publish(e limiter.Event) {
+	r.pool.publish(e)
 	time.AfterFunc(20*time.Millisecond, func() {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		switch e.Kind {
-		case limiter.EventLowered:
-			r.pool.Restore(time.Now(), min(r.pool.Level(time.Now()), e.Level))
 		case limiter.EventThrottled:
-			r.pool.Restore(time.Now(), 0)
 			r.news.State, r.until, r.prober = limiter.PauseShut, e.Until, r
 			r.news.Generation++
 		case limiter.EventAnswered:
@@ -65,25 +63,42 @@ func (r *replica) Publish(e limiter.Event) {
 	})
 }
 
-// pool is the limiter.Bucket of both. It imposes the limits in force on them together, as Redis does.
+// pool is the limiter.Bucket of both. It imposes the limits in force on them together, as Redis does, and has the events at once.
 type pool struct {
 	*limiter.Local
-	board      *board
 	configured limiter.Limits
+
+	mu      sync.Mutex // guards the following
+	learned limiter.AdaptState
 }
 
 func (p *pool) Limits() limiter.Limits { return p.configured }
 
 func (p *pool) Take(now time.Time, d limiter.Demand) time.Duration {
-	p.board.mu.Lock()
-	learned := p.board.news.Learned
-	p.board.mu.Unlock()
-	is, wait := learned.Limits(now, p.configured), time.Duration(0)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	is := p.learned.Limits(now, p.configured)
 	p.Reconfigure(is.Rate, is.Burst, 0)
-	if wait = p.Local.Take(now, d); learned.Holds(now) > 0 {
-		return min(wait, learned.Holds(now))
+	wait := p.Local.Take(now, d)
+	if held := p.learned.Holds(now); held > 0 {
+		return min(wait, held)
 	}
 	return wait
+}
+
+func (p *pool) publish(e limiter.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch e.Kind {
+	case limiter.EventThrottled:
+		p.Restore(time.Now(), 0)
+	case limiter.EventLowered:
+		p.Restore(time.Now(), min(p.Level(time.Now()), e.Level))
+	case limiter.EventLearned:
+		if e.Learned.At.Sub(p.learned.At) > time.Second {
+			p.learned = e.Learned
+		}
+	}
 }
 
 // twoReplicas share a bucket, and get every other call each.
@@ -94,7 +109,7 @@ func twoReplicas() client {
 			t.Fatal(err)
 		}
 		b := &board{news: limiter.News{State: limiter.PauseOpen}}
-		b.pool = &pool{bucket, b, bucket.Limits()}
+		b.pool = &pool{Local: bucket, configured: bucket.Limits()}
 		b.all = []*replica{{board: b}, {board: b}}
 		var transports []*transport.RoundTripper
 		for _, r := range b.all {
