@@ -16,23 +16,28 @@ func silent(r *http.Request) (*http.Response, error) {
 }
 
 // Seen to fail with one time for all routes.
-func TestHowLongRoamMayBeSilent(t *testing.T) {
-	minute := time.Minute
+func TestRoutesHaveTheirOwnTimeout(t *testing.T) {
 	for _, tt := range []struct {
 		name, method, target string
 		want                 time.Duration
 	}{
 		{"a write", "POST", "/v1/chat.post", 30 * time.Second},
-		{"a read that may be kept", "GET", "/v1/group.list", 30 * time.Second},
-		{"a route whose rule is built in", "POST", "/v1/agent.prompt", 2 * time.Minute},
-		{"a route of the configuration", "POST", "/v1/item.upload", time.Minute},
+		{"a read that may be cached", "GET", "/v1/group.list", 30 * time.Second},
+		{"a prompt", "POST", "/v1/meeting.prompt", 2 * time.Minute},
+		{"a prompt on a route of tomorrow", "POST", "/v1/agent.prompt", 2 * time.Minute},
+		{"messages of an agent", "POST", "/mcp", 2 * time.Minute},
+		{"a shorter one by configuration", "POST", "/v1/item.upload", 20 * time.Second},
+		{"a longer one by configuration", "POST", "/v1/report.make", 5 * time.Minute},
 	} {
 		inBubble(t, tt.name, func(t *testing.T) {
 			h := newHarness(t, nil, roundTrips(silent), unmetered, func(p *setup) {
-				p.proxy.Tables.Routes = []Route{{Match: "POST /v1/item.upload", Timeout: &minute}}
+				p.proxy.Tables.Routes = []Route{
+					{Match: "POST /v1/item.upload", Timeout: new(20 * time.Second)},
+					{Match: "POST /v1/report.make", Timeout: new(5 * time.Minute)},
+				}
 			})
 			start := time.Now()
-			w := h.do(t.Context(), tt.method, tt.target, "")
+			w := h.do(t.Context(), tt.method, tt.target, "{}")
 			if took := time.Since(start); w.Code != 504 || took != tt.want {
 				t.Errorf("%d after %v, want 504 after %v", w.Code, took, tt.want)
 			}

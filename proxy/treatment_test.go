@@ -7,8 +7,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"roamproxy/proxy/roamtest"
 )
 
 // Equal reads at the same time share one call, also on routes that are not cached.
@@ -51,31 +49,6 @@ func TestEqualReadsShareACallThoughNothingIsCached(t *testing.T) {
 			}
 			if w := h.do(t.Context(), "GET", tt.target, "", tt.header...); strings.Contains(w.Header().Get("Cache-Status"), "hit") {
 				t.Error("a later one was answered from the cache")
-			}
-		})
-	}
-}
-
-func TestRoutesHaveTheirOwnTimeout(t *testing.T) {
-	for _, tt := range []struct {
-		method, target string
-		want           time.Duration
-	}{
-		{"POST", "/v1/meeting.prompt", 2 * time.Minute},
-		{"POST", "/mcp", 2 * time.Minute},
-		{"POST", "/v1/chat.post", 30 * time.Second},
-		{"POST", "/v1/report.make", 5 * time.Minute},
-	} {
-		inBubble(t, tt.method+" "+tt.target, func(t *testing.T) {
-			roam := roamtest.New(roamtest.Options{})
-			roam.Script(roamtest.Hang())
-			h := newHarness(t, roam, nil, func(p *setup) {
-				p.proxy.Tables.Routes = []Route{{Match: "POST /v1/report.make", Timeout: new(5 * time.Minute)}}
-			})
-			start := time.Now()
-			w := h.do(t.Context(), tt.method, tt.target, `{}`)
-			if got := time.Since(start); w.Code != 504 || got != tt.want {
-				t.Errorf("%d after %v, want 504 after %v", w.Code, got, tt.want)
 			}
 		})
 	}
