@@ -45,7 +45,7 @@ func TestMemoryInUseStaysWithinTheBound(t *testing.T) {
 					return res, nil
 				}
 				if a, err := c.Do(t.Context(), q, fillFunc(fill)); err != nil || !a.Stored {
-					t.Fatalf("answer %d is not stored (%v)", i, err)
+					t.Fatalf("answer %d is not stored (%v), want it stored", i, err)
 				}
 			}
 			bytes, entries := c.Size()

@@ -165,7 +165,7 @@ func TestAWriteInvalidatesWhatItAffects(t *testing.T) {
 			t.Errorf("%d answers invalidated, want 1", n)
 		}
 		if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
-			t.Errorf("after the write: %s", got)
+			t.Errorf("after the write: %s, want the third call's answer, stored", got)
 		}
 		if got := ask(t, c, other, r); !strings.HasPrefix(got, "hit") {
 			t.Errorf("a route that the write does not affect: %s, want a hit", got)

@@ -60,12 +60,12 @@ func TestSection4_3_4_FresheningStoredResponses(t *testing.T) {
 		ask(t, c, groups(), r)
 		time.Sleep(70 * time.Second)
 		if got := ask(t, c, groups(), r); got != `fwd=stale; fwd-status=304; stored {"ok":true}` {
-			t.Errorf("the answer that was confirmed: %s", got)
+			t.Errorf("the answer that was confirmed: %s, want the stored body by a 304", got)
 		}
 		time.Sleep(10 * time.Second)
 		a, err := c.Do(t.Context(), groups(), r)
 		if err != nil || a.Result != Hit || a.TTL != 20*time.Second || a.Age != 10*time.Second {
-			t.Fatalf("after that: %+v (%v)", a, err)
+			t.Fatalf("10 s later: %+v (%v), want a hit of that age", a, err)
 		}
 		for name, want := range map[string]string{
 			"X-Roam": "2", "X-Old": "1", "Content-Type": "application/json", "Content-Length": "11", "Content-Encoding": "",
@@ -118,7 +118,7 @@ func TestSection4_3_3_AnUnexpected304IsAnError(t *testing.T) {
 	c := open(t, Options{})
 	r := &roam{answer: func(int) (*http.Response, error) { return unchanged(), nil }}
 	if got := ask(t, c, groups(), r); !strings.Contains(got, "304 to an unconditional request") {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want an error that names the 304", got)
 	}
 }
 

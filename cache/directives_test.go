@@ -49,7 +49,7 @@ func FuzzDirectives(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		for name, argument := range parseDirectives([]string{value}) {
 			if name == "" || len(name)+len(argument) > 4*len(value) {
-				t.Errorf("%q has the directive %q=%q", value, name, argument)
+				t.Errorf("%q has the directive %q=%q, want a name and no more than was given", value, name, argument)
 			}
 		}
 	})

@@ -189,10 +189,10 @@ func TestSection4_HeadIsAnsweredFromAStoredGet(t *testing.T) {
 	head := groups()
 	head.Head = true
 	if got := ask(t, c, head, r); strings.Contains(got, "stored") {
-		t.Errorf("a HEAD was stored: %s", got)
+		t.Errorf("the answer to a HEAD: %s, want it not stored", got)
 	}
 	ask(t, c, groups(), r)
 	if got := ask(t, c, head, r); !strings.HasPrefix(got, "hit") {
-		t.Errorf("a HEAD of a stored GET: %s", got)
+		t.Errorf("a HEAD of a stored GET: %s, want a hit", got)
 	}
 }

@@ -69,7 +69,7 @@ func TestALongStringIsNotBuffered(t *testing.T) {
 	took := testing.AllocsPerRun(1, func() {
 		value, err := okField(io.MultiReader(strings.NewReader(`{"x":"`), &repeated{16 << 20}, strings.NewReader(`","ok":true}`)))
 		if value != "true" || err != nil {
-			t.Errorf("%q, %v", value, err)
+			t.Errorf("%q, %v; want true", value, err)
 		}
 	})
 	if took > 50 {

@@ -90,7 +90,7 @@ func FuzzKey(f *testing.F) {
 		two := &http.Request{Method: "GET", URL: &url.URL{Path: "/v1/x", RawQuery: other}, Header: one.Header}
 		turned := &http.Request{Method: "GET", URL: one.URL, Header: http.Header{"Accept": {version}, "Roam-Version": {accept}}}
 		if accept != version && NewKey("org", one, nil) == NewKey("org", turned, nil) {
-			t.Errorf("fields %q and %q change places unseen", accept, version)
+			t.Errorf("fields %q and %q can be exchanged without another key, want another", accept, version)
 		}
 		if NewKey("org", one, nil) != NewKey("org", two, nil) {
 			return
@@ -98,11 +98,11 @@ func FuzzKey(f *testing.F) {
 		a, _ := url.ParseQuery(query)
 		b, _ := url.ParseQuery(other)
 		if len(a) != len(b) {
-			t.Errorf("%q and %q share a key", query, other)
+			t.Errorf("%q and %q have one key, want two", query, other)
 		}
 		for name := range a {
 			if !slices.Equal(a[name], b[name]) {
-				t.Errorf("%q and %q share a key and differ in %q", query, other, name)
+				t.Errorf("%q and %q have one key and differ in %q, want two keys", query, other, name)
 			}
 		}
 	})

@@ -46,13 +46,13 @@ func TestAWaiterThatLeavesFailsNoOther(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			if _, err := c.Do(leaves, groups(), r); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("the waiter that leaves: %v", err)
+				t.Errorf("the waiter that leaves: %v, want its own deadline", err)
 			}
 		})
 		synctest.Wait()
 		all.Go(func() {
 			if got := ask(t, c, groups(), r); !strings.Contains(got, "collapsed") {
-				t.Errorf("the waiter that stays: %s", got)
+				t.Errorf("the waiter that stays: %s, want the shared answer", got)
 			}
 		})
 		all.Wait()
@@ -81,7 +81,7 @@ func TestAFillWithoutWaitersIsCanceled(t *testing.T) {
 			t.Errorf("canceled after %v, want 1s", got)
 		}
 		if got := ask(t, c, groups(), &roam{}); !strings.Contains(got, "stored") {
-			t.Errorf("the next: %s", got)
+			t.Errorf("the next fill: %s, want it stored", got)
 		}
 	})
 }
@@ -142,7 +142,7 @@ func TestALargeAnswerIsStreamedToEachWaiter(t *testing.T) {
 		for range 3 {
 			all.Go(func() {
 				if got := ask(t, c, groups(), r); !strings.HasSuffix(got, " "+wide) || strings.Contains(got, "stored") {
-					t.Errorf("got %.60s… of %d bytes", got, len(got))
+					t.Errorf("got %.60s… of %d bytes, want the whole body, not stored", got, len(got))
 				}
 			})
 		}
@@ -152,7 +152,7 @@ func TestALargeAnswerIsStreamedToEachWaiter(t *testing.T) {
 		all.Wait()
 		synctest.Wait()
 		if closed != r.calls || len(c.fetches) != 0 {
-			t.Errorf("%d of %d streams closed", closed, r.calls)
+			t.Errorf("%d of %d streams are closed, want all", closed, r.calls)
 		}
 	})
 }
@@ -199,14 +199,14 @@ func TestTheLongestWaitOfTheFirstWaiterIsNotShared(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			if got := ask(t, c, groups(), r); got != "paused" {
-				t.Errorf("the first: %s", got)
+				t.Errorf("the first: %s, want paused", got)
 			}
 		})
 		synctest.Wait()
 		for range 5 {
 			all.Go(func() {
 				if got := ask(t, c, groups(), r); !strings.HasSuffix(got, "{}") {
-					t.Errorf("another: %s", got)
+					t.Errorf("another: %s, want an answer", got)
 				}
 			})
 		}

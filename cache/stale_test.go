@@ -98,20 +98,20 @@ func TestARefreshInTheBackground(t *testing.T) {
 		time.Sleep(40 * time.Second)
 		for range 50 {
 			if got := ask(t, c, groups(), r); got != `hit; ttl=-10; detail=revalidating {"ok":true,"call":1}` {
-				t.Fatalf("while the refresh runs: %s", got)
+				t.Fatalf("while the refresh runs: %s, want the stale answer", got)
 			}
 		}
 		time.Sleep(3 * time.Second)
 		if got := ask(t, c, groups(), r); got != `hit; ttl=29 {"ok":true,"call":2}` && got != `hit; ttl=28 {"ok":true,"call":2}` &&
 			got != `hit; ttl=27 {"ok":true,"call":2}` {
-			t.Errorf("after it: %s", got)
+			t.Errorf("after it: %s, want a hit of the second call", got)
 		}
 		if r.calls != 2 || r.asked[0].Background || !r.asked[1].Background {
 			t.Errorf("asked %+v, want one call for the tool and one in the background", r.asked)
 		}
 		time.Sleep(time.Hour)
 		if r.calls != 2 {
-			t.Errorf("%d calls without a reader", r.calls-2)
+			t.Errorf("%d calls without a reader, want none", r.calls-2)
 		}
 	})
 }
@@ -131,7 +131,7 @@ func TestCloseCancelsRefreshes(t *testing.T) {
 		start := time.Now()
 		c.Close()
 		if took := time.Since(start); r.calls != 2 || took != 0 || len(c.fills) != 0 {
-			t.Errorf("closing took %v, and %d fills are left of %d calls", took, len(c.fills), r.calls)
+			t.Errorf("closing took %v, and %d fills are left of %d calls; want no time, none and 2", took, len(c.fills), r.calls)
 		}
 	})
 }
@@ -177,7 +177,7 @@ func TestARefreshThatAWriteInvalidatedIsNotStored(t *testing.T) {
 		c.Invalidate(func(string) bool { return true })
 		time.Sleep(2 * time.Second)
 		if got := ask(t, c, groups(), r); got != `fwd=uri-miss; stored {"ok":true,"call":3}` {
-			t.Errorf("after the write: %s", got)
+			t.Errorf("after the write: %s, want the third call's answer", got)
 		}
 	})
 }

@@ -88,7 +88,7 @@ func TestSection3_3_IncompleteResponses(t *testing.T) {
 	c := open(t, Options{})
 	got := ask(t, c, groups(), &roam{answer: func(int) (*http.Response, error) { return cut, nil }})
 	if !strings.Contains(got, "is incomplete: unexpected EOF") || c.store.Get("k") != nil {
-		t.Errorf("a body that was cut: %s", got)
+		t.Errorf("a body that was cut: %s, want an error, and nothing stored", got)
 	}
 }
 

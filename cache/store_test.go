@@ -13,13 +13,13 @@ func testStore(t *testing.T, s Store, max int64) {
 		return &Entry{Route: "/v1/some.list", Header: http.Header{"X": {"y"}}, Body: make([]byte, n)}
 	}
 	if s.Get("none") != nil {
-		t.Error("an empty store finds something")
+		t.Error("an empty store has an entry, want none")
 	}
 	for i := range 200 {
 		k := Key(fmt.Sprint("k", i%20))
 		e := entry(100 + i)
 		if s.Set(k, e) && (s.Get(k) == nil || len(s.Get(k).Body) != 100+i) {
-			t.Fatalf("set %d was taken and is not found", i)
+			t.Fatalf("entry %d was stored and is not found, want it", i)
 		}
 	}
 	s.Set("other", &Entry{Route: "/v1/other.list"})
@@ -27,10 +27,10 @@ func testStore(t *testing.T, s Store, max int64) {
 		t.Errorf("%d entries invalidated, want the 20 of that route", n)
 	}
 	if s.Get("k1") != nil || s.Get("other") == nil {
-		t.Error("an invalidated entry is found, or another one is lost")
+		t.Error("an invalidated entry is found, or another one is lost; want only those of the route gone")
 	}
 	if s.Set("large", entry(int(max))) || s.Get("large") != nil {
-		t.Error("an entry larger than the store was taken")
+		t.Error("an entry larger than the store was stored, want it refused")
 	}
 	var all sync.WaitGroup
 	for g := range 4 {
@@ -69,7 +69,7 @@ func TestANewEntryIsFoundByTheNextRequest(t *testing.T) {
 		survivors += fillPopular(t)
 	}
 	if survivors == 0 {
-		t.Error("no popular entry survives: the new ones evicted them all")
+		t.Error("no popular entry survives, want at least one in five runs")
 	}
 }
 
@@ -95,7 +95,7 @@ func fillPopular(t *testing.T) (old int) {
 		}
 		k := Key(fmt.Sprint("new", i))
 		if !m.Set(k, &Entry{Body: make([]byte, 1000+i)}) || m.Get(k) == nil {
-			t.Fatalf("new entry %d is not found", i)
+			t.Fatalf("new entry %d is not found, want it", i)
 		}
 		if bytes, _ := m.Size(); bytes > max {
 			t.Fatalf("%d bytes are stored, want at most %d", bytes, max)

@@ -102,7 +102,7 @@ func FuzzVary(f *testing.F) {
 		}
 		one, other := http.Header{"X-A": {a1}, "X-B": {b1}}, http.Header{"X-A": {a2}, "X-B": {b2}}
 		if share := variantKey("k", names, one) == variantKey("k", names, other); share != sameVariant(names, one, other) {
-			t.Errorf("Vary %q: %q and %q share an answer: %v", vary, one, other, share)
+			t.Errorf("Vary %q: %q and %q share an answer: %v, want the opposite", vary, one, other, share)
 		}
 	})
 }

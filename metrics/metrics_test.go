@@ -76,7 +76,7 @@ func scrape(t *testing.T, m *Metrics, accept string) string {
 	r.Header.Set("Accept", accept)
 	m.Handler().ServeHTTP(w, r)
 	if w.Code != 200 {
-		t.Fatalf("scrape: %d %s", w.Code, w.Body)
+		t.Fatalf("scrape: %d %s, want 200", w.Code, w.Body)
 	}
 	return w.Body.String()
 }
@@ -119,7 +119,7 @@ func TestExpositionMatchesTestdata(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("the exposition is no longer what testdata/exposition.txt says; got\n%s", got)
+		t.Errorf("got an exposition other than testdata/exposition.txt, which -update writes:\n%s", got)
 	}
 }
 
@@ -159,7 +159,7 @@ func TestTraceIsAnExemplar(t *testing.T) {
 	m.Answered(Answer{Tool: "bot", Code: 200, Cache: Miss, Duration: time.Second, TraceID: trace})
 	m.Answered(Answer{Tool: "bot", Code: 200, Cache: Miss, Duration: time.Second, TraceID: "no trace\xff"})
 	if got := scrape(t, m, "application/openmetrics-text"); !strings.Contains(got, `trace_id="`+trace+`"`) {
-		t.Error("the trace id is not in the exposition")
+		t.Error("the trace id is not in the exposition, want it as an exemplar")
 	}
 }
 
@@ -170,16 +170,16 @@ func TestTableListsEveryExposedMetric(t *testing.T) {
 		if name, ok := strings.CutPrefix(line, "# TYPE roamproxy_"); ok {
 			name = "roamproxy_" + strings.Fields(name)[0]
 			if !strings.Contains(m.Table(), "`"+name+"`") {
-				t.Errorf("%s is exposed and not in the table", name)
+				t.Errorf("%s is exposed and not in the table, want it in both", name)
 			}
 		}
 	}
 	if rows := strings.Count(m.Table(), "\n"); rows != len(m.rows)+2 {
-		t.Errorf("%d lines for %d metrics", rows, len(m.rows))
+		t.Errorf("%d lines for %d metrics, want one each and two of the head", rows, len(m.rows))
 	}
 	for _, r := range m.rows { // seen to fail with a gauge that was described and never sent
 		if !strings.Contains(exposed, "\n# TYPE "+r.name+" ") {
-			t.Errorf("%s is in the table and not exposed", r.name)
+			t.Errorf("%s is in the table and not exposed, want it in both", r.name)
 		}
 	}
 }
@@ -194,7 +194,7 @@ func TestOperatingDocumentHasTheTableOfMetrics(t *testing.T) {
 	before, rest, ok := strings.Cut(string(document), from)
 	table, after, ok2 := strings.Cut(rest, to)
 	if !ok || !ok2 {
-		t.Fatalf("%s has no place for the table", file)
+		t.Fatalf("%s has no comments around the table, want them", file)
 	}
 	if want := New(Options{Recorder: nullRecorder{}}).Table(); table != want && *update {
 		if err := os.WriteFile(file, []byte(before+from+want+to+after), 0o644); err != nil {
@@ -218,7 +218,7 @@ func TestWaitBucketsBoundTheErrorOfAQuantile(t *testing.T) {
 			for wait := maxWait / 20; wait <= maxWait; wait += maxWait / 20 {
 				i, _ := slices.BinarySearch(bounds, wait.Seconds())
 				if off := bounds[i] - bounds[i-1]; off > 1.001*maxWait.Seconds()/10 {
-					t.Errorf("a wait of %v is between %v and %v", wait, bounds[i-1], bounds[i])
+					t.Errorf("a wait of %v is between %v and %v, want bounds closer than a tenth of the longest wait", wait, bounds[i-1], bounds[i])
 				}
 			}
 			if !slices.Contains(bounds, 2*maxWait.Seconds()) {

@@ -106,11 +106,11 @@ func TestAnAgentThatMayOnlyRead(t *testing.T) {
 			_, base := newHarnessOnSocket(t, roam.url, allowOnly(allow...))
 			session := connect(t, base, "Authorization", "Bearer token")
 			if tools, err := session.ListTools(t.Context(), nil); err != nil || len(tools.Tools) == 0 {
-				t.Errorf("the tools: %v, %v", tools, err)
+				t.Errorf("the tools: %v, %v; want some", tools, err)
 			}
 			if result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "meeting_search",
 				Arguments: map[string]any{"query": "x"}}); err != nil || result.IsError {
-				t.Errorf("a tool that reads: %+v, %v", result, err)
+				t.Errorf("a tool that reads: %+v, %v; want its result", result, err)
 			}
 			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}})
 			if err == nil || !strings.Contains(err.Error(), http.StatusText(http.StatusForbidden)) {
@@ -118,7 +118,7 @@ func TestAnAgentThatMayOnlyRead(t *testing.T) {
 			}
 			if _, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "meeting_search",
 				Arguments: map[string]any{"query": "x"}}); err != nil {
-				t.Errorf("after the refusal: %v", err)
+				t.Errorf("a call after the refusal: %v, want its result", err)
 			}
 		})
 	}

@@ -129,7 +129,7 @@ func TestARefusedKeySpendsNoQuota(t *testing.T) {
 				t.Fatalf("after %d s: %s, want Roam's code and whose key it is", i, body)
 			}
 			if h.Problems()["org"] == nil {
-				t.Fatalf("after %d s: no problem is reported", i)
+				t.Fatalf("after %d s no problem is reported, want one", i)
 			}
 			time.Sleep(time.Second)
 		}
@@ -282,7 +282,7 @@ func TestAKeyThatIsReplacedDuringACall(t *testing.T) {
 				t.Errorf("%v, want a problem = %v", problem, tt.problem)
 			}
 			if h.queue.State().InFlight != 0 {
-				t.Error("a slot is still taken")
+				t.Error("a slot is still taken, want none")
 			}
 		})
 	}

@@ -39,7 +39,7 @@ func FuzzBodyField(f *testing.F) {
 	f.Add(`{"a":[1,{"chat":2}],"chat":["C-2"]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		if value, ok := bodyField(strings.NewReader(body), "chat"); ok == (value == "") {
-			t.Errorf("got %q, %v", value, ok)
+			t.Errorf("got %q, %v; want a value if and only if it is ok", value, ok)
 		}
 	})
 }

@@ -94,6 +94,6 @@ func TestCallersAreBounded(t *testing.T) {
 		t.Errorf("%d programs and %d names, want at most %d and %d", len(c.programs), len(met), maxPrograms, maxNames+1)
 	}
 	if again := c.tool("other-name", peer.Peer{Flow: "busy"}, "", ""); again.inProgress != busy.inProgress {
-		t.Error("calls of one program under two names are counted apart")
+		t.Error("calls of one program under two names are counted separately, want together")
 	}
 }

@@ -21,7 +21,7 @@ func TestAConditionalReadOfAnUnchangedListIs304(t *testing.T) {
 		first := h.do(t.Context(), "GET", "/v1/groups.list", "")
 		tag := first.Header().Get("Etag")
 		if first.Code != 200 || tag == "" || first.Header().Get("Date") == "" {
-			t.Fatalf("the first read: %d %v", first.Code, first.Header())
+			t.Fatalf("the first read: %d %v, want 200 with a tag and a date", first.Code, first.Header())
 		}
 		for _, step := range []struct {
 			name   string
@@ -44,17 +44,17 @@ func TestAConditionalReadOfAnUnchangedListIs304(t *testing.T) {
 			}
 			for _, name := range []string{"Content-Type", "Content-Length"} {
 				if w.Header()[name] != nil {
-					t.Errorf("%s: the 304 has %s", step.name, name)
+					t.Errorf("%s: the 304 has %s, want it without", step.name, name)
 				}
 			}
 			if e.req.Header["If-None-Match"] != nil {
-				t.Errorf("%s: Roam was asked with %v", step.name, e.req.Header["If-None-Match"])
+				t.Errorf("%s: Roam was asked with %v, want no condition", step.name, e.req.Header["If-None-Match"])
 			}
 		}
 		e.answer = func(r *http.Request) (*http.Response, error) { return reply(r, 200, `{"ok":true,"new":1}`), nil }
 		h.Purge("/v1/*")
 		if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "If-None-Match", tag); w.Code != 200 || w.Header().Get("Etag") == tag {
-			t.Errorf("a list that changed: %d %v", w.Code, w.Header())
+			t.Errorf("a list that changed: %d %v, want 200 with another tag", w.Code, w.Header())
 		}
 	})
 }
@@ -73,11 +73,11 @@ func TestRoamsOwnValidatorsAreUsed(t *testing.T) {
 		w := h.do(t.Context(), "GET", "/v1/groups.list", "")
 		if got := w.Header().Get("Cache-Status"); w.Code != 200 || w.Body.String() != `{"ok":true}` ||
 			got != "roamproxy; fwd=stale; fwd-status=304; stored" {
-			t.Errorf("%d %s, %s", w.Code, w.Body, got)
+			t.Errorf("%d %s, %s; want 200 with the stored body by a 304", w.Code, w.Body, got)
 		}
 		if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Range", "bytes=0-3", "If-None-Match", `"v1"`); w.Code != 304 ||
 			w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
-			t.Errorf("a range passes through with its condition: %d %v", w.Code, w.Header())
+			t.Errorf("a range: %d %v, want it passed through with its condition", w.Code, w.Header())
 		}
 	})
 }

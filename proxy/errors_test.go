@@ -45,7 +45,7 @@ func TestErrorsOfTheUpstreamAreAnswered(t *testing.T) {
 				t.Errorf("%d after %v, want %d %s after %v: %s", w.Code, time.Since(start), tt.status, tt.code, tt.after, w.Body)
 			}
 			if strings.Contains(w.Body.String()+fmt.Sprint(w.Header()), "10.0.0.1") {
-				t.Errorf("the answer shows an address: %s", w.Body)
+				t.Errorf("the answer shows an address: %s, want none", w.Body)
 			}
 			if w := h.do(t.Context(), "GET", "/v1/groups.list", "", "Cache-Control", "only-if-cached"); w.Code != 504 {
 				t.Errorf("only-if-cached: %d, want 504", w.Code)
@@ -90,7 +90,7 @@ func TestFaultsOfTheConnection(t *testing.T) {
 		})
 	}
 	if server.Calls() != h.sent {
-		t.Errorf("%d calls were counted, Roam saw %d", h.sent, server.Calls())
+		t.Errorf("%d calls were counted, and Roam saw %d; want the same", h.sent, server.Calls())
 	}
 }
 
@@ -114,10 +114,10 @@ func TestAMissingCredentialFileIsAnswered502(t *testing.T) {
 	})
 	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}"); w.Code != 502 || w.Header().Get("Roamproxy-Error") != "credential" ||
 		e.req != nil {
-		t.Errorf("%d %s", w.Code, w.Body)
+		t.Errorf("%d %s, want 502 credential without a call", w.Code, w.Body)
 	}
 	if h.Problems()["org"] == nil {
-		t.Error("no problem is reported")
+		t.Error("no problem is reported, want one")
 	}
 }
 

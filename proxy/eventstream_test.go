@@ -49,7 +49,7 @@ func TestAnEventStreamPassesWithComments(t *testing.T) {
 			t.Errorf("the tool reads %q, want %q", w.Body, want)
 		}
 		if !w.Flushed || w.Header().Get("Mcp-Session-Id") != "s-1" {
-			t.Errorf("flushed: %v, header %v", w.Flushed, w.Header())
+			t.Errorf("flushed: %v, header %v; want it flushed, with the session", w.Flushed, w.Header())
 		}
 		for name, want := range map[string]string{"Accept": listens, "Accept-Encoding": "", "Last-Event-Id": "0", "Mcp-Session-Id": "s-1",
 			"Mcp-Protocol-Version": "2025-11-25"} {
@@ -107,11 +107,11 @@ func TestShutdownEndsStreams(t *testing.T) {
 		time.Sleep(time.Second)
 		h.o.Streams.Drain()
 		if got := <-over; got != "data: a\n\n" {
-			t.Errorf("the stream gave %q", got)
+			t.Errorf("the stream gave %q, want its first event", got)
 		}
 		w := h.do(t.Context(), "GET", "/mcp", "", "Accept", "text/event-stream")
 		if w.Code != 503 || w.Header().Get("Roamproxy-Error") != "shutting_down" || w.Header().Get("Retry-After") == "" {
-			t.Errorf("a new stream: %d %v", w.Code, w.Header())
+			t.Errorf("a new stream: %d %v, want 503 shutting_down with a Retry-After", w.Code, w.Header())
 		}
 		if got := <-over; !strings.HasSuffix(got, "data: b\n\n") {
 			t.Errorf("%q, want it whole: a call drains", got)
@@ -142,6 +142,6 @@ func TestAStreamEndsWithItsTool(t *testing.T) {
 	select {
 	case <-gone:
 	case <-time.After(20 * time.Second):
-		t.Error("the stream is still open at Roam")
+		t.Error("the stream is open at Roam after 20 s, want it closed")
 	}
 }

@@ -116,17 +116,17 @@ func checkForwarded(t testing.TB, w *socketHarness, method, target string) {
 	for _, head := range w.heads() {
 		line, _, _ := strings.Cut(head, "\r\n")
 		if line != method+" "+target+" HTTP/1.1" {
-			t.Errorf("%s %q reached Roam as %q", method, target, line)
+			t.Errorf("%s %q reached Roam as %q, want it unchanged", method, target, line)
 		}
 		path, _, _ := strings.Cut(target, "?")
 		if method == "POST" && path == "/v1/chat.post" {
 			continue
 		}
 		if method != "GET" && method != "HEAD" {
-			t.Errorf("%s %q was allowed", method, target)
+			t.Errorf("%s %q was allowed, want it refused", method, target)
 		}
 		if plain, another := misread(path); another {
-			t.Errorf("%s %q was allowed, and may be read as %q", method, target, plain)
+			t.Errorf("%s %q was allowed, and may be read as %q; want it refused", method, target, plain)
 		}
 	}
 }
@@ -173,7 +173,7 @@ func TestWhatIsAllowedIsWhatIsForwarded(t *testing.T) {
 	w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nContent-Length: 2\r\nConnection: "+
 		"close\r\n\r\n{}")
 	if len(w.heads()) == 0 {
-		t.Error("nothing is forwarded at all")
+		t.Error("nothing is forwarded, want two calls")
 	}
 }
 
@@ -226,7 +226,7 @@ func TestFieldsThatChangeTheCallerOrTheRequestAreRemoved(t *testing.T) {
 	w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nTransfer-Encoding: chunked\r\nTrailer: "+
 		"X-End\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\nX-End: marked\r\nAuthorization: Bearer stolen\r\n\r\n")
 	if heads := w.heads(); len(heads) != 1 || strings.Contains(heads[0], "X-End") || strings.Contains(heads[0], "stolen") {
-		t.Errorf("trailers: Roam got %q", heads)
+		t.Errorf("trailers: Roam got %q, want one call without them", heads)
 	}
 	w.send(t, "GET /v1/group.list HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nContent-Length: 2\r\nConnection: "+
 		"close\r\n\r\n{}")
@@ -236,7 +236,7 @@ func TestFieldsThatChangeTheCallerOrTheRequestAreRemoved(t *testing.T) {
 	answer := w.send(t, "POST /v1/chat.post HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer token\r\nIdempotency-Key: "+
 		"k\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 	if heads := w.heads(); len(heads) != 1 || !strings.Contains(strings.ToLower(heads[0]), "\r\nidempotency-key: k\r\n") {
-		t.Errorf("an Idempotency-Key: Roam got %q, the tool %q", heads, answer)
+		t.Errorf("an Idempotency-Key: Roam got %q, the tool %q; want the key forwarded", heads, answer)
 	}
 }
 
@@ -248,11 +248,11 @@ func FuzzTokenIn(f *testing.F) {
 	f.Fuzz(func(t *testing.T, field string) {
 		token, ok := TokenIn([]string{field})
 		if ok != (token != "") {
-			t.Fatalf("%q: %q, %v", field, token, ok)
+			t.Fatalf("%q: %q, %v; want a token if and only if it is ok", field, token, ok)
 		}
 		r := &http.Request{Header: http.Header{"Authorization": {field}}}
 		if _, password, basic := r.BasicAuth(); basic && password != "" && ok && token != password {
-			t.Errorf("%q: %q, and by another reading %q", field, token, password)
+			t.Errorf("%q: %q, and net/http reads %q; want the same", field, token, password)
 		}
 		if _, ok := TokenIn([]string{field, field}); ok {
 			t.Errorf("two of %q are accepted, want neither", field)
@@ -316,7 +316,7 @@ func FuzzAmbiguous(f *testing.F) {
 			return
 		}
 		if plain, another := misread(path); another {
-			t.Errorf("%q is allowed by GET /v1/*, and may be read as %q", path, plain)
+			t.Errorf("%q is allowed by GET /v1/*, and may be read as %q; want it refused", path, plain)
 		}
 	})
 }

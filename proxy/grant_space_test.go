@@ -53,7 +53,7 @@ func TestNoRefreshWhileItsResultCannotBeStored(t *testing.T) {
 				}
 				f.expectRefreshes(t, tt.name+", and is gone", 1, 1)
 				if got := f.post(t.Context()); got != 200 {
-					t.Errorf("once there is room a call is answered %d", got)
+					t.Errorf("once there is room a call is answered %d, want 200", got)
 				}
 			})
 		})

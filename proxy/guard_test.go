@@ -126,18 +126,18 @@ func TestWhichRequestsTheGuardRefuses(t *testing.T) {
 				t.Errorf("%d %q, want %d %q", w.Code, w.Header().Get("Roamproxy-Error"), tt.status, tt.code)
 			}
 			if (e.req != nil) != (tt.status == 200) {
-				t.Errorf("reached Roam = %v", e.req != nil)
+				t.Errorf("reached Roam = %v, want %v", e.req != nil, tt.status == 200)
 			}
 		})
 	}
 	if e.req = nil; h.do(t.Context(), "CONNECT", "evil.example:443", "").Code != 501 || e.req != nil {
-		t.Error("CONNECT is not refused")
+		t.Error("CONNECT is not refused, want 501 without a call")
 	}
 	w := h.do(t.Context(), "OPTIONS", "/v1/chat.post", "", "Origin", "http://localhost:3000", "Access-Control-Request-Method", "POST",
 		"Access-Control-Request-Headers", "content-type")
 	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Origin") != "http://localhost:3000" ||
 		w.Header().Get("Access-Control-Allow-Headers") != "content-type" {
-		t.Errorf("a preflight: %d %v", w.Code, w.Header())
+		t.Errorf("a preflight: %d %v, want 204 for that page and field", w.Code, w.Header())
 	}
 }
 

@@ -36,7 +36,7 @@ func TestConcurrentCallsKeepTheirCredentials(t *testing.T) {
 			target, is := fmt.Sprintf("/v1/x%d.info?a=%d", i%7, i), fmt.Sprint(name, i)
 			w := h.do(t.Context(), method, target, "{}", "Authorization", "Bearer token-of-"+name, "X-Fern-Is", is)
 			if w.Code != 200 || w.Header().Get("X-Fern-Is") != is {
-				t.Errorf("%s's %s %s was answered %d %v", name, method, target, w.Code, w.Header())
+				t.Errorf("%s's %s %s was answered %d %v, want 200 with its own field", name, method, target, w.Code, w.Header())
 			}
 			want := "Bearer key-of-" + name + " " + method + " " + target + " " + is
 			mu.Lock()

@@ -51,13 +51,13 @@ func TestARefusalOfMessages(t *testing.T) {
 				t.Errorf("answered %d %s, want %d %s", w.Code, w.Body, tt.status, want)
 			}
 			if strings.Contains(want, `"error":{`) && !strings.Contains(w.Body.String(), `"retryAfterSeconds":`+again) {
-				t.Errorf("%s does not say retryAfterSeconds", w.Body)
+				t.Errorf("got %s, want retryAfterSeconds in it", w.Body)
 			}
 			if w.Body.Len() > 0 && !json.Valid(w.Body.Bytes()) {
-				t.Errorf("%s is no JSON", w.Body)
+				t.Errorf("got %s, want JSON", w.Body)
 			}
 			if got := h.last(); got.Code != "wait_too_long" || got.Status != tt.status {
-				t.Errorf("reported as %d %s", got.Status, got.Code)
+				t.Errorf("reported as %d %s, want %d wait_too_long", got.Status, got.Code, tt.status)
 			}
 		})
 	}
@@ -96,15 +96,15 @@ func TestAnAgentReadsARefusal(t *testing.T) {
 	h.queue.Pause(time.Minute)
 	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}})
 	if err != nil || !result.IsError || !strings.Contains(result.Content[0].(*mcp.TextContent).Text, "not sent; try again in ") {
-		t.Fatalf("the model reads %+v, %v", result, err)
+		t.Fatalf("the model reads %+v, %v; want when to try again", result, err)
 	}
 	if _, err := session.ListTools(t.Context(), nil); err == nil {
-		t.Error("a list was answered in a pause")
+		t.Error("a list was answered in a pause, want an error")
 	}
 	h.queue.Resume()
 	if result, err = session.CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add",
 		Arguments: map[string]any{"emoji": "+1"}}); err != nil || result.IsError {
-		t.Errorf("after the pause: %+v, %v", result, err)
+		t.Errorf("after the pause: %+v, %v; want a result", result, err)
 	}
 }
 

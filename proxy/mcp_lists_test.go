@@ -60,7 +60,7 @@ func TestToolListsAreCached(t *testing.T) {
 			for i, body := range []string{listMessage("7", `{}`), tt.second} {
 				w := h.do(t.Context(), "POST", "/mcp", body, append(tt.header[:len(tt.header)*i:len(tt.header)*i], "Accept", listens)...)
 				if w.Code != 200 || !strings.Contains(w.Body.String(), "meeting_search") {
-					t.Errorf("answered %d %s", w.Code, w.Body)
+					t.Errorf("answered %d %s, want 200 with the list", w.Code, w.Body)
 				}
 				if i == 1 && tt.calls == 1 && (!strings.Contains(w.Body.String(), `"id":"b"`) && strings.Contains(body, `"b"`) ||
 					!strings.Contains(w.Header().Get("Cache-Status"), "hit")) {

@@ -124,7 +124,7 @@ func TestStreamsOfGoAgentsDelayNoCall(t *testing.T) {
 			notified.Wait()
 			result, err := all[0].CallTool(t.Context(), &mcp.CallToolParams{Name: "reaction_add", Arguments: map[string]any{"emoji": "+1"}})
 			if err != nil || result.IsError || result.Content[0].(*mcp.TextContent).Text != "added" {
-				t.Errorf("a call: %+v, %v", result, err)
+				t.Errorf("a call: %+v, %v; want added", result, err)
 			}
 			for _, session := range all {
 				session.Close()
@@ -201,7 +201,7 @@ func TestStreamsOfNodeAgentsDelayNoCall(t *testing.T) {
 	agents := run(t, "mcp-client.js", base+"/mcp", "12")
 	for range sessions {
 		if got := agents.says(t, "called"); got != "called added progress 1,2" {
-			t.Errorf("a call: %s", got)
+			t.Errorf("a call: %s, want added with its progress", got)
 		}
 	}
 	agents.says(t, "connected")

@@ -21,7 +21,7 @@ func TestARefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 		f = newOAuthHarness(t, roamtest.OAuthOptions{}, dir, func(roam *roamtest.Roam) http.RoundTripper {
 			return roundTrips(func(r *http.Request) (*http.Response, error) {
 				if access := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "); !strings.Contains(f.stored(), access) {
-					t.Error("a call carries a token that is not on disk")
+					t.Error("a call has a token that is not on disk, want it stored before")
 				}
 				return roam.Transport().RoundTrip(r)
 			})
@@ -31,7 +31,7 @@ func TestARefreshTokenIsStoredBeforeItsAccessTokenIsUsed(t *testing.T) {
 			time.Sleep(day)
 		}
 		if strings.Contains(f.stored(), f.first) {
-			t.Error("the spent refresh token is still on disk")
+			t.Error("the spent refresh token is on disk, want it replaced")
 		}
 	})
 }
@@ -57,7 +57,7 @@ func TestARevokedGrantCostsNoCalls(t *testing.T) {
 		f.login(t)
 		time.Sleep(30 * time.Second)
 		if got := f.post(t.Context()); got != 200 || f.Problems()["alice"] != nil {
-			t.Errorf("after a login: %d, %v", got, f.Problems())
+			t.Errorf("after a login: %d, %v; want 200 and no problem", got, f.Problems())
 		}
 	})
 }

@@ -23,7 +23,7 @@ func TestConcurrentCallsShareOneRefresh(t *testing.T) {
 		f.expectRefreshes(t, "50 at once", 1, 1)
 		again := f.newSource(t, f.first)
 		if s, err := again.Secret(t.Context()); err != nil || s.Reveal() != f.source.Last().Reveal() {
-			t.Errorf("after a restart: %v, and another token than before = %v", err, s.Reveal() != f.source.Last().Reveal())
+			t.Errorf("after a restart: %v, and another token = %v; want the stored one", err, s.Reveal() != f.source.Last().Reveal())
 		}
 		f.expectRefreshes(t, "after a restart", 1, 1)
 	})
@@ -39,13 +39,13 @@ func TestTokensAreRefreshedBeforeTheyExpire(t *testing.T) {
 		f := newOAuthHarness(t, roamtest.OAuthOptions{}, dir, nil)
 		for start := time.Now(); time.Since(start) < 21*day; time.Sleep(15 * time.Minute) {
 			if got := f.post(t.Context()); got != 200 || f.Problems()["alice"] != nil {
-				t.Fatalf("after %v: %d, %v", time.Since(start), got, f.Problems())
+				t.Fatalf("after %v: %d, %v; want 200 and no problem", time.Since(start), got, f.Problems())
 			}
 		}
 		f.expectRefreshes(t, "after three weeks", 4, 4)
 		for _, c := range f.roam.Journal() {
 			if c.Status != 200 {
-				t.Errorf("Roam answered %d", c.Status)
+				t.Errorf("Roam answered %d, want 200", c.Status)
 			}
 		}
 	})
@@ -71,7 +71,7 @@ func TestRefreshesAreSpread(t *testing.T) {
 		})
 	}
 	if len(moments) < 2 {
-		t.Errorf("all were replaced after %v", moments)
+		t.Errorf("all were replaced after %v, want different times", moments)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestAnUnreachableTokenEndpoint(t *testing.T) {
 		}
 		for start := time.Now(); time.Since(start) < 10*time.Hour-time.Minute; time.Sleep(10 * time.Second) {
 			if got := f.post(t.Context()); got != 200 || f.Problems()["alice"] != nil {
-				t.Fatalf("after %v: %d, %v", time.Since(start), got, f.Problems())
+				t.Fatalf("after %v: %d, %v; want 200 and no problem", time.Since(start), got, f.Problems())
 			}
 		}
 		time.Sleep(time.Minute)
@@ -102,7 +102,7 @@ func TestAnUnreachableTokenEndpoint(t *testing.T) {
 		}
 		for _, secret := range []string{"app-secret", "rmr-", "rma-"} {
 			if strings.Contains(out.String(), secret) {
-				t.Errorf("the reported failure shows %s", secret)
+				t.Errorf("the reported failure shows %s, want no secret", secret)
 			}
 		}
 	})

@@ -123,7 +123,7 @@ func TestARefusedNewTokenIsNotRefreshedForEachCall(t *testing.T) {
 		})
 		for range 300 {
 			if got := f.post(t.Context()); got != 401 {
-				t.Fatalf("answered %d", got)
+				t.Fatalf("answered %d, want 401", got)
 			}
 			time.Sleep(time.Second)
 		}

@@ -97,7 +97,7 @@ func TestOpenResponsesAreBoundedAndShared(t *testing.T) {
 			res, end := openStream(t, h, "greedy")
 			ends = append(ends, end)
 			if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
-				t.Fatalf("stream %d: %s %v", i+1, res.Status, res.Header)
+				t.Fatalf("stream %d: %s %v, want 200 with events", i+1, res.Status, res.Header)
 			}
 		}
 		before := h.queue.State().Tokens

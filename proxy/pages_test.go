@@ -356,24 +356,24 @@ func TestWhichRequestsAreAnsweredFromAWidePage(t *testing.T) {
 	}
 	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Cache-Control", "no-store"); w.Code != 200 ||
 		!strings.Contains(w.Body.String(), `["\u00e9",4]`) || w.Header().Get("Cache-Status") != "roamproxy; fwd=bypass" {
-		t.Errorf("a part that must not be cached: %d %s %v", w.Code, w.Body, w.Header())
+		t.Errorf("a part that must not be cached: %d %s %v, want the part by a bypass", w.Code, w.Body, w.Header())
 	}
 	second := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "")
 	before := len(*asked)
 	if w := h.do(t.Context(), "HEAD", "/v1/x.list?limit=2&cursor="+ours, ""); w.Code != 200 ||
 		w.Header().Get("Etag") != second.Header().Get("Etag") || w.Body.Len() > 0 {
-		t.Errorf("the HEAD of a part: %d %v %s", w.Code, w.Header(), w.Body)
+		t.Errorf("the HEAD of a part: %d %v %s, want 200 with its tag and no body", w.Code, w.Header(), w.Body)
 	}
 	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "Range", "bytes=0-1", "If-Range",
 		second.Header().Get("Etag")); w.Code != 200 || w.Body.String() != second.Body.String() {
 		t.Errorf("a range of a part: %d %s, want all of it", w.Code, w.Body)
 	}
 	if len(*asked) != before {
-		t.Errorf("HEAD and range of a part that is there: Roam was asked %v", (*asked)[before:])
+		t.Errorf("for HEAD and range of a cached part Roam was asked %v, want no call", (*asked)[before:])
 	}
 	if tag := second.Header().Get("Etag"); tag == first.Header().Get("Etag") || tag != cache.Tag(second.Body.Bytes()) ||
 		second.Header().Get("Last-Modified") != "" {
-		t.Errorf("the fields of a part: %v", second.Header())
+		t.Errorf("the fields of a part: %v, want a tag of its own and no Last-Modified", second.Header())
 	}
 	if w := h.do(t.Context(), "GET", "/v1/x.list?limit=2&cursor="+ours, "", "If-None-Match", second.Header().Get("Etag")); w.Code != 304 {
 		t.Errorf("a part that the tool has: %d, want 304", w.Code)

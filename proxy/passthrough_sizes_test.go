@@ -55,7 +55,7 @@ func TestPassedThroughAnswersOfAllSizes(t *testing.T) {
 			res, err := client.Post(base+"/v1/chat.post", "application/json", strings.NewReader(fmt.Sprintf(`{"text":"%d %v"}`, size, cut)))
 			if err != nil {
 				if cut == nil || size > 8<<10 {
-					t.Errorf("%d bytes, cut by %v: %v", size, cut, err)
+					t.Errorf("%d bytes, cut by %v: %v, want an answer", size, cut, err)
 				}
 				continue
 			}
@@ -63,9 +63,9 @@ func TestPassedThroughAnswersOfAllSizes(t *testing.T) {
 			res.Body.Close()
 			switch {
 			case cut == nil && (err != nil || !bytes.Equal(got, body)):
-				t.Errorf("%d of %d bytes came, with %v", len(got), size, err)
+				t.Errorf("%d of %d bytes came, with %v; want all", len(got), size, err)
 			case cut != nil && size > 1 && err == nil:
-				t.Errorf("%d of %d bytes came, and look whole", len(got), size)
+				t.Errorf("%d of %d bytes came without an error, want one", len(got), size)
 			}
 		}
 		answer := reply(nil, 200, "", "Content-Length", strconv.Itoa(size))
@@ -73,7 +73,7 @@ func TestPassedThroughAnswersOfAllSizes(t *testing.T) {
 		answers <- answer
 		res, err := client.Head(base + "/v1/meeting.search")
 		if err != nil || res.ContentLength != int64(size) {
-			t.Errorf("a HEAD of %d bytes: %v, %v", size, res, err)
+			t.Errorf("a HEAD of %d bytes: %v, %v; want that length", size, res, err)
 		}
 	}
 }

@@ -39,7 +39,7 @@ func TestAnAnswerOfUnknownLengthIsForwardedAsItArrives(t *testing.T) {
 			req.Header.Set("Cache-Control", part[2])
 			res, err := tool.Do(req)
 			if err != nil {
-				t.Fatalf("the header does not come before the body: %v", err)
+				t.Fatalf("the header: %v, want it before the body", err)
 			}
 			for _, piece := range []string{"one", "two", strings.Repeat("three", 10_000), "\n"} {
 				pieces <- piece

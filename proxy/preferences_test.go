@@ -19,17 +19,17 @@ func FuzzPreferences(f *testing.F) {
 		const most = time.Minute
 		w := parsePreferences([]string{priority}, []string{prefer}, limiter.Usual, most)
 		if w.urgency < 0 || w.urgency > 7 || w.askedWait < -1 || w.askedWait > most || w.maxWait != most {
-			t.Errorf("Priority %q and Prefer %q are read as %+v", priority, prefer, w)
+			t.Errorf("Priority %q and Prefer %q are read as %+v, want values within the bounds", priority, prefer, w)
 		}
 		if want := fmt.Sprintf("wait=%d", int(w.askedWait.Seconds())); w.applied != "" && w.applied != want || w.applied == "" &&
 			w.askedWait != -1 {
-			t.Errorf("Prefer %q gives %v and is answered %q", prefer, w.askedWait, w.applied)
+			t.Errorf("Prefer %q gives %v and is answered %q, want the same wait in both", prefer, w.askedWait, w.applied)
 		}
 		if w != parsePreferences([]string{priority}, []string{prefer, "wait=1"}, limiter.Usual, most) && w.applied != "" {
-			t.Errorf("Prefer %q: a second wait counts", prefer)
+			t.Errorf("Prefer %q: a second wait counts, want the first alone", prefer)
 		}
 		if w := parsePreferences(nil, nil, limiter.Usual, most); w.urgency != limiter.Usual || w.askedWait != -1 {
-			t.Errorf("a request without preferences has %+v", w)
+			t.Errorf("a request without preferences has %+v, want the usual urgency and no wait", w)
 		}
 	})
 }

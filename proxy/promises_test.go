@@ -166,16 +166,16 @@ func TestARefusedCallIsNotSent(t *testing.T) {
 			t.Errorf("%d after %v: %s %v\nwant %s", w.Code, time.Since(start), w.Body, w.Header(), want)
 		}
 		if got := w.Header().Get("Roamproxy-Error"); got != "wait_too_long" {
-			t.Errorf("Roamproxy-Error = %q", got)
+			t.Errorf("Roamproxy-Error = %q, want wait_too_long", got)
 		}
 		if got := w.Header().Get("Ratelimit"); got != `"roam";r=0;t=11` { // ten calls are queued before the next one
-			t.Errorf("RateLimit = %q", got)
+			t.Errorf("RateLimit = %q, want none left and 11 s", got)
 		}
 		before := h.roam.Calls()
 		cancel()
 		calls.Wait()
 		if got := h.roam.Calls(); got != before {
-			t.Errorf("%d calls of tools that had left were sent", got-before)
+			t.Errorf("%d calls of tools that had left were sent, want none", got-before)
 		}
 	})
 }
@@ -189,7 +189,7 @@ func TestQueuedCallsAreAnsweredAtShutdown(t *testing.T) {
 		waiting.Go(func() {
 			w := h.do(t.Context(), "POST", "/v1/chat.post", `{}`)
 			if w.Code != 503 || w.Header().Get("Retry-After") == "" || w.Header().Get("Roamproxy-Error") != "shutting_down" {
-				t.Errorf("%d %v", w.Code, w.Header())
+				t.Errorf("%d %v, want 503 shutting_down with a Retry-After", w.Code, w.Header())
 			}
 		})
 		synctest.Wait()

@@ -66,7 +66,7 @@ func TestARepeatedWrite(t *testing.T) {
 					t.Errorf("call %d: %s, want %s: %s", i+1, outcome(w), want, w.Body)
 				}
 				if cut && !strings.Contains(tt.name, "cut off") {
-					t.Errorf("call %d broke off", i+1)
+					t.Errorf("call %d broke off, want an answer", i+1)
 				}
 			}
 			if roam.Calls() != tt.calls {
@@ -89,7 +89,7 @@ func TestARepeatAfterItsToolLeft(t *testing.T) {
 			t.Errorf("the repeat: %d after %d calls, want 504 after one", got, roam.Calls())
 		}
 		if report := h.last(); report.Code != "outcome_unknown" || report.Repeat != RepeatUnknown {
-			t.Errorf("reported as %q, %q", report.Code, report.Repeat)
+			t.Errorf("reported as %q, %q; want outcome_unknown, unknown", report.Code, report.Repeat)
 		}
 	})
 }
@@ -172,10 +172,10 @@ func TestAReplayedAnswer(t *testing.T) {
 		got.Get("Content-Type") != "application/json" ||
 		got.Get("Location") != "http://127.0.0.1:8080/v1/x" || got.Get("Set-Cookie")+got.Get("Date") != "" ||
 		got.Get("Cache-Status") != "roamproxy; detail=replayed" || got.Get("RateLimit") == "" {
-		t.Errorf("replayed: %d %s %v", w.Code, w.Body, got)
+		t.Errorf("replayed: %d %s %v, want the first answer with fields of this one", w.Code, w.Body, got)
 	}
 	if report := h.last(); report.Repeat != RepeatReplayed || report.Attempts != 0 || got.Get(idHeader) != report.ID {
-		t.Errorf("reported as %+v, with the id %q", report, got.Get(idHeader))
+		t.Errorf("reported as %+v, with the id %q; want a replay without a call, and its own id", report, got.Get(idHeader))
 	}
 	if w := post(`{"a":2}`, "bot"); outcome(w) != "422 key_reused" {
 		t.Errorf("another body: %s, want 422", outcome(w))
@@ -190,11 +190,11 @@ func TestALargeAnswerIsNotReplayed(t *testing.T) {
 	h := newHarness(t, roam, nil, unmetered)
 	roam.Script(roamtest.Status(200, strings.Repeat("x", 1<<20)))
 	if w := h.do(t.Context(), "POST", "/v1/chat.post", "{}", "Idempotency-Key", "k"); w.Code != 200 || w.Body.Len() != 1<<20 {
-		t.Errorf("the first: %d, %d bytes", w.Code, w.Body.Len())
+		t.Errorf("the first: %d, %d bytes; want 200 and 1 MiB", w.Code, w.Body.Len())
 	}
 	w := h.do(t.Context(), "POST", "/v1/chat.post", "{}", "Idempotency-Key", "k")
 	if outcome(w) != "409 answer_not_kept" || !strings.Contains(w.Body.String(), "answered with 200") || roam.Calls() != 1 {
-		t.Errorf("the repeat: %s %s after %d calls", outcome(w), w.Body, roam.Calls())
+		t.Errorf("the repeat: %s %s after %d calls, want 409 answer_not_kept after 1", outcome(w), w.Body, roam.Calls())
 	}
 }
 

@@ -87,7 +87,7 @@ func TestTheCacheKeyIsComputedFromWhatIsSent(t *testing.T) {
 		send := func(path, body string, header []string) string {
 			w := h.do(t.Context(), method, path, body, header...)
 			if w.Code != 200 {
-				t.Fatalf("%d %s", w.Code, w.Body)
+				t.Fatalf("%d %s, want 200", w.Code, w.Body)
 			}
 			return w.Header().Get("Cache-Status")
 		}
@@ -97,7 +97,7 @@ func TestTheCacheKeyIsComputedFromWhatIsSent(t *testing.T) {
 		different := distinguishes(e, vary.Load().(string)) != seen
 		status := send(path, twoBody, two)
 		if strings.Contains(status, "hit") == different {
-			t.Errorf("%q after %q, which Roam could distinguish = %v: %s", two, one, different, status)
+			t.Errorf("%q after %q, which Roam could distinguish = %v: %s; want a hit if it could not", two, one, different, status)
 		}
 	})
 }
@@ -187,14 +187,14 @@ func TestFieldsThatAreNeverForwarded(t *testing.T) {
 				method, path, _ := strings.Cut(call, " ")
 				h.do(t.Context(), method, path+"?"+name, "{}", name, "marked")
 				if e.req == nil || strings.Contains(fmt.Sprint(e.req.Header), "marked") {
-					t.Errorf("%s: Roam sees %v", call, e.req)
+					t.Errorf("%s: Roam sees %v, want the call without the field", call, e.req)
 				}
 			}
 		})
 	}
 	for _, name := range []string{"Roam-Version", "X-Request-Id", "X-Custom", "Dnt", "X-Override-Not", "Last-Event-Id", "Mcp-Session-Id"} {
 		if h.do(t.Context(), "POST", "/v1/chat.post", "{}", name, "marked"); e.req.Header.Get(name) != "marked" {
-			t.Errorf("%s does not reach Roam", name)
+			t.Errorf("%s does not reach Roam, want it forwarded", name)
 		}
 	}
 }
@@ -246,10 +246,10 @@ func TestTheTargetAndFieldsThatReachRoam(t *testing.T) {
 		})
 	}
 	if e.body != "body" {
-		t.Errorf("body = %q", e.body)
+		t.Errorf("body = %q, want body", e.body)
 	}
 	h.do(t.Context(), "GET", "/v1/groups.list", "", "User-Agent", "their-bot/1")
 	if got := e.req.Header.Get("User-Agent"); got != "their-bot/1" {
-		t.Errorf("User-Agent = %q", got)
+		t.Errorf("User-Agent = %q, want the tool's", got)
 	}
 }

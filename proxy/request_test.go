@@ -76,7 +76,7 @@ func TestAReportHasTheAttemptsOfItsCall(t *testing.T) {
 		}
 		h.do(t.Context(), "GET", "/v1/groups.list", "")
 		if report := h.last(); report.Attempts != 0 {
-			t.Errorf("a hit was sent %d times", report.Attempts)
+			t.Errorf("a hit was sent %d times, want never", report.Attempts)
 		}
 		if h.post(t.Context()); h.last().Attempts != 1 {
 			t.Errorf("a write was sent %d times, want once", h.last().Attempts)

@@ -19,7 +19,7 @@ func TestFieldsOfEveryAnswer(t *testing.T) {
 		}
 		read := h.do(t.Context(), "GET", "/v1/user.list", "").Header()
 		if read.Get("Set-Cookie")+read.Get("X-Hop")+read.Get("Connection") != "" || read.Get("X-Roam") != "1" {
-			t.Errorf("a read that may be kept is answered with %v", read)
+			t.Errorf("a read that may be cached is answered with %v, want X-Roam and no cookie or hop-by-hop field", read)
 		}
 		w := h.do(t.Context(), "POST", "/v1/chat.post", "{}")
 		for name, want := range map[string]string{
@@ -30,7 +30,7 @@ func TestFieldsOfEveryAnswer(t *testing.T) {
 			}
 		}
 		if got := w.Header().Get("Server-Timing"); got != "queue;dur=200, upstream;dur=180" {
-			t.Errorf("Server-Timing = %q", got)
+			t.Errorf("Server-Timing = %q, want a queue of 200 and an upstream of 180", got)
 		}
 	})
 }

@@ -289,13 +289,13 @@ func TestExplain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e.CachedBy != "GET /v*/*.list" || e.TTL != 30*time.Second || e.PageSize != 100 || e.MaxWait != minute {
-		t.Errorf("got %+v", e)
+		t.Errorf("got %+v, want the page size of the rule, the built-in ttl, and the wait of the route", e)
 	}
 	if want := []string{"POST user.*", "SCIM Users", "POST /v1/team.*", "token.revoke", "app.uninstall"}; !slices.Equal(e.After, want) {
 		t.Errorf("invalidated by %v, want %v", e.After, want)
 	}
 	if e, err = tables.Explain("POST", "/v1/chat.post"); err != nil || len(e.Affects) != 4 || e.Stores() {
-		t.Errorf("a write: %+v, %v", e, err)
+		t.Errorf("a write: %+v, %v; want four routes affected, and nothing stored", e, err)
 	}
 	for _, target := range []string{"", "v1/user.list", "http://["} {
 		t.Run("target "+target, func(t *testing.T) {

@@ -135,7 +135,8 @@ func TestEverySendSpendsATokenAndIsCounted(t *testing.T) {
 						}()
 						sent, spent, reported := upstream.sends.Load()-sends, int64(tokens-h.queue.State().Tokens+0.5), int64(h.sent-counted)
 						if sent != spent || sent != reported {
-							t.Errorf("%s body=%q key=%q: Roam saw %d sends, %d tokens were spent, %d calls counted", method, body, key, sent, spent, reported)
+							t.Errorf("%s body=%q key=%q: Roam saw %d sends, %d tokens were spent, %d calls counted; want one number",
+								method, body, key, sent, spent, reported)
 						}
 						most := int64(1)
 						if method == "GET" || method == "HEAD" {

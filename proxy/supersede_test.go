@@ -88,7 +88,7 @@ func TestOnlyTheNewestPulseIsSent(t *testing.T) {
 			for _, got := range p.codes {
 				superseded := !slices.ContainsFunc(tt.want, func(sent string) bool { return strings.HasSuffix(sent, strings.Fields(got)[0]) })
 				if !strings.Contains(got, " 200 ") || strings.HasSuffix(got, "yes") != superseded {
-					t.Errorf("answered %q; superseded should be %v", got, superseded)
+					t.Errorf("answered %q, want 200 and superseded = %v", got, superseded)
 				}
 			}
 		})
@@ -113,7 +113,7 @@ func TestAMessageEndsTheTypingInItsChat(t *testing.T) {
 			p.write(t.Context(), tt.write, tt.body)
 			p.all.Wait()
 			if typed := len(p.seen) == 2; typed == tt.ended {
-				t.Errorf("Roam saw %q; the typing should be ended: %v", p.seen, tt.ended)
+				t.Errorf("Roam saw %q, want the typing ended: %v", p.seen, tt.ended)
 			}
 			want := `{"chatId":"C-1","n":1} 200 `
 			if tt.ended {

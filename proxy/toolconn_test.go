@@ -40,7 +40,7 @@ func TestHitsOfAllSizesOnOneConnection(t *testing.T) {
 			fmt.Fprintf(conn, "%s /v1/groups.list?size=%d HTTP/1.1\r\nHost: localhost\r\n\r\n", method, size)
 			res, err := http.ReadResponse(in, &http.Request{Method: method})
 			if err != nil {
-				t.Fatalf("%s of %d bytes: %v", method, size, err)
+				t.Fatalf("%s of %d bytes: %v, want an answer", method, size, err)
 			}
 			body, err := io.ReadAll(res.Body)
 			want := strings.Repeat("0123456789abcdef", size/16+1)[:size]
@@ -48,7 +48,8 @@ func TestHitsOfAllSizesOnOneConnection(t *testing.T) {
 				want = ""
 			}
 			if err != nil || string(body) != want || res.ContentLength != int64(size) {
-				t.Fatalf("%s of %d bytes: %d came of a Content-Length of %d, with %v", method, size, len(body), res.ContentLength, err)
+				t.Fatalf("%s of %d bytes: %d came of a Content-Length of %d, with %v; want all of the body",
+					method, size, len(body), res.ContentLength, err)
 			}
 		}
 	}
@@ -90,7 +91,7 @@ func TestAToolConnKeepsTheOrder(t *testing.T) {
 				want = append(want, p...)
 				n, err := c.Write(p)
 				if failed = failed || err != nil; err == nil && n != len(p) {
-					t.Fatalf("wrote %d of %d bytes without an error", n, len(p))
+					t.Fatalf("wrote %d of %d bytes without an error, want all", n, len(p))
 				}
 				clear(p) // its owner uses it again
 			}

@@ -88,6 +88,6 @@ func TestCallersNameThemselves(t *testing.T) {
 		h.do(t.Context(), "GET", "/v1/meeting.search", "", "Roamproxy-Tool", fmt.Sprint("bot-", i))
 	}
 	if got := h.last().Tool; got != Other || len(h.tools.callers.names) > maxNames+1 {
-		t.Errorf("the hundredth is called %q, of %d names", got, len(h.tools.callers.names))
+		t.Errorf("the hundredth is called %q, of %d names; want other, of a bounded number", got, len(h.tools.callers.names))
 	}
 }

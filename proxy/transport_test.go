@@ -46,18 +46,18 @@ func TestTheTransportChecksCertificates(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: modern.Certificate().Raw}), 0o600)
 	if err := fetched(t, TransportOptions{}, modern.URL); err == nil || !strings.Contains(err.Error(), "certificate") {
-		t.Errorf("a self-signed certificate: %v", err)
+		t.Errorf("a self-signed certificate: %v, want an error that names it", err)
 	}
 	if err := fetched(t, TransportOptions{CAFile: ca}, modern.URL); err != nil {
-		t.Errorf("one that ca_file names: %v", err)
+		t.Errorf("one that ca_file names: %v, want it accepted", err)
 	}
 	if err := fetched(t, TransportOptions{CAFile: ca}, old.URL); err == nil || !strings.Contains(err.Error(), "version") {
-		t.Errorf("TLS 1.1: %v", err)
+		t.Errorf("TLS 1.1: %v, want an error that names the version", err)
 	}
 	os.WriteFile(ca, []byte("no certificate"), 0o600)
 	if _, err := NewTransport(TransportOptions{CAFile: ca}); err == nil ||
 		!strings.Contains(err.Error(), "upstream.ca_file: there is no certificate in "+ca) {
-		t.Errorf("a file without a certificate: %v", err)
+		t.Errorf("a file without a certificate: %v, want an error that names it", err)
 	}
 	if _, err := NewTransport(TransportOptions{CAFile: ca + "?"}); err == nil {
 		t.Error("a missing file is accepted, want an error")
@@ -93,7 +93,7 @@ func TestAnUpstreamThatIsRoamproxyItself(t *testing.T) {
 		})
 	}
 	if err := CheckLoop(t.Context(), &url.URL{Scheme: "https", Host: "roam.invalid"}, []net.Addr{addr}); err != nil {
-		t.Errorf("a name that is not known: %v", err)
+		t.Errorf("an unknown name: %v, want no loop", err)
 	}
 }
 

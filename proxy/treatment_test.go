@@ -48,7 +48,7 @@ func TestEqualReadsShareACallThoughNothingIsCached(t *testing.T) {
 				t.Errorf("Cache-Status %v, want %v", seen, want)
 			}
 			if w := h.do(t.Context(), "GET", tt.target, "", tt.header...); strings.Contains(w.Header().Get("Cache-Status"), "hit") {
-				t.Error("a later one was answered from the cache")
+				t.Error("a later read was answered from the cache, want a call")
 			}
 		})
 	}
@@ -106,7 +106,7 @@ func TestAWriteInvalidatesTheChatThatItNames(t *testing.T) {
 			}
 			got := h.do(t.Context(), "GET", "/v1/chat.history?chatId=C-1", "").Header().Get("Cache-Status")
 			if strings.Contains(got, "hit") == tt.invalidated {
-				t.Errorf("the history afterwards: %s; invalidated should be %v", got, tt.invalidated)
+				t.Errorf("the history afterwards: %s, want invalidated = %v", got, tt.invalidated)
 			}
 		})
 	}
@@ -120,7 +120,7 @@ func TestA401RemovesTheCachedTokenInfo(t *testing.T) {
 			h := newHarness(t, nil, e, unmetered)
 			h.do(t.Context(), "GET", "/v1/token.info", "")
 			if got := h.do(t.Context(), "GET", "/v1/token.info", "").Header().Get("Cache-Status"); !strings.Contains(got, "hit") {
-				t.Fatalf("token.info is not cached: %s", got)
+				t.Fatalf("token.info: %s, want a hit", got)
 			}
 			e.answer = func(r *http.Request) (*http.Response, error) {
 				return reply(r, 401, `{"ok":false,"error":"invalid_token"}`, "Content-Type", "application/json"), nil

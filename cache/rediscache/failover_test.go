@@ -42,7 +42,7 @@ func TestOldEntriesAreIgnoredAfterAFailover(t *testing.T) {
 	ask(t, c, groups(), roam)
 	other := replica()
 	if other.Claim("k", groups().Route, seal, false).Entry == nil {
-		t.Fatal("the answer is not there for the other replica")
+		t.Fatal("the other replica finds no entry, want that of the first")
 	}
 	key, do := other.entryKey("k"), *copied
 	redistest.Eventually(t, "the entry is copied", func() bool {

@@ -81,7 +81,7 @@ func ofGroups(route string) bool { return strings.HasPrefix(route, "/v1/groups."
 func TestAnAnswerIsAvailableToAllReplicas(t *testing.T) {
 	f, r := newReplicas(t, 2), &cachetest.Upstream{}
 	if got := ask(t, f.caches[0], groups(), r); !strings.HasSuffix(got, `stored {"ok":true,"call":1}`) {
-		t.Errorf("the first replica: %s", got)
+		t.Errorf("the first replica: %s, want it stored", got)
 	}
 	for range 2 { // from Redis, and then from memory
 		if got := ask(t, f.caches[1], groups(), r); !strings.HasPrefix(got, "hit; ttl=") || !strings.HasSuffix(got, `"call":1}`) {
@@ -134,7 +134,7 @@ func TestAnInvalidationReachesEveryMemoryBeforeItReturns(t *testing.T) {
 				f.caches[round%3].Invalidate(ofGroups)
 				for i, c := range f.caches {
 					if inMemory(t, c) {
-						t.Fatalf("round %d: replica %d still has what replica %d invalidated", round, i, round%3)
+						t.Fatalf("round %d: replica %d still has what replica %d invalidated, want it removed", round, i, round%3)
 					}
 				}
 			}
@@ -176,7 +176,7 @@ func TestAnAnswerFromBeforeAWriteElsewhereIsNotStored(t *testing.T) {
 	r := &cachetest.Upstream{}
 	for i, c := range f.caches {
 		if got := ask(t, c, groups(), r); strings.Contains(got, "before") {
-			t.Errorf("replica %d: %s, which is of before the write", i, got)
+			t.Errorf("replica %d: %s, want an answer from after the write", i, got)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func TestTheLockOfADeadReplicaExpires(t *testing.T) {
 	f, r := newReplicas(t, 1), &cachetest.Upstream{}
 	dead := f.tiers[0]
 	if c := dead.Claim("k", groups().Route, seal, true); c.Lock == "" {
-		t.Fatal("no lock")
+		t.Fatal("got no lock, want one")
 	}
 	start := time.Now()
 	got := ask(t, f.caches[0], groups(), r)
@@ -207,7 +207,7 @@ func TestWithoutRedisTheMemoryIsUsed(t *testing.T) {
 		t.Errorf("Redis away, after an invalidation: %s, want a new answer", got)
 	}
 	if got := ask(t, f.caches[0], groups(), r); !strings.HasPrefix(got, "hit") {
-		t.Errorf("the other replica, which could not be notified: %s", got)
+		t.Errorf("the other replica, which could not be notified: %s, want a hit", got)
 	}
 	f.away.Store(false)
 	redistest.Eventually(t, "the other replica removes it", func() bool { return !inMemory(t, f.caches[0]) })
@@ -222,7 +222,7 @@ func TestAHangingRedisDelaysNoCall(t *testing.T) {
 	for range 20 {
 		all.Go(func() {
 			if got := ask(t, f.caches[0], groups(), r); !strings.Contains(got, "stored") && !strings.Contains(got, "collapsed") {
-				t.Errorf("Redis hangs: %s", got)
+				t.Errorf("while Redis hangs: %s, want an answer of Roam", got)
 			}
 		})
 	}
@@ -313,7 +313,7 @@ func TestAnOldAnswerDoesNotReplaceANewOne(t *testing.T) {
 	f.caches[0].Invalidate(ofGroups)
 	after := r.Claim("k", groups().Route, seal, false).Generation
 	if before == after {
-		t.Fatalf("the invalidation left the generation %s", after)
+		t.Fatalf("after the invalidation the generation is still %s, want another", after)
 	}
 	r.Put("k", entry("new"), seal, after, time.Minute)
 	r.Put("k", entry("old"), seal, before, time.Minute)
@@ -350,7 +350,7 @@ func FuzzEntry(f *testing.F) {
 		again := decode(encode(e, "k", seal, now), "k", seal, 0, now)
 		if again == nil || again.Route != e.Route || string(again.Body) != string(e.Body) || !again.Received.Equal(e.Received) ||
 			len(again.Header) != len(e.Header) {
-			t.Errorf("%+v is read as %+v", e, again)
+			t.Errorf("%+v is read as %+v, want the same", e, again)
 		}
 	})
 }

@@ -60,7 +60,7 @@ func TestANoteIsShownWhileItSaysSomething(t *testing.T) {
 		w := httptest.NewRecorder()
 		admin.ServeHTTP(w, httptest.NewRequest("GET", "/readyz?verbose", nil))
 		if got := w.Body.String(); w.Code != 200 || strings.Contains(got, "quota roam") != (text != "") || !strings.Contains(got, text) {
-			t.Errorf("with the note %q: %d %s", text, w.Code, got)
+			t.Errorf("with the note %q: %d %s; want 200, and the note unless it is empty", text, w.Code, got)
 		}
 	}
 }

@@ -171,7 +171,7 @@ func TestEventsAreSentUntilTheBrowserLeaves(t *testing.T) {
 		if lines.Text() == "" {
 			events++
 		} else if !strings.HasPrefix(lines.Text(), "data: ") {
-			t.Errorf("a line of an event is %q", lines.Text())
+			t.Errorf("a line of an event is %q, want it to begin with data:", lines.Text())
 		}
 		paused = paused || strings.Contains(lines.Text(), "nothing is sent until its pause is over")
 	}

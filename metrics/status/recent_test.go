@@ -56,7 +56,7 @@ func TestCountsAreOfTheLastTenMinutes(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		if tool := m.Status(false).Tools[0]; tool.Counts != (Counts{}) {
-			t.Errorf("after an hour of nothing: %+v", tool)
+			t.Errorf("after an hour without calls: %+v, want no counts", tool)
 		}
 	})
 }
@@ -129,7 +129,7 @@ func TestHistoryHasASampleForEachSecondOfTenMinutes(t *testing.T) {
 		for i, s := range h {
 			sent, throttled = sent+s.Sent, throttled+s.Throttled
 			if i > 0 && s.At != h[i-1].At+1 {
-				t.Errorf("the second after %d is %d", h[i-1].At, s.At)
+				t.Errorf("the sample after second %d is of %d, want the next second", h[i-1].At, s.At)
 			}
 		}
 		if watched != 700 || len(h) != maxSamples || sent != maxSamples || throttled != 1 {
@@ -248,10 +248,10 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 	}
 	if got := j.calls.newest(); got.ID != "4999" || len(got.Route) != metrics.MaxName {
-		t.Errorf("the newest call is %s with a route of %d bytes", got.ID, len(got.Route))
+		t.Errorf("the newest call is %s with a route of %d bytes, want 4999 and a cut route", got.ID, len(got.Route))
 	}
 	if _, ok := m.Explain("3999"); ok {
-		t.Error("the call before the last thousand is there still")
+		t.Error("the call before the last thousand is remembered, want it forgotten")
 	}
 }
 
@@ -388,7 +388,7 @@ func TestTheExplanationNamesAPauseByHand(t *testing.T) {
 		explanation, _ := m.Explain("a")
 		text := strings.Join(explanation.Text, "\n")
 		if !strings.Contains(text, "s of that the queue was paused by hand.") || strings.Contains(text, "next token") {
-			t.Errorf("the pause by hand is not the reason in\n%s", text)
+			t.Errorf("got\n%s\nwant the pause by hand named as the reason", text)
 		}
 		if p := draw(m.Status(true).Quotas[0].History, time.Now().Unix()); len(p.Paused) != 1 {
 			t.Errorf("the chart has %d pauses, want one", len(p.Paused))

@@ -63,7 +63,7 @@ func TestTheFile(t *testing.T) {
 				}
 				time.Sleep(24 * time.Hour)
 				if err := b.Spend("bot", 2, false); err != nil {
-					t.Errorf("the day after: %v", err)
+					t.Errorf("the day after: %v, want a call left", err)
 				}
 				aside, err := os.ReadFile(filepath.Join(dir, "budgets.json.other-version"))
 				if later := strings.Contains(tt.name, "later"); later != (err == nil) || later && string(aside) != tt.content || b.Err() != nil {

@@ -34,7 +34,7 @@ func TestSecretRefusesToBePrinted(t *testing.T) {
 	for _, v := range []any{s, &s, exported{s}, &exported{s}, unexported{s}, &unexported{s}, []Secret{s}, map[string]Secret{"k": s}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T"} {
 			if got := fmt.Sprintf(verb, v); leaks(got) {
-				t.Errorf("%s of %T shows %q", verb, v, got)
+				t.Errorf("%s of %T shows %q, want [redacted]", verb, v, got)
 			}
 		}
 		var out bytes.Buffer
@@ -48,14 +48,14 @@ func TestSecretRefusesToBePrinted(t *testing.T) {
 		core := zapcore.NewCore(zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig()), zapcore.AddSync(&out), zap.DebugLevel)
 		zap.New(core).Info("with", zap.Any("secret", v), zap.Error(fmt.Errorf("told %v", v)))
 		if leaks(out.String()) {
-			t.Errorf("an encoder shows %T: %s", v, out.String())
+			t.Errorf("an encoder shows %T: %s, want [redacted]", v, out.String())
 		}
 	}
 	if got := s.Reveal(); got != hidden {
 		t.Errorf("Reveal = %q, want it whole", got)
 	}
 	if !(Secret{}).IsZero() || s.IsZero() {
-		t.Error("only the zero Secret is zero")
+		t.Error("IsZero is wrong, want it true for the zero Secret alone")
 	}
 }
 
@@ -200,13 +200,13 @@ func TestTransportAddsTheCredentialForItsHostAlone(t *testing.T) {
 				return
 			}
 			if !tt.sent && (!errors.Is(err, ErrCredential) || !sent.closed || leaks(err.Error())) {
-				t.Errorf("%v, body closed %v", err, sent.closed)
+				t.Errorf("%v, body closed %v; want ErrCredential without the secret, and the body closed", err, sent.closed)
 			}
 			if tt.sent && fmt.Sprint(next.seen.Header["Authorization"]) != "[Bearer "+hidden+"]" {
-				t.Errorf("Authorization = %q", next.seen.Header["Authorization"])
+				t.Errorf("Authorization = %q, want the secret alone", next.seen.Header["Authorization"])
 			}
 			if fmt.Sprint(req.Header["Authorization"]) != "[Bearer tool Bearer again]" {
-				t.Error("the request that came was changed")
+				t.Error("the tool's request was changed, want a copy changed")
 			}
 		})
 	}
@@ -263,7 +263,7 @@ func TestRotationUnderLoad(t *testing.T) {
 		all.Go(func() {
 			for range 200 {
 				if s, err := f.Secret(t.Context()); err != nil || s.IsZero() {
-					t.Errorf("%v, %v", s, err)
+					t.Errorf("%v, %v; want a secret", s, err)
 				}
 				f.mu.Lock()
 				f.lastRead = time.Time{}
@@ -291,10 +291,10 @@ func FuzzFile(f *testing.F) {
 		write(t, path, string(content))
 		s, err := NewFile(path).Secret(t.Context())
 		if (err == nil) == s.IsZero() {
-			t.Errorf("%q: %v, %v", content, s.IsZero(), err)
+			t.Errorf("%q: no secret %v, %v; want a secret or an error", content, s.IsZero(), err)
 		}
 		if strings.ContainsAny(s.Reveal(), " \r\n\x00") {
-			t.Errorf("%q became a secret that no header may carry", content)
+			t.Errorf("%q became a secret that no header may carry, want an error", content)
 		}
 	})
 }

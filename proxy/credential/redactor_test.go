@@ -91,10 +91,10 @@ func TestASecretThatRoamRepeatsIsRedacted(t *testing.T) {
 				t.Errorf("%q (%v), want %q", got, err, tt.want)
 			}
 			if e := res.Header["X-Echo"]; e[0] != "Bearer "+stars || e[1] != "plain" {
-				t.Errorf("the header says %q", e)
+				t.Errorf("the field is %q, want the secret redacted and the other value unchanged", e)
 			}
 			if tt.encoding != "" && tt.status/100 != 2 && res.Header.Get("Content-Encoding") != "" {
-				t.Errorf("it is said to be in %s", tt.encoding)
+				t.Errorf("Content-Encoding is still %s, want none", tt.encoding)
 			}
 		})
 	}
@@ -277,7 +277,7 @@ func TestASecretIsRedactedInEveryEncoding(t *testing.T) {
 					}
 				}
 				if streamed := readAll(t, r, encode("x "+secret+" y")); r.redact([]byte(streamed), false) {
-					t.Errorf("read byte by byte it is still there: %q", streamed)
+					t.Errorf("read byte by byte the secret is still in %q, want it redacted", streamed)
 				}
 			})
 		}
@@ -339,7 +339,7 @@ func TestRedactionOfAnyPieces(t *testing.T) {
 			t.Fatalf("%q became %q (%v), want %q", body.String(), got, err, want)
 		}
 		if r.redact(got, false) {
-			t.Fatalf("%q still shows the secret", got)
+			t.Fatalf("%q still shows the secret, want it redacted", got)
 		}
 	})
 }
@@ -358,10 +358,10 @@ func FuzzRedactor(f *testing.F) {
 		body := before + "\n" + written + "\n" + after
 		got := readAll(t, r, body)
 		if strings.Contains(body, awkward) && strings.Contains(got, awkward) {
-			t.Fatalf("%q became %q", body, got)
+			t.Fatalf("%q became %q, want the secret redacted", body, got)
 		}
 		if plain := strings.Split(names[int(which)%len(names)], ","); plain[0] != "JSON within JSON within it" && strings.Contains(got, written) {
-			t.Fatalf("%q is still in %q", written, got)
+			t.Fatalf("%q is still in %q, want it redacted", written, got)
 		}
 	})
 }

@@ -243,10 +243,10 @@ func TestDrainEndsStreams(t *testing.T) {
 			t.Errorf("a new one: %v, want %v", err, ErrDraining)
 		}
 		if answer.Request.Context().Err() != nil {
-			t.Error("a call that is answered by events was ended")
+			t.Error("a call that is answered in events was ended, want it to continue")
 		}
 		if len(rt.Streams.open) > 0 {
-			t.Errorf("%d streams are left", len(rt.Streams.open))
+			t.Errorf("%d streams are left, want none", len(rt.Streams.open))
 		}
 	})
 }

@@ -66,13 +66,13 @@ func TestASilentStreamIsKeptAlive(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				out := &output{}
-				w := NewWriter(out, KeepAlive, func(err error) { t.Errorf("failed with %v", err) })
+				w := NewWriter(out, KeepAlive, func(err error) { t.Errorf("failed with %v, want no failure", err) })
 				for _, piece := range tt.pieces {
 					w.Write([]byte(piece))
 				}
 				time.Sleep(KeepAlive - time.Second)
 				if got, _ := out.read(); got != strings.Join(tt.pieces, "") {
-					t.Errorf("before %v: %q", KeepAlive, got)
+					t.Errorf("before %v: %q, want no comment yet", KeepAlive, got)
 				}
 				time.Sleep(time.Minute - KeepAlive + time.Second)
 				if got, flushed := out.read(); got != tt.want || strings.HasSuffix(got, comment) && flushed != len(got) {
@@ -95,7 +95,7 @@ func TestACommentThatCannotBeWritten(t *testing.T) {
 		w := NewWriter(&output{err: errors.New("broken pipe")}, KeepAlive, func(err error) { failed <- err })
 		defer w.Stop()
 		if err := <-failed; err == nil {
-			t.Error("the error was not reported")
+			t.Error("got no error, want that of the write")
 		}
 	})
 }

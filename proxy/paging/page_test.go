@@ -17,7 +17,7 @@ func FuzzPage(f *testing.F) {
 			return
 		}
 		if !json.Valid([]byte(body)) {
-			t.Fatalf("%q is a page and no JSON", body)
+			t.Fatalf("%q is a page and no JSON, want JSON", body)
 		}
 		at = max(min(at, len(p.items)), 0)
 		for _, next := range []string{"", "rp1.x"} {
@@ -25,7 +25,7 @@ func FuzzPage(f *testing.F) {
 			tail, ok2 := parsePage(p.cut(at, len(p.items), ""))
 			if !ok || !ok2 || len(head.items) != at || len(head.items)+len(tail.items) != len(p.items) || next != "" && head.next != next ||
 				tail.next != p.next {
-				t.Errorf("%q is cut into %q and %q", body, head.body, tail.body)
+				t.Errorf("%q is cut into %q and %q, want all items once", body, head.body, tail.body)
 			}
 			for i, item := range p.items {
 				part, j := head, i
@@ -33,7 +33,7 @@ func FuzzPage(f *testing.F) {
 					part, j = tail, i-at
 				}
 				if got := part.body[part.items[j].from:part.items[j].to]; string(got) != body[item.from:item.to] {
-					t.Errorf("item %d of %q became %q", i, body, got)
+					t.Errorf("item %d of %q became %q, want it unchanged", i, body, got)
 				}
 			}
 		}

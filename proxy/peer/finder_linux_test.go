@@ -217,7 +217,7 @@ func TestHiddenProcessesInCgroups(t *testing.T) {
 		run(t, file, target, "3", &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())})
 		for _, p := range s.take() {
 			if peers[name] != (Peer{}) && p != peers[name] {
-				t.Errorf("%s is %v and %v", name, p, peers[name])
+				t.Errorf("%s is %v and %v, want one peer", name, p, peers[name])
 			}
 			peers[name] = p
 		}
@@ -241,7 +241,7 @@ func TestHiddenProcessesOnAUnixSocket(t *testing.T) {
 	second := s.take()
 	for _, p := range first {
 		if p.Flow == "" || p.Shared || p != first[0] || len(second) != 1 || p.Flow == second[0].Flow {
-			t.Fatalf("connections of one process are of %v, and another process is %v", first, second)
+			t.Fatalf("connections of one process are of %v, and another process is %v; want one flow each", first, second)
 		}
 	}
 }
@@ -298,7 +298,7 @@ func TestForeignConnectionsHaveNoPeer(t *testing.T) {
 	}
 	defer l.Close()
 	if got := f.Find(addressedConn{local: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, remote: l.Addr()}); got != (Peer{}) {
-		t.Errorf("a listener is taken for a peer: %v", got)
+		t.Errorf("a listener is the peer %v, want none", got)
 	}
 }
 
@@ -329,7 +329,7 @@ func TestServiceNamesOfCgroups(t *testing.T) {
 		t.Errorf("the unit is %q, want standup", got)
 	}
 	if got := c.name(1 << 60); got != "" {
-		t.Errorf("a cgroup that is nowhere is %q", got)
+		t.Errorf("a cgroup that does not exist is %q, want no name", got)
 	}
 }
 

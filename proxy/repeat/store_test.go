@@ -23,7 +23,7 @@ func TestTheStoreIsBounded(t *testing.T) {
 			for n := range 2 * maxRecords {
 				s.put(number(n), "bot", uint64(n), answerOf(tt.size), time.Now().Add(time.Hour))
 				if s.bytes > maxBytes || len(s.entries) > maxRecords {
-					t.Fatalf("%d bytes in %d records", s.bytes, len(s.entries))
+					t.Fatalf("%d bytes in %d records, want them within the bounds", s.bytes, len(s.entries))
 				}
 			}
 			if s.get(number(2*maxRecords-1), time.Now()) == nil {
@@ -44,7 +44,7 @@ func TestAToolLosesItsOwnRecords(t *testing.T) {
 		s.put(number(n), "flood", uint64(n), answerOf(1000), time.Now().Add(time.Hour))
 	}
 	if s.get(quiet, time.Now()) == nil {
-		t.Error("a flood of another tool removed the record")
+		t.Error("the record of a quiet tool is gone, want it kept beside a flood")
 	}
 }
 

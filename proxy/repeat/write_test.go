@@ -49,7 +49,7 @@ func FuzzParseKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, field string) {
 		key, err := ParseKey([]string{field})
 		if (key == "") != (err != nil) || len(key) > maxKey {
-			t.Errorf("ParseKey(%q) = %q, %v", field, key, err)
+			t.Errorf("ParseKey(%q) = %q, %v; want a key within the bound, or an error", field, key, err)
 		}
 	})
 }
@@ -66,7 +66,7 @@ func TestToolCalls(t *testing.T) {
 	}
 	first, ok := digest(call)
 	if !ok {
-		t.Fatal("reaction_add is not taken for a write")
+		t.Fatal("reaction_add does not count as a write, want it to")
 	}
 	for _, tt := range []struct {
 		name, message string
@@ -107,10 +107,10 @@ func FuzzCanonical(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		once := canonical(data)
 		if twice := canonical(once); !bytes.Equal(once, twice) {
-			t.Errorf("%q becomes %q and then %q", data, once, twice)
+			t.Errorf("%q becomes %q and then %q, want the same again", data, once, twice)
 		}
 		if len(once) > 8*len(data)+64 {
-			t.Errorf("%d bytes become %d", len(data), len(once))
+			t.Errorf("%d bytes become %d, want at most 8 times as many", len(data), len(once))
 		}
 	})
 }
@@ -129,7 +129,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, err := Decode(again); err != nil && len(again) <= MaxRecord {
-			t.Errorf("%q is read, and %q is not: %v", data, again, err)
+			t.Errorf("%q is read, and %q is not: %v; want both", data, again, err)
 		}
 	})
 }
@@ -143,6 +143,6 @@ func TestTheLargestRecordIsRead(t *testing.T) {
 	}
 	got, err := Decode(data)
 	if err != nil || len(got.Body) != maxAnswer || len(got.Header["Link"][0]) != maxHeader-4 {
-		t.Errorf("a record of %d bytes is not read (at most %d): %v", len(data), MaxRecord, err)
+		t.Errorf("a record of %d bytes (at most %d) is not read: %v, want it unchanged", len(data), MaxRecord, err)
 	}
 }

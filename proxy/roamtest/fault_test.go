@@ -103,7 +103,7 @@ func TestAddHeaderAddsFields(t *testing.T) {
 	roam := unmetered()
 	roam.AddHeader("/v1/groups.list", http.Header{"Etag": {`"1"`}})
 	if res, _ := call(t, roam.Transport(), "GET", "/v1/groups.list", ""); res.Header.Get("ETag") != `"1"` {
-		t.Errorf("ETag = %q", res.Header.Get("ETag"))
+		t.Errorf("ETag = %q, want \"1\"", res.Header.Get("ETag"))
 	}
 }
 

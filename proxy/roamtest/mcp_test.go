@@ -56,6 +56,6 @@ func TestAnAgentFindsAMeetingAndReacts(t *testing.T) {
 		}
 	}
 	if _, body := call(t, roam.Transport(), "GET", "/v1/chat.history?chatId=C-1", ""); !strings.Contains(body, `"name":"100"`) {
-		t.Errorf("REST does not show the reaction that MCP added: %s", body)
+		t.Errorf("got %s, want the reaction that MCP added", body)
 	}
 }

@@ -136,7 +136,7 @@ func TestAnswersFitRoamsSchemas(t *testing.T) {
 		t.Run(c.method+" "+c.target, func(t *testing.T) { checkAgainst(t, docs[c.file], roam, c) })
 	}
 	for operation := range uncovered {
-		t.Errorf("no call checks %s", operation)
+		t.Errorf("no call checks %s, want one", operation)
 	}
 }
 
@@ -178,6 +178,6 @@ func checkAgainst(t *testing.T, doc *openapi3.T, roam *Roam, c specCall) {
 		list["Resources"] = []any{} // the document describes them as users or groups, which they are not
 	}
 	if err := content[kind].Schema.Value.VisitJSON(value, openapi3.VisitAsResponse(), openapi3.MultiErrors()); err != nil {
-		t.Errorf("does not fit %s: %v", c.file, err)
+		t.Errorf("the answer does not match %s: %v", c.file, err)
 	}
 }

@@ -80,7 +80,7 @@ func TestBucketNeverDrifts(t *testing.T) {
 				due = due.Add(time.Duration(float64(time.Second) / rate))
 				for at := b.last; at.Before(due.Add(-time.Microsecond)); at = at.Add(due.Sub(b.last)/7 + 1) {
 					if b.take(at) && at.Before(due.Add(-2*time.Microsecond)) {
-						t.Fatalf("taken at %v, due at %v", at.Sub(start), due.Sub(start))
+						t.Fatalf("taken at %v, want none before %v", at.Sub(start), due.Sub(start))
 					}
 				}
 				if !b.take(due.Add(time.Microsecond)) {
@@ -113,10 +113,10 @@ func TestCredentialIsChecked(t *testing.T) {
 	}
 	for _, c := range roam.Journal() {
 		if c.Status == 401 && c.Admitted {
-			t.Errorf("%s %s: a refused credential spent a token", c.Method, c.Path)
+			t.Errorf("%s %s: a refused credential spent a token, want none spent", c.Method, c.Path)
 		}
 		if c.Header.Get("Authorization") != "" || len(c.Credential) != 8 {
-			t.Errorf("the journal shows the credential: %v", c)
+			t.Errorf("the journal shows the credential: %v, want a digest", c)
 		}
 	}
 }

@@ -30,10 +30,10 @@ func TestPostingOnV1(t *testing.T) {
 				t.Fatalf("posting: %d %s, want chatId %q", res.StatusCode, body, tt.chat)
 			}
 			if strings.Contains(body, `"chat":`) {
-				t.Errorf("v1 answered with v0's field: %s", body)
+				t.Errorf("v1 answered %s, want no field of v0", body)
 			}
 			if _, body := call(t, rt, "GET", "/v1/chat.history?chatId="+tt.chat, ""); !strings.Contains(body, posted.Timestamp.String()) {
-				t.Errorf("the history lacks the message: %s", body)
+				t.Errorf("the history is %s, want the message in it", body)
 			}
 		})
 	}

@@ -56,7 +56,7 @@ func TestWebhooksAreSignedAndDeliveredOnce(t *testing.T) {
 		t.Fatalf("%d deliveries, want 1", got)
 	}
 	if body := <-to.bodies; !strings.Contains(body, `"type":"chat.message"`) || !strings.Contains(body, `"chatId":"C-1"`) {
-		t.Errorf("delivered %s", body)
+		t.Errorf("delivered %s, want the message of C-1", body)
 	}
 }
 
@@ -68,7 +68,7 @@ func TestFailedDeliveriesAreListed(t *testing.T) {
 	call(t, rt, "POST", "/v0/chat.post", `{"chat":"C-1","text":"hello"}`)
 	roam.WaitDeliveries()
 	if _, body := call(t, rt, "GET", "/v1/webhook.deliveries", ""); !strings.Contains(body, "500 Internal Server Error") {
-		t.Errorf("the failed delivery is not listed: %s", body)
+		t.Errorf("the deliveries are %s, want the failed one among them", body)
 	}
 	if got := len(to.bodies); got != 1 {
 		t.Errorf("%d attempts, want 1: Roam does not repeat them", got)

@@ -71,7 +71,7 @@ func FuzzParse(f *testing.F) {
 		text, _ := b.Refuse(Error{Code: 429, Message: "m"}, "m")
 		for _, answer := range [][]byte{text, b.Fail(Error{Code: 400, Message: "m"})} {
 			if len(answer) > 0 && !json.Valid(answer) {
-				t.Errorf("%q is answered %q", body, answer)
+				t.Errorf("%q is answered %q, want JSON", body, answer)
 			}
 		}
 	})

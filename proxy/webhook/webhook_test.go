@@ -107,7 +107,7 @@ func TestInvalidatesBeforeItForwards(t *testing.T) {
 		t.Errorf("did %s\nwant %s", got, want)
 	}
 	if r.Last().IsZero() {
-		t.Error("the delivery is not known to work")
+		t.Error("there is no time of the last delivery, want one")
 	}
 }
 
@@ -301,7 +301,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string) {
 		e, err := parseEvent([]byte(body))
 		if err == nil && e.Name != "" && !isName(e.Name) {
-			t.Errorf("%q is no name", e.Name)
+			t.Errorf("got the name %q, want a valid one", e.Name)
 		}
 		parseChallenge([]byte(body))
 	})

@@ -106,7 +106,7 @@ func (r *replicas) keys(t *testing.T) []string {
 	t.Helper()
 	all, err := r.client.Do(t.Context(), r.client.B().Keys().Pattern("*").Build()).AsStrSlice()
 	if err != nil || len(all) == 0 {
-		t.Fatalf("the keys in Redis: %v, %v", all, err)
+		t.Fatalf("the keys in Redis: %v, %v; want some", all, err)
 	}
 	return all
 }
