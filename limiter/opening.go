@@ -30,7 +30,7 @@ func (s *state) opening(now time.Time, c *call, others []arrival, after, longest
 	for at < end {
 		o.until(at)
 		leaves := margin + o.leaves(at-margin, at-margin+longest, c.tool.Batch)
-		if leaves <= at+longest && o.hasRoom(c.tool, s.MaxQueue, at) {
+		if leaves <= at+longest && o.admits(c.tool, s.MaxQueue, at) {
 			break
 		}
 		at = max(at+time.Second, wholeSeconds(leaves-longest))
@@ -79,7 +79,8 @@ func (o *opening) before(at time.Duration) int {
 	return o.queued + n
 }
 
-func (o *opening) hasRoom(t Tool, maxQueue int, at time.Duration) bool {
+// admits reports whether the queue has a place for a call of t that comes at a time.
+func (o *opening) admits(t Tool, maxQueue int, at time.Duration) bool {
 	n := o.before(at)
 	return n < maxQueue && (t.MaxQueue <= 0 || n < t.MaxQueue)
 }
