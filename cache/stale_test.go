@@ -90,7 +90,7 @@ func TestStaleAnswersAreServedAtOnce(t *testing.T) {
 }
 
 // Any number of requests cause one refresh, and only while the queue is idle. Without a request none is sent.
-func TestARefreshInTheBackground(t *testing.T) {
+func TestABackgroundRefreshIsSentOnceAndOnlyWhileIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, r := throttled(t), &roam{queue: &testQueue{idle: true}}
 		ask(t, c, groups(), r)

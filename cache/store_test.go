@@ -49,7 +49,7 @@ func testStore(t *testing.T, s Store, max int64) {
 }
 
 // Seen to fail with entries that are counted forever, and with an Invalidate that removes no entry.
-func TestMemory(t *testing.T) {
+func TestMemoryIsAStore(t *testing.T) {
 	const max = 256 << 10
 	m, err := NewMemory(max)
 	if err != nil {

@@ -95,7 +95,7 @@ func TestAllowRefusesMessagePatternsThatNeverMatch(t *testing.T) {
 }
 
 // An agent of Go's SDK that may only read can open and use a session, and cannot write.
-func TestAnAgentThatMayOnlyRead(t *testing.T) {
+func TestAnAgentThatMayOnlyReadCannotWrite(t *testing.T) {
 	for _, allow := range [][]string{
 		{"POST /mcp tools/list", "POST /mcp tools/call meeting_*"},
 		{"GET /mcp", "DELETE /mcp", "POST /mcp tools/list", "POST /mcp tools/call meeting_*"},

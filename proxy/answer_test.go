@@ -243,7 +243,7 @@ func TestA401ForAMissingScopeLeavesTheKeyUsable(t *testing.T) {
 }
 
 // A write that Roam refuses because of the old key is sent again if the file has a new key by then. That costs a second token.
-func TestAKeyThatIsReplacedDuringACall(t *testing.T) {
+func TestARefusedWriteIsSentAgainWithAReplacedKey(t *testing.T) {
 	for _, tt := range []struct {
 		name, refusal string
 		replaced      bool

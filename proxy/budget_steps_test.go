@@ -29,7 +29,7 @@ func openBudgets(t *testing.T, dir string) *budget.Counts {
 	return b
 }
 
-func TestABudgetOfCallsADay(t *testing.T) {
+func TestCallsBeyondTheBudgetOfADayAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) { // which begins at midnight UTC
 		time.Sleep(20 * time.Hour)
@@ -111,7 +111,7 @@ func TestABudgetReleasesAbandonedCalls(t *testing.T) {
 	})
 }
 
-func TestAToolsOwnLongestWait(t *testing.T) {
+func TestAToolsLongestWaitLimitsItsRequests(t *testing.T) {
 	for _, tt := range []struct {
 		name                  string
 		longest               time.Duration

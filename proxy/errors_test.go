@@ -55,7 +55,7 @@ func TestErrorsOfTheUpstreamAreAnswered(t *testing.T) {
 }
 
 // How failures of a real connection are answered, and whether the answer says that the call was sent.
-func TestFaultsOfTheConnection(t *testing.T) {
+func TestFaultsOfTheConnectionAreAnswered(t *testing.T) {
 	server := roamtest.NewServer(roamtest.Options{Rate: 1000, Burst: 1000})
 	defer server.Close()
 	base := newTransport(t, 10)
@@ -94,7 +94,7 @@ func TestFaultsOfTheConnection(t *testing.T) {
 	}
 }
 
-func TestLargeBodies(t *testing.T) {
+func TestBodiesOverTheLimitAreRefused(t *testing.T) {
 	h := newHarness(t, nil, &recordingUpstream{}, unmetered, func(p *setup) { p.proxy.MaxBody = 1000 })
 	for _, tt := range []struct {
 		size, status int

@@ -11,7 +11,7 @@ import (
 
 // Seen to fail with interim responses that are not passed on; whose fields appear in the final response, or replace its own; with a cookie
 // or a hop-by-hop field; and that an HTTP/1.0 tool gets.
-func TestInterimAnswers(t *testing.T) {
+func TestInterimResponsesArePassedOn(t *testing.T) {
 	roam := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusContinue)
 		for _, field := range []string{"Link: </x>", "Set-Cookie: a=b", "Connection: X-Hop", "X-Hop: 1", "Access-Control-Allow-Origin: *"} {

@@ -21,7 +21,7 @@ const (
 // A refused JSON-RPC message is answered in a form that the model of an agent can read.
 //
 // Seen to fail with 429 and an error in Roam's form for each message.
-func TestARefusalOfMessages(t *testing.T) {
+func TestRefusedMessagesAreAnsweredInJSONRPC(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
 		status     int
@@ -64,7 +64,7 @@ func TestARefusalOfMessages(t *testing.T) {
 }
 
 // A tool with too many requests in progress is refused before its messages are read, in the same form.
-func TestARefusalBeforeMessagesAreRead(t *testing.T) {
+func TestMessagesRefusedUnreadAreAnsweredInJSONRPC(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string
 		status     int

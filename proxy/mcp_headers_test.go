@@ -6,7 +6,7 @@ import (
 )
 
 // A server that reads the header would do something else than allow, repeats and metrics found in the body. So that is refused.
-func TestHeadersThatContradictMessages(t *testing.T) {
+func TestHeadersThatContradictAMessageAreRefused(t *testing.T) {
 	resource := `{"id":1,"method":"resources/read","params":{"uri":"roam://a"}}`
 	for _, tt := range []struct {
 		name, body string

@@ -16,7 +16,7 @@ func toolCall(name, arguments string) string {
 }
 
 // A tool call that changes something invalidates the cached answers about it.
-func TestCallsOfToolsInvalidate(t *testing.T) {
+func TestToolCallsOfAgentsInvalidate(t *testing.T) {
 	const chatA, chatB = "/v1/chat.history?chatId=C-a", "/v1/chat.history?chatId=C-b"
 	for _, tt := range []struct {
 		name, body, read string

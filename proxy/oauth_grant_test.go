@@ -144,7 +144,7 @@ func TestWhichRefreshTokenIsUsed(t *testing.T) {
 
 // A grant that a newer roamproxy wrote stays unchanged. The configured refresh token is not spent, because the newer one has used it
 // already. A login sets the file aside.
-func TestAGrantOfALaterVersion(t *testing.T) {
+func TestAGrantOfALaterVersionIsNotOverwritten(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		const later = `{"version":2,"access_token":{"of":"another kind"},"refresh_token":"rmr-later"}`

@@ -76,7 +76,7 @@ func TestRefreshesAreSpread(t *testing.T) {
 }
 
 // While the token endpoint fails, the old token is used until it expires, and the endpoint gets few requests.
-func TestAnUnreachableTokenEndpoint(t *testing.T) {
+func TestTheOldTokenIsUsedWhileTheTokenEndpointFails(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		f := newOAuthHarness(t, roamtest.OAuthOptions{Lifetime: 10 * time.Hour}, dir, nil)

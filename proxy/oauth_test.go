@@ -69,7 +69,7 @@ func (h *oauthHarness) stored() string {
 	return string(content)
 }
 
-func TestRoamRefusesAnAccessToken(t *testing.T) {
+func TestARefusedAccessTokenIsRefreshedOnce(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
 		happens        func(*roamtest.OAuth)

@@ -171,7 +171,7 @@ func scripted(t *testing.T, table map[string]string) (*harness, *[]string) {
 	return newHarness(t, nil, e, unmetered, wideBy(4)), &asked
 }
 
-func TestListsOfOtherShapes(t *testing.T) {
+func TestListsOfOtherShapesPassUnchanged(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		table map[string]string
@@ -208,7 +208,7 @@ func TestListsOfOtherShapes(t *testing.T) {
 }
 
 // If a list changes while it is read and its wide page was removed, the tool misses no item and gets none twice, or an error.
-func TestAListThatChangesInTheMiddleOfAWalk(t *testing.T) {
+func TestAListThatChangesWhileItIsReadLosesNoItem(t *testing.T) {
 	before := map[string]string{"/v1/x.list?limit=4": `{"a":[1,2,3,4],"nextCursor":"4"}`, "/v1/x.list?limit=4&cursor=4": `{"a":[5,6]}`}
 	for _, tt := range []struct {
 		name  string
@@ -285,7 +285,7 @@ func TestAForgedCursorIsTwoCalls(t *testing.T) {
 	}
 }
 
-func TestARefusalIsRememberedForATime(t *testing.T) {
+func TestARefusedPageSizeIsRememberedForATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, asked := scripted(t, map[string]string{"/v1/x.list?limit=4": "400", "/v1/x.list?limit=2": `{"a":[1,2],"nextCursor":"2"}`})
 		for _, step := range []struct {

@@ -23,7 +23,7 @@ func outcome(w *httptest.ResponseRecorder) string {
 // For each outcome of a write, the rows say how its repeat is answered, and how many writes reach Roam.
 //
 // Seen to fail without the memory of writes: two reached Roam wherever the first may have reached it.
-func TestARepeatedWrite(t *testing.T) {
+func TestARepeatedWriteIsExecutedOnce(t *testing.T) {
 	const post, key = "POST /v1/chat.post", "Idempotency-Key"
 	for _, tt := range []struct {
 		name          string
@@ -77,7 +77,7 @@ func TestARepeatedWrite(t *testing.T) {
 }
 
 // A tool disconnects while Roam works, and then repeats its write.
-func TestARepeatAfterItsToolLeft(t *testing.T) {
+func TestAWriteWhoseToolLeftIsNotSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, unmetered)
@@ -97,7 +97,7 @@ func TestARepeatAfterItsToolLeft(t *testing.T) {
 // With a key, a call continues when its tool disconnects, and the repeat gets its answer.
 //
 // Seen to fail with calls that end with their tools: 504.
-func TestARepeatAfterItsToolLeftUnderAKey(t *testing.T) {
+func TestAKeyedWriteWhoseToolLeftIsReplayed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, unmetered)
@@ -138,7 +138,7 @@ func TestACallWithoutItsToolEndsWithTheProcess(t *testing.T) {
 }
 
 // A write that was not sent, because its tool left the queue or was refused, is sent when it is repeated.
-func TestARepeatOfWhatWasNotSent(t *testing.T) {
+func TestAWriteThatWasNotSentIsSentWhenRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := unmeteredRoam()
 		h := newHarness(t, roam, nil, func(p *setup) { p.rate, p.burst = 0.01, 1; p.queue = limiter.Options{MaxWait: time.Hour} })
@@ -157,7 +157,7 @@ func TestARepeatOfWhatWasNotSent(t *testing.T) {
 	})
 }
 
-func TestAReplayedAnswer(t *testing.T) {
+func TestAReplayedAnswerHasItsOwnFields(t *testing.T) {
 	roam := unmeteredRoam()
 	h := newHarness(t, roam, nil, unmetered)
 	roam.Script(roamtest.Status(201, `{"ok":true,"id":7}`, "Content-Type", "application/json", "Location", "http://roam.example/v1/x",
@@ -220,7 +220,7 @@ func TestARepeatWaitsForTheFirst(t *testing.T) {
 }
 
 // An SDK of MCP sends a broken call again with another id.
-func TestARepeatedToolCall(t *testing.T) {
+func TestARepeatedToolCallHasAnotherID(t *testing.T) {
 	call := func(id int, tool, text string) string {
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":{"text":%q}}}`, id, tool, text)
 	}

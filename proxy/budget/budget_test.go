@@ -33,7 +33,7 @@ func opened(t testing.TB, dir string) *Counts {
 	return c
 }
 
-func TestTheFile(t *testing.T) {
+func TestCountsAreReadFromTheFile(t *testing.T) {
 	for _, tt := range []struct {
 		name, content string
 		left          bool
@@ -78,7 +78,7 @@ func TestTheFile(t *testing.T) {
 // A file that cannot be read or written is reported. Once it can be, it is used again, without a call.
 //
 // Seen to fail with a failure that is reported until the next call writes, and with a file that is read once.
-func TestAFileInTrouble(t *testing.T) {
+func TestAFileThatCannotBeUsedIsReported(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "nowhere")
 	b := opened(t, dir)
 	os.Remove(dir)

@@ -77,7 +77,7 @@ func TestReplicasShareTheCallsOfADay(t *testing.T) {
 }
 
 // A replica that begins to share adds what it counted alone. One that ends to share continues with the count of all.
-func TestACountGoesAlongIntoSharingAndBack(t *testing.T) {
+func TestCountsContinueWhenSharingBeginsAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, err := Open(stateDir(t, t.TempDir()))
 		if err != nil {

@@ -84,7 +84,7 @@ func read(t *testing.T, res *http.Response, err error) error {
 }
 
 // SDKs open a stream again when Roam closes it, immediately or after a second. That costs at most three calls a minute.
-func TestAStreamThatRoamKeepsClosing(t *testing.T) {
+func TestAStreamThatKeepsEndingIsReopenedSlowly(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		lives, pause time.Duration
@@ -141,7 +141,7 @@ func TestWaitsBetweenReopenings(t *testing.T) {
 }
 
 // If all streams of a tool end at the same time, as at a restart of Roam, that counts as one end.
-func TestManyStreamsOfOneToolEndAtOnce(t *testing.T) {
+func TestStreamsThatEndTogetherCountOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := newTransport(&server{status: 200, kind: "text/event-stream", lives: 2 * time.Minute})
 		done := make(chan error)
@@ -161,7 +161,7 @@ func TestManyStreamsOfOneToolEndAtOnce(t *testing.T) {
 	})
 }
 
-func TestAStreamThatRoamDoesNotOffer(t *testing.T) {
+func TestThatRoamOffersNoStreamIsRemembered(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
 		status          int

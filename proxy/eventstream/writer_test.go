@@ -89,7 +89,7 @@ func TestASilentStreamIsKeptAlive(t *testing.T) {
 }
 
 // A comment that cannot be written shows that the client has disconnected.
-func TestACommentThatCannotBeWritten(t *testing.T) {
+func TestAFailedCommentIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
 		w := NewWriter(&output{err: errors.New("broken pipe")}, KeepAlive, func(err error) { failed <- err })

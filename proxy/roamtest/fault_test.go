@@ -50,7 +50,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-func TestFaults(t *testing.T) {
+func TestFaultsAreTheSameWithAndWithoutASocket(t *testing.T) {
 	server := NewServer(Options{Rate: 1000, Burst: 1000})
 	defer server.Close()
 	network := &http.Transport{DisableKeepAlives: true}

@@ -249,7 +249,7 @@ func TestAfterReversesTheOrder(t *testing.T) {
 	}
 }
 
-func TestAnotherClientSpends(t *testing.T) {
+func TestSpendTakesTokensOfTheQuota(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		roam := New(Options{})
 		if got := roam.Spend(12); got != 10 {

@@ -10,7 +10,7 @@ import (
 )
 
 // The official SDKs speak v1, where a chat is chatId and may be named by a group or an address.
-func TestPostingOnV1(t *testing.T) {
+func TestMessagesPostedOnV1AreInTheHistory(t *testing.T) {
 	group := newGroup(1, "", time.Time{}).ID
 	direct := "D-" + strings.TrimPrefix(newUser(3).ID, "U-")
 	for _, tt := range []struct{ name, body, chat string }{
@@ -73,7 +73,7 @@ func TestReadsShowEarlierWrites(t *testing.T) {
 	}
 }
 
-func TestUnknownMethods(t *testing.T) {
+func TestUnknownMethodsAre404UnlessLenient(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string
 		lenient      bool

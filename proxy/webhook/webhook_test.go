@@ -185,7 +185,7 @@ func TestARepeatedDeliveryIsProcessedOnce(t *testing.T) {
 }
 
 // Roam waits three seconds for an answer. A slow receiver must not delay the delivery to another.
-func TestASlowReceiver(t *testing.T) {
+func TestASlowReceiverDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var r *harness
@@ -248,7 +248,7 @@ func TestChallengeIsAnswered(t *testing.T) {
 	}
 }
 
-func TestUnusableSecrets(t *testing.T) {
+func TestUnusableSecretsAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		secrets []string

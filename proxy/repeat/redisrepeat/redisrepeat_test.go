@@ -173,7 +173,7 @@ func TestOneOfManyReplicasSends(t *testing.T) {
 	}
 }
 
-func TestAClaimThatIsNotRenewed(t *testing.T) {
+func TestAnUnrenewedClaimIsAnUnknownOutcome(t *testing.T) {
 	r, w := newReplicas(t), write("k", "hello")
 	p := begin(t, r.here, w)
 	key := r.keys(t)[0]
@@ -219,7 +219,7 @@ func TestWhileRedisIsUnreachableEachReplicaRemembersAlone(t *testing.T) {
 }
 
 // What another program, or a later roamproxy, left under a key counts as a write that was sent.
-func TestARecordThatCannotBeRead(t *testing.T) {
+func TestARecordThatCannotBeReadIsAnUnknownOutcome(t *testing.T) {
 	for _, w := range []repeat.Write{write("", "hello"), write("k", "hello")} {
 		for name, content := range map[string]string{
 			"not JSON": "x", "of another state": `{"state":"undone"}`,
