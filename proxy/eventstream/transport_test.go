@@ -161,7 +161,7 @@ func TestStreamsThatEndTogetherCountOnce(t *testing.T) {
 	})
 }
 
-func TestThatRoamOffersNoStreamIsRemembered(t *testing.T) {
+func TestAMissingStreamIsRemembered(t *testing.T) {
 	for _, tt := range []struct {
 		name            string
 		status          int
