@@ -28,7 +28,7 @@ func TestInterimResponsesArePassedOn(t *testing.T) {
 	h := newHarness(t, nil, base, unmetered, func(p *setup) { p.proxy.Upstream = mustParse(roam.URL) })
 	addr := servedAt(t, h)
 	const passed = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
-	for _, tt := range []struct{ version, request, interim string }{
+	for _, step := range []struct{ version, request, interim string }{
 		{"HTTP/1.1", "POST /v1/chat.post", passed},
 		{"HTTP/1.0", "POST /v1/chat.post", ""},
 		{"HTTP/1.1", "GET /v1/group.list", passed},
@@ -38,17 +38,17 @@ func TestInterimResponsesArePassedOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		io.WriteString(conn, tt.request+" "+tt.version+"\r\nHost: 127.0.0.1\r\nConnection: close\r\nPrefer: wait=5\r\nContent-Length: "+
+		io.WriteString(conn, step.request+" "+step.version+"\r\nHost: 127.0.0.1\r\nConnection: close\r\nPrefer: wait=5\r\nContent-Length: "+
 			"2\r\n\r\n{}")
 		got, err := io.ReadAll(conn)
 		conn.Close()
-		interim, final, _ := strings.Cut(string(got), tt.version+" 200 OK\r\n")
-		if err != nil || interim != tt.interim {
-			t.Errorf("%s %s: before the final answer came %q (%v), want %q", tt.version, tt.request, interim, err, tt.interim)
+		interim, final, _ := strings.Cut(string(got), step.version+" 200 OK\r\n")
+		if err != nil || interim != step.interim {
+			t.Errorf("%s %s: before the final answer came %q (%v), want %q", step.version, step.request, interim, err, step.interim)
 		}
 		if !strings.Contains(final, "\r\nPreference-Applied: wait=5\r\n") || strings.Contains(final, "Link:") ||
 			!strings.HasSuffix(final, "\r\n\r\n{}") {
-			t.Errorf("%s %s: the final answer is %q, want its own fields and no other", tt.version, tt.request, final)
+			t.Errorf("%s %s: the final answer is %q, want its own fields and no other", step.version, step.request, final)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 			return new(net.Dialer).DialContext(ctx, network, addr)
 		}}}
 	defer client.CloseIdleConnections()
-	for i, tt := range []struct {
+	for i, step := range []struct {
 		in    *harness
 		token string
 		want  int
@@ -76,10 +76,10 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 		{second, "bridge", 200, "bridge"},
 		{first, "bridge", 200, "bridge"},
 	} {
-		now.Store(tt.in)
+		now.Store(step.in)
 		req, _ := http.NewRequest("GET", base+"/v1/groups.list", nil)
-		if tt.token != "" {
-			req.Header.Set("Authorization", "Bearer "+tt.token)
+		if step.token != "" {
+			req.Header.Set("Authorization", "Bearer "+step.token)
 		}
 		res, err := client.Do(req)
 		if err != nil {
@@ -87,8 +87,8 @@ func TestEveryRequestIsIdentifiedByItsOwnToken(t *testing.T) {
 		}
 		io.Copy(io.Discard, res.Body)
 		res.Body.Close()
-		if got := tt.in.last().Tool; res.StatusCode != tt.want || got != tt.tool {
-			t.Errorf("request %d with token %q: %d as %s, want %d as %s", i, tt.token, res.StatusCode, got, tt.want, tt.tool)
+		if got := step.in.last().Tool; res.StatusCode != step.want || got != step.tool {
+			t.Errorf("request %d with token %q: %d as %s, want %d as %s", i, step.token, res.StatusCode, got, step.want, step.tool)
 		}
 	}
 	if conns != 1 {

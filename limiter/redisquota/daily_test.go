@@ -31,7 +31,7 @@ func TestCallsOfADayAreCountedForAllReplicas(t *testing.T) {
 	if got := made.Load(); got != 30 {
 		t.Errorf("two replicas made %d calls, want 30 in all", got)
 	}
-	for _, tt := range []struct {
+	for _, step := range []struct {
 		name              string
 		tool              string
 		unreported, known int
@@ -43,10 +43,10 @@ func TestCallsOfADayAreCountedForAllReplicas(t *testing.T) {
 		{"a day that was lost goes on where the replica knows it", "bridge", 2, 20, 23, true},
 		{"and no further than it may", "bridge", 7, 0, 30, false},
 	} {
-		until(t, tt.name, func() bool {
-			used, ok, err := fleets[0].Spend("2026-01-05", tt.tool, 30, tt.unreported, tt.known)
-			if err == nil && (used != tt.used || ok != tt.ok) {
-				t.Errorf("%s: used %d, may = %v; want %d and %v", tt.name, used, ok, tt.used, tt.ok)
+		until(t, step.name, func() bool {
+			used, ok, err := fleets[0].Spend("2026-01-05", step.tool, 30, step.unreported, step.known)
+			if err == nil && (used != step.used || ok != step.ok) {
+				t.Errorf("%s: used %d, may = %v; want %d and %v", step.name, used, ok, step.used, step.ok)
 			}
 			return err == nil
 		})

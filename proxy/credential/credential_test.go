@@ -218,7 +218,7 @@ func TestTransportAddsTheCredentialForItsHostAlone(t *testing.T) {
 func TestTransportRecordsARefusal(t *testing.T) {
 	next := &roam{}
 	tr := &Transport{Next: next, Name: "org", Source: Key{NewSecret(hidden)}, Scheme: "https", Host: "api.ro.am"}
-	for _, tt := range []struct {
+	for _, step := range []struct {
 		path   string
 		status int
 		ok     bool
@@ -228,13 +228,13 @@ func TestTransportRecordsARefusal(t *testing.T) {
 		{"/v1/b.list", 401, true}, {"/v1/a.list", 204, true}, {"/v1/a.list", 401, true}, {"/v1/b.list", 401, false}, {"/v1/a.list", 204, true},
 		{"/scim/v2/Users/1", 401, true}, {"/scim/v2/Users/2", 401, true}, {"/scim/v2/Groups/2", 401, false},
 	} {
-		next.status = tt.status
-		req, _ := http.NewRequest("GET", "https://api.ro.am"+tt.path, nil)
+		next.status = step.status
+		req, _ := http.NewRequest("GET", "https://api.ro.am"+step.path, nil)
 		if _, err := tr.RoundTrip(req); err != nil {
 			t.Fatal(err)
 		}
-		if problem := tr.Problem(); (problem == nil) != tt.ok {
-			t.Errorf("after %d to %s: %v, want no problem = %v", tt.status, tt.path, problem, tt.ok)
+		if problem := tr.Problem(); (problem == nil) != step.ok {
+			t.Errorf("after %d to %s: %v, want no problem = %v", step.status, step.path, problem, step.ok)
 		}
 	}
 	tr.Source = NewFile(filepath.Join(t.TempDir(), "none"))

@@ -36,7 +36,7 @@ func TestAnAgentFindsAMeetingAndReacts(t *testing.T) {
 	if err != nil || len(tools.Tools) != 7 {
 		t.Fatalf("the tools: %v, %v; want 7", tools, err)
 	}
-	for _, tt := range []struct {
+	for _, step := range []struct {
 		tool  string
 		given map[string]any
 		want  string
@@ -47,12 +47,12 @@ func TestAnAgentFindsAMeetingAndReacts(t *testing.T) {
 		{"reaction_list", map[string]any{"chatId": "C-1", "timestamp": json.Number(timestamp)}, `"name":"100"`},
 		{"meeting_info", map[string]any{"id": "none"}, "meeting_not_found"},
 	} {
-		result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: tt.tool, Arguments: tt.given})
+		result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: step.tool, Arguments: step.given})
 		if err != nil {
-			t.Fatalf("%s: %v", tt.tool, err)
+			t.Fatalf("%s: %v", step.tool, err)
 		}
-		if text := result.Content[0].(*mcp.TextContent).Text; !strings.Contains(text, tt.want) {
-			t.Errorf("%s: got %s, want %s", tt.tool, text, tt.want)
+		if text := result.Content[0].(*mcp.TextContent).Text; !strings.Contains(text, step.want) {
+			t.Errorf("%s: got %s, want %s", step.tool, text, step.want)
 		}
 	}
 	if _, body := call(t, roam.Transport(), "GET", "/v1/chat.history?chatId=C-1", ""); !strings.Contains(body, `"name":"100"`) {
