@@ -101,6 +101,32 @@ func TestACrowdDoesNotPostponeAnotherTool(t *testing.T) {
 	})
 }
 
+// Nor is the Retry-After of a calm tool after a crowd whose calls hardly wait, which has all tokens of the next minutes promised to it.
+// Seen to fail with half a minute.
+func TestACrowdThatHardlyWaitsDoesNotPostponeAnotherTool(t *testing.T) {
+	for _, longest := range []time.Duration{0, time.Second, 2 * time.Second} {
+		t.Run(fmt.Sprint("wait=", longest), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 10, 0, Options{MaxWait: time.Second})
+				var calls sync.WaitGroup
+				for range 200 {
+					calls.Go(func() { f.insist(t, from("crowd").Caller, punctually) })
+				}
+				time.Sleep(20 * time.Second)
+				var r *Refusal
+				for r == nil {
+					_, err := f.queue.Wait(t.Context(), within(longest, "calm").Caller)
+					errors.As(err, &r)
+				}
+				if r.RetryAfter > 5*time.Second {
+					t.Errorf("Retry-After is %v, want its next tokens", r.RetryAfter)
+				}
+				calls.Wait()
+			})
+		})
+	}
+}
+
 // In a pause Retry-After is its end, however short a call may wait, and whether Roam or an operator began it. Seen to fail with the
 // end of the queue: a minute.
 func TestRetryAfterOfAShortWaitInAPause(t *testing.T) {

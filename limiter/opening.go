@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// horizon is how much later than necessary a call comes back so that it meets no other: some of those that were promised a time may not
-// come.
+// horizon is how much later than necessary a call comes back so that it takes no token that was promised to another tool's call. Some of
+// those calls may not come.
 const horizon = 30 * time.Second
 
 // opening returns the first whole second from after on at which a call like c that comes then leaves within longest. It does so even as
@@ -24,9 +24,12 @@ func (s *state) opening(now time.Time, c *call, others []arrival, after, longest
 	drained := min(s.forecastWithout(now).nth(queued), expire)
 	o := opening{forecast: s.forecastWithout(now), queued: queued, old: queued, expire: expire, others: others}
 	margin := o.rough
-	after = max(after-time.Second, margin+drained-longest)
-	end := after + horizon
-	at := wholeSeconds(max(after, min(last-time.Second, end)))
+	first := max(after-time.Second, margin+drained-longest)
+	end := first + horizon
+	if after == 0 { // its tool is no part of the crowd
+		end = first + punctual
+	}
+	at := wholeSeconds(max(first, min(last-time.Second, end)))
 	for at < end {
 		o.until(at)
 		leaves := margin + o.leaves(at-margin, at-margin+longest, c.tool.Batch)
