@@ -65,8 +65,8 @@ func (w *worker) walk(target, list string) (ids []string) {
 	}
 }
 
-// awaitOwnMoment returns at a moment at which no other program makes a call and no answer comes. Of two equal calls at one moment either may
-// be first, which decides whether the other finds an answer.
+// awaitOwnMoment returns at a moment at which no other program makes a call and no answer comes. Of two equal calls at one moment either
+// may be first, which decides whether the other finds an answer.
 func (w *worker) awaitOwnMoment() {
 	const cycle = 10 * time.Microsecond // more than there are programs
 	time.Sleep((cycle + time.Duration(w.n)*time.Microsecond - time.Duration(time.Now().UnixNano())%cycle) % cycle)

@@ -50,7 +50,8 @@ func TestABillOfMaterialsNamesTheLinkedModules(t *testing.T) {
 		}
 		return found
 	}
-	if library := has("github.com/CycloneDX/cyclonedx-go"); library == nil || library.PackageURL != "pkg:golang/"+library.Name+"@"+library.Version || library.Hashes == nil {
+	library := has("github.com/CycloneDX/cyclonedx-go")
+	if library == nil || library.PackageURL != "pkg:golang/"+library.Name+"@"+library.Version || library.Hashes == nil {
 		t.Errorf("the library that this test is linked with is %+v, want it with its version and sum", library)
 	}
 	if std := has("std"); std == nil || !strings.HasPrefix(std.Version, "1.") {

@@ -72,7 +72,8 @@ func TestEveryProgramIsCompared(t *testing.T) {
 				t.Errorf("with %s %s calls were asked for, want 12 of the flood and 10 of the calm tool", p.name, got)
 			}
 		}
-		got, least, most := measured.measured(theFaults.name, p.name, twice)[0], 4.0, 6.0 // those executed before the fault; after a stall also others
+		// Those executed before the fault; after a stall also others.
+		got, least, most := measured.measured(theFaults.name, p.name, twice)[0], 4.0, 6.0
 		switch p.name {
 		case roamproxy:
 			least, most = 0, 1 // a 502 of Roam's own is an answer
@@ -106,7 +107,8 @@ func TestTablesHaveMediansAndLosses(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	if text := figures(flood, took, map[string][]float64{roamproxy: {1}, "nginx": {1}}).losses(allJobs()); !strings.Contains(text, "No other") {
+	text = figures(flood, took, map[string][]float64{roamproxy: {1}, "nginx": {1}}).losses(allJobs())
+	if !strings.Contains(text, "No other") {
 		t.Errorf("equal figures are a loss: %s", text)
 	}
 }
@@ -131,7 +133,9 @@ func TestTheDocumentsHaveAPlaceForTheTables(t *testing.T) {
 }
 
 func TestMistakesInTheArguments(t *testing.T) {
-	for _, args := range [][]string{{"-speed", "3"}, {"-speed", "0"}, {"-rounds", "0"}, {"-flood", "0"}, {"-jobs", "stand-up,sitdown"}, {"-unknown"}} {
+	for _, args := range [][]string{
+		{"-speed", "3"}, {"-speed", "0"}, {"-rounds", "0"}, {"-flood", "0"}, {"-jobs", "stand-up,sitdown"}, {"-unknown"},
+	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			if err := run(t.Context(), args, new(bytes.Buffer), new(bytes.Buffer)); err == nil {
 				t.Error("no error")

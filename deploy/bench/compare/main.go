@@ -68,7 +68,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) error {
 		}
 		all = append(all, measured...)
 	}
-	full := fmt.Sprintf("%s; Roam's pace × %d, medians of %d rounds (least–greatest).\n\n%s", machine(ctx), o.speed, *rounds, all.tables(chosen))
+	full := fmt.Sprintf("%s; Roam's pace × %d, medians of %d rounds (least–greatest).\n\n%s",
+		machine(ctx), o.speed, *rounds, all.tables(chosen))
 	short := all.summary(o)
 	fmt.Fprint(out, full, "\n", short)
 	if !*quote {
